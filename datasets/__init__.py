@@ -1,0 +1,1 @@
+"""The dataset cards (one TOML each) and the generator of synthetic scenes."""

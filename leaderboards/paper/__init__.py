@@ -1,0 +1,1 @@
+"""The values published in the JSST paper, Tables I to VIII."""

@@ -1,0 +1,62 @@
+"""Any timm backbone, untrained here: ``--methods timm:NAME`` or ``timm:NAME@WEIGHTS``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.trunk import Trunk, load_backbone
+
+
+class TimmSettings(Settings):
+    """Which backbone, with which weights and input normalisation.
+
+    Attributes:
+        model: A timm model name.
+        weights: "imagenet" (timm's own), "none", or a file.
+        arguments: Passed to ``timm.create_model``.
+        mean: Per band on [0, 1]; None takes what the weights were made with.
+        std: Likewise.
+    """
+
+    model: str
+    weights: str = "imagenet"
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+
+class Timm(Method):
+    """Globally pooled features of a backbone as it comes."""
+
+    card = Card(
+        name="timm",
+        title="timm",
+        paper="Wightman: PyTorch image models",
+        year=2019,
+        rows={"Pooled": Row(descriptor="pooled")},
+        trained=False,
+        choices=["the pooled feature before the classifier, with the input size of the protocol"],
+    )
+    Settings = TimmSettings
+
+    def __init__(self, setup: Setup, settings: TimmSettings) -> None:
+        super().__init__(setup, settings)
+        weights = (settings.model, settings.weights, settings.arguments, setup.bands, setup.weights_folders)
+        self.trunk = Trunk(load_backbone(*weights), setup.bands, setup.size, settings.mean, settings.std)
+
+    @classmethod
+    def parse_argument(cls, argument: str) -> dict[str, Any]:
+        """``NAME`` or ``NAME@WEIGHTS``."""
+        model, _, weights = argument.partition("@")
+        return {"model": model, **({"weights": weights} if weights else {})}
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Never called: the backbone is taken as it comes."""
+        raise NotImplementedError("timm backbones are not trained")
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """The pooled features."""
+        return {"pooled": self.trunk(scenes)}

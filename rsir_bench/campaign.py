@@ -1,0 +1,127 @@
+"""A campaign: plan, check, work off run by run, report. One failing run never costs the others."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rsir_bench.errors import RunError, UserError
+from rsir_bench.estimate import cache_bytes, estimate
+from rsir_bench.files import write_text
+from rsir_bench.plan import Plan, Request, Run, make_plan
+from rsir_bench.results import Record, read_record
+from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.stages import Stages
+
+
+@dataclass
+class Outcome:
+    """What a campaign made.
+
+    Attributes:
+        plan: What was planned.
+        records: All records of the request, those of earlier calls too.
+        failures: Run title -> one line.
+    """
+
+    plan: Plan
+    records: list[Record] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def campaign(request: Request, say: Callable[[str], None], *, plan_only: bool = False) -> Outcome:
+    """Makes every missing result of a request.
+
+    Args:
+        request: What to run.
+        say: Shows a line to the user.
+        plan_only: Print the plan and stop.
+
+    Raises:
+        UserError: Anything that the user must change first; nothing was started then.
+    """
+    plan = make_plan(request)
+    say(describe_plan(plan))
+    outcome = Outcome(plan)
+    if not plan_only:
+        _open_all_pixels(plan)
+        for run in plan.todo:
+            failure = _work_off(plan, run)
+            say(f"{'FAILED' if failure else 'done'}    {run.title}{': ' + failure if failure else ''}")
+            if failure:
+                outcome.failures[run.title] = failure
+    outcome.records = [read_record(cell.record) for run in plan.runs for cell in run.cells if cell.done]
+    return outcome
+
+
+def _open_all_pixels(plan: Plan) -> None:
+    """Decodes every scene that will be needed, so that a corrupt one shows now and not after hours of training."""
+    problems = []
+    for name in plan.needed():
+        try:
+            open_pixels(plan.datasets[name], plan.transform)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _work_off(plan: Plan, run: Run) -> str | None:
+    """Makes the results of one run; returns why it failed, None otherwise."""
+    try:
+        Stages(plan, run)()
+    except (RunError, UserError) as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - a method may raise anything
+        report = run.folder / "error.txt"
+        write_text(report, traceback.format_exc())
+        return f"{type(error).__name__}: {error} (traceback in {report})"
+    return None
+
+
+def describe_plan(plan: Plan) -> str:
+    """The plan in words: what is done, what is left, what it will take."""
+    protocol, todo = plan.protocol, plan.todo
+    cells = [cell for run in plan.runs for cell in run.cells]
+    done = sum(cell.done for cell in cells)
+    lines = [
+        f"protocol  {plan.board} ({protocol.hash}): {protocol.title}",
+        f"trunk     {protocol.trunk.name}, weights {protocol.trunk.weights}, "
+        f"frozen: {', '.join(protocol.trunk.frozen) or 'nothing'}",
+        f"runs      {len(plan.runs)}: {len(plan.runs) - len(todo)} done, {len(todo)} to do",
+        f"results   {len(cells)}: {done} done, {len(cells) - done} to make",
+    ]
+    lines += [f"absent    {reason}" for reason in plan.absent]
+    if todo:
+        lines += _costs(plan, todo)
+    return "\n".join(lines)
+
+
+def _costs(plan: Plan, todo: list[Run]) -> list[str]:
+    lines, seconds, size, known = [], 0.0, 0, {}
+    for run in todo:
+        step = known[run.method.label] if run.method.label in known else estimate(plan, run)
+        known[run.method.label] = step
+        time = "time unknown" if step.seconds is None else f"about {_duration(step.seconds)}"
+        lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
+        seconds += step.seconds or 0
+        size += step.run_bytes
+    scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in plan.needed())
+    lines.append(f"scenes    {scenes}")
+    total = f"about {_duration(seconds)} on {plan.request.device}"
+    disk = f"{size / 1e6:,.0f} MB in {plan.request.out}, {cache_bytes(plan) / 1e6:,.0f} MB of new pixel cache"
+    return [*lines, f"estimate  {total}; at most {disk}"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def to_stderr(line: str) -> None:
+    """Shows a line on standard error, so that standard output holds only what a program may read."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,125 @@
+"""Boards: which result records may stand in one table, and which must not."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rsir_bench.errors import UserError
+from rsir_bench.results import ProtocolPart, Record
+
+
+@dataclass(frozen=True)
+class Board:
+    """The records of one protocol, which may be compared with each other.
+
+    Attributes:
+        name: Also the name of its folder: the protocol's board, with the protocol's hash where two share that name.
+        protocol: The protocol of all its records.
+        metric_version: The definition of all its metrics.
+        records: Sorted by target, method, row and seed; no two of the same target, method, row and seed.
+    """
+
+    name: str
+    protocol: ProtocolPart
+    metric_version: int
+    records: tuple[Record, ...]
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """Sorts records into one board per protocol, by name; the order of the records does not matter.
+
+    Raises:
+        UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version
+            or settings; two records claim the same cell; or the name of a board is no name of a folder.
+    """
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.protocol.board, record.protocol.hash].append(record)
+    names = [board for board, _ in groups]
+    result = []
+    for (board, protocol_hash), group in sorted(groups.items()):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", board):
+            raise UserError(
+                f"board {board!r} of {group[0].method.label}: not the name of a folder; rename the protocol"
+            )
+        name = board if names.count(board) == 1 else f"{board}-{protocol_hash}"
+        result.append(_board(name, group))
+    return result
+
+
+def row_label(record: Record) -> str:
+    """The name of a record's row, with what a PCA has that is not the protocol's: ``"PCA (target fit)"``."""
+    row = record.row
+    if row.kind != "pca":
+        return row.name
+    particulars = []
+    if row.dimensions != record.protocol.settings["describe"]["pca"]:
+        particulars.append(f"{row.dimensions} dimensions")
+    if row.fit == "target":
+        particulars.append("target fit")
+    return f"{row.name} ({', '.join(particulars)})" if particulars else row.name
+
+
+def cell_of(record: Record) -> tuple[str, str, str]:
+    """Target, method and row: the cell that the seeds of a result are averaged into."""
+    return record.target.name, record.method.label, row_label(record)
+
+
+def _board(name: str, group: list[Record]) -> Board:
+    _refuse_mixed(name, group)
+    claimed: dict[Hashable, Record] = {}
+    for record in sorted(group, key=_place):
+        for identity in (_place(record), record.key):
+            twin = claimed.setdefault(identity, record)
+            if twin != record:
+                fields = ", ".join(_differences(twin, record))
+                where = f"{record.method.label} on {record.target.name}, row {row_label(record)}, seed {record.seed}"
+                raise UserError(f"board {name}: two records of {where} differ in {fields}; keep one of them")
+    records = tuple(claimed[place] for place in sorted({_place(record) for record in group}))
+    return Board(name, records[0].protocol, records[0].metric_version, records)
+
+
+def _place(record: Record) -> tuple[str, str, str, int]:
+    return *cell_of(record), record.seed
+
+
+def _refuse_mixed(board: str, group: list[Record]) -> None:
+    """Refuses records that were not scored alike, or seeds that were not trained alike."""
+    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+
+    def note(subject: str, what: str, value: object, record: Record) -> None:
+        origin = f"{record.method.label}, seed {record.seed}, target {record.target.name}"
+        origins = seen[subject, what]
+        origins[str(value)] = min(origin, origins.get(str(value), origin))
+
+    for record in group:
+        note("the metrics", "versions", record.metric_version, record)
+        note(f"target {record.target.name}", "fingerprints", record.target.fingerprint, record)
+        if record.source is not None:
+            note(f"source {record.source.name}", "fingerprints", record.source.fingerprint, record)
+        note(f"method {record.method.label}", "versions", record.method.version, record)
+        note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
+    for (subject, what), origins in sorted(seen.items()):
+        if len(origins) > 1:
+            found = "; ".join(f"{value} ({origin})" for value, origin in sorted(origins.items()))
+            raise UserError(
+                f"board {board}: {subject} has different {what}: {found}; run the outdated ones again or remove them"
+            )
+
+
+def _differences(one: Record, other: Record) -> list[str]:
+    """The fields in which two records differ, as ``part.field``."""
+    left, right = _flat(one.model_dump()), _flat(other.model_dump())
+    return sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+
+
+def _flat(parts: dict[str, Any]) -> dict[str, Any]:
+    """One level of nesting, flattened: the parts of a record, not the values of a metric for every class."""
+    flat: dict[str, Any] = {}
+    for name, part in parts.items():
+        flat |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}
+    return flat

@@ -1,0 +1,64 @@
+"""The folder of rendered tables, and whether those on disk are what the records give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rsir_bench.files import write_text
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.render import comma_separated, latex, markdown
+from rsir_bench.leaderboard.tables import tables
+from rsir_bench.results import Record
+
+FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex}
+
+
+def render_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
+    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex}`` for every board and removes tables that have no records.
+
+    The bytes depend on the records alone: not on their order, the time or the machine.
+
+    Returns:
+        The files of all tables, sorted.
+
+    Raises:
+        UserError: Records that must not share a board, or a file that cannot be written.
+    """
+    rendered = _rendered(records)
+    for name, text in rendered.items():
+        write_text(folder / name, text)
+    for name in _present(folder) - rendered.keys():
+        (folder / name).unlink()
+    return [folder / name for name in sorted(rendered)]
+
+
+def check(records: Iterable[Record], folder: Path) -> list[Path]:
+    """The tables below ``folder`` that differ by a byte from what the records give, are missing, or have no records.
+
+    Raises:
+        UserError: Records that must not share a board.
+    """
+    rendered = _rendered(records)
+    differing = _present(folder) ^ rendered.keys()
+    differing |= {
+        name
+        for name, text in rendered.items()
+        if name not in differing and (folder / name).read_bytes() != text.encode()
+    }
+    return [folder / name for name in sorted(differing)]
+
+
+def _rendered(records: Iterable[Record]) -> dict[str, str]:
+    """Text by file name relative to the folder of leaderboards."""
+    return {
+        f"{board.name}/table_{table.name}.{suffix}": render(table)
+        for board in boards(records)
+        for table in tables(board)
+        for suffix, render in FORMATS.items()
+    }
+
+
+def _present(folder: Path) -> set[str]:
+    files = (path for suffix in FORMATS for path in folder.glob(f"*/table_*.{suffix}"))
+    return {path.relative_to(folder).as_posix() for path in files}

@@ -1,0 +1,209 @@
+"""Renderings of a table: Markdown, CSV and LaTeX. Equal tables give equal text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rsir_bench.leaderboard.paper import PUBLISHED_COLUMNS
+from rsir_bench.leaderboard.tables import DIGITS, METRICS, OTHER_TARGETS, Block, Cell, Line, Table
+
+ORIGIN = "Rendered from result records by `rsir-bench leaderboard`; do not edit."
+EMPTY = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one format writes what is more than plain text; templates hold one ``{}``."""
+
+    escape: Callable[[str], str]
+    best: str
+    second: str
+    footnote: str
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown, one heading and grid per target."""
+    escape = MARKDOWN.escape
+    parts = [f"<!-- {ORIGIN} -->", f"# {escape(heading(table))}"]
+    for block in table.blocks:
+        headers = [escape(header) for header in _headers(table)]
+        rows = [_row(table, line, MARKDOWN) for line in block.lines]
+        parts += [f"## {escape(block_title(block))}", _pipes(headers, rows)]
+    parts += [escape(note) for note in table.notes]
+    parts += [f"<sup>{number}</sup> {escape(slip)}" for number, slip in enumerate(table.footnotes, start=1)]
+    return "\n\n".join(parts) + "\n"
+
+
+def comma_separated(table: Table) -> str:
+    """The table in CSV: one line per target, method and row, plain numbers, an empty field where there is none."""
+    columns = ["board", "protocol_hash", "table", "target", "method", "row", "seeds"]
+    columns += [column for metric in METRICS for column in (metric, f"{metric} sd")]
+    if table.beside_paper:
+        columns += [name for metric in PUBLISHED_COLUMNS for name in (paper_header(metric), f"{metric} difference")]
+        columns.append("slip")
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    for block in table.blocks:
+        writer.writerows(_fields(table, block, line) for line in block.lines)
+    return stream.getvalue()
+
+
+def latex(table: Table) -> str:
+    """The table in LaTeX (packages booktabs and graphicx), the targets one below the other."""
+    escape = LATEX.escape
+    headers = _headers(table)
+    body = []
+    for block in table.blocks:
+        body += [r"\midrule", rf"\multicolumn{{{len(headers)}}}{{l}}{{\textit{{{escape(block_title(block))}}}}} \\"]
+        body += [" & ".join(_row(table, line, LATEX)) + r" \\" for line in block.lines]
+    notes = [escape(note) for note in table.notes]
+    notes += [LATEX.footnote.format(number) + escape(slip) for number, slip in enumerate(table.footnotes, start=1)]
+    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.board.name}-{table.name}")
+    lines = [
+        f"% {ORIGIN}",
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{escape(heading(table))}}}",
+        rf"\label{{tab:{label}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{ll{'r' * (len(headers) - 2)}}}",
+        r"\toprule",
+        " & ".join(escape(header) for header in headers) + r" \\",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *(rf"\par\smallskip{{\footnotesize {note}\par}}" for note in notes),
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def heading(table: Table) -> str:
+    """``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
+    name = "Further targets" if table.name == OTHER_TARGETS.name else f"Table {table.name}"
+    targets = ", ".join(block.title for block in table.blocks)
+    return f"{name}, board {table.board.name}: {table.caption} on {targets}"
+
+
+def block_title(block: Block) -> str:
+    """``"UCM (2100 scenes, 21 classes)"``."""
+    return f"{block.title} ({block.extent})" if block.extent else block.title
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, inside a grid too."""
+    return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is; brackets and stars are braced, since they mean something after a line end."""
+    quoted = re.sub(r'"([^"]*)"', r"``\1''", " ".join(text.split()))
+    return quoted.translate(_LATEX_CHARACTERS)
+
+
+_LATEX_CHARACTERS = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        **{character: f"{{{character}}}" for character in "[]*"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "''",
+        "±": r"$\pm$",
+        MINUS: "$-$",
+        EMPTY: "--",
+        "Δ": r"$\Delta$",
+    }
+)
+
+MARKDOWN = Style(escape_markdown, best="**{}**", second="<u>{}</u>", footnote="<sup>{}</sup>")
+LATEX = Style(escape_latex, best=r"\textbf{{{}}}", second=r"\underline{{{}}}", footnote=r"\textsuperscript{{{}}}")
+
+
+def paper_header(metric: str) -> str:
+    """The header of the published values: what the paper prints as "mAP" stands beside AP@10h only."""
+    return 'paper "mAP"' if metric == "AP@10h" else f"paper {metric}"
+
+
+def plain_number(value: float | None, empty: str = EMPTY) -> str:
+    """A value as the paper prints it, with four digits."""
+    return empty if value is None else f"{value:.{DIGITS}f}"
+
+
+def _headers(table: Table) -> list[str]:
+    headers = ["Method", "Row", "Seeds"]
+    for metric in METRICS:
+        headers += [metric, paper_header(metric), "Δ"] if _compared(table, metric) else [metric]
+    return headers
+
+
+def _pipes(headers: list[str], rows: list[list[str]]) -> str:
+    """A padded grid; not tabulate's, whose spaces differ between versions and would fail the check of the bytes."""
+    widths = [max(3, *map(len, column)) for column in zip(headers, *rows, strict=True)]  # a rule is "--:" at least
+    rules = [":".ljust(w, "-") if place < 2 else ":".rjust(w, "-") for place, w in enumerate(widths)]
+
+    def line(cells: list[str]) -> str:
+        first = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
+        rest = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
+        return f"| {' | '.join(first + rest)} |"
+
+    return "\n".join(map(line, [headers, rules, *rows]))
+
+
+def _row(table: Table, line: Line, style: Style) -> list[str]:
+    """One line of a grid, under :func:`_headers`."""
+    escape = style.escape
+    footnote = style.footnote.format(line.footnote) if line.footnote else ""
+    row = [escape(line.name.title) + footnote, escape(line.name.row), escape(str(line.seeds or EMPTY))]
+    for metric in METRICS:
+        cell = line.cells[metric]
+        row.append(_ours(cell, style))
+        if _compared(table, metric):
+            row += [escape(plain_number(cell.paper)), escape(_signed(cell.difference))]
+    return row
+
+
+def _ours(cell: Cell, style: Style) -> str:
+    template = {"best": style.best, "second": style.second, "": "{}"}[cell.mark]
+    mean = template.format(style.escape(plain_number(cell.mean)))
+    return mean if cell.sd is None else f"{mean} {style.escape('±')} {plain_number(cell.sd)}"
+
+
+def _signed(difference: float | None) -> str:
+    if not difference:
+        return plain_number(difference)
+    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
+
+
+def _compared(table: Table, metric: str) -> bool:
+    return table.beside_paper and metric in PUBLISHED_COLUMNS
+
+
+def _fields(table: Table, block: Block, line: Line) -> dict[str, str | int]:
+    """One line of the CSV."""
+    fields: dict[str, str | int] = {
+        "board": table.board.name,
+        "protocol_hash": table.board.protocol.hash,
+        "table": table.name,
+        "target": block.target,
+        "method": line.name.label or line.name.title,
+        "row": line.name.row,
+        "seeds": line.seeds,
+    }
+    for metric, cell in line.cells.items():
+        fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}
+        if _compared(table, metric):
+            fields[paper_header(metric)] = plain_number(cell.paper, empty="")
+            fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
+    if table.beside_paper:
+        fields["slip"] = table.footnotes[line.footnote - 1] if line.footnote else ""
+    return fields

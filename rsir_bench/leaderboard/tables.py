@@ -1,0 +1,285 @@
+"""Tables: what stands in which cell, before anything is said about Markdown, CSV or LaTeX."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from rsir_bench.leaderboard.boards import Board, cell_of, row_label
+from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, published
+from rsir_bench.protocol import load_protocol
+from rsir_bench.results import PaperRow, Record
+
+METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
+DIGITS = 4
+OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one line; every value is None where there is none.
+
+    Attributes:
+        mean: Over the seeds.
+        sd: Sample standard deviation over the seeds; None for a single seed.
+        paper: The published value of the same quantity.
+        mark: Whether the mean is the best or second best of its block.
+    """
+
+    mean: float | None = None
+    sd: float | None = None
+    paper: float | None = None
+    mark: Literal["", "best", "second"] = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Ours as printed minus the paper's as printed, so that a reader who subtracts finds the same."""
+        if self.mean is None or self.paper is None:
+            return None
+        return round(round(self.mean, DIGITS) - self.paper, DIGITS)
+
+
+@dataclass(frozen=True)
+class Name:
+    """What names a line.
+
+    Attributes:
+        label: The method as ``--methods`` takes it; empty where only the paper has the line.
+        title: The method as it is printed.
+        row: The row, with the particulars of its PCA.
+        target_fit: Whether its PCA was fitted on the target.
+        paper: The published row that it stands beside.
+    """
+
+    label: str
+    title: str
+    row: str
+    target_fit: bool
+    paper: PaperRow | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method and row on one target; ``seeds`` is 0 where only the paper has it, or where it was not run."""
+
+    name: Name
+    seeds: int
+    cells: dict[str, Cell]
+    footnote: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """All lines of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it."""
+
+    target: str
+    title: str
+    extent: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of one board, ready to be rendered.
+
+    Attributes:
+        name: ``"I"``, ``"II"``, ... or ``"targets"``.
+        caption: What it shows.
+        board: Where its values come from.
+        beside_paper: Whether the published values stand beside ours.
+        blocks: One per target.
+        notes: Whole sentences for below the table.
+        footnotes: The slips of the paper; :attr:`Line.footnote` counts them from 1.
+    """
+
+    name: str
+    caption: str
+    board: Board
+    beside_paper: bool
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...]
+    footnotes: tuple[str, ...]
+
+
+def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Table]:
+    """The tables of a board that have at least one record.
+
+    A board of a protocol that has tables of its own in the paper (``ucm``: Table VIII) gets those, any other the
+    tables of ``patternnet``; targets that these do not have come last, in the table ``targets``.
+    """
+    own = [shape for shape in shapes if shape.protocol == board.protocol.name]
+    chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
+    placed = {target for shape in chosen for target in shape.targets}
+    result = []
+    for shape in chosen:
+        records = [record for record in board.records if record.target.paper_name in shape.targets]
+        result.append(_table(board, shape, records))
+    others = [record for record in board.records if record.target.paper_name not in placed]
+    result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others))
+    return [table for table in result if any(line.seeds for block in table.blocks for line in block.lines)]
+
+
+def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
+    entries = published(shape)
+    beside_paper = _is_the_papers(board, shape.protocol) and bool(entries)
+    names = _names(shape, records, entries, beside_paper)
+    values = {(entry.target, entry.row): entry for entry in entries} if beside_paper else {}
+    common, footnotes = _slips(list(values.values()))
+    cells: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        cells.setdefault(cell_of(record), []).append(record)
+
+    blocks = []
+    for target, paper_target in _targets(shape, records, beside_paper):
+        lines = []
+        for name in names:
+            results = cells.get((target, name.label, name.row), [])
+            entry = values.get((paper_target, name.paper)) if name.paper else None
+            footnote = footnotes.index(entry.slip) + 1 if entry and entry.slip in footnotes else None
+            lines.append(Line(name, len(results), _cells(results, entry), footnote))
+        blocks.append(_block(target, records, lines))
+    return Table(
+        name=shape.name,
+        caption=shape.caption,
+        board=board,
+        beside_paper=beside_paper,
+        blocks=tuple(blocks),
+        notes=tuple(_notes(board, shape, names, common, beside_paper)),
+        footnotes=tuple(footnotes),
+    )
+
+
+def _is_the_papers(board: Board, protocol: str) -> bool:
+    return board.protocol.paper and not board.protocol.modified and board.protocol.name == protocol
+
+
+def _names(shape: PaperTable, records: list[Record], entries: list[Published], beside_paper: bool) -> list[Name]:
+    """The lines of every block: the paper's rows in the paper's order, then ours by label."""
+    order = {row: place for place, row in enumerate(dict.fromkeys(entry.row for entry in entries))}
+    names = list({cell_of(record)[1:]: _name(record) for record in records}.values())
+    if not shape.every_row:
+        names = [name for name in names if name.paper in order]
+    if beside_paper:
+        ours = {name.paper for name in names}
+        names += [_paper_name(row) for row in order if row not in ours]
+
+    def place(name: Name) -> tuple[int, str, str]:
+        return (order.get(name.paper, len(order)) if name.paper else len(order)), name.label, name.row
+
+    return sorted(names, key=place)
+
+
+def _name(record: Record) -> Name:
+    method = record.method
+    # The label is the name with its settings; tables print the title with the same settings.
+    settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
+    target_fit = record.row.fit == "target"
+    return Name(method.label, method.title + settings, row_label(record), target_fit, record.row.paper)
+
+
+def _paper_name(row: PaperRow) -> Name:
+    title = f"{row.method} ({row.variant})" if row.variant else row.method
+    return Name("", title, row.pooling, target_fit=False, paper=row)
+
+
+def _targets(shape: PaperTable, records: list[Record], beside_paper: bool) -> list[tuple[str, str]]:
+    """Each block's target and the paper's name of it, in the paper's order."""
+    found = sorted({(record.target.name, record.target.paper_name or "") for record in records})
+    targets = []
+    for paper_target in shape.targets:
+        ours = [(name, paper_name) for name, paper_name in found if paper_name == paper_target]
+        targets += ours or ([(paper_target, paper_target)] if beside_paper else [])
+    return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
+
+
+def _block(target: str, records: list[Record], lines: list[Line]) -> Block:
+    for record in records:
+        if record.target.name == target:
+            extent = f"{record.target.scenes} scenes, {record.target.classes} classes"
+            return Block(target, record.target.title, extent, _marked(lines))
+    return Block(target, target, "", tuple(lines))
+
+
+def _cells(results: list[Record], entry: Published | None) -> dict[str, Cell]:
+    cells = {}
+    for metric in METRICS:
+        values = [result.metrics[metric] for result in results if metric in result.metrics]
+        complete = bool(values) and len(values) == len(results)
+        cells[metric] = Cell(
+            mean=statistics.fmean(values) if complete else None,
+            sd=statistics.stdev(values) if complete and len(values) > 1 else None,
+            paper=entry.values.get(metric) if entry else None,
+        )
+    return cells
+
+
+def _marked(lines: list[Line]) -> tuple[Line, ...]:
+    """Marks the best and second best printed value of each metric among our source-fit lines."""
+    lines = [replace(line, cells=dict(line.cells)) for line in lines]
+    for metric in METRICS:
+        means = [None if line.name.target_fit else line.cells[metric].mean for line in lines]
+        ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
+        if sum(mean is not None for mean in means) < 2:
+            continue
+        for line, mean in zip(lines, means, strict=True):
+            place = ranked.index(round(mean, DIGITS)) if mean is not None else len(ranked)
+            if place < 2:
+                line.cells[metric] = replace(line.cells[metric], mark="second" if place else "best")
+    return tuple(lines)
+
+
+def _slips(entries: list[Published]) -> tuple[str, list[str]]:
+    """The slip that all published rows share, or else the different slips in the order of their rows."""
+    slips = [entry.slip for entry in entries]
+    if slips and len(set(slips)) == 1:
+        return slips[0], []
+    return "", list(dict.fromkeys(slip for slip in slips if slip))
+
+
+def _notes(board: Board, shape: PaperTable, names: list[Name], common: str, beside_paper: bool) -> Iterator[str]:
+    protocol = board.protocol
+    yield (
+        f"Protocol {board.name} (hash {protocol.hash}), source {protocol.settings['data']['source']}; "
+        f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
+    )
+    if beside_paper:
+        yield (
+            'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
+            "Δ is ours minus the paper's."
+        )
+        yield from (note for note in (shape.note, common and f"All published rows: {common}.") if note)
+    else:
+        yield f"Not comparable with the paper: {_why_not(board, shape)}."
+    fits = ", among rows that are not fitted on the target" if any(name.target_fit for name in names) else ""
+    yield f"Best and second best of our values per target and metric are marked{fits}."
+
+
+def _why_not(board: Board, shape: PaperTable) -> str:
+    """What sets the board apart from the protocol of the published tables, setting by setting."""
+    name = board.protocol.name
+    if _is_the_papers(board, shape.protocol):
+        return f"it has no values for these targets under protocol {name}"
+    ours = dict(_settings(board.protocol.settings))
+    papers = dict(_settings(load_protocol(shape.protocol).settings()))
+    # The order of the protocol's own settings, which does not depend on how a record was written.
+    keys = [*papers, *sorted(ours.keys() - papers.keys())]
+    differing = [key for key in keys if ours.get(key) != papers.get(key)]
+    changes = ", ".join(f"{key} {_word(ours.get(key))} instead of {_word(papers.get(key))}" for key in differing)
+    return f"protocol {board.name} is not {shape.protocol}" + (f" ({changes})" if changes else "")
+
+
+def _settings(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _word(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or "none"
+    return json.dumps(value)

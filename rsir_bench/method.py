@@ -1,0 +1,339 @@
+"""The contract of a method, and how methods are found.
+
+A method is one file with one class: a :class:`Card`, a loss on a batch, and named descriptors of a batch. Everything
+else has a default: optimizer recipe, parameter groups, batches, views of a scene, rounds of training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rsir_bench import protocol as protocols
+from rsir_bench.batches import Batch, Scenes, shuffled
+from rsir_bench.nn.trunk import Trunk, load_backbone
+
+
+__all__ = ["Batch", "Card", "FrontEnd", "FrontEndCard", "Method", "ParameterGroup", "Row", "Scenes", "Settings", "Setup"]
+
+
+class Row(BaseModel):
+    """One row of the tables: which descriptor it shows and how that is reduced.
+
+    ``kind`` is ``"real"`` (the vector as it is), ``"pca"`` (its principal components) or ``"code"`` (its signs as
+    bits, compared by Hamming distance). ``paper`` names the published row: method and variant in ``paper_tables.csv``.
+    ``round`` is the round of training whose network makes it, from 1; None is the last.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    descriptor: str
+    kind: Literal["real", "pca", "code"] = "real"
+    paper: tuple[str, str] | None = None
+    round: int | None = Field(None, ge=1)
+
+
+class Card(BaseModel):
+    """What a reader must know of a method before believing its numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="As in --methods.")
+    title: str = Field(min_length=1, description="As in the tables; '{trunk}' becomes the trunk's title.")
+    paper: str = Field(min_length=1, description="Authors, title, venue.")
+    year: int = Field(ge=1900)
+    rows: dict[str, Row] = Field(min_length=1)
+    tables: list[str] = Field(default_factory=list, description="Tables of the JSST paper it stands in.")
+    stated: list[str] = Field(default_factory=list, description="What its paper states.")
+    choices: list[str] = Field(default_factory=list, description="What is open there, and what is done here.")
+    trained: bool = True
+    trunk: str | None = Field(None, description="A method that brings its own trunk: the trunk it replaces.")
+    unlabelled: bool = Field(False, description="It needs the protocol's pool of unlabelled scenes.")
+    version: int = Field(1, ge=1, description="Raise it when the method's results change: finished runs are redone.")
+
+
+class FrontEndCard(BaseModel):
+    """The card of a front end, which changes scenes before any method sees them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = Field(min_length=1)
+    paper: str = Field(min_length=1)
+    year: int = Field(ge=1900)
+    alone: str = Field("baseline", description="The method it stands before when named alone.")
+    published: dict[str, tuple[str, str]] = Field(
+        default_factory=dict, description="Row of ``alone`` -> published method and variant."
+    )
+    tables: list[str] = Field(default_factory=list)
+    stated: list[str] = Field(default_factory=list)
+    choices: list[str] = Field(default_factory=list)
+    learned: bool = Field(True, description="It has parameters that only training gives a meaning.")
+    version: int = Field(1, ge=1)
+
+
+class Settings(BaseModel):
+    """Base of a method's own settings; ``--set methods.NAME.key=value`` changes one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a method is built for.
+
+    Attributes:
+        classes: Number of classes of the source.
+        bands: Bands of a scene.
+        scenes: Number of training scenes (the size of a memory bank).
+        size: Side of a scene in pixels.
+        protocol: The protocol's settings: trunk, head, training.
+        weights_folders: Where files of weights are looked for.
+    """
+
+    classes: int
+    bands: int
+    scenes: int
+    size: int
+    protocol: protocols.Protocol
+    weights_folders: tuple[Path, ...] = ()
+
+    def trunk(self) -> Trunk:
+        """The protocol's trunk: initialised, partly frozen, normalising scenes of [0, 1] itself.
+
+        Raises:
+            UserError: Unknown timm model, weights that cannot be had, or a frozen part that does not exist.
+        """
+        trunk = self.protocol.trunk
+        backbone = load_backbone(
+            trunk.name, trunk.weights, trunk.arguments, self.bands, self.weights_folders, trunk.sha256
+        )
+        return Trunk(backbone, self.bands, self.size, trunk.mean, trunk.std, trunk.frozen)
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters that share a learning rate and a weight decay.
+
+    Attributes:
+        parameters: The tensors; those that do not require gradients are left out.
+        rate: Factor on the protocol's learning rate.
+        weight_decay: None: the protocol's.
+    """
+
+    parameters: list[nn.Parameter]
+    rate: float = 1.0
+    weight_decay: float | None = None
+
+
+class Method(nn.Module, ABC):
+    """A retrieval method. Subclasses set ``card`` and write ``__init__``, ``loss`` and ``describe``.
+
+    Args:
+        setup: What it is built for.
+        settings: Its own settings, an instance of its ``Settings``.
+    """
+
+    card: ClassVar[Card]
+    Settings: ClassVar[type[Settings]] = Settings
+    rounds: ClassVar[int] = 1
+
+    def __init__(self, setup: Setup, settings: Any) -> None:
+        super().__init__()
+        self.setup = setup
+        self.settings = settings
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
+        """The loss of a batch: a scalar, or named terms that are added up and logged one by one."""
+
+    @abstractmethod
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """The named descriptors, each (N, D), of scenes (N, B, H, W) in [0, 1]; called in evaluation mode."""
+
+    def recipe(self, train: protocols.Train) -> protocols.Train:
+        """The protocol's training settings, changed where the method needs its own (``train.model_copy``)."""
+        return train
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Parameters with their own rate factor or weight decay; one group by default."""
+        return [ParameterGroup(list(self.parameters()))]
+
+    def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+        """The batches of one epoch as indices into the training set; shuffled scenes by default.
+
+        Args:
+            labels: (N,) class of every training scene.
+            size: Scenes in a batch, at most.
+            generator: Seeded by run and epoch; the only source of chance allowed here.
+        """
+        return shuffled(len(labels), size, generator)
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch as the method wants to see it in training, for example rotated; unchanged by default."""
+        return batch
+
+    def report(self) -> dict[str, float]:
+        """Figures of the epoch that just ended, for the run's log."""
+        return {}
+
+    @classmethod
+    def parse_argument(cls, argument: str) -> dict[str, Any]:
+        """Settings out of the text after the colon in ``--methods NAME:ARGUMENT``."""
+        raise NotImplementedError
+
+    def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
+        """What round ``number`` (from 1) is trained on; the labelled source by default.
+
+        Args:
+            number: The round. A new network is built for each; ``self`` is that network, before training.
+            previous: The trained network of the round before, in evaluation mode; None in the first.
+            source: The labelled scenes.
+            pool: The protocol's unlabelled scenes, where the card asks for them.
+        """
+        return source
+
+
+class FrontEnd(nn.Module, ABC):
+    """A module before a method: scenes (N, B, H, W) in [0, 1] to scenes of the same shape."""
+
+    card: ClassVar[FrontEndCard]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, setup: Setup, settings: Any) -> None:
+        super().__init__()
+        self.setup = setup
+        self.settings = settings
+
+    @abstractmethod
+    def forward(self, scenes: Tensor) -> Tensor:
+        """The changed scenes."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """As :meth:`Method.parameter_groups`."""
+        return [ParameterGroup(list(self.parameters()))]
+
+    def report(self) -> dict[str, float]:
+        """As :meth:`Method.report`."""
+        return {}
+
+
+@dataclass
+class _ComposedSettings:
+    front: Any
+    inner: Any
+
+
+class Composed(Method):
+    """A front end before a method; built by :func:`compose`."""
+
+    front_class: ClassVar[type[FrontEnd]]
+    inner_class: ClassVar[type[Method]]
+
+    def __init__(self, setup: Setup, settings: _ComposedSettings) -> None:
+        super().__init__(setup, settings)
+        self.front = self.front_class(setup, settings.front)
+        self.inner = self.inner_class(setup, settings.inner)
+
+    def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
+        """The method's loss on the changed scenes."""
+        return self.inner.loss(batch.with_scenes(self.front(batch.scenes)))
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """The method's descriptors of the changed scenes."""
+        return self.inner.describe(self.front(scenes))
+
+    def recipe(self, train: protocols.Train) -> protocols.Train:
+        """The method's recipe."""
+        return self.inner.recipe(train)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Those of the front end and of the method."""
+        return [*self.front.parameter_groups(), *self.inner.parameter_groups()]
+
+    def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+        """The method's batches."""
+        return self.inner.batches(labels, size, generator)
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The method's views; the front end sees what the method would have seen."""
+        return self.inner.view(batch, generator)
+
+    def report(self) -> dict[str, float]:
+        """Figures of both."""
+        return {**self.front.report(), **self.inner.report()}
+
+    def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
+        """The method's training set."""
+        return self.inner.training_set(number, previous, source, pool)
+
+
+def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[Composed]:
+    """The method ``front+inner``; ``alone`` when the user named only the front end."""
+    rows = {
+        name: row.model_copy(update={"paper": front.card.published.get(name) if alone else None})
+        for name, row in inner.card.rows.items()
+    }
+    changes = {
+        "name": front.card.name if alone else f"{front.card.name}-{inner.card.name}",
+        "title": front.card.title if alone else f"{front.card.title}+{inner.card.title}",
+        "paper": front.card.paper if alone else f"{front.card.paper}; {inner.card.paper}",
+        "year": front.card.year if alone else max(front.card.year, inner.card.year),
+        "rows": rows,
+        "tables": front.card.tables if alone else [],
+        "stated": [*front.card.stated, *inner.card.stated],
+        "choices": [*front.card.choices, *inner.card.choices],
+        "version": 1000 * front.card.version + inner.card.version,
+    }
+    body = {"card": inner.card.model_copy(update=changes), "front_class": front, "inner_class": inner}
+    body["rounds"] = inner.rounds  # type: ignore[assignment]
+    return type("Composed", (Composed,), body)
+
+
+def trainable(groups: Iterable[ParameterGroup]) -> list[ParameterGroup]:
+    """The groups without frozen parameters, and without groups that are empty then."""
+    kept = [
+        ParameterGroup([p for p in group.parameters if p.requires_grad], group.rate, group.weight_decay)
+        for group in groups
+    ]
+    return [group for group in kept if group.parameters]
+
+
+@dataclass(frozen=True)
+class NamedMethod:
+    """A method as the user named it: class, settings and label.
+
+    Attributes:
+        name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``.
+        kind: The class to build.
+        settings: What the class is built with.
+        values: The settings as plain values, for the record and the resume key.
+        changed: The settings that differ from the class's and the protocol's defaults.
+        sources: The files the classes came from.
+    """
+
+    name: str
+    kind: type[Method]
+    settings: Any
+    values: dict[str, Any]
+    changed: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name with every changed setting."""
+        if not self.changed:
+            return self.name
+        return f"{self.name} ({', '.join(f'{key}={value}' for key, value in sorted(self.changed.items()))})"
+
+    def build(self, setup: Setup) -> Method:
+        """A new network.
+
+        Raises:
+            UserError: Weights that cannot be had, or settings the network cannot be built with.
+        """
+        return self.kind(setup, self.settings)

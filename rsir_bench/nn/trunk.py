@@ -1,0 +1,207 @@
+"""The protocol's trunk: any timm backbone with its weights, its frozen part and its normalisation."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import file_digest
+
+
+class Trunk(nn.Module):
+    """A timm backbone without its classifier, for scenes in [0, 1].
+
+    Frozen parts keep their weights and their batch-norm statistics: they stay in evaluation mode while the rest trains.
+
+    Args:
+        backbone: A timm model made with ``num_classes=0``.
+        bands: Bands of a scene.
+        size: Side of a scene in pixels.
+        mean: Per band, on [0, 1]; None takes what the backbone's weights were made with.
+        std: Likewise.
+        frozen: Names of submodules of the backbone.
+
+    Raises:
+        UserError: A frozen submodule does not exist, or ``mean`` and ``std`` do not fit the bands.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        bands: int,
+        size: int,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        frozen: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        mean, std = normalisation(backbone, bands, mean, std)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+        self._frozen = [self._part(name) for name in frozen]
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.features = self._count_features(bands, size)
+        self.train()
+
+    def forward(self, scenes: Tensor) -> Tensor:
+        """Pooled features (N, C) of scenes (N, B, H, W)."""
+        features: Tensor = self.backbone((scenes - self.mean) / self.std)
+        return features
+
+    def maps(self, scenes: Tensor) -> Tensor:
+        """The last feature maps (N, C, h, w) of scenes (N, B, H, W)."""
+        maps: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
+        return maps
+
+    def train(self, mode: bool = True) -> Trunk:
+        """Training mode for all but the frozen parts."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def _part(self, name: str) -> nn.Module:
+        try:
+            return self.backbone.get_submodule(name)
+        except AttributeError:
+            known = ", ".join(child for child, _ in self.backbone.named_children())
+            raise UserError(f"trunk.frozen: no part {name!r} in this trunk; its parts: {known}") from None
+
+    @torch.no_grad()
+    def _count_features(self, bands: int, size: int) -> int:
+        self.eval()
+        return int(self(torch.zeros(1, bands, size, size)).shape[1])
+
+
+def normalisation(
+    backbone: nn.Module, bands: int, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per band: the given ones, the weights' own, or .5 and .25 for other than three bands.
+
+    Raises:
+        UserError: Their number is neither one nor the number of bands.
+    """
+    known: Mapping[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
+    given = {
+        "mean": mean or (known.get("mean") if bands == 3 else None) or [0.5],
+        "std": std or (known.get("std") if bands == 3 else None) or [0.25],
+    }
+    for name, values in given.items():
+        if len(values) not in (1, bands):
+            raise UserError(f"trunk.{name}: {len(values)} values for {bands} bands; give one value, or one per band")
+    mean, std = (list(values) * (bands if len(values) == 1 else 1) for values in given.values())
+    return mean, std
+
+
+def load_backbone(
+    name: str,
+    weights: str,
+    arguments: Mapping[str, Any],
+    bands: int,
+    folders: Sequence[Path] = (),
+    sha256: str | None = None,
+) -> nn.Module:
+    """A timm backbone without classifier.
+
+    Args:
+        name: A timm model, with a tag where its weights need one.
+        weights: ``"imagenet"`` (timm's own, fetched and kept by timm), ``"none"``, or a file of weights.
+        arguments: Passed to ``timm.create_model``.
+        bands: Input bands; weights made for three are adapted.
+        folders: Where a file of weights is looked for, after the path as given.
+        sha256: Expected hash of the file.
+
+    Raises:
+        UserError: Unknown model, arguments it does not take, or weights that cannot be had.
+    """
+    if not timm.is_model(name.split(".")[0]):
+        near = ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]) or "see timm.list_models()"
+        raise UserError(f"trunk {name!r}: not a timm model; near it: {near}")
+    options = {**arguments, "num_classes": 0, "in_chans": bands}
+    try:
+        if weights != "imagenet":
+            backbone = timm.create_model(name, pretrained=False, **options)
+        else:
+            backbone = _from_hub(name, options)
+    except (TypeError, AssertionError, RuntimeError) as error:
+        raise UserError(f"trunk {name!r}: cannot be built with {options}: {str(error).splitlines()[0]}") from None
+    if weights not in ("imagenet", "none"):
+        _load_file(backbone, name, find_weights(weights, folders, sha256), bands)
+    return backbone  # type: ignore[no-any-return]
+
+
+def _from_hub(name: str, options: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except (TypeError, AssertionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the hub's client raises a dozen kinds of network errors
+        raise UserError(
+            f"trunk {name!r}: its ImageNet weights cannot be fetched ({type(error).__name__}); connect to the network, "
+            "or name a file of weights with --set trunk.weights=FILE, or train from scratch with trunk.weights=none"
+        ) from None
+
+
+def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) -> Path:
+    """The path of a file of weights.
+
+    Raises:
+        UserError: It is nowhere, or not the expected file.
+    """
+    places = [Path(file), *(folder / file for folder in folders)]
+    for path in places:
+        if path.is_file():
+            if sha256 is not None and file_digest(path) != sha256:
+                raise UserError(f"{path}: not the weights the protocol names (sha256 differs); set trunk.sha256=none")
+            return path
+    looked = ", ".join(str(path.parent) for path in places)
+    raise UserError(
+        f"weights {file}: not found (looked in {looked}); put the file there, name another with "
+        "--set trunk.weights=FILE, or take timm's own with --set trunk.weights=imagenet"
+    )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a plain PyTorch state dict; never runs code from the file.
+
+    Raises:
+        UserError: The file is damaged or holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a readable file of weights ({reason}); use safetensors or a state dict") from None
+    state = state.get("state_dict", state)
+    return dict(state)
+
+
+def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
+    state = read_weights(path)
+    wanted = backbone.state_dict()
+    first = getattr(backbone, "pretrained_cfg", {}).get("first_conv")
+    first = first[0] if isinstance(first, (tuple, list)) else first
+    if bands != 3 and f"{first}.weight" in state:
+        state[f"{first}.weight"] = adapt_input_conv(bands, state[f"{first}.weight"])
+    missing = sorted(key for key in set(wanted) - set(state) if not key.endswith(".num_batches_tracked"))
+    other = [key for key in wanted if key in state and wanted[key].shape != state[key].shape]
+    if missing or other:
+        key = (missing or other)[0]
+        raise UserError(f"{path}: not weights of {name} ({'no' if missing else 'another shape of'} {key}); check both")
+    backbone.load_state_dict({**wanted, **{key: state[key] for key in wanted if key in state}})

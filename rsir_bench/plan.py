@@ -1,0 +1,362 @@
+"""The plan of a campaign: methods x seeds x targets as runs and cells, what is done, and every problem at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import digest, file_digest
+from rsir_bench.method import NamedMethod, Row, Setup
+from rsir_bench.nn.trunk import find_weights
+from rsir_bench.protocol import Protocol, board_name, load_protocol
+from rsir_bench.ranking import METRIC_VERSION
+from rsir_bench.registry import discover, resolve
+from rsir_bench.scenes.cache import Transform
+from rsir_bench.scenes.index import SceneIndex, resolve_dataset
+
+# Raise when the training loop, or the way descriptors are made, changes results.
+TRAINING_VERSION = 1
+DESCRIBING_VERSION = 1
+
+Result = TypeVar("Result")
+Fit = Literal["source", "target"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as on the command line.
+
+    Attributes:
+        methods: Names, or ``["all"]``.
+        targets: Names, or ``["all"]`` for the protocol's.
+        protocol: Name or TOML file.
+        seeds: One run each.
+        data_root: Where datasets lie.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        out: Folder of the runs.
+        overrides: ``"section.key=value"``.
+        plugins: Files with methods.
+        command: The command line, for the records.
+    """
+
+    methods: Sequence[str]
+    targets: Sequence[str]
+    protocol: str = "patternnet"
+    seeds: Sequence[int] = (0,)
+    data_root: Path = Path("data")
+    device: str = "cpu"
+    out: Path = Path("runs")
+    overrides: Sequence[str] = ()
+    plugins: Sequence[Path] = ()
+    command: str = ""
+
+    @property
+    def weights_folders(self) -> tuple[Path, ...]:
+        """Where files of weights are looked for."""
+        return (self.data_root / "weights", self.data_root.parent / "weights")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One result to make: a row of the run on a target.
+
+    Attributes:
+        row_name: As in the tables.
+        row: How it is made.
+        fit: For a PCA row, the dataset the components are fitted on.
+        target: The dataset's name.
+        key: Digest of every setting that changes the result.
+        descriptors: File of the row's descriptors.
+        record: File of the result record.
+    """
+
+    row_name: str
+    row: Row
+    fit: Fit | None
+    target: str
+    key: str
+    descriptors: Path
+    record: Path
+
+    @property
+    def done(self) -> bool:
+        """Only a written record counts."""
+        return self.record.is_file()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method under the protocol with one seed.
+
+    Attributes:
+        method: The method.
+        seed: The seed.
+        folder: Where everything of the run lies.
+        key: Digest of every setting that changes the trained network.
+        cells: The results to make.
+        weights: What the networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+    """
+
+    method: NamedMethod
+    seed: int
+    folder: Path
+    key: str
+    cells: tuple[Cell, ...]
+    weights: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """As in progress and errors."""
+        return f"{self.method.label} seed {self.seed}"
+
+    @property
+    def todo(self) -> list[Cell]:
+        """Cells without a record."""
+        return [cell for cell in self.cells if not cell.done]
+
+
+@dataclass
+class Plan:
+    """Everything a campaign will do.
+
+    Attributes:
+        request: What was asked.
+        protocol: The protocol with the overrides.
+        board: The leaderboard's name.
+        transform: How scenes become pixels.
+        datasets: The scenes by name of dataset.
+        runs: In the order of the request.
+        absent: Runs and cells that are left out, with the reason.
+    """
+
+    request: Request
+    protocol: Protocol
+    board: str
+    transform: Transform
+    datasets: dict[str, SceneIndex]
+    runs: list[Run] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+    @property
+    def todo(self) -> list[Run]:
+        """Runs with cells left to make."""
+        return [run for run in self.runs if run.todo]
+
+    def setup(self, run: Run) -> Setup:
+        """What the run's network is built for; an untrained method never looks at the number of classes."""
+        source = self.datasets.get(self.protocol.data.source) if run.method.kind.card.trained else None
+        any_index = source or self.datasets[run.cells[0].target]
+        return Setup(
+            classes=len(any_index.classes),
+            bands=len(self.transform.kept_bands(any_index)),
+            scenes=len(any_index),
+            size=self.protocol.data.size,
+            protocol=self.protocol,
+            weights_folders=self.request.weights_folders,
+        )
+
+    def needed(self) -> list[str]:
+        """The datasets whose pixels the unfinished cells need, in the order they are needed."""
+        names: dict[str, None] = {}
+        for run in self.todo:
+            card = run.method.kind.card
+            if card.trained or any(cell.fit == "source" for cell in run.todo):
+                names[self.protocol.data.source] = None
+            if card.unlabelled and self.protocol.data.unlabelled:
+                names[self.protocol.data.unlabelled] = None
+            names |= dict.fromkeys(cell.target for cell in run.todo)
+        return list(names)
+
+
+def make_plan(request: Request) -> Plan:
+    """Resolves protocol, methods and datasets, and lists what is done and what is left.
+
+    Raises:
+        UserError: Every problem that can be known before the first run starts, one line each.
+    """
+    problems: list[str] = []
+    protocol = load_protocol(request.protocol, list(request.overrides))
+    usual = load_protocol(request.protocol).methods
+    found = _attempt(problems, lambda: discover(request.plugins)) or {}
+    names = _method_names(request.methods, found)
+    methods = [_attempt(problems, lambda name=name: resolve(name, found, protocol.methods, usual)) for name in names]  # type: ignore[misc]
+    kept, absent = _fitting([method for method in methods if method is not None], protocol)
+    targets = list(protocol.data.targets) if list(request.targets) == ["all"] else list(dict.fromkeys(request.targets))
+    datasets = {}
+    for name in _dataset_names(kept or list(filter(None, methods)), protocol, targets):
+        index = _attempt(problems, lambda name=name: resolve_dataset(name, request.data_root))  # type: ignore[misc]
+        if index is not None:
+            datasets[name] = index
+    plan = Plan(request, protocol, board_name(protocol), _transform(protocol), datasets, absent=absent)
+    if not problems:
+        for method in kept:
+            for seed in request.seeds:
+                run = _attempt(problems, lambda method=method, seed=seed: _run(plan, method, seed, targets))  # type: ignore[misc]
+                plan.runs += [run] if run is not None and run.cells else []
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+    if not plan.runs:
+        raise UserError(f"nothing to run: {'; '.join(plan.absent)}")
+    return plan
+
+
+def _attempt(problems: list[str], step: Callable[[], Result]) -> Result | None:
+    try:
+        return step()
+    except UserError as error:
+        problems.append(str(error))
+        return None
+
+
+def _method_names(wanted: Sequence[str], found: dict[str, Any]) -> list[str]:
+    if list(wanted) != ["all"]:
+        return list(dict.fromkeys(wanted))
+    # A method whose settings have no default, as timm's model, can only be named.
+    return [
+        name
+        for name, entry in found.items()
+        if not any(setting.is_required() for setting in entry.kind.Settings.model_fields.values())
+    ]
+
+
+def _fitting(methods: Sequence[NamedMethod], protocol: Protocol) -> tuple[list[NamedMethod], list[str]]:
+    """The methods that the protocol can carry, and why the others are absent."""
+    kept, absent = [], []
+    for method in methods:
+        card = method.kind.card
+        if card.trunk is not None and card.trunk != protocol.trunk.name.split(".")[0]:
+            trunk = protocol.trunk.name
+            absent.append(f"{method.name}: brings its own trunk in the place of {card.trunk}; the protocol has {trunk}")
+        elif card.unlabelled and protocol.data.unlabelled is None:
+            absent.append(f"{method.name}: needs unlabelled scenes; the protocol {protocol.name} names none")
+        else:
+            kept.append(method)
+    return kept, absent
+
+
+def _dataset_names(methods: Sequence[NamedMethod], protocol: Protocol, targets: Sequence[str]) -> list[str]:
+    cards = [method.kind.card for method in methods]
+    names = list(targets)
+    if any(card.unlabelled for card in cards) and protocol.data.unlabelled:
+        names.insert(0, protocol.data.unlabelled)
+    fitted = "source" in protocol.describe.pca_fit
+    if any(card.trained or (fitted and _has_pca(card.rows)) for card in cards) or not cards:
+        names.insert(0, protocol.data.source)
+    return list(dict.fromkeys(names))
+
+
+def _has_pca(rows: dict[str, Row]) -> bool:
+    return any(row.kind == "pca" for row in rows.values())
+
+
+def _transform(protocol: Protocol) -> Transform:
+    return Transform(protocol.data.size, protocol.data.resize, protocol.data.bands)
+
+
+def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> Run:
+    settings, weights = training_settings(plan, method, seed)
+    key = digest(settings)
+    source = plan.protocol.data.source if method.kind.card.trained else "untrained"
+    folder = plan.request.out / slug(method.label) / f"{plan.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
+    cells = []
+    for target in targets:
+        reason = _not_a_target(plan, method, target)
+        if reason is None:
+            cells += _cells(plan, method, folder, key, target)
+        elif (line := f"{method.name} on {target}: {reason}") not in plan.absent:
+            plan.absent.append(line)
+    return Run(method, seed, folder, key, tuple(cells), weights)
+
+
+def _not_a_target(plan: Plan, method: NamedMethod, target: str) -> str | None:
+    data, card = plan.protocol.data, method.kind.card
+    if card.trained and target == data.source:
+        return "it is the source, whose labels the method has seen"
+    if card.unlabelled and target == data.unlabelled:
+        return "it is the method's unlabelled pool"
+    if card.trained and len(plan.transform.kept_bands(plan.datasets[target])) != len(plan.transform.kept_bands(plan.datasets[data.source])):
+        return "it has other bands than the source; set data.bands=rgb"
+    return None
+
+
+def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """The explicit list of what changes a trained network, and the weights it starts from.
+
+    Device, threads, folders and the number of workers are not in it: they change a result by rounding only.
+    """
+    protocol, card = plan.protocol, method.kind.card
+    everything = protocol.settings()
+    values = dict(method.values)
+    weights = {
+        name: _weights_identity(value, values.get(name.replace("weights", "model"), ""), plan.request.weights_folders)
+        for name, value in values.items()
+        if name.endswith(".weights")
+    }
+    settings = {
+        "training_version": TRAINING_VERSION,
+        "method": method.name,
+        "values": values | weights,
+        "card": card.version,
+        "seed": seed,
+        "pixels": [protocol.data.size, protocol.data.resize, protocol.data.bands],
+    }
+    if card.trained:
+        trunk = protocol.trunk
+        weights["trunk"] = _weights_identity(trunk.weights, trunk.name, plan.request.weights_folders, trunk.sha256)
+        settings |= {key: everything[key] for key in ("head", "train")}
+        settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
+        settings["source"] = plan.datasets[protocol.data.source].fingerprint
+        if card.unlabelled and protocol.data.unlabelled:
+            settings["unlabelled"] = plan.datasets[protocol.data.unlabelled].fingerprint
+    return settings, weights
+
+
+def _weights_identity(weights: str, name: str, folders: Sequence[Path], sha256: str | None = None) -> str:
+    if weights == "none":
+        return "none"
+    if weights == "imagenet":
+        return f"imagenet:{name}"
+    return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
+
+
+def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: str) -> list[Cell]:
+    protocol, index, cells = plan.protocol, plan.datasets[target], []
+    for name, row in method.kind.card.rows.items():
+        fits: Sequence[Fit | None] = protocol.describe.pca_fit if row.kind == "pca" else [None]
+        for fit in fits:
+            described = {
+                "describing_version": DESCRIBING_VERSION,
+                "run": run_key,
+                "target": index.fingerprint,
+                "row": row.model_dump(exclude={"paper"}),
+                "pca": [protocol.describe.pca, fit] if fit else None,
+                "fitted on": plan.datasets[protocol.data.source].fingerprint if fit == "source" else None,
+            }
+            described_key = digest(described)
+            scored = {"descriptors": described_key, "metrics": METRIC_VERSION, "score": protocol.score.model_dump()}
+            # The board is part of a result's identity: the same figure under another protocol is another cell.
+            key = digest(scored | {"protocol": protocol.hash, "name": name, "label": method.label})
+            stem = slug(name) + ("-target-fit" if fit == "target" else "")
+            cells.append(
+                Cell(
+                    name,
+                    row,
+                    fit,
+                    target,
+                    key,
+                    folder / "descriptors" / slug(target) / f"{stem}-{described_key[:8]}.npy",
+                    folder / "results" / slug(target) / f"{stem}-{key[:8]}.json",
+                )
+            )
+    return cells
+
+
+def slug(text: str) -> str:
+    """A file name for any text: letters, digits and ``.+-_`` kept; a long or altered one ends with a digest."""
+    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
+    kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
+    return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"

@@ -1,0 +1,214 @@
+"""A protocol: what is trained on what, how, and how it is scored; a validated TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import digest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """Which scenes, and the pixels a method sees."""
+
+    source: str
+    targets: list[str] = Field(min_length=1)
+    unlabelled: str | None = None
+    size: int = Field(ge=16, description="Side of the square scene in pixels after the direct resize.")
+    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+    bands: Literal["rgb", "all"] = "rgb"
+
+
+class Trunk(_Section):
+    """The backbone: any timm model, how it starts, and what of it is frozen."""
+
+    name: str
+    title: str | None = Field(None, description="How tables print it; the timm name otherwise.")
+    weights: str = Field("imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
+    sha256: str | None = Field(None, description="Expected hash of the file of weights.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed to timm.create_model.")
+    frozen: list[str] = Field(default_factory=list, description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
+    mean: list[float] | None = Field(None, description="Per band, on [0, 1]; None: what the weights were made with.")
+    std: list[float] | None = None
+
+
+class Head(_Section):
+    """The fully connected head of the paper's Fig. 2."""
+
+    fc1: int = Field(4096, ge=1)
+
+
+class Train(_Section):
+    """The schedule of one training."""
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(64, ge=2)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    rate: float = Field(gt=0, description="The highest learning rate.")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["steps", "one-cycle"] = "steps"
+    milestones: list[int] = Field(default_factory=list, description="'steps': epochs (from 1) at which the rate drops.")
+    decay: float = Field(0.1, gt=0, le=1, description="'steps': factor at each milestone.")
+    warmup: float = Field(0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises.")
+    flip: bool = Field(False, description="Random horizontal and vertical flips.")
+    precision: Literal["32", "bf16", "auto"] = Field(
+        "32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
+    )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Train:
+        if self.schedule == "one-cycle" and self.milestones:
+            raise ValueError("milestones belong to schedule = 'steps'")
+        if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or self.milestones != sorted(self.milestones):
+            raise ValueError(f"milestones must rise within 2..{self.epochs}")
+        return self
+
+
+class Describe(_Section):
+    """How descriptors are reduced."""
+
+    pca: int = Field(128, ge=1, description="Dimensions of every PCA row.")
+    pca_fit: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source"], min_length=1)
+
+
+class Score(_Section):
+    """How rankings are scored."""
+
+    similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = "pearson"
+    queries: Literal["all", "fifth"] = Field("all", description="'fifth': the paper's floor(20 %) of each class.")
+    query_seed: int = 0
+
+
+class Protocol(_Section):
+    """One protocol; see ``rsir_bench/protocols/*.toml`` for the shipped ones."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    paper: bool = Field(False, description="The published values are comparable with this protocol, unmodified.")
+    data: Data
+    trunk: Trunk
+    head: Head = Head()
+    train: Train
+    describe: Describe = Describe()
+    score: Score = Score()
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of single methods.")
+
+    @field_validator("methods")
+    @classmethod
+    def _lower(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {name: dict(settings) for name, settings in sorted(value.items())}
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that changes results: the protocol without its texts, targets and settings of methods."""
+        settings = self.model_dump(mode="json", exclude={"name", "title", "paper", "methods"})
+        del settings["data"]["targets"]
+        del settings["trunk"]["title"]
+        return settings
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over :meth:`settings`."""
+        return digest(self.settings())[:12]
+
+
+def shipped() -> dict[str, Path]:
+    """The protocols that come with the package, by name."""
+    folder = resources.files("rsir_bench.protocols")
+    paths = (Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {path.stem: path for path in sorted(paths)}
+
+
+def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Protocol:
+    """Loads a shipped protocol by name, or a user's own TOML file, and applies overrides.
+
+    Args:
+        name_or_file: A name such as ``"demo"``, or a path that ends with ``.toml``.
+        overrides: ``"section.key=value"``, the value in TOML (or a bare word).
+
+    Raises:
+        UserError: Unknown name, unreadable file, or a setting that does not exist or does not fit.
+    """
+    known = shipped()
+    path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
+    if path is None:
+        raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"protocol {path}: cannot be read ({error}); mend the file") from None
+    for override in overrides or []:
+        _apply(settings, override)
+    try:
+        return Protocol.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
+
+
+def is_shipped(protocol: Protocol) -> bool:
+    """Whether the protocol is a shipped one whose results-changing settings are untouched."""
+    path = shipped().get(protocol.name)
+    if path is None:
+        return False
+    original = Protocol.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    return original.hash == protocol.hash
+
+
+def board_name(protocol: Protocol) -> str:
+    """The name of the protocol's leaderboard: its own where it is a shipped one, unmodified; else with its hash."""
+    return protocol.name if is_shipped(protocol) else f"{protocol.name}~{protocol.hash[:8]}"
+
+
+def suggest(word: str, known: dict[str, Any] | list[str]) -> str:
+    """The nearest spelling and the known words, for an error message."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown; {hint}known: {', '.join(names)}"
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML writes it; a bare word is a string, ``none`` is None."""
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not separator or not sections:
+        raise UserError(f"--set {override}: write section.key=value, for example train.epochs=5")
+    table = settings
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {override}: {section!r} is no section of the protocol")
+    value = parse_value(text.strip())
+    # 'none' is a word where the setting is one (trunk.weights), and the absence of a value elsewhere.
+    table[key] = "none" if value is None and (sections, key) == (["trunk"], "weights") else value
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section: Any = Protocol
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        return f"{where}: {suggest(str(problem['loc'][-1]), list(section.model_fields))}"
+    return f"{where}: {problem['msg']} (got {problem['input']!r})" if where else problem["msg"]

@@ -1,0 +1,27 @@
+"""Which scenes are queries."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+SHARE = 0.2
+
+
+def choose_queries(labels: npt.NDArray[np.int64], which: str, seed: int) -> npt.NDArray[np.int64] | None:
+    """Indices of the queries; None means every scene.
+
+    Args:
+        labels: (N,) classes.
+        which: ``"all"``, or ``"fifth"``: floor(20 %) of each class, as the multiples in the JSST paper's Table I show;
+            which 20 % is not known.
+        seed: Chooses them.
+    """
+    if which == "all":
+        return None
+    chance = np.random.default_rng(seed)
+    chosen = [
+        chance.permutation(np.flatnonzero(labels == label))[: int(SHARE * np.count_nonzero(labels == label))]
+        for label in np.unique(labels)
+    ]
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,215 @@
+"""`score`: descriptors and labels in, every retrieval metric out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsir_bench.errors import UserError
+from rsir_bench.ranking import metrics
+from rsir_bench.ranking.blocks import rank_blocks
+from rsir_bench.ranking.inputs import Task, scoring_task
+from rsir_bench.ranking.positives import TieGroups
+
+METRIC_VERSION = 1
+"""Raised whenever a definition changes, so that results of different definitions are never mixed."""
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one set of queries.
+
+    Attributes:
+        overall: metric name -> mean over the scored queries (not over classes).
+        lower: metric name -> the least value any order of tied scenes gives, mean over queries.
+        upper: metric name -> the greatest such value. For ANMRR, where lower is better, this is the pessimistic bound.
+        per_class: class name -> metric name -> mean over the scored queries of that class. A class without a scored
+            query is left out.
+        per_query: metric name -> (queries,) float64 in the order of ``query_index``.
+        query_index: (queries,) int64: the row of ``descriptors`` of each scored query.
+        queries: number of scored queries.
+        skipped: queries without a positive in the gallery; they enter no mean.
+        constant: scenes without a direction (constant vectors under Pearson, zero vectors under cosine); their
+            similarity to every scene is 0.
+        curve: (101,) float64: interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
+        class_curves: class name -> the same over the queries of that class.
+    """
+
+    overall: dict[str, float]
+    lower: dict[str, float]
+    upper: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    per_query: dict[str, FloatArray]
+    query_index: np.ndarray[Any, np.dtype[np.int64]]
+    queries: int
+    skipped: int
+    constant: int
+    curve: FloatArray
+    class_curves: dict[str, FloatArray]
+
+    def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
+        """Points of the precision-recall curve.
+
+        Args:
+            points: 11 or 101 recall levels, evenly from 0 to 1.
+            class_name: the curve of one class; overall where None.
+
+        Returns:
+            list: (recall, interpolated precision) pairs, see `rsir_bench.ranking.metrics.precision_at_recall`.
+        """
+        if points not in (11, 101):
+            raise UserError(f"precision-recall curve: {points} points asked, 11 or 101 are offered")
+        curve = self.curve if class_name is None else self.class_curves[class_name]
+        step = 100 // (points - 1)
+        return [(level / 100, float(curve[level])) for level in range(0, 101, step)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: the overall metrics at the top level, then bounds, counts, per class, per query and the curve."""
+        return {
+            **self.overall,
+            "metric_version": METRIC_VERSION,
+            "queries": self.queries,
+            "skipped": self.skipped,
+            "constant": self.constant,
+            "lower": dict(self.lower),
+            "upper": dict(self.upper),
+            "per_class": {name: dict(values) for name, values in self.per_class.items()},
+            "precision_recall": [list(point) for point in self.precision_recall(11)],
+            "query_index": self.query_index.tolist(),
+            "per_query": {name: values.tolist() for name, values in self.per_query.items()},
+        }
+
+
+def score(
+    descriptors: Any,
+    labels: Any,
+    *,
+    similarity: str = "pearson",
+    codes: bool = False,
+    bits: int | None = None,
+    queries: Any = None,
+    gallery: Any = None,
+    gallery_labels: Any = None,
+    k: Sequence[int] = (5, 10, 50, 100),
+    hits: int = 10,
+    block: int | None = None,
+    device: str | torch.device = "cpu",
+    class_names: Sequence[str] | Mapping[Any, str] | None = None,
+) -> Scores:
+    """Ranks the gallery for every query and scores the rankings, exactly, with ties taken as an expectation.
+
+    Scenes at the same distance are tied: each metric is the exact mean over all orders of the tied scenes, so neither file
+    names nor the order of the gallery matter. Equal rows are equal by value: they get equal distances. Products are
+    computed in the descriptors' own precision (half precision in float32, integers in float64; Euclidean distances always
+    in float64): scores that differ by less than its rounding are told apart by it. Score binary codes with ``codes``.
+
+    Args:
+        descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or (N, ceil(bits / 8))
+            uint8, packed as `numpy.packbits` does, with ``bits``.
+        labels: (N,) classes: integers, strings or bools.
+        similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
+        codes: the descriptors are binary codes.
+        bits: number of bits of packed codes.
+        queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are. Each query
+            is left out of its own gallery by its index.
+        gallery: (M, D) a gallery apart from the queries; nothing is left out then.
+        gallery_labels: (M,) its classes.
+        k: the cut-offs of P@k.
+        hits: the cut-off of AP@{hits}h.
+        block: queries per block; None chooses by memory. Changes scores by rounding only.
+        device: where products, sorting and searching run, for example "cuda".
+        class_names: the names of integer labels in ``per_class``.
+
+    Returns:
+        Scores: the mean over queries, per class, per query, and the bounds of ties.
+
+    Raises:
+        UserError: for input that cannot be scored, in one line.
+
+    Examples:
+        Two classes; the first scene's nearest neighbour is of the other class.
+
+        >>> scores = score([[0.0], [2.0], [1.0], [9.0]], ["a", "a", "b", "b"], similarity="euclidean", k=(1,))
+        >>> scores.per_query["mAP"].tolist()  # ranks of the positive: 2, 1 or 2 (tied with the third), 3, 2
+        [0.5, 0.5, 0.3333333333333333, 0.5]
+    """
+    task = scoring_task(
+        descriptors, labels, similarity, codes, bits, queries, gallery, gallery_labels, str(device), class_names
+    )
+    names = metric_names(k, hits)
+    harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
+    table = torch.empty(3, len(names), len(task.queries), dtype=torch.float64)
+    curves = torch.zeros(len(task.class_names), 101, dtype=torch.float64)
+    for rows, groups in rank_blocks(task, block):
+        table[:, :, rows] = score_groups(groups, k, hits, harmonic).cpu()
+        curves[task.query_classes[rows.start]] += metrics.precision_at_recall(groups).sum(dim=0).cpu()
+    return assemble(task, names, table.numpy(), curves.numpy())
+
+
+def metric_names(k: Sequence[int], hits: int) -> list[str]:
+    """The names of the metrics in the order of `score_groups`."""
+    for cutoff in (*k, hits):
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
+            raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
+    return ["mAP", f"AP@{hits}h", *(f"P@{cutoff}" for cutoff in k), "mAP@R", "R-precision", "ANMRR"]
+
+
+def score_groups(groups: TieGroups, k: Sequence[int], hits: int, harmonic: Tensor) -> Tensor:
+    """(3, metrics, S) float64: expectation, lower and upper bound of every metric for S queries."""
+    at_hits = metrics.average_precision_at_hits(groups, hits, harmonic)
+    orders = (groups, groups.worst(), groups.best()) if groups.tied else (groups,)
+    rows = [
+        torch.stack(
+            [
+                metrics.average_precision(order, harmonic),
+                at_hits[i],
+                *(metrics.precision_at(order, cutoff) for cutoff in k),
+                metrics.average_precision_at_r(order, harmonic),
+                metrics.r_precision(order),
+                metrics.nmrr(order),
+            ]
+        )
+        for i, order in enumerate(orders)
+    ]
+    if not groups.tied:
+        return rows[0].expand(3, -1, -1)
+    expected, worst, best = rows
+    return torch.stack([expected, worst.minimum(best), worst.maximum(best)])
+
+
+def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
+    """Puts the queries back into the caller's order and takes the means.
+
+    Args:
+        task: what was scored.
+        names: the metrics.
+        table: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task.
+        curves: (classes, 101) sums of the precision-recall curves of the queries of each class.
+    """
+    overall, lower, upper = (dict(zip(names, bound.mean(axis=1).tolist(), strict=True)) for bound in table)
+    classes = task.query_classes.numpy()
+    counts = np.bincount(classes, minlength=len(curves))
+    scored = [(c, name) for c, name in enumerate(task.class_names) if counts[c]]
+    order = np.argsort(task.positions.numpy())
+    return Scores(
+        overall=overall,
+        lower=lower,
+        upper=upper,
+        per_class={
+            name: dict(zip(names, table[0][:, classes == c].mean(axis=1).tolist(), strict=True)) for c, name in scored
+        },
+        per_query={name: table[0, i][order] for i, name in enumerate(names)},
+        query_index=task.queries.numpy()[order],
+        queries=len(order),
+        skipped=task.skipped,
+        constant=task.constant,
+        curve=curves.sum(axis=0) / len(order),
+        class_curves={name: curves[c] / counts[c] for c, name in scored},
+    )

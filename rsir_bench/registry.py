@@ -1,0 +1,175 @@
+"""How methods are found: the folder of methods, entry points of installed packages, files of the user."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rsir_bench.errors import UserError
+from rsir_bench.method import Composed, FrontEnd, Method, NamedMethod, _ComposedSettings, compose
+from rsir_bench.protocol import suggest
+
+GROUP = "rsir_bench.methods"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A class that was found, and the file it is in."""
+
+    kind: type[Method] | type[FrontEnd]
+    source: Path
+
+    @property
+    def name(self) -> str:
+        """The name on its card."""
+        return self.kind.card.name
+
+
+def discover(plugins: Sequence[Path] = ()) -> dict[str, Entry]:
+    """All methods and front ends by name.
+
+    Args:
+        plugins: Files of the user, as in ``--plugin``.
+
+    Raises:
+        UserError: A plugin cannot be imported or holds no method, or two files claim one name.
+    """
+    found: dict[str, Entry] = {}
+    for module in _modules(plugins):
+        for entry in _entries(module):
+            other = found.get(entry.name)
+            if other is not None and other.kind is not entry.kind:
+                raise UserError(f"method {entry.name!r}: both {other.source} and {entry.source} claim it; rename one")
+            found[entry.name] = entry
+    return dict(sorted(found.items()))
+
+
+def _modules(plugins: Sequence[Path]) -> Iterator[ModuleType]:
+    package = importlib.import_module(GROUP)
+    for info in pkgutil.iter_modules(package.__path__):
+        yield _import(f"{GROUP}.{info.name}", f"method file {info.name}.py")
+    for point in entry_points(group=GROUP):
+        yield _import(point.module, f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}")
+    for path in plugins:
+        yield _import_file(path)
+
+
+def _import(name: str, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is shown as the plugin's fault
+        raise UserError(f"{what}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file() or path.suffix != ".py":
+        raise UserError(f"plugin {path}: no such Python file; name a .py file with a method")
+    name = f"rsir_bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise UserError(f"plugin {path}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
+    if not list(_entries(module)):
+        raise UserError(f"plugin {path}: holds no subclass of Method or FrontEnd with a card; see README, 'Add a method'")
+    return module
+
+
+def _entries(module: ModuleType) -> Iterator[Entry]:
+    for kind in vars(module).values():
+        if not inspect.isclass(kind) or kind.__module__ != module.__name__ or not issubclass(kind, (Method, FrontEnd)):
+            continue
+        if issubclass(kind, Composed) or inspect.isabstract(kind) or "card" not in vars(kind):
+            continue
+        yield Entry(kind, Path(inspect.getfile(kind)))
+
+
+def resolve(
+    name: str, found: Mapping[str, Entry], settings: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]
+) -> NamedMethod:
+    """The method a user named.
+
+    Args:
+        name: ``"se"``, ``"jsst"`` (a front end before its usual method), ``"jsst+se"`` or ``"timm:resnet50"``.
+        found: What :func:`discover` gave.
+        settings: Settings by name of method (the protocol's table ``methods``, overrides included).
+        defaults: The same table without the user's overrides; what differs from it shows in the label.
+
+    Raises:
+        UserError: Unknown name, a combination that makes no sense, or a setting that does not exist.
+    """
+    words, _, argument = name.partition(":")
+    parts = [_lookup(word, found) for word in words.split("+")]
+    *fronts, last = parts
+    if issubclass(last.kind, FrontEnd):
+        fronts, last, alone = parts, _lookup(last.kind.card.alone, found), len(parts) == 1
+    else:
+        alone = False
+    inner = last.kind
+    assert issubclass(inner, Method)
+    chosen: Any = _settings(last, settings, argument)
+    values, changed = _values(last, chosen, defaults, argument)
+    for front in reversed(fronts):
+        if not issubclass(front.kind, FrontEnd):
+            raise UserError(f"method {name!r}: {front.name!r} is no front end; only front ends stand before a '+'")
+        if front.kind.card.learned and not inner.card.trained:
+            raise UserError(f"method {name!r}: {front.name!r} must be trained and {last.name!r} is not; choose another")
+        own = _settings(front, settings, "")
+        front_values, front_changed = _values(front, own, defaults, "")
+        values, changed = {**front_values, **values}, {**front_changed, **changed}
+        inner, chosen = compose(front.kind, inner, alone=alone), _ComposedSettings(own, chosen)
+    sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
+    return NamedMethod(_without_folders(words, argument), inner, chosen, values, changed, sources)
+
+
+def _without_folders(words: str, argument: str) -> str:
+    """The method's name without the folder its weights lie in, which is this machine's affair."""
+    model, at, weights = argument.partition("@")
+    return f"{words}:{model}{at}{Path(weights).name}" if argument else words
+
+
+def _lookup(word: str, found: Mapping[str, Entry]) -> Entry:
+    if word not in found:
+        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone")
+    return found[word]
+
+
+def _settings(entry: Entry, settings: Mapping[str, Mapping[str, Any]], argument: str) -> BaseModel:
+    given = dict(settings.get(entry.name, {}))
+    if argument:
+        given |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
+    try:
+        return entry.kind.Settings.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "missing":
+            raise UserError(f"method {entry.name!r}: needs {key}; write {entry.name}:{key.upper()}") from None
+        known = ", ".join(entry.kind.Settings.model_fields) or "none"
+        raise UserError(f"methods.{entry.name}.{key}: {problem['msg']}; its settings: {known}") from None
+
+
+def _values(
+    entry: Entry, chosen: BaseModel, defaults: Mapping[str, Any], argument: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All settings as ``name.key``, and those that the user changed."""
+    usual = entry.kind.Settings.model_construct(**{**defaults.get(entry.name, {})}).model_dump(mode="json")
+    if argument:
+        usual |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
+    values = {f"{entry.name}.{key}": value for key, value in chosen.model_dump(mode="json").items()}
+    changed = {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}
+    return values, changed

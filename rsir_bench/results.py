@@ -1,0 +1,148 @@
+"""Result records: one JSON file per result, the truth from which every table is rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import write_text
+
+RECORD_SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PaperRow(_Part):
+    """The published row that a row of ours stands beside (columns of ``paper_tables.csv``)."""
+
+    method: str
+    variant: str = ""
+    pooling: str
+
+
+class MethodPart(_Part):
+    """The method of a record; ``label`` is the name with every setting that is not the protocol's."""
+
+    name: str
+    label: str
+    title: str
+    version: int
+    settings: dict[str, Any]
+    source_sha256: str
+
+
+class RowPart(_Part):
+    """The row: which descriptor, how it was reduced, and on which dataset a PCA was fitted."""
+
+    name: str
+    descriptor: str
+    kind: Literal["real", "pca", "code"]
+    dimensions: int
+    fit: Literal["source", "target"] | None = None
+    paper: PaperRow | None = None
+
+
+class ProtocolPart(_Part):
+    """The protocol: its hash, whether it is a shipped one unmodified, and every setting."""
+
+    name: str
+    hash: str
+    board: str
+    modified: bool
+    paper: bool
+    overrides: list[str]
+    settings: dict[str, Any]
+
+
+class SourcePart(_Part):
+    """What was trained on; None stands in its place for an untrained method."""
+
+    name: str
+    fingerprint: str
+    scenes: int
+
+
+class TargetPart(_Part):
+    """What was scored on."""
+
+    name: str
+    title: str
+    paper_name: str | None
+    fingerprint: str
+    scenes: int
+    classes: int
+
+
+class QueriesPart(_Part):
+    """How many scenes were queries, how many had no positive, how many vectors were constant."""
+
+    count: int
+    skipped: int
+    constant: int
+
+
+class Record(_Part):
+    """One result = run x row x target."""
+
+    schema_version: int = RECORD_SCHEMA
+    key: str
+    method: MethodPart
+    row: RowPart
+    protocol: ProtocolPart
+    seed: int
+    source: SourcePart | None
+    target: TargetPart
+    metrics: dict[str, float]
+    tie_bounds: dict[str, tuple[float, float]]
+    metric_version: int
+    per_class: dict[str, dict[str, float]]
+    queries: QueriesPart
+    weights: dict[str, str | None]
+    cost: dict[str, float | None]
+    environment: dict[str, str]
+    command: str
+    created: str
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record atomically, with sorted keys, so that equal records are equal bytes."""
+    write_text(path, json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        UserError: The file is no record of this version.
+    """
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise UserError(f"{path}: not a result record ({where}: {first['msg']}); delete it and run again") from None
+
+
+def read_records(folders: Iterable[Path]) -> list[Record]:
+    """All records below the folders: every ``results/**/*.json`` of run folders and of ``leaderboards/results``.
+
+    Raises:
+        UserError: A folder does not exist, or a record cannot be read.
+    """
+    records: dict[str, Record] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
+        for path in sorted(folder.rglob("*.json")):
+            relative = path.relative_to(folder.parent).parts
+            if "results" in relative and not path.name.startswith("."):
+                record = read_record(path)
+                records.setdefault(record.key, record)
+    return list(records.values())

@@ -1,0 +1,1 @@
+"""Dataset cards, the verified index of scenes and the pixel cache."""

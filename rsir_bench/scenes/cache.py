@@ -1,0 +1,171 @@
+"""The pixel cache: every scene decoded and resized once, then memory-mapped."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+import PIL
+from filelock import FileLock
+from PIL import Image, UnidentifiedImageError, features
+
+from rsir_bench.errors import SceneError, UserError
+from rsir_bench.progress import track
+from rsir_bench.scenes.decode import Pixels, read_scene
+from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.paths import cache_root, worker_count
+
+BLOCK = 256
+"""Scenes decoded before they are written: bounds the memory of the build."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How a scene becomes pixels: a direct resize to ``size`` x ``size``, no crop.
+
+    Attributes:
+        size: Side in pixels.
+        resize: Name of a Pillow filter, such as ``bilinear``, ``bicubic`` or ``lanczos``.
+        bands: ``rgb``, or ``all`` bands of the dataset.
+    """
+
+    size: int
+    resize: str = "bilinear"
+    bands: Literal["rgb", "all"] = "rgb"
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown filter before any scene is read."""
+        known = [filter_.name.lower() for filter_ in Image.Resampling]
+        if self.resize not in known:
+            raise UserError(f"unknown resize filter {self.resize!r}; known: {', '.join(known)}")
+
+    @property
+    def resample(self) -> Image.Resampling:
+        """Pillow's filter."""
+        return Image.Resampling[self.resize.upper()]
+
+    def kept_bands(self, index: SceneIndex) -> tuple[int, ...]:
+        """Returns the bands of a dataset that the transform keeps, in order."""
+        return tuple(index.rgb) if self.bands == "rgb" else tuple(range(index.bands))
+
+
+def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
+    """Returns the pixels of all scenes, read-only; they are decoded on the first call.
+
+    Two processes that ask at once decode once: the second waits for the first.
+
+    Returns:
+        uint8 of shape ``(scenes, size, size, bands)``, in the order of the index.
+
+    Raises:
+        SceneError: Scenes cannot be read; the line counts them and names up to five.
+        UserError: The disk is full.
+    """
+    path = _cache_file(index, transform)
+    if not is_cached(index, transform):
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not is_cached(index, transform):
+                _build(path, index, transform)
+    return np.memmap(path, np.uint8, "r", shape=_shape(index, transform))
+
+
+def is_cached(index: SceneIndex, transform: Transform) -> bool:
+    """Tells whether the pixels are there in full."""
+    path = _cache_file(index, transform)
+    return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
+
+
+def estimated_bytes(index: SceneIndex, transform: Transform) -> int:
+    """Returns the size of the pixels in bytes."""
+    return int(np.prod(_shape(index, transform), dtype=np.int64))
+
+
+def _shape(index: SceneIndex, transform: Transform) -> tuple[int, int, int, int]:
+    return len(index), transform.size, transform.size, len(transform.kept_bands(index))
+
+
+def _cache_file(index: SceneIndex, transform: Transform) -> Path:
+    """Names the file after everything that changes a pixel or its place."""
+    settings = {
+        "content": index.fingerprint,
+        "order": index.classes,
+        "size": transform.size,
+        "resize": transform.resize,
+        "bands": transform.kept_bands(index),
+        "of": index.bands,
+        "value_range": index.value_range,
+        "pillow": PIL.__version__,
+        "jpeg": features.version("jpg"),
+    }
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
+    return cache_root() / "pixels" / f"{key}.u8"
+
+
+def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
+    """Writes the cache file under another name and moves it into place when it is complete."""
+    unreadable: list[str] = []
+    unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
+    try:
+        with unfinished.open("wb") as file:
+            for scene, pixels in zip(index.paths, _decoded(index, transform), strict=True):
+                if isinstance(pixels, str):
+                    unreadable.append(f"{index.root / scene} ({pixels})")
+                elif not unreadable:
+                    file.write(pixels.tobytes())
+            _raise_unreadable(index, unreadable)
+            _flush(file)
+        unfinished.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        needed = estimated_bytes(index, transform) / 1e9
+        raise UserError(
+            f"no space left in {path.parent} for the pixels of {index.name} ({needed:.1f} GB); "
+            "free some or set RSIR_BENCH_CACHE to another disk"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _flush(file: IO[bytes]) -> None:
+    """Makes sure that a power cut cannot leave a file of the right size without its content."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _decoded(index: SceneIndex, transform: Transform) -> Iterator[Pixels | str]:
+    """Yields the pixels of each scene in order, or why it cannot be read. Pillow decodes outside Python's lock."""
+    bands = transform.kept_bands(index)
+
+    def decode(scene: str) -> Pixels | str:
+        try:
+            return read_scene(
+                index.root / scene, transform.size, transform.resample, index.bands, bands, index.value_range
+            )
+        except UnidentifiedImageError:
+            return "not a picture"
+        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
+            return f"{type(error).__name__}: {error}"
+
+    def blocks() -> Iterator[Pixels | str]:
+        with ThreadPoolExecutor(worker_count()) as pool:
+            for start in range(0, len(index), BLOCK):
+                yield from pool.map(decode, index.paths[start : start + BLOCK])
+
+    return track(blocks(), f"decoding {index.name} at {transform.size} px", len(index))
+
+
+def _raise_unreadable(index: SceneIndex, unreadable: list[str]) -> None:
+    if unreadable:
+        rest = f" and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
+        listed = f"{', '.join(unreadable[:5])}{rest}"
+        raise SceneError(f"{index.name}: {len(unreadable)} unreadable: {listed}; restore them from the archive")

@@ -1,0 +1,148 @@
+"""Dataset cards: what a dataset is called, what it holds, where it comes from. One TOML file each."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pydantic
+
+from rsir_bench.errors import UserError
+
+
+class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One class: its name in the paper's words, its number of scenes, other names of its folder."""
+
+    name: str = pydantic.Field(min_length=1)
+    scenes: int = pydantic.Field(gt=0)
+    folders: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The folder names that mean this class, in the form that :func:`folder_key` gives."""
+        return tuple(folder_key(name) for name in (self.name, *self.folders))
+
+
+class Download(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Where the archive comes from: a pinned address, or words on how to get it by hand."""
+
+    url: str | None = None
+    md5: str | None = pydantic.Field(default=None, pattern="^[0-9a-f]{32}$")
+    sha256: str | None = pydantic.Field(default=None, pattern="^[0-9a-f]{64}$")
+    size: int | None = pydantic.Field(default=None, gt=0)
+    by_hand: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Download:
+        if (self.url is None) == (self.by_hand is None):
+            raise ValueError("give either url or by_hand")
+        return self
+
+    @property
+    def known_hash(self) -> str | None:
+        """The hash in the form ``algorithm:digest``, or None where the source has no lasting one."""
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"md5:{self.md5}" if self.md5 else None
+
+
+class Generator(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The function ``module:name`` that writes a synthetic dataset: ``function(folder, **arguments)``."""
+
+    function: str = pydantic.Field(pattern=r"^[\w.]+:\w+$")
+    arguments: dict[str, Any] = {}
+
+
+class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One dataset.
+
+    Attributes:
+        name: What the command line calls it.
+        title: Its full name.
+        paper_name: Its name in the tables of the JSST paper, None where it stands in none.
+        pixels: Side of a scene in the original archive.
+        bands: Bands of a scene; 3 for anything that Pillow turns into RGB.
+        rgb: Indices of the bands red, green and blue.
+        value_range: The pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
+        folders: Names of its folder under the data root (found at any nesting), the most specific first.
+        classes: In the order of the labels.
+        defects: Known faults of the original.
+        generator: Set for synthetic datasets, which are written on the spot.
+    """
+
+    name: str = pydantic.Field(pattern="^[a-z0-9][a-z0-9-]*$")
+    title: str
+    paper_name: str | None = None
+    description: str
+    citation: str
+    licence: str
+    source: str
+    ground_resolution: str
+    pixels: int = pydantic.Field(gt=0)
+    bands: int = pydantic.Field(default=3, gt=0)
+    rgb: tuple[int, int, int] = (0, 1, 2)
+    value_range: tuple[float, float] | None = None
+    folders: tuple[str, ...] = pydantic.Field(min_length=1)
+    classes: tuple[SceneClass, ...] = pydantic.Field(min_length=2)
+    download: Download | None = None
+    defects: tuple[str, ...] = ()
+    generator: Generator | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> DatasetCard:
+        if not all(0 <= band < self.bands for band in self.rgb):
+            raise ValueError(f"rgb {list(self.rgb)} names a band outside 0..{self.bands - 1}")
+        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range must rise")
+        if (self.download is None) == (self.generator is None):
+            raise ValueError("give either download or generator")
+        owners: dict[str, str] = {}
+        for scene_class in self.classes:
+            for key in set(scene_class.keys):
+                if owner := owners.get(key):
+                    raise ValueError(f"the folder name {key} means both {owner!r} and {scene_class.name!r}")
+                owners[key] = scene_class.name
+        return self
+
+    @property
+    def class_of_folder(self) -> dict[str, str]:
+        """The class name of each :func:`folder_key`."""
+        return {key: scene_class.name for scene_class in self.classes for key in scene_class.keys}
+
+
+def folder_key(folder: str) -> str:
+    """Returns a folder name without case, spaces, ``_`` and ``-``: copies in the wild differ in these."""
+    return folder.casefold().translate({ord(mark): None for mark in " _-"})
+
+
+def parse_card(text: str, file_name: str) -> DatasetCard:
+    """Returns the validated card of a TOML text.
+
+    Raises:
+        UserError: One line that names the file and the field.
+    """
+    try:
+        card = DatasetCard.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"dataset card {file_name}: not valid TOML: {error}") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "card"
+        raise UserError(f"dataset card {file_name}: {field}: {first['msg']}") from error
+    if file_name != f"{card.name}.toml":
+        raise UserError(f"dataset card {file_name}: name: {card.name!r}, the file must be called {card.name}.toml")
+    return card
+
+
+@cache
+def load_cards() -> dict[str, DatasetCard]:
+    """Returns all cards of the package ``rsir_bench.datasets``, by name and in the order of the names.
+
+    Raises:
+        UserError: A card is not valid; the line names the file and the field.
+    """
+    files = [file for file in resources.files("rsir_bench.datasets").iterdir() if file.name.endswith(".toml")]
+    cards = (parse_card(file.read_text(encoding="utf-8"), file.name) for file in sorted(files, key=lambda f: f.name))
+    return {card.name: card for card in cards}

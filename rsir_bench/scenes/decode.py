@@ -1,0 +1,120 @@
+"""One scene file -> uint8 pixels of the wanted size and bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from rsir_bench.errors import SceneError
+
+TIF_SUFFIXES = (".tif", ".tiff")
+SCENE_SUFFIXES = (*TIF_SUFFIXES, ".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+Pixels = npt.NDArray[np.uint8]
+ValueRange = tuple[float, float] | None
+
+
+def read_scene(
+    path: Path,
+    size: int,
+    resample: Image.Resampling,
+    total_bands: int,
+    bands: Sequence[int],
+    value_range: ValueRange,
+) -> Pixels:
+    """Returns one scene, resized directly to ``size`` x ``size`` (no crop).
+
+    Three-band scenes of 8 bits give the pixels of torchvision's ``ImageFolder`` and ``Resize((size, size))``: Pillow's
+    ``convert("RGB")`` and ``resize``. Other pixels are resized band by band as floats, then mapped to 0..255.
+
+    Args:
+        path: A file of any kind that Pillow or tifffile reads.
+        size: Side in pixels.
+        resample: Pillow's filter.
+        total_bands: Bands the file must hold (a grey file serves for three).
+        bands: Bands to keep, in this order; three-band 8-bit scenes are always red, green, blue.
+        value_range: The values that become 0 and 255; None: all of the integer type. Unused for 8-bit RGB.
+
+    Returns:
+        uint8 of shape ``(size, size, len(bands))``.
+
+    Raises:
+        OSError: The file cannot be read, for example because it is cut off.
+        ValueError: It has other bands than ``total_bands``, or floats without a value range.
+    """
+    if path.suffix.lower() in TIF_SUFFIXES and not (total_bands == 3 and _is_8_bit_picture(path)):
+        return _resize_bands(_read_tif(path, total_bands)[..., list(bands)], size, resample, value_range)
+    with Image.open(path) as image:
+        if total_bands != 3:
+            raise ValueError(f"holds {len(image.getbands())} bands, not {total_bands}")
+        if image.mode.startswith("I"):  # grey of 16 bits, which convert("RGB") would clip at 255
+            grey = np.asarray(image).astype(np.uint16)[..., None]
+            return _resize_bands(np.repeat(grey, 3, axis=2), size, resample, value_range)
+        return np.asarray(image.convert("RGB").resize((size, size), resample))
+
+
+def scene_bands(path: Path) -> int:
+    """Returns the number of bands of a file: 3 for whatever Pillow turns into RGB, else the bands of the tif.
+
+    Raises:
+        SceneError: The tif cannot be read.
+    """
+    if path.suffix.lower() not in TIF_SUFFIXES:
+        return 3
+    try:
+        with tifffile.TiffFile(path) as tif:
+            series = tif.series[0]
+            bands = int(np.prod(series.shape)) // (series.sizes["height"] * series.sizes["width"])
+            is_picture = bands in (1, 3) or (bands == 4 and _has_alpha_or_ink(tif.pages.first))
+    except Exception as error:  # tifffile raises nearly anything on damaged files
+        raise SceneError(f"cannot read {path} ({type(error).__name__}: {error}); restore it") from error
+    return 3 if is_picture else bands
+
+
+def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
+    """Tells red-green-blue-alpha and printing inks from four spectral bands."""
+    alpha = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
+    return page.photometric == tifffile.PHOTOMETRIC.SEPARATED or bool(alpha & set(page.extrasamples))
+
+
+def _is_8_bit_picture(path: Path) -> bool:
+    with tifffile.TiffFile(path) as tif:
+        return int(tif.pages.first.bitspersample) <= 8
+
+
+def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
+    """Returns a tif of any layout and depth as (height, width, total_bands)."""
+    with tifffile.TiffFile(path) as tif:
+        series = tif.series[0]
+        values = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
+    values = values.reshape(*values.shape[:2], -1)
+    found = values.shape[2]
+    if total_bands == 3 and found == 1:
+        return np.repeat(values, 3, axis=2)
+    if found != total_bands and not (total_bands == 3 and found == 4):
+        raise ValueError(f"holds {found} bands, not {total_bands}")
+    return values
+
+
+def _resize_bands(
+    values: npt.NDArray[np.generic], size: int, resample: Image.Resampling, value_range: ValueRange
+) -> Pixels:
+    """Returns (height, width, bands) of any number type as uint8 of the wanted size."""
+    if value_range is None:
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"pixels of type {values.dtype} need a value_range in the dataset card")
+        limits = np.iinfo(str(values.dtype))
+        value_range = (limits.min, limits.max)
+    low, high = value_range
+    floats = values.astype(np.float32)
+    resized = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(floats[..., band])).resize((size, size), resample))
+        for band in range(floats.shape[2])
+    ]
+    scaled = (np.stack(resized, axis=2) - low) * (255.0 / (high - low))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)

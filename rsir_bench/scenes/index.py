@@ -1,0 +1,174 @@
+"""From a dataset's name to the checked list of its scenes."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from rsir_bench.errors import SceneError, UserError
+from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
+from rsir_bench.scenes.decode import ValueRange, scene_bands
+from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
+from rsir_bench.scenes.layout import find_dataset as find_dataset
+from rsir_bench.scenes.layout import list_scenes, walk_scenes
+from rsir_bench.scenes.paths import cache_root
+
+FOLDER_PREFIX = "folder:"
+
+
+@dataclass(frozen=True, eq=False)
+class SceneIndex:
+    """The scenes of one dataset, ordered by class (as on the card) and file name.
+
+    Attributes:
+        name: The dataset's name on the command line.
+        root: The folder that ``paths`` start from.
+        paths: N relative paths with ``/``.
+        labels: int64 of shape (N,), positions in ``classes``.
+        classes: Class names.
+        fingerprint: SHA-256 of the content, see :func:`rsir_bench.scenes.fingerprint.content_fingerprint`.
+        bands: Bands of a scene.
+        rgb: Indices of red, green and blue among them.
+        value_range: Pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
+        card: The card, None for a folder of the user's own.
+    """
+
+    name: str
+    root: Path
+    paths: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    fingerprint: str
+    bands: int
+    rgb: tuple[int, ...]
+    value_range: ValueRange
+    card: DatasetCard | None
+
+    def __len__(self) -> int:
+        """Returns the number of scenes."""
+        return len(self.paths)
+
+
+def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
+    """Returns the scenes of a dataset named as on the command line.
+
+    Args:
+        name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
+        data_root: The folder that holds the datasets. Synthetic datasets are written under the cache root instead.
+
+    Raises:
+        UserError: No card has this name.
+        SceneError: The dataset is missing, or differs from its card.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        return index_folder(Path(name.removeprefix(FOLDER_PREFIX)).expanduser())
+    card = find_card(name)
+    if card.generator is not None:
+        return _index(card, _synthesize(card.name, card.generator))
+    return index_scenes(card, data_root)
+
+
+def find_card(name: str) -> DatasetCard:
+    """Returns the card of a dataset.
+
+    Raises:
+        UserError: No card has this name; the line gives the nearest and the known ones.
+    """
+    cards = load_cards()
+    if name in cards:
+        return cards[name]
+    near = difflib.get_close_matches(name.lower(), cards, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UserError(f"unknown dataset {name!r}{hint}; known: {', '.join(cards)}, or folder:PATH for one of your own")
+
+
+def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
+    """Returns the scenes of a dataset after its class folders and counts were checked against the card.
+
+    Copies in other formats than the original count; the fingerprint tells them apart.
+
+    Raises:
+        SceneError: The dataset is missing, has other class folders, or other counts than its card.
+    """
+    return _index(card, find_dataset(card, data_root))
+
+
+def index_folder(folder: Path) -> SceneIndex:
+    """Returns the scenes of a folder of class folders without a card, at any nesting.
+
+    The folder that holds a file names its class; the classes are ordered by name.
+
+    Raises:
+        SceneError: The folder is missing or has fewer than two class folders.
+    """
+    if not folder.is_dir():
+        raise SceneError(f"{FOLDER_PREFIX}{folder}: no such folder; give the folder that holds the class folders")
+    scenes: dict[str, list[str]] = defaultdict(list)
+    for relative, names in walk_scenes(folder):
+        if names and relative.parts:
+            scenes[relative.name] += [f"{relative}/{name}" for name in names]
+    if len(scenes) < 2:
+        found = ", ".join(sorted(scenes)) or "none"
+        raise SceneError(f"{FOLDER_PREFIX}{folder}: needs at least two class folders with scenes, found: {found}")
+    ordered = {name: scenes[name] for name in sorted(scenes)}
+    bands = scene_bands(folder / next(iter(ordered.values()))[0])
+    rgb = tuple(min(band, bands - 1) for band in range(3))
+    return _assemble(f"folder-{folder.resolve().name}", folder, ordered, bands, rgb, None, None)
+
+
+def _index(card: DatasetCard, folder: Path) -> SceneIndex:
+    scenes = list_scenes(card, folder)
+    if card.bands != 3 and (found := scene_bands(folder / scenes[card.classes[0].name][0])) != card.bands:
+        raise SceneError(
+            f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"
+        )
+    return _assemble(card.name, folder, scenes, card.bands, card.rgb, card.value_range, card)
+
+
+def _assemble(
+    name: str,
+    root: Path,
+    scenes: dict[str, list[str]],
+    bands: int,
+    rgb: tuple[int, ...],
+    value_range: ValueRange,
+    card: DatasetCard | None,
+) -> SceneIndex:
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, files in enumerate(scenes.values()):
+        paths += sorted(files, key=lambda path: (path.rsplit("/", 1)[-1], path))
+        labels += [label] * len(files)
+    classes = tuple(scenes)
+    hashes = hash_files(root, paths, f"hashing the scenes of {name}")
+    fingerprint = content_fingerprint([classes[label] for label in labels], paths, hashes)
+    return SceneIndex(
+        name, root, tuple(paths), np.array(labels, np.int64), classes, fingerprint, bands, rgb, value_range, card
+    )
+
+
+def _synthesize(name: str, generator: Generator) -> Path:
+    """Returns the folder of a synthetic dataset; it is written once for each set of arguments and each generator."""
+    module_name, _, function_name = generator.function.partition(":")
+    module = importlib.import_module(module_name)
+    source = Path(str(module.__file__)).read_bytes()
+    key = hashlib.sha256(source + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
+    folder = cache_root() / "synthetic" / f"{name}-{key}"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            unfinished = folder.with_suffix(".tmp")
+            shutil.rmtree(unfinished, ignore_errors=True)  # left behind by a process that was stopped
+            unfinished.mkdir()
+            getattr(module, function_name)(unfinished, **generator.arguments)
+            unfinished.rename(folder)
+    return folder

@@ -1,0 +1,306 @@
+"""The stages of one run: train, describe, reduce, score, record. Each writes its outcome and can be repeated alone."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import time
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rsir_bench import __version__
+from rsir_bench.batches import Pixels, Scenes
+from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
+from rsir_bench.errors import RunError, UserError
+from rsir_bench.files import digest, file_digest, write_atomically, write_text
+from rsir_bench.method import Method
+from rsir_bench.plan import Cell, Plan, Run
+from rsir_bench.queries import choose_queries
+from rsir_bench.ranking import METRIC_VERSION, Scores, score
+from rsir_bench.results import (
+    MethodPart,
+    PaperRow,
+    ProtocolPart,
+    QueriesPart,
+    Record,
+    RowPart,
+    SourcePart,
+    TargetPart,
+    write_record,
+)
+from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.train import effective_precision, make_fabric, seed_everything, train
+
+
+class Stages:
+    """Works off one run.
+
+    Args:
+        plan: The campaign's plan.
+        run: The run.
+    """
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self.plan = plan
+        self.run = run
+        self.device = torch.device(plan.request.device)
+        self._networks: dict[int, Method] = {}
+
+    def __call__(self) -> None:
+        """Makes every missing result of the run; another process on the same run is waited for.
+
+        Raises:
+            RunError: The training failed.
+            UserError: Something of the run's folder cannot be read or written.
+        """
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.run.folder / ".lock"):
+            todo = self.run.todo
+            for target in dict.fromkeys(cell.target for cell in todo):
+                cells = [cell for cell in todo if cell.target == target]
+                self._describe(target, [cell for cell in cells if not cell.descriptors.is_file()])
+                for cell in cells:
+                    write_record(cell.record, self._record(cell))
+
+    def _pixels(self, name: str) -> Pixels:
+        return open_pixels(self.plan.datasets[name], self.plan.transform)
+
+    # --- train ---
+
+    def network(self, number: int | None = None) -> Method:
+        """The trained network of a round, the last by default; trained now where it is not on disk."""
+        rounds = self.run.method.kind.rounds
+        number = number or rounds
+        if number not in self._networks:
+            self._networks = {number: self._load(number) or self._train(number)}
+        return self._networks[number]
+
+    def _build(self, number: int) -> Method:
+        seed_everything(self.run.seed, self.run.method.name, "weights", number)
+        return self.run.method.build(self.plan.setup(self.run))
+
+    def _load(self, number: int) -> Method | None:
+        if not self.run.method.kind.card.trained:
+            return self._build(number)
+        note = self._note(number)
+        if not note.is_file():
+            return None
+        weights = self._weights(number)
+        if not weights.is_file() or file_digest(weights) != json.loads(note.read_text())["weights_sha256"]:
+            raise UserError(f"{weights}: damaged or gone; delete {note} to train again")
+        network = self._build(number)
+        try:
+            network.load_state_dict(load_file(weights))
+        except (RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{weights}: does not fit the method as it is now ({reason}); raise its version") from None
+        return network
+
+    def _train(self, number: int) -> Method:
+        previous = self.network(number - 1).eval() if number > 1 else None
+        data, card = self.plan.protocol.data, self.run.method.kind.card
+        source = Scenes.of(self._pixels(data.source), self.plan.datasets[data.source].labels)
+        pool = None
+        if card.unlabelled and data.unlabelled is not None:
+            pixels = self._pixels(data.unlabelled)
+            pool = Scenes.of(pixels, np.full(len(pixels), -1))
+        network = self._build(number)
+        fabric = make_fabric(str(self.device), self.plan.protocol.train.precision)
+        scenes = network.training_set(number, previous, source, pool)
+        what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
+        folder = self.run.folder / f"round{number}"
+        trained = train(network, scenes, fabric, folder, self.run.seed, what)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        write_atomically(self._weights(number), lambda path: save_file(state, path))
+        note = {**asdict(trained), "scenes": len(scenes), "weights_sha256": file_digest(self._weights(number))}
+        write_text(self._note(number), json.dumps(note, indent=1))
+        (folder / "checkpoint.pt").unlink()
+        return network
+
+    def _weights(self, number: int) -> Path:
+        return self.run.folder / f"round{number}" / "weights.safetensors"
+
+    def _note(self, number: int) -> Path:
+        return self.run.folder / f"round{number}" / "trained.json"
+
+    # --- describe ---
+
+    def _describe(self, target: str, cells: list[Cell]) -> None:
+        """Writes the descriptors of the cells; one pass over the target for each round."""
+        for number in dict.fromkeys(cell.row.round for cell in cells):
+            of_round = [cell for cell in cells if cell.row.round == number]
+            reductions = self._source_reductions(number, [cell for cell in of_round if cell.fit == "source"])
+            raw = self._raw(target, number, {cell.row.descriptor for cell in of_round})
+            for cell in of_round:
+                row = _reduced(raw[cell.row.descriptor], cell, reductions, self.plan.protocol.describe.pca)
+                if not np.isfinite(row).all():
+                    raise RunError(f"{self.run.title}: descriptors of {target} are not finite; mend the method")
+                write_atomically(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
+
+    def _raw(self, dataset: str, number: int | None, names: set[str]) -> dict[str, Descriptors]:
+        network = self.network(number)
+        pixels = self._pixels(dataset)
+        started = time.perf_counter()
+        raw = describe(network, pixels, self.device, f"describing {dataset} with {self.run.title}", names)
+        note = {
+            "images_per_second": len(pixels) / (time.perf_counter() - started),
+            "parameters": sum(tensor.numel() for tensor in network.parameters()),
+            "lengths": {**self._described().get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
+        }
+        write_text(self.run.folder / "described.json", json.dumps(note, indent=1))
+        if missing := names - set(raw):
+            raise RunError(f"{self.run.title}: describe() gives {', '.join(sorted(raw))} but no {', '.join(missing)}")
+        return raw
+
+    def _source_reductions(self, number: int | None, cells: list[Cell]) -> dict[str, Reduction]:
+        """Components fitted on the source, by descriptor; kept in the run's folder."""
+        wanted = self.plan.protocol.describe.pca
+        paths = {cell.row.descriptor: self._reduction_path(cell, wanted) for cell in cells}
+        missing = {name for name, path in paths.items() if not path.is_file()}
+        if missing:
+            raw = self._raw(self.plan.protocol.data.source, number, missing)
+            for name in missing:
+                fitted = fit_reduction(raw[name], wanted)
+                write_atomically(paths[name], lambda path, fitted=fitted: np.savez(path, **asdict(fitted)))  # type: ignore[misc]
+        reductions = {}
+        for name, path in paths.items():
+            with np.load(path) as arrays:
+                reductions[name] = Reduction(arrays["mean"], arrays["components"])
+        return reductions
+
+    def _reduction_path(self, cell: Cell, dimensions: int) -> Path:
+        source = self.plan.datasets[self.plan.protocol.data.source].fingerprint
+        key = digest([source, cell.row.descriptor, cell.row.round])[:8]
+        return self.run.folder / "pca" / f"{dimensions}-{key}.npz"
+
+    # --- score and record ---
+
+    def _score(self, cell: Cell, descriptors: np.ndarray) -> Scores:
+        index, settings = self.plan.datasets[cell.target], self.plan.protocol.score
+        queries = choose_queries(index.labels, settings.queries, settings.query_seed)
+        names = list(index.classes)
+        if cell.row.kind == "code":
+            bits = self._described()["lengths"][cell.row.descriptor]
+            return score(descriptors, index.labels, codes=True, bits=bits, queries=queries, class_names=names)
+        return score(descriptors, index.labels, similarity=settings.similarity, queries=queries, class_names=names)
+
+    def _record(self, cell: Cell) -> Record:
+        descriptors = np.load(cell.descriptors)
+        scores, lengths = self._score(cell, descriptors), self._described()["lengths"]
+        plan, method, index = self.plan, self.run.method, self.plan.datasets[cell.target]
+        card = method.kind.card
+        published = cell.row.paper if not method.changed else None
+        source = plan.datasets[plan.protocol.data.source] if card.trained else None
+        trunk_title = plan.protocol.trunk.title or plan.protocol.trunk.name
+        title = method.name if method.name.startswith(f"{card.name}:") else card.title.replace("{trunk}", trunk_title)
+        return Record(
+            key=cell.key,
+            method=MethodPart(
+                name=method.name,
+                label=method.label,
+                title=title,
+                version=card.version,
+                settings=method.values,
+                source_sha256=digest([file_digest(path) for path in method.sources]),
+            ),
+            row=RowPart(
+                name=cell.row_name,
+                descriptor=cell.row.descriptor,
+                kind=cell.row.kind,
+                dimensions=lengths[cell.row.descriptor] if cell.row.kind == "code" else descriptors.shape[1],
+                fit=cell.fit,
+                paper=PaperRow(method=published[0], variant=published[1], pooling=cell.row_name) if published else None,
+            ),
+            protocol=self._protocol_part,
+            seed=self.run.seed,
+            source=SourcePart(name=source.name, fingerprint=source.fingerprint, scenes=len(source)) if source else None,
+            target=TargetPart(
+                name=index.name,
+                title=index.card.title if index.card else index.name,
+                paper_name=index.card.paper_name if index.card else None,
+                fingerprint=index.fingerprint,
+                scenes=len(index),
+                classes=len(index.classes),
+            ),
+            metrics=scores.overall,
+            tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
+            metric_version=METRIC_VERSION,
+            per_class=scores.per_class,
+            queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
+            weights=self._weights_part(),
+            cost=self._cost(),
+            environment=environment(str(self.device), plan.protocol.train.precision),
+            command=plan.request.command,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    @cached_property
+    def _protocol_part(self) -> ProtocolPart:
+        protocol = self.plan.protocol
+        modified = self.plan.board != protocol.name
+        return ProtocolPart(
+            name=protocol.name,
+            hash=protocol.hash,
+            board=self.plan.board,
+            modified=modified,
+            paper=protocol.paper and not modified,
+            overrides=list(self.plan.request.overrides),
+            settings=protocol.settings(),
+        )
+
+    def _notes(self) -> list[dict[str, Any]]:
+        notes = (self._note(number) for number in range(1, self.run.method.kind.rounds + 1))
+        return [json.loads(note.read_text()) for note in notes if note.is_file()]
+
+    def _weights_part(self) -> dict[str, str | None]:
+        notes = self._notes()
+        return {**self.run.weights, "trained": f"sha256:{notes[-1]['weights_sha256']}" if notes else None}
+
+    def _described(self) -> dict[str, Any]:
+        """What the last pass of describing left: images/s, number of parameters, length of each descriptor."""
+        note = self.run.folder / "described.json"
+        return json.loads(note.read_text()) if note.is_file() else {}
+
+    def _cost(self) -> dict[str, float | None]:
+        notes, described = self._notes(), self._described()
+        return {
+            "parameters": described["parameters"],
+            "train_seconds": sum(note["seconds"] for note in notes) if notes else None,
+            "train_images_per_second": notes[-1]["images_per_second"] if notes else None,
+            "train_loss": notes[-1]["loss"] if notes else None,
+            "describe_images_per_second": described["images_per_second"],
+        }
+
+
+def _reduced(raw: Descriptors, cell: Cell, reductions: dict[str, Reduction], dimensions: int) -> np.ndarray:
+    if cell.row.kind == "code":
+        return as_bits(raw)
+    if cell.row.kind == "pca":
+        reduction = reductions[cell.row.descriptor] if cell.fit == "source" else fit_reduction(raw, dimensions)
+        return reduction(raw)
+    return raw
+
+
+def environment(device: str, precision: str) -> dict[str, str]:
+    """Versions and machine, for the record."""
+    packages = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
+    return {
+        "rsir-bench": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "device": f"{device} ({name})",
+        "precision": effective_precision(precision, device),
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.system(),
+    }

@@ -1,0 +1,99 @@
+import random
+
+import pytest
+from factory import JSST, modified, protocol_part, record, scores
+
+from rsir_bench.errors import UserError
+from rsir_bench.leaderboard import check, render_leaderboards
+
+FORMATS = ["csv", "md", "tex"]
+
+
+def some_records():
+    parts = [protocol_part(), protocol_part("aid-lite"), modified("aid-lite", "train.epochs=2")]
+    return [
+        record(label, protocol=part, target=target, seed=seed, metrics=scores(0.7 + seed / 9), paper=JSST)
+        for part in parts
+        for label in ("jsst", "jsst (padding=zeros)")
+        for target in ("ucm", "aid", "demo-view")
+        for seed in range(3)
+    ]
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_each_board_has_a_folder_with_its_tables_in_three_formats(tmp_path):
+    records = some_records()
+    paths = render_leaderboards(records, tmp_path)
+    names = [path.relative_to(tmp_path).as_posix() for path in paths]
+    folders = {"patternnet", "aid-lite", modified("aid-lite", "train.epochs=2").board}
+    expected = [f"{f}/table_{t}.{suffix}" for f in folders for t in ("I", "II", "targets") for suffix in FORMATS]
+    assert names == sorted(expected)
+    assert files(tmp_path).keys() == set(names)
+
+
+def test_the_bytes_depend_on_the_records_alone(tmp_path):
+    records = some_records()
+    render_leaderboards(records, tmp_path / "first")
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(records, len(records))
+        render_leaderboards(shuffled, tmp_path / "again")
+        assert files(tmp_path / "first") == files(tmp_path / "again")
+
+
+def test_neither_time_nor_machine_nor_cost_shows(tmp_path):
+    later = {"created": "2030-05-05T05:05:05Z", "cost": {"train_s": 7.0}, "environment": {"device": "cuda"}}
+    records = some_records()
+    render_leaderboards(records, tmp_path / "first")
+    render_leaderboards([record.model_copy(update=later) for record in records], tmp_path / "later")
+    assert files(tmp_path / "first") == files(tmp_path / "later")
+
+
+def test_what_was_rendered_passes_the_check(tmp_path):
+    records = some_records()
+    render_leaderboards(records, tmp_path)
+    assert check(list(reversed(records)), tmp_path) == []
+
+
+def test_the_check_finds_a_byte_a_missing_and_a_stale_table(tmp_path):
+    records = some_records()
+    render_leaderboards(records, tmp_path)
+    edited, missing, stale = (tmp_path / "aid-lite" / f"table_{name}" for name in ("I.md", "II.csv", "IX.tex"))
+    edited.write_bytes(edited.read_bytes() + b" ")
+    missing.unlink()
+    stale.write_text("left over")
+    assert check(records, tmp_path) == [edited, missing, stale]
+
+
+def test_the_check_writes_nothing(tmp_path):
+    assert len(check([record()], tmp_path / "nowhere")) == len(FORMATS)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_another_value_fails_the_check(tmp_path):
+    render_leaderboards([record()], tmp_path)
+    differing = check([record(metrics=scores(0.9001))], tmp_path)
+    assert [path.name for path in differing] == ["table_I.csv", "table_I.md", "table_I.tex"]
+
+
+def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
+    kept = [tmp_path / "paper" / "paper_tables.csv", tmp_path / "aid-lite" / "notes.md"]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("kept")
+    records = some_records()
+    render_leaderboards(records, tmp_path)
+    render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path)
+    left = files(tmp_path).keys()
+    assert {name.split("/")[0] for name in left if "table_" in name and "paper/" not in name} == {"patternnet"}
+    assert all(path.is_file() for path in kept)
+
+
+def test_refused_records_leave_the_folder_untouched(tmp_path):
+    render_leaderboards([record()], tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(UserError, match="fingerprints"):
+        render_leaderboards([record(), record("mine", fingerprint="beef")], tmp_path)
+    assert files(tmp_path) == before

@@ -1,0 +1,240 @@
+import csv
+import io
+import re
+
+import pytest
+from factory import BASELINE, JSST, protocol_part, record, scores
+
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.render import (
+    EMPTY,
+    MINUS,
+    comma_separated,
+    escape_latex,
+    escape_markdown,
+    latex,
+    markdown,
+)
+from rsir_bench.leaderboard.tables import METRICS, tables
+
+GOLDEN_MARKDOWN = """\
+<!-- Rendered from result records by `rsir-bench leaderboard`; do not edit. -->
+
+# Further targets, board small: Retrieval results of different methods on T
+
+## T (2100 scenes, 21 classes)
+
+| Method   | Row              | Seeds |                 mAP |              AP@10h |                 P@5 |                P@10 |                P@50 |               P@100 |
+| :------- | :--------------- | ----: | ------------------: | ------------------: | ------------------: | ------------------: | ------------------: | ------------------: |
+| ResNet34 | FC               |     1 |       <u>0.5000</u> |       <u>0.8000</u> |       <u>0.7500</u> |       <u>0.7000</u> |       <u>0.6000</u> |       <u>0.5500</u> |
+| JSST     | PCA              |     2 | **0.5500** ± 0.0707 | **0.8500** ± 0.0707 | **0.8000** ± 0.0707 | **0.7500** ± 0.0707 | **0.6500** ± 0.0707 | **0.6000** ± 0.0707 |
+| JSST     | PCA (target fit) |     1 |              0.6300 |              0.9300 |              0.8800 |              0.8300 |              0.7300 |                   – |
+
+Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean over seeds ± sample standard deviation where there are several.
+
+Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).
+
+Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.
+"""  # noqa: E501, RUF001
+
+GOLDEN_CSV = """\
+board,protocol_hash,table,target,method,row,seeds,mAP,mAP sd,AP@10h,AP@10h sd,P@5,P@5 sd,P@10,P@10 sd,P@50,P@50 sd,P@100,P@100 sd
+small,0123456789ab,targets,t,baseline,FC,1,0.5000,,0.8000,,0.7500,,0.7000,,0.6000,,0.5500,
+small,0123456789ab,targets,t,jsst,PCA,2,0.5500,0.0707,0.8500,0.0707,0.8000,0.0707,0.7500,0.0707,0.6500,0.0707,0.6000,0.0707
+small,0123456789ab,targets,t,jsst,PCA (target fit),1,0.6300,,0.9300,,0.8800,,0.8300,,0.7300,,,
+"""  # noqa: E501
+
+GOLDEN_LATEX = r"""% Rendered from result records by `rsir-bench leaderboard`; do not edit.
+\begin{table*}
+\centering
+\caption{Further targets, board small: Retrieval results of different methods on T}
+\label{tab:small-targets}
+\resizebox{\textwidth}{!}{%
+\begin{tabular}{llrrrrrrr}
+\toprule
+Method & Row & Seeds & mAP & AP@10h & P@5 & P@10 & P@50 & P@100 \\
+\midrule
+\multicolumn{9}{l}{\textit{T (2100 scenes, 21 classes)}} \\
+ResNet34 & FC & 1 & \underline{0.5000} & \underline{0.8000} & \underline{0.7500} & \underline{0.7000} & \underline{0.6000} & \underline{0.5500} \\
+JSST & PCA & 2 & \textbf{0.5500} $\pm$ 0.0707 & \textbf{0.8500} $\pm$ 0.0707 & \textbf{0.8000} $\pm$ 0.0707 & \textbf{0.7500} $\pm$ 0.0707 & \textbf{0.6500} $\pm$ 0.0707 & \textbf{0.6000} $\pm$ 0.0707 \\
+JSST & PCA (target fit) & 1 & 0.6300 & 0.9300 & 0.8800 & 0.8300 & 0.7300 & -- \\
+\bottomrule
+\end{tabular}}
+\par\smallskip{\footnotesize Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean over seeds $\pm$ sample standard deviation where there are several.\par}
+\par\smallskip{\footnotesize Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).\par}
+\par\smallskip{\footnotesize Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.\par}
+\end{table*}
+"""  # noqa: E501
+
+
+def small_table():
+    settings = protocol_part().settings
+    part = protocol_part(
+        name="small",
+        hash="0123456789ab",
+        board="small",
+        paper=False,
+        settings=settings | {"data": settings["data"] | {"size": 96}},
+    )
+    without_p_100 = {name: value for name, value in scores(0.93).items() if name != "P@100"}
+    records = [
+        record("jsst", target="t", seed=1, protocol=part, metrics=scores(0.9)),
+        record(
+            "baseline",
+            title="ResNet34",
+            row="FC",
+            kind="real",
+            fit=None,
+            target="t",
+            protocol=part,
+            metrics=scores(0.8),
+        ),
+        record("jsst", target="t", fit="target", protocol=part, metrics=without_p_100),
+        record("jsst", target="t", seed=0, protocol=part, metrics=scores(0.8)),
+    ]
+    (table,) = only_board_tables(records)
+    return table
+
+
+def only_board_tables(records):
+    (board,) = boards(records)
+    return tables(board)
+
+
+def paper_table(*records):
+    return only_board_tables(records or [record(paper=JSST, metrics=scores(0.91))])[0]
+
+
+@pytest.mark.parametrize(
+    ("render", "golden"),
+    [(markdown, GOLDEN_MARKDOWN), (comma_separated, GOLDEN_CSV), (latex, GOLDEN_LATEX)],
+    ids=["markdown", "csv", "latex"],
+)
+def test_a_small_table(render, golden):
+    assert render(small_table()) == golden
+
+
+def grid(text, title):
+    lines = [line for line in text.split(f"## {title}")[1].split("## ")[0].splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return cells[0], {(row[0], row[1]): row for row in cells[2:]}
+
+
+def test_markdown_sets_the_papers_map_beside_ap_at_10h():
+    header, rows = grid(markdown(paper_table()), "UCM")
+    assert header[:8] == ["Method", "Row", "Seeds", "mAP", "AP@10h", 'paper "mAP"', "Δ", "P@5"]
+    assert rows["JSST", "PCA"][2:7] == ["1", "0.6100", "0.9100", "0.9290", f"{MINUS}0.0190"]
+    assert rows["JSST", "PCA"][-3:] == ["0.6600", "0.5900", "+0.0700"]
+    assert rows["CBP", "PCA"][2:8] == [EMPTY, EMPTY, EMPTY, "0.9056", EMPTY, EMPTY]
+    assert rows["CBP", "PCA"][-3:] == [EMPTY, "0.5939", EMPTY]
+
+
+def test_every_grid_has_a_rule_that_markdown_knows():
+    rules = [line for line in markdown(paper_table()).splitlines() if line.startswith("| :")]
+    assert len(rules) == 3
+    for rule in rules:
+        assert all(re.fullmatch(r" +(:-+|-+:) +", cell) for cell in rule.split("|")[1:-1]), rule
+
+
+def test_no_paper_in_any_format_elsewhere():
+    (table,) = only_board_tables([record(paper=JSST, protocol=protocol_part("aid-lite"))])
+    for render in (markdown, comma_separated, latex):
+        text = render(table).replace("Not comparable with the paper", "")
+        assert "paper" not in text
+        assert "0.9290" not in text
+        assert "Δ" not in text
+        assert r"$\Delta$" not in text
+
+
+def test_footnotes_are_marked_and_written_out():
+    text = markdown(paper_table())
+    _, rows = grid(text, "RS19")
+    assert ("NTS-Net<sup>1</sup>", "PCA") in rows
+    assert "\n<sup>1</sup> SUSPECT: all five values equal Table I UCM ResNet34 PCA;" in text
+    tex = latex(paper_table())
+    assert r"NTS-Net\textsuperscript{1} & PCA" in tex
+    assert r"\textsuperscript{1}SUSPECT: all five values" in tex
+
+
+def test_every_footnote_that_is_written_out_is_marked_somewhere():
+    text = markdown(paper_table())
+    written = set(re.findall(r"^<sup>(\d+)</sup>", text, flags=re.MULTILINE))
+    marked = set(re.findall(r"\w<sup>(\d+)</sup>", text))
+    assert written == marked != set()
+
+
+def read_csv(table):
+    return list(csv.DictReader(io.StringIO(comma_separated(table))))
+
+
+def test_csv_holds_plain_numbers_and_the_papers_values():
+    records = [record(seed=seed, paper=JSST, metrics=scores(0.91 + seed / 100)) for seed in range(2)]
+    rows = {(row["target"], row["method"], row["row"]): row for row in read_csv(paper_table(*records))}
+    ours = rows["ucm", "jsst", "PCA"]
+    assert (ours["mAP"], ours["AP@10h"], ours["AP@10h sd"], ours["seeds"]) == ("0.6150", "0.9150", "0.0071", "2")
+    assert (ours['paper "mAP"'], ours["AP@10h difference"]) == ("0.9290", "-0.0140")
+    assert (ours["paper P@100"], ours["P@100 difference"]) == ("0.5900", "0.0750")
+    assert "paper mAP" not in ours
+    assert "mAP difference" not in ours
+    missing = rows["ucm", "CBP", "PCA"]
+    assert (missing["mAP"], missing["AP@10h"], missing['paper "mAP"'], missing["seeds"]) == ("", "", "0.9056", "0")
+    assert rows["RS19", "NTS-Net", "PCA"]["slip"].startswith("SUSPECT")
+
+
+def test_csv_names_the_method_as_it_is_run():
+    rows = read_csv(paper_table(record("baseline", title="ResNet34", row="FC", kind="real", paper=BASELINE)))
+    assert [row["method"] for row in rows if row["seeds"] == "1"] == ["baseline"]
+
+
+NASTY = 'a|b_c*d [e] <f> & 50% $x^2$ ~{g}\\ #1 "q"\nnext'
+
+
+def test_names_are_shown_as_they_are_in_markdown():
+    text = markdown(paper_table(record("x", title=NASTY)))
+    widths = {len(re.split(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    assert len(widths) == 1  # a name neither splits a cell nor a line
+    assert r"a\|b\_c\*d \[e\] \<f\> &amp; 50% $x^2$ \~\{g\}\\ #1" in text
+
+
+def test_names_are_shown_as_they_are_in_latex():
+    text = latex(paper_table(record("x", title=NASTY)))
+    assert (
+        r"a\textbar{}b\_c{*}d {[}e{]} \textless{}f\textgreater{} \& 50\% \$x\textasciicircum{}2\$ "
+        r"\textasciitilde{}\{g\}\textbackslash{} \#1 ``q'' next & PCA"
+    ) in text
+
+
+def test_latex_rows_have_one_cell_per_column_and_braces_match():
+    text = latex(paper_table(record("x", title=NASTY)))
+    columns = len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and not line.startswith(r"\multicolumn")]
+    assert len(rows) == 1 + 15 * 3
+    assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {columns}
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert not re.search(r"\\\\\n[\[*]", text)  # would be read as an argument of the line end
+    assert text.isascii()
+
+
+def test_csv_survives_a_nasty_name():
+    names = {row["method"] for row in read_csv(paper_table(record(NASTY)))}
+    assert NASTY in names
+
+
+@pytest.mark.parametrize("escape", [escape_markdown, escape_latex])
+def test_plain_words_and_numbers_need_no_escape(escape):
+    assert escape("JSST (padding=zeros), 0.9432: P@5") == "JSST (padding=zeros), 0.9432: P@5"
+
+
+def test_equal_records_give_equal_text_in_any_order():
+    records = [
+        record(label, seed=seed, paper=JSST, metrics=scores(0.9 - seed / 7)) for label in "ab" for seed in range(3)
+    ]
+    for render in (markdown, comma_separated, latex):
+        assert render(paper_table(*records)) == render(paper_table(*reversed(records)))
+
+
+def test_every_metric_has_a_column_in_every_format():
+    table = small_table()
+    for text in (markdown(table), comma_separated(table), latex(table)):
+        assert all(metric in text for metric in METRICS)

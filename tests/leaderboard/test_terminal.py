@@ -1,0 +1,62 @@
+import pytest
+from factory import JSST, protocol_part, record, scores
+
+from rsir_bench.errors import UserError
+from rsir_bench.leaderboard import terminal_table
+
+LITE = protocol_part("aid-lite")
+
+GOLDEN = """\
+UCM (2100 scenes, 21 classes)
+method row seeds mAP AP@10h P@5 P@10 P@50 P@100
+baseline PCA 1 0.5000 0.8000 0.7500 0.7000 0.6000 0.5500
+jsst PCA 2 *0.5500 ± 0.0707 *0.8500 ± 0.0707 *0.8000 ± 0.0707 *0.7500 ± 0.0707 *0.6500 ± 0.0707 *0.6000 ± 0.0707
+
+AID (2100 scenes, 21 classes)
+method row seeds mAP AP@10h P@5 P@10 P@50 P@100
+jsst PCA 1 0.6000 0.9000 0.8500 0.8000 0.7000 0.6500
+
+Board aid-lite: * best of the column; mean ± standard deviation over seeds; not comparable with the paper's values."""
+
+
+def plain(text):
+    """The text without the padding and rules, which are the table library's."""
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if not line.startswith("---"))
+
+
+def test_one_block_per_target_with_the_best_marked():
+    records = [
+        record("jsst", protocol=LITE, seed=0, metrics=scores(0.9)),
+        record("jsst", protocol=LITE, seed=1, metrics=scores(0.8)),
+        record("baseline", protocol=LITE, metrics=scores(0.8)),
+        record("jsst", protocol=LITE, target="aid"),
+    ]
+    assert terminal_table(records) == terminal_table(reversed(records))
+    assert plain(terminal_table(records)) == GOLDEN
+
+
+def test_methods_are_named_as_they_are_run_and_only_what_was_run_is_shown():
+    text = terminal_table([record("jsst (padding=zeros)", title="JSST", paper=JSST)])
+    assert "jsst (padding=zeros)  PCA" in text
+    assert "RS19" not in text
+    assert len(text.splitlines()) == 6  # target, header, rule, one line, an empty one, remarks
+    assert "not comparable" not in text
+
+
+def test_target_fits_are_said_to_be_aside():
+    assert "target fits aside" in terminal_table([record(), record(fit="target")])
+    assert "target fits aside" not in terminal_table([record()])
+
+
+def test_a_board_after_the_other():
+    text = terminal_table([record(protocol=LITE), record()])
+    assert text.index("Board aid-lite: ") < text.index("Board patternnet: ")
+
+
+def test_records_that_must_not_share_a_table_are_refused():
+    with pytest.raises(UserError, match="metrics"):
+        terminal_table([record(), record("mine", metric_version=2)])
+
+
+def test_nothing_to_show_is_empty():
+    assert terminal_table([]) == ""

@@ -1,0 +1,301 @@
+"""The index: finds a dataset, checks it against its card, and fingerprints its content."""
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_data import archive_path, small_card, write_dataset, write_scene
+from PIL import Image
+
+from rsir_bench.errors import SceneError, UserError
+from rsir_bench.scenes import fingerprint
+from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
+from rsir_bench.scenes.index import find_dataset, index_folder, index_scenes, resolve_dataset
+
+ALL = ["patternnet", "rs19", "ucm", "rsscn7", "aid", "nwpu", "eurosat"]
+
+
+@pytest.fixture
+def rsscn7(tmp_path: Path) -> tuple[DatasetCard, Path]:
+    card = small_card("rsscn7")
+    return card, write_dataset(card, tmp_path / "data")
+
+
+@pytest.mark.parametrize("dataset", ALL)
+def test_the_layout_of_every_archive_is_indexed(dataset: str, tmp_path: Path) -> None:
+    card = small_card(dataset)
+    index = index_scenes(card, write_dataset(card, tmp_path))
+    assert index.classes == tuple(c.name for c in card.classes)
+    assert index.labels.dtype == np.int64
+    assert index.labels.tolist() == [label for label in range(len(card.classes)) for _ in range(2)]
+    expected = [archive_path(dataset, c.name, number) for c in card.classes for number in (1, 2)]
+    assert [(index.root / path).relative_to(tmp_path).as_posix() for path in index.paths] == expected
+    assert (index.bands, index.rgb, index.value_range, index.card) == (card.bands, card.rgb, card.value_range, card)
+
+
+@pytest.mark.parametrize("dataset", ALL)
+def test_any_nesting_above_and_any_case_of_the_folder(dataset: str, tmp_path: Path) -> None:
+    card = small_card(dataset, scenes=1)
+    write_dataset(card, tmp_path / "plain")
+    top = card.folders[0].split("/")[0]
+    (tmp_path / "deep/in").mkdir(parents=True)
+    (tmp_path / "plain" / top).rename(tmp_path / "deep/in" / top.lower())
+    assert len(index_scenes(card, tmp_path / "deep")) == len(card.classes)
+
+
+def test_the_data_root_may_be_the_dataset_itself(rsscn7) -> None:
+    card, data_root = rsscn7
+    assert index_scenes(card, data_root / "RSSCN7").fingerprint == index_scenes(card, data_root).fingerprint
+
+
+def test_the_folder_with_the_classes_wins_over_one_that_only_has_the_name(rsscn7, tmp_path: Path) -> None:
+    card, data_root = rsscn7
+    (tmp_path / "other/RSSCN7").mkdir(parents=True)
+    data_root.rename(tmp_path / "other/copies")
+    assert find_dataset(card, tmp_path / "other") == tmp_path / "other/copies/RSSCN7"
+
+
+def test_missing_dataset_says_where_it_was_looked_for_and_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(SceneError) as caught:
+        resolve_dataset("patternnet", tmp_path)
+    assert str(caught.value) == (
+        f"patternnet: not found (looked for PatternNet/images, PatternNet under {tmp_path}); "
+        f"get it with: rsir-bench datasets download patternnet --data-root {tmp_path}"
+    )
+
+
+def test_missing_data_root_reads_like_a_missing_dataset(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="patternnet: not found .*under .*nowhere"):
+        resolve_dataset("patternnet", tmp_path / "nowhere")
+
+
+def test_missing_aid_is_got_by_hand(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"aid: not found .*by hand.*captain-whu\.github\.io/AID"):
+        resolve_dataset("aid", tmp_path)
+
+
+def test_unknown_dataset_names_the_nearest_and_the_known(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown dataset 'patternet' \(did you mean patternnet\?\).*aid.*ucm"):
+        resolve_dataset("patternet", tmp_path)
+
+
+def test_wrong_class_folders_are_named_expected_against_found(rsscn7) -> None:
+    card, data_root = rsscn7
+    (data_root / "RSSCN7/bField").rename(data_root / "RSSCN7/bMeadow")
+    with pytest.raises(SceneError) as caught:
+        index_scenes(card, data_root)
+    message = str(caught.value)
+    assert "7 class folders" in message
+    assert "6 of them found; missing: field; unexpected: bMeadow" in message
+    assert "\n" not in message
+
+
+def test_an_empty_dataset_folder_is_told_as_missing_classes(tmp_path: Path) -> None:
+    (tmp_path / "RSSCN7").mkdir()
+    with pytest.raises(SceneError, match="0 of them found; missing: grass, field"):
+        index_scenes(small_card("rsscn7"), tmp_path)
+
+
+def test_wrong_counts_name_class_expected_and_found(rsscn7) -> None:
+    card, data_root = rsscn7
+    (data_root / "RSSCN7/bField/b002.jpg").unlink()
+    write_scene(data_root / "RSSCN7/gParking/g003.jpg")
+    with pytest.raises(SceneError, match="field: 2 expected, 1 found; parking: 2 expected, 3 found"):
+        index_scenes(card, data_root)
+
+
+def test_copies_in_another_format_count_but_have_another_fingerprint(rsscn7) -> None:
+    card, data_root = rsscn7
+    original = index_scenes(card, data_root)
+    for path in list(data_root.rglob("*.jpg")):
+        Image.open(path).save(path.with_suffix(".PNG"))
+        path.unlink()
+    copy = index_scenes(card, data_root)
+    assert len(copy) == len(original)
+    assert copy.fingerprint != original.fingerprint
+
+
+def test_an_rgb_copy_of_a_multi_band_dataset_is_refused(tmp_path: Path) -> None:
+    card = small_card("eurosat", classes=2)
+    write_dataset(card.model_copy(update={"bands": 3}), tmp_path)
+    with pytest.raises(SceneError, match="scenes of 3 bands, not 13"):
+        index_scenes(card, tmp_path)
+
+
+def test_hidden_files_notes_and_mac_copies_are_no_scenes(rsscn7) -> None:
+    card, data_root = rsscn7
+    folder = data_root / "RSSCN7"
+    before = index_scenes(card, data_root).fingerprint
+    shutil.copytree(folder / "aGrass", folder / "__MACOSX/aGrass")
+    shutil.copytree(folder / "aGrass", folder / ".trash/aGrass")
+    shutil.copy(folder / "aGrass/a001.jpg", folder / "aGrass/._a001.jpg")
+    shutil.copy(folder / "aGrass/a001.jpg", folder / "overview.jpg")
+    (folder / "aGrass/Thumbs.db").write_text("x")
+    assert index_scenes(card, data_root).fingerprint == before
+
+
+def test_a_ring_of_links_ends(rsscn7) -> None:
+    card, data_root = rsscn7
+    (data_root / "RSSCN7/again").symlink_to(data_root, target_is_directory=True)
+    assert len(index_scenes(card, data_root)) == 14
+
+
+def test_linked_class_folders_count(rsscn7, tmp_path: Path) -> None:
+    card, data_root = rsscn7
+    (data_root / "RSSCN7/aGrass").rename(tmp_path / "elsewhere")
+    (data_root / "RSSCN7/aGrass").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert len(index_scenes(card, data_root)) == 14
+
+
+def test_fingerprint_follows_content_not_place_time_or_folder_names(rsscn7, tmp_path: Path) -> None:
+    card, data_root = rsscn7
+    before = index_scenes(card, data_root).fingerprint
+    copy = shutil.copytree(data_root, tmp_path / "copy", copy_function=shutil.copyfile)
+    (copy / "RSSCN7/dRiverLake").rename(copy / "RSSCN7/rivers_lakes")
+    assert index_scenes(card, copy).fingerprint == before
+
+
+@pytest.mark.parametrize("change", ["byte", "name", "class"])
+def test_fingerprint_changes_with(change: str, rsscn7) -> None:
+    card, data_root = rsscn7
+    before = index_scenes(card, data_root).fingerprint
+    grass, field = data_root / "RSSCN7/aGrass/a001.jpg", data_root / "RSSCN7/bField/b001.jpg"
+    if change == "byte":
+        content = bytearray(grass.read_bytes())
+        content[-3] ^= 1
+        grass.write_bytes(content)
+    elif change == "name":
+        grass.rename(grass.with_name("a009.jpg"))
+    else:
+        swapped = grass.read_bytes()
+        field.rename(grass)
+        field.write_bytes(swapped)
+    assert index_scenes(card, data_root).fingerprint != before
+
+
+def test_fingerprint_is_pinned() -> None:
+    # Fingerprints stand in published records: a change of the definition must not pass unseen.
+    hashed = fingerprint.content_fingerprint(["river", "field"], ["b/2.jpg", "a/1.jpg"], ["ff", "00"])
+    assert hashed == "c1a8b58f1a96cc9bb84efbe4cca8e1f88d07e22dc8fd9ed0dd71ed4d9d6b0ed8"
+
+
+def test_unchanged_files_are_not_read_again(rsscn7, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, data_root = rsscn7
+    before = index_scenes(card, data_root).fingerprint
+    read: list[Path] = []
+    digest = fingerprint._sha256
+    monkeypatch.setattr(fingerprint, "_sha256", lambda path: read.append(path) or digest(path))
+    assert index_scenes(card, data_root).fingerprint == before
+    assert read == []
+    changed = data_root / "RSSCN7/aGrass/a001.jpg"
+    os.utime(changed, ns=(1, 1))
+    assert index_scenes(card, data_root).fingerprint == before
+    assert read == [changed]
+
+
+def test_a_damaged_list_of_hashes_is_made_anew(rsscn7, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
+    card, data_root = rsscn7
+    before = index_scenes(card, data_root).fingerprint
+    (store,) = (tmp_path / "cache/hashes").glob("*.json")
+    store.write_text(store.read_text()[:40])
+    assert index_scenes(card, data_root).fingerprint == before
+
+
+def test_own_folder_at_any_nesting(tmp_path: Path) -> None:
+    for number, path in enumerate(["my/a/river/1.jpg", "my/b/field/2.png", "my/b/river/0.tif", "my/cover.jpg"]):
+        write_scene(tmp_path / path, seed=number)
+    index = resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path / "unused")
+    assert (index.name, index.classes, index.card) == ("folder-my", ("field", "river"), None)
+    assert index.paths == ("b/field/2.png", "b/river/0.tif", "a/river/1.jpg")
+    assert index.labels.tolist() == [0, 1, 1]
+    assert (index.bands, index.rgb, index.value_range) == (3, (0, 1, 2), None)
+
+
+@pytest.mark.parametrize("bands", [2, 4, 13])
+def test_own_folder_of_multi_band_scenes(bands: int, tmp_path: Path) -> None:
+    for name in ("river", "field"):
+        write_scene(tmp_path / name / "1.tif", bands)
+    index = index_folder(tmp_path)
+    assert (index.bands, index.rgb) == (bands, (0, 1, min(2, bands - 1)))
+
+
+def test_own_folder_needs_two_classes(tmp_path: Path) -> None:
+    write_scene(tmp_path / "river/1.jpg")
+    with pytest.raises(SceneError, match="at least two class folders with scenes, found: river"):
+        index_folder(tmp_path)
+
+
+def test_own_folder_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="no such folder"):
+        resolve_dataset(f"folder:{tmp_path / 'gone'}", tmp_path)
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetCard:
+    """A card whose scenes a module made on the spot writes; each writing leaves a line in ``written``."""
+    (tmp_path / "scene_maker.py").write_text(
+        "import sys, time\nsys.path.insert(0, {!r})\nfrom fake_data import small_card, write_dataset\n"
+        "def write(folder, scenes):\n"
+        "    with open({!r}, 'a') as log: print(scenes, file=log)\n"
+        "    time.sleep(0.1)\n"
+        "    write_dataset(small_card('rsscn7', scenes), folder)\n".format(
+            str(Path(__file__).parent), str(tmp_path / "written")
+        )
+    )
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "scene_maker", raising=False)
+    card = small_card("rsscn7", 3).model_copy(
+        update={"download": None, "generator": Generator(function="scene_maker:write", arguments={"scenes": 3})}
+    )
+    monkeypatch.setitem(load_cards(), "rsscn7", card)
+    return card
+
+
+def test_synthetic_scenes_are_written_once_under_the_cache_root(synthetic: DatasetCard, tmp_path: Path) -> None:
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(resolve_dataset("rsscn7", tmp_path / "no data")))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(index) for index in found] == [21, 21, 21]
+    assert found[0].root.is_relative_to(tmp_path / "cache")
+    assert (tmp_path / "written").read_text() == "3\n"
+
+
+def test_synthetic_scenes_of_a_stopped_process_are_not_taken_for_complete(synthetic, tmp_path: Path) -> None:
+    root = resolve_dataset("rsscn7", tmp_path).root
+    unfinished = root.with_suffix(".tmp")
+    root.rename(unfinished)
+    (unfinished / "RSSCN7/aGrass/a001.jpg").unlink()
+    (unfinished / "RSSCN7/aGrass/left_over.jpg").write_bytes(b"x")
+    assert len(resolve_dataset("rsscn7", tmp_path)) == 21
+    assert not unfinished.exists()
+
+
+def test_other_arguments_make_other_scenes(synthetic: DatasetCard, tmp_path: Path, monkeypatch) -> None:
+    first = resolve_dataset("rsscn7", tmp_path)
+    other = small_card("rsscn7", 4).model_copy(
+        update={"download": None, "generator": synthetic.generator.model_copy(update={"arguments": {"scenes": 4}})}
+    )
+    monkeypatch.setitem(load_cards(), "rsscn7", other)
+    second = resolve_dataset("rsscn7", tmp_path)
+    assert (len(first), len(second)) == (21, 28)
+    assert first.root != second.root
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("dataset", "scenes"), [("aid", 10_000), ("ucm", 2_100), ("rsscn7", 2_800)])
+def test_real_datasets_are_complete(dataset: str, scenes: int, shared: Path) -> None:
+    index = resolve_dataset(dataset, shared / "data")
+    assert len(index) == scenes
+    assert np.bincount(index.labels).tolist() == [c.scenes for c in index.card.classes]
