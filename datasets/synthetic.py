@@ -26,8 +26,9 @@ ROTATION = 35.0  # degrees either way
 SCALE = (0.75, 1.35)  # above 1 the stored scene shows more ground, smaller
 SHEAR = 0.15  # either way
 SHIFT = 0.12  # either way, in half fields of view
-GAIN = (0.6, 1.4)  # of each band
-OFFSET = 0.12  # either way, on values in [0, 1]
+BRIGHTNESS = 0.3  # the gain of all bands together is 1 +- this
+TINT = 0.12  # and that of each band on its own again 1 +- this
+OFFSET = 0.08  # either way, on values in [0, 1]
 
 
 def scene_generators(seed: int, class_index: int, scene_index: int) -> tuple[np.random.Generator, np.random.Generator]:
@@ -58,8 +59,12 @@ def draw_affine(rng: np.random.Generator) -> Array:
 
 
 def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
-    """A random spectral response: one gain for each of three bands and their common offset on values in [0, 1]."""
-    return rng.uniform(*GAIN, 3), float(OFFSET * rng.uniform(-1, 1))
+    """A random spectral response: gains (3,) about 0.6 to 1.5 and an offset common to all bands, on values in [0, 1].
+
+    Most of the gain is common to the bands, as with light and exposure: the small part of each band shifts the hues.
+    """
+    gains = (1 + BRIGHTNESS * rng.uniform(-1, 1)) * (1 + TINT * rng.uniform(-1, 1, 3))
+    return gains, float(OFFSET * rng.uniform(-1, 1))
 
 
 def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offset: float) -> Array:
@@ -81,7 +86,9 @@ def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offs
     x, y = np.meshgrid(axis, axis)
     seen = np.asarray(affine) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
     column, row = ((seen + 1) * pixels / 2 - 0.5 + border_pixels(pixels)).reshape(2, pixels, pixels)
-    bands = [ndimage.map_coordinates(band, [row, column], order=1, mode="nearest") for band in np.moveaxis(scene, -1, 0)]
+    bands = [
+        ndimage.map_coordinates(band, [row, column], order=1, mode="nearest") for band in np.moveaxis(scene, -1, 0)
+    ]
     return np.clip(np.stack(bands, axis=-1) * np.asarray(gains) + offset, 0.0, 1.0)
 
 

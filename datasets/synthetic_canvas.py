@@ -75,21 +75,12 @@ class Canvas:
         self.image[:] = np.asarray(colour)[:, None, None]
         self.image *= 1 + mottle * self.noise(cell, 4)
 
-    def paint(
-        self, distance: Array, colour: ArrayLike, opacity: float = 1.0, brightness: Array | float = 1.0
-    ) -> None:
+    def paint(self, distance: Array, colour: ArrayLike, opacity: float = 1.0, brightness: Array | float = 1.0) -> None:
         """Paint a shape given by its signed distance (S, S) in one colour (3,), whose brightness may vary (S, S)."""
         share = self.coverage(distance) * opacity
         # One plane at a time: temporaries of all three leave the processor's cache, which costs ten times as much.
         for plane, value in zip(self.image, np.asarray(colour), strict=True):
             plane += share * (value * brightness - plane)
-
-    def line(self, start: ArrayLike, end: ArrayLike, width: float, colour: ArrayLike, opacity: float = 1.0) -> None:
-        """Paint a straight segment with flat ends."""
-        first, last = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-        length = float(np.hypot(*(last - first)))
-        angle = np.arctan2(*(last - first)[::-1])
-        self.boxes([(first + last) / 2], (length, width), angle, colour, opacity)
 
     def boxes(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
@@ -158,7 +149,7 @@ class Canvas:
             dy = (offset[:, 1] - centre[some, 1:])[:, :, None]
             cos, sin = np.cos(angle[some]), np.sin(angle[some])
             shares = self.coverage(distance(dx * cos + dy * sin, dy * cos - dx * sin, half[some])) * opacity
-            for i, share in zip(some, shares, strict=True):
-                (x0, y0), (left, top), (right, bottom) = corner[i], low[i], high[i]
+            places = np.hstack([corner, low, high])[some].tolist()
+            for share, value, (x0, y0, left, top, right, bottom) in zip(shares, colour[some], places, strict=True):
                 patch = self.image[:, top:bottom, left:right]
-                patch += share[top - y0 : bottom - y0, left - x0 : right - x0] * (colour[i] - patch)
+                patch += share[top - y0 : bottom - y0, left - x0 : right - x0] * (value - patch)

@@ -70,7 +70,9 @@ def run(
 def leaderboard(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the rendered tables.")] = Path("leaderboards"),
-    check: Annotated[bool, typer.Option("--check", help="Compare with the files there; exit 1 if any differs.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the files there; exit 1 if any differs.")
+    ] = False,
 ) -> None:
     """Renders the tables of all records in Markdown, CSV and LaTeX."""
     from rsir_bench import leaderboard as tables

@@ -64,7 +64,9 @@ def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenes = torch.rand(SAMPLE, setup.bands, setup.size, setup.size, device=fabric.device)
     labels = torch.arange(SAMPLE, device=fabric.device) % setup.classes
-    batch = Batch(scenes.contiguous(memory_format=torch.channels_last), labels, torch.arange(SAMPLE, device=fabric.device))
+    batch = Batch(
+        scenes.contiguous(memory_format=torch.channels_last), labels, torch.arange(SAMPLE, device=fabric.device)
+    )
     training = 0.0
     if method.card.trained:
         wrapped, optimizer = fabric.setup(method, make_optimizer(method, method.recipe(setup.protocol.train)))

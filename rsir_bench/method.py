@@ -21,7 +21,18 @@ from rsir_bench.batches import Batch, Scenes, shuffled
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 
-__all__ = ["Batch", "Card", "FrontEnd", "FrontEndCard", "Method", "ParameterGroup", "Row", "Scenes", "Settings", "Setup"]
+__all__ = [
+    "Batch",
+    "Card",
+    "FrontEnd",
+    "FrontEndCard",
+    "Method",
+    "ParameterGroup",
+    "Row",
+    "Scenes",
+    "Settings",
+    "Setup",
+]
 
 
 class Row(BaseModel):
@@ -311,7 +322,8 @@ class NamedMethod:
         name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``.
         kind: The class to build.
         settings: What the class is built with.
-        values: The settings as plain values, for the record and the resume key.
+        values: The settings as plain values, for the record.
+        identity: Those that are not at their defaults, for the resume key; a new default must raise the card's version.
         changed: The settings that differ from the class's and the protocol's defaults.
         sources: The files the classes came from.
     """
@@ -320,6 +332,7 @@ class NamedMethod:
     kind: type[Method]
     settings: Any
     values: dict[str, Any]
+    identity: dict[str, Any]
     changed: dict[str, Any] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
 

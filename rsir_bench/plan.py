@@ -278,7 +278,9 @@ def _not_a_target(plan: Plan, method: NamedMethod, target: str) -> str | None:
         return "it is the source, whose labels the method has seen"
     if card.unlabelled and target == data.unlabelled:
         return "it is the method's unlabelled pool"
-    if card.trained and len(plan.transform.kept_bands(plan.datasets[target])) != len(plan.transform.kept_bands(plan.datasets[data.source])):
+    if card.trained and len(plan.transform.kept_bands(plan.datasets[target])) != len(
+        plan.transform.kept_bands(plan.datasets[data.source])
+    ):
         return "it has other bands than the source; set data.bands=rgb"
     return None
 
@@ -289,8 +291,8 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     Device, threads, folders and the number of workers are not in it: they change a result by rounding only.
     """
     protocol, card = plan.protocol, method.kind.card
-    everything = protocol.settings()
-    values = dict(method.values)
+    everything = protocol.identity()
+    values = method.identity
     weights = {
         name: _weights_identity(value, values.get(name.replace("weights", "model"), ""), plan.request.weights_folders)
         for name, value in values.items()
@@ -307,7 +309,7 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     if card.trained:
         trunk = protocol.trunk
         weights["trunk"] = _weights_identity(trunk.weights, trunk.name, plan.request.weights_folders, trunk.sha256)
-        settings |= {key: everything[key] for key in ("head", "train")}
+        settings |= {key: everything.get(key) for key in ("head", "train")}
         settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
         settings["source"] = plan.datasets[protocol.data.source].fingerprint
         if card.unlabelled and protocol.data.unlabelled:
@@ -332,12 +334,16 @@ def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: 
                 "describing_version": DESCRIBING_VERSION,
                 "run": run_key,
                 "target": index.fingerprint,
-                "row": row.model_dump(exclude={"paper"}),
+                "row": row.model_dump(exclude={"paper"}, exclude_defaults=True),
                 "pca": [protocol.describe.pca, fit] if fit else None,
                 "fitted on": plan.datasets[protocol.data.source].fingerprint if fit == "source" else None,
             }
             described_key = digest(described)
-            scored = {"descriptors": described_key, "metrics": METRIC_VERSION, "score": protocol.score.model_dump()}
+            scored = {
+                "descriptors": described_key,
+                "metrics": METRIC_VERSION,
+                "score": protocol.score.model_dump(exclude_defaults=True),
+            }
             # The board is part of a result's identity: the same figure under another protocol is another cell.
             key = digest(scored | {"protocol": protocol.hash, "name": name, "label": method.label})
             stem = slug(name) + ("-target-fit" if fit == "target" else "")

@@ -33,38 +33,42 @@ class Trunk(_Section):
     """The backbone: any timm model, how it starts, and what of it is frozen."""
 
     name: str
-    title: str | None = Field(None, description="How tables print it; the timm name otherwise.")
-    weights: str = Field("imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
-    sha256: str | None = Field(None, description="Expected hash of the file of weights.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed to timm.create_model.")
-    frozen: list[str] = Field(default_factory=list, description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
-    mean: list[float] | None = Field(None, description="Per band, on [0, 1]; None: what the weights were made with.")
+    title: str | None = Field(default=None, description="How tables print it; the timm name otherwise.")
+    weights: str = Field(default="imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
+    sha256: str | None = Field(default=None, description="Expected hash of the file of weights.")
+    arguments: dict[str, Any] = Field(default={}, description="Passed to timm.create_model.")
+    frozen: list[str] = Field(default=[], description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
+    mean: list[float] | None = Field(
+        default=None, description="Per band, on [0, 1]; None: what the weights were made with."
+    )
     std: list[float] | None = None
 
 
 class Head(_Section):
     """The fully connected head of the paper's Fig. 2."""
 
-    fc1: int = Field(4096, ge=1)
+    fc1: int = Field(default=4096, ge=1)
 
 
 class Train(_Section):
     """The schedule of one training."""
 
     epochs: int = Field(ge=1)
-    batch: int = Field(64, ge=2)
+    batch: int = Field(default=64, ge=2)
     optimizer: Literal["sgd", "adam"] = "sgd"
     rate: float = Field(gt=0, description="The highest learning rate.")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     schedule: Literal["steps", "one-cycle"] = "steps"
-    milestones: list[int] = Field(default_factory=list, description="'steps': epochs (from 1) at which the rate drops.")
-    decay: float = Field(0.1, gt=0, le=1, description="'steps': factor at each milestone.")
-    warmup: float = Field(0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises.")
-    flip: bool = Field(False, description="Random horizontal and vertical flips.")
+    milestones: list[int] = Field(default=[], description="'steps': epochs (from 1) at which the rate drops.")
+    decay: float = Field(default=0.1, gt=0, le=1, description="'steps': factor at each milestone.")
+    warmup: float = Field(
+        default=0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises."
+    )
+    flip: bool = Field(default=False, description="Random horizontal and vertical flips.")
     precision: Literal["32", "bf16", "auto"] = Field(
-        "32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
+        default="32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
     )
 
     @model_validator(mode="after")
@@ -79,15 +83,17 @@ class Train(_Section):
 class Describe(_Section):
     """How descriptors are reduced."""
 
-    pca: int = Field(128, ge=1, description="Dimensions of every PCA row.")
-    pca_fit: list[Literal["source", "target"]] = Field(default_factory=lambda: ["source"], min_length=1)
+    pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
+    pca_fit: list[Literal["source", "target"]] = Field(default=["source"], min_length=1)
 
 
 class Score(_Section):
     """How rankings are scored."""
 
     similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = "pearson"
-    queries: Literal["all", "fifth"] = Field("all", description="'fifth': the paper's floor(20 %) of each class.")
+    queries: Literal["all", "fifth"] = Field(
+        default="all", description="'fifth': the paper's floor(20 %) of each class."
+    )
     query_seed: int = 0
 
 
@@ -96,14 +102,16 @@ class Protocol(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    paper: bool = Field(False, description="The published values are comparable with this protocol, unmodified.")
+    paper: bool = Field(
+        default=False, description="The published values are comparable with this protocol, unmodified."
+    )
     data: Data
     trunk: Trunk
     head: Head = Head()
     train: Train
     describe: Describe = Describe()
     score: Score = Score()
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of single methods.")
+    methods: dict[str, dict[str, Any]] = Field(default={}, description="Settings of single methods.")
 
     @field_validator("methods")
     @classmethod
@@ -112,15 +120,25 @@ class Protocol(_Section):
 
     def settings(self) -> dict[str, Any]:
         """Every setting that changes results: the protocol without its texts, targets and settings of methods."""
-        settings = self.model_dump(mode="json", exclude={"name", "title", "paper", "methods"})
-        del settings["data"]["targets"]
-        del settings["trunk"]["title"]
-        return settings
+        return self._settings(exclude_defaults=False)
+
+    def identity(self) -> dict[str, Any]:
+        """:meth:`settings` without those at their defaults.
+
+        A new setting whose default is what was done before then leaves every hash and resume key as it is; a default
+        that changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
+        """
+        return self._settings(exclude_defaults=True)
+
+    def _settings(self, *, exclude_defaults: bool) -> dict[str, Any]:
+        left_out = {"name": True, "title": True, "paper": True, "methods": True}
+        nested = {"data": {"targets"}, "trunk": {"title"}}
+        return self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over :meth:`settings`."""
-        return digest(self.settings())[:12]
+        """Twelve hex digits over :meth:`identity`."""
+        return digest(self.identity())[:12]
 
 
 def shipped() -> dict[str, Path]:

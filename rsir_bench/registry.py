@@ -85,7 +85,9 @@ def _import_file(path: Path) -> ModuleType:
     except Exception as error:  # noqa: BLE001 - as above
         raise UserError(f"plugin {path}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
     if not list(_entries(module)):
-        raise UserError(f"plugin {path}: holds no subclass of Method or FrontEnd with a card; see README, 'Add a method'")
+        raise UserError(
+            f"plugin {path}: holds no subclass of Method or FrontEnd with a card; see README, 'Add a method'"
+        )
     return module
 
 
@@ -122,18 +124,21 @@ def resolve(
     inner = last.kind
     assert issubclass(inner, Method)
     chosen: Any = _settings(last, settings, argument)
-    values, changed = _values(last, chosen, defaults, argument)
+    values, identity = _plain(last, chosen), _plain(last, chosen, exclude_defaults=True)
+    changed = _changed(last, values, defaults, argument)
     for front in reversed(fronts):
         if not issubclass(front.kind, FrontEnd):
             raise UserError(f"method {name!r}: {front.name!r} is no front end; only front ends stand before a '+'")
         if front.kind.card.learned and not inner.card.trained:
             raise UserError(f"method {name!r}: {front.name!r} must be trained and {last.name!r} is not; choose another")
         own = _settings(front, settings, "")
-        front_values, front_changed = _values(front, own, defaults, "")
-        values, changed = {**front_values, **values}, {**front_changed, **changed}
+        front_values = _plain(front, own)
+        changed |= _changed(front, front_values, defaults, "")
+        values |= front_values
+        identity |= _plain(front, own, exclude_defaults=True)
         inner, chosen = compose(front.kind, inner, alone=alone), _ComposedSettings(own, chosen)
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
-    return NamedMethod(_without_folders(words, argument), inner, chosen, values, changed, sources)
+    return NamedMethod(_without_folders(words, argument), inner, chosen, values, identity, changed, sources)
 
 
 def _without_folders(words: str, argument: str) -> str:
@@ -163,13 +168,15 @@ def _settings(entry: Entry, settings: Mapping[str, Mapping[str, Any]], argument:
         raise UserError(f"methods.{entry.name}.{key}: {problem['msg']}; its settings: {known}") from None
 
 
-def _values(
-    entry: Entry, chosen: BaseModel, defaults: Mapping[str, Any], argument: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All settings as ``name.key``, and those that the user changed."""
-    usual = entry.kind.Settings.model_construct(**{**defaults.get(entry.name, {})}).model_dump(mode="json")
+def _plain(entry: Entry, chosen: BaseModel, *, exclude_defaults: bool = False) -> dict[str, Any]:
+    """Settings as ``name.key``."""
+    plain = chosen.model_dump(mode="json", exclude_defaults=exclude_defaults)
+    return {f"{entry.name}.{key}": value for key, value in plain.items()}
+
+
+def _changed(entry: Entry, values: dict[str, Any], defaults: Mapping[str, Any], argument: str) -> dict[str, Any]:
+    """The settings that the user changed: neither the method's defaults nor the protocol's, nor in the name."""
+    usual = entry.kind.Settings.model_construct(**defaults.get(entry.name, {})).model_dump(mode="json")
     if argument:
         usual |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
-    values = {f"{entry.name}.{key}": value for key, value in chosen.model_dump(mode="json").items()}
-    changed = {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}
-    return values, changed
+    return {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}

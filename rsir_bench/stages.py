@@ -86,7 +86,7 @@ class Stages:
         return self._networks[number]
 
     def _build(self, number: int) -> Method:
-        seed_everything(self.run.seed, self.run.method.name, "weights", number)
+        seed_everything(self.run.seed, number, "weights")
         return self.run.method.build(self.plan.setup(self.run))
 
     def _load(self, number: int) -> Method | None:
@@ -119,7 +119,7 @@ class Stages:
         scenes = network.training_set(number, previous, source, pool)
         what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
         folder = self.run.folder / f"round{number}"
-        trained = train(network, scenes, fabric, folder, self.run.seed, what)
+        trained = train(network, scenes, fabric, folder, (self.run.seed, number), what)
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         write_atomically(self._weights(number), lambda path: save_file(state, path))
         note = {**asdict(trained), "scenes": len(scenes), "weights_sha256": file_digest(self._weights(number))}

@@ -95,7 +95,7 @@ def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRSchedule
     return MultiStepLR(optimizer, [(epoch - 1) * steps for epoch in recipe.milestones], recipe.decay)
 
 
-def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: int, what: str) -> Trained:
+def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tuple[int, ...], what: str) -> Trained:
     """Trains a method to its end, from the checkpoint in ``folder`` where there is one.
 
     Every epoch is seeded by itself, so that a training that was killed goes on as if it had not been.
@@ -105,7 +105,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: in
         scenes: The training set.
         fabric: Device and precision.
         folder: Where the checkpoint and ``log.csv`` go.
-        seed: The run's seed.
+        seed: The run's seed and the round; methods with the same numbers see the same batches.
         what: The run's name, for progress and errors.
 
     Raises:
@@ -113,6 +113,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: in
     """
     recipe = method.recipe(method.setup.protocol.train)
     torch.use_deterministic_algorithms(True, warn_only=fabric.device.type != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # only helps to find bugs, and takes time
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(method, recipe)
     steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
@@ -122,7 +123,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: in
     checkpoint = folder / "checkpoint.pt"
     log = _resume(checkpoint, method, optimizer, schedule)
     for epoch in range(len(log) + 1, recipe.epochs + 1):
-        generator = seed_everything(seed, what, epoch)
+        generator = seed_everything(*seed, epoch)
         batches = method.batches(scenes.labels, recipe.batch, generator)
         title = f"training {what}, epoch {epoch} of {recipe.epochs}"
         loader = _loader(method, scenes, track(batches, title, len(batches)), recipe, generator, fabric.device)
@@ -182,9 +183,7 @@ def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
             raise RunError(f"{where}: {name} is {value.item()} at rate {rate:.3g}; lower train.rate or mend the loss")
 
 
-def _resume(
-    checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler
-) -> list[dict[str, float]]:
+def _resume(checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler) -> list[dict[str, float]]:
     """Restores the state after the last whole epoch and returns the log so far; empty at the start."""
     if not checkpoint.is_file():
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,15 +13,15 @@ from torch import Tensor
 
 from rsir_bench.errors import UserError
 from rsir_bench.ranking.inputs import Task
-from rsir_bench.ranking.positives import TieGroups, tie_groups
+from rsir_bench.ranking.positives import PositiveRanks, positive_ranks, with_ties
 from rsir_bench.ranking.similarity import duplicate_rows
 
 BLOCK_ELEMENTS = 2**25
 BLOCK_QUERIES = 512
-SLICE_ELEMENTS = 2**17
+SLICE_ELEMENTS = 2**15
 
 
-def rank_blocks(task: Task, block: int | None) -> Iterator[tuple[slice, TieGroups]]:
+def rank_blocks(task: Task, block: int | None) -> Iterator[tuple[slice, PositiveRanks]]:
     """Ranks the gallery for every query.
 
     Args:
@@ -28,28 +29,19 @@ def rank_blocks(task: Task, block: int | None) -> Iterator[tuple[slice, TieGroup
         block: queries per block; None: as many as fit into 128 MiB, at most 512.
 
     Yields:
-        tuple: a slice of queries of one class, and the tie groups of their positives.
+        tuple: a slice of queries of one class, and the ranks of their positives.
     """
-    rows, columns = block_queries(task, block), task.gallery_size
-    buffer = torch.empty(rows, columns, dtype=task.gallery.rows.dtype, device=task.device)
-    repeats, originals = duplicate_rows(task.gallery.rows)
-    with torch.inference_mode(), full_precision(), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    rows = block_queries(task, block)
+    buffer = torch.full((rows, task.gallery_size + 1), torch.inf, dtype=task.gallery.rows.dtype, device=task.device)
+    duplicates = duplicate_rows(task.gallery.rows)
+    with full_precision(), ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for start in range(0, len(task.queries), rows):
             block_rows = slice(start, min(start + rows, len(task.queries)))
-            distances = block_distances(task, block_rows, buffer)
-            distances[:, repeats] = distances[:, originals]
-            if task.own_columns is not None:
-                own = task.own_columns[block_rows].to(task.device)
-                distances.scatter_(1, own[:, None], torch.inf)
-            segments = [
-                (part, distances[part.start - start : part.stop - start, columns_of_class].clone())
-                for part, columns_of_class in class_slices(task, block_rows)
-            ]
-            sort_rows(distances, threads)
-            for part, positives in segments:
-                sort_rows(positives, threads)
-                finite = positives if task.own_columns is None else positives[:, :-1].contiguous()
-                yield part, tie_groups(distances[part.start - start : part.stop - start], finite)
+            distances = buffer[: block_rows.stop - start]
+            fill_distances(task, block_rows, duplicates, distances[:, :-1])
+            parts = list(class_slices(task, block_rows))
+            ranks = threads.map(partial(rank_part, task, distances, start), parts)
+            yield from zip((queries for queries, _ in parts), ranks, strict=True)
 
 
 def block_queries(task: Task, block: int | None) -> int:
@@ -77,30 +69,70 @@ def class_slices(task: Task, rows: slice) -> Iterator[tuple[slice, slice]]:
         first += count
 
 
-def block_distances(task: Task, rows: slice, buffer: Tensor) -> Tensor:
-    """(rows, N) distances of a block of queries to the whole gallery, written to the front of ``buffer``."""
-    if task.query_rows is not None:
-        queries = task.query_rows[rows]
-    else:
-        assert task.own_columns is not None
-        queries = task.gallery.rows[task.own_columns[rows].to(task.device)]
-    distances = buffer[: len(queries)]
+def fill_distances(task: Task, rows: slice, duplicates: tuple[Tensor, Tensor], distances: Tensor) -> None:
+    """Writes the distances of a block of queries to the whole gallery.
+
+    Args:
+        task: queries and gallery.
+        rows: the queries of the block.
+        duplicates: gallery columns that repeat another one, and which, of `duplicate_rows`.
+        distances: (S, N) to be filled; +inf from each query to itself where it is in the gallery.
+    """
+    own = None if task.own_columns is None else task.own_columns[rows].to(task.device)
+    queries = -(task.gallery.rows[own] if task.query_rows is None else task.query_rows[rows])
     if distances.is_cuda:
-        torch.mm(-queries, task.gallery.rows.T, out=distances)
-    else:  # NumPy's BLAS is the faster one on processors that torch's MKL does not know
-        np.matmul((-queries).numpy(), task.gallery.rows.numpy().T, out=distances.numpy())
+        torch.mm(queries, task.gallery.rows.T, out=distances)
+    else:  # NumPy's BLAS is the faster one on processors that torch's MKL was not made for
+        np.matmul(queries.numpy(), task.gallery.rows.numpy().T, out=distances.numpy())
     if task.gallery.offset is not None:
         distances += task.gallery.offset
-    return distances
+    repeats, originals = duplicates
+    if len(repeats):
+        distances[:, repeats] = distances[:, originals]
+    if own is not None:
+        distances.scatter_(1, own[:, None], torch.inf)
 
 
-def sort_rows(rows: Tensor, threads: ThreadPoolExecutor) -> None:
-    """Sorts each row in place, ascending. NumPy sorts values several times faster than torch, which sorts indices too."""
+def rank_part(task: Task, distances: Tensor, start: int, part: tuple[slice, slice]) -> PositiveRanks:
+    """Ranks the positives of queries of one class; sorts their rows of ``distances`` in place.
+
+    Args:
+        task: queries and gallery.
+        distances: (S, N + 1) of a block of queries, the last column +inf.
+        start: the first query of the block.
+        part: a slice of queries and the slice of columns that holds their class.
+    """
+    queries, columns = part
+    rows = distances[queries.start - start : queries.stop - start]
+    positives = sorted_rows(rows[:, columns].clone())
+    if task.own_columns is not None:
+        positives = positives[:, :-1]
+    return positive_ranks(rows.sort(dim=1).values, positives) if rows.is_cuda else sort_and_rank(rows, positives)
+
+
+def sorted_rows(rows: Tensor) -> Tensor:
+    """Sorts rows, in place where NumPy can: it sorts values several times faster than torch, which sorts indices too."""
     if rows.is_cuda:
-        rows.copy_(rows.sort(dim=1).values)
-        return
-    parts = np.array_split(rows.numpy(), torch.get_num_threads())
-    list(threads.map(lambda part: part.sort(axis=1), parts))
+        return rows.sort(dim=1).values
+    rows.numpy().sort(axis=1)
+    return rows
+
+
+def sort_and_rank(distances: Tensor, positives: Tensor) -> PositiveRanks:
+    """`positive_ranks` of unsorted distances, row by row, so that a row is searched while it is in the processor's cache.
+
+    Args:
+        distances: (S, N + 1) on the CPU, sorted in place; masked scenes and the last column +inf.
+        positives: (S, R) ascending; all finite.
+    """
+    rows, wanted = distances.numpy(), positives.numpy()
+    before = np.empty(wanted.shape, dtype=np.int64)
+    tied = np.empty(wanted.shape, dtype=bool)
+    for i in range(len(rows)):
+        rows[i].sort()
+        before[i] = rows[i].searchsorted(wanted[i])
+        np.equal(rows[i].take(before[i] + 1), wanted[i], out=tied[i])
+    return with_ties(distances, positives, torch.from_numpy(before), torch.from_numpy(tied))
 
 
 @contextmanager

@@ -78,7 +78,9 @@ def scoring_task(
     order = torch.argsort(gallery_classes, stable=True)
     starts = torch.searchsorted(gallery_classes[order], torch.arange(len(names) + 1))
     if int((starts.diff() > 0).sum()) < 2:
-        raise UserError("labels: the gallery holds one class only, so every ranking is perfect; give two or more classes")
+        raise UserError(
+            "labels: the gallery holds one class only, so every ranking is perfect; give two or more classes"
+        )
     asked = query_indices(queries, len(rows))
     relevant = starts.diff()[classes[asked]] - int(own)
     positions = torch.nonzero(relevant > 0)[:, 0]

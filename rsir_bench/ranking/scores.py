@@ -14,7 +14,7 @@ from rsir_bench.errors import UserError
 from rsir_bench.ranking import metrics
 from rsir_bench.ranking.blocks import rank_blocks
 from rsir_bench.ranking.inputs import Task, scoring_task
-from rsir_bench.ranking.positives import TieGroups
+from rsir_bench.ranking.positives import PositiveRanks
 
 METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
@@ -147,40 +147,34 @@ def score(
     harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
     table = torch.empty(3, len(names), len(task.queries), dtype=torch.float64)
     curves = torch.zeros(len(task.class_names), 101, dtype=torch.float64)
-    for rows, groups in rank_blocks(task, block):
-        table[:, :, rows] = score_groups(groups, k, hits, harmonic).cpu()
-        curves[task.query_classes[rows.start]] += metrics.precision_at_recall(groups).sum(dim=0).cpu()
+    for rows, ranks in rank_blocks(task, block):
+        table[:, :, rows] = score_ranks(ranks, k, hits, harmonic).cpu()
+        curves[task.query_classes[rows.start]] += metrics.precision_at_recall(ranks).sum(dim=0).cpu()
     return assemble(task, names, table.numpy(), curves.numpy())
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """The names of the metrics in the order of `score_groups`."""
+    """The names of the metrics in the order of `score_ranks`."""
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
     return ["mAP", f"AP@{hits}h", *(f"P@{cutoff}" for cutoff in k), "mAP@R", "R-precision", "ANMRR"]
 
 
-def score_groups(groups: TieGroups, k: Sequence[int], hits: int, harmonic: Tensor) -> Tensor:
-    """(3, metrics, S) float64: expectation, lower and upper bound of every metric for S queries."""
-    at_hits = metrics.average_precision_at_hits(groups, hits, harmonic)
-    orders = (groups, groups.worst(), groups.best()) if groups.tied else (groups,)
-    rows = [
-        torch.stack(
-            [
-                metrics.average_precision(order, harmonic),
-                at_hits[i],
-                *(metrics.precision_at(order, cutoff) for cutoff in k),
-                metrics.average_precision_at_r(order, harmonic),
-                metrics.r_precision(order),
-                metrics.nmrr(order),
-            ]
-        )
-        for i, order in enumerate(orders)
-    ]
-    if not groups.tied:
-        return rows[0].expand(3, -1, -1)
-    expected, worst, best = rows
+def score_ranks(ranks: PositiveRanks, k: Sequence[int], hits: int, harmonic: Tensor) -> Tensor:
+    """(3, metrics, S) float64: expectation, least and greatest value of every metric for S queries of one class."""
+    values = torch.stack(
+        [
+            metrics.average_precision(ranks, harmonic),
+            metrics.average_precision_at_hits(ranks, hits, harmonic),
+            *(metrics.precision_at(ranks, cutoff) for cutoff in k),
+            metrics.average_precision_at_r(ranks, harmonic),
+            metrics.r_precision(ranks),
+            metrics.nmrr(ranks),
+        ],
+        dim=1,
+    )
+    expected, worst, best = values
     return torch.stack([expected, worst.minimum(best), worst.maximum(best)])
 
 

@@ -41,7 +41,9 @@ def prepare(descriptors: Tensor, order: Tensor, similarity: str, device: str, ce
         centre: (D,) float64 subtracted before Euclidean distances, so that norms do not swamp them.
     """
     double = similarity == "euclidean" or descriptors.dtype in (torch.float64, torch.int32, torch.int64)
-    rows = torch.empty(len(order), descriptors.shape[1], dtype=torch.float64 if double else torch.float32, device=device)
+    rows = torch.empty(
+        len(order), descriptors.shape[1], dtype=torch.float64 if double else torch.float32, device=device
+    )
     offset = torch.empty(len(order), dtype=rows.dtype, device=device) if similarity == "euclidean" else None
     constant = 0
     step = max(1, CHUNK_ELEMENTS // max(1, descriptors.shape[1]))

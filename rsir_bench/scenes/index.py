@@ -157,11 +157,15 @@ def _assemble(
 
 
 def _synthesize(name: str, generator: Generator) -> Path:
-    """Returns the folder of a synthetic dataset; it is written once for each set of arguments and each generator."""
+    """Returns the folder of a synthetic dataset, written once for each set of arguments and state of the generator.
+
+    The generator's state is the source of all modules in its folder, since they may import one another.
+    """
     module_name, _, function_name = generator.function.partition(":")
     module = importlib.import_module(module_name)
-    source = Path(str(module.__file__)).read_bytes()
-    key = hashlib.sha256(source + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
+    sources = sorted(Path(str(module.__file__)).parent.glob("*.py"))
+    state = b"".join(source.read_bytes() for source in sources)
+    key = hashlib.sha256(state + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
     folder = cache_root() / "synthetic" / f"{name}-{key}"
     folder.parent.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):

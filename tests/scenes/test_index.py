@@ -1,5 +1,6 @@
 """The index: finds a dataset, checks it against its card, and fingerprints its content."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -69,7 +70,7 @@ def test_missing_dataset_says_where_it_was_looked_for_and_how_to_get_it(tmp_path
 
 
 def test_missing_data_root_reads_like_a_missing_dataset(tmp_path: Path) -> None:
-    with pytest.raises(SceneError, match="patternnet: not found .*under .*nowhere"):
+    with pytest.raises(SceneError, match=r"patternnet: not found .*under .*nowhere"):
         resolve_dataset("patternnet", tmp_path / "nowhere")
 
 
@@ -179,8 +180,8 @@ def test_fingerprint_changes_with(change: str, rsscn7) -> None:
 
 def test_fingerprint_is_pinned() -> None:
     # Fingerprints stand in published records: a change of the definition must not pass unseen.
-    hashed = fingerprint.content_fingerprint(["river", "field"], ["b/2.jpg", "a/1.jpg"], ["ff", "00"])
-    assert hashed == "c1a8b58f1a96cc9bb84efbe4cca8e1f88d07e22dc8fd9ed0dd71ed4d9d6b0ed8"
+    found = fingerprint.content_fingerprint(["river", "field"], ["b/2.jpg", "a/1.jpg"], ["ff", "00"])
+    assert found == hashlib.sha256(b'[["field", "1.jpg", "00"], ["river", "2.jpg", "ff"]]').hexdigest()
 
 
 def test_unchanged_files_are_not_read_again(rsscn7, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,8 +261,7 @@ def synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetCard:
 def test_synthetic_scenes_are_written_once_under_the_cache_root(synthetic: DatasetCard, tmp_path: Path) -> None:
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(resolve_dataset("rsscn7", tmp_path / "no data")))
-        for _ in range(3)
+        threading.Thread(target=lambda: found.append(resolve_dataset("rsscn7", tmp_path / "no data"))) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -291,6 +291,12 @@ def test_other_arguments_make_other_scenes(synthetic: DatasetCard, tmp_path: Pat
     second = resolve_dataset("rsscn7", tmp_path)
     assert (len(first), len(second)) == (21, 28)
     assert first.root != second.root
+
+
+def test_a_changed_generator_makes_other_scenes(synthetic: DatasetCard, tmp_path: Path) -> None:
+    first = resolve_dataset("rsscn7", tmp_path).root
+    (tmp_path / "scene_maker_colours.py").write_text("GRASS = 3\n")
+    assert resolve_dataset("rsscn7", tmp_path).root != first
 
 
 @pytest.mark.real
