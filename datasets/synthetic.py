@@ -5,17 +5,20 @@ coordinates to those of the undistorted scene U, g holds one gain per band and o
 is the family of transformations that JSST estimates, so that its parameters can be compared with the truth.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 from scipy import ndimage
 
-from rsir_bench.datasets.synthetic_canvas import MARGIN, Array, border_pixels
-from rsir_bench.datasets.synthetic_scenes import CLASSES, draw_scene
 from rsir_bench.progress import track
+
+from .synthetic_canvas import MARGIN, Array, border_pixels
+from .synthetic_scenes import CLASSES, draw_scene
 
 DISTORTIONS_FILE = "distortions.csv"
 AFFINE_COLUMNS = ("a11", "a12", "a13", "a21", "a22", "a23")
@@ -32,7 +35,7 @@ OFFSET = 0.08  # either way, on values in [0, 1]
 
 
 def scene_generators(seed: int, class_index: int, scene_index: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """The random numbers of one scene, those of its content and those of its distortion.
+    """Returns the random numbers of one scene, those of its content and those of its distortion.
 
     They depend on nothing but the arguments: a scene stays the same whatever else is written, distorted or not.
     """
@@ -41,7 +44,7 @@ def scene_generators(seed: int, class_index: int, scene_index: int) -> tuple[np.
 
 
 def draw_affine(rng: np.random.Generator) -> Array:
-    """A random view: rotation, scale, shear and shift within the module's ranges.
+    """Returns a random view: rotation, scale, shear and shift within the module's ranges.
 
     Views that would look beyond the drawn canvas (about one in ten: far out and far round) are drawn again.
 
@@ -59,7 +62,7 @@ def draw_affine(rng: np.random.Generator) -> Array:
 
 
 def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
-    """A random spectral response: gains (3,) about 0.6 to 1.5 and an offset common to all bands, on values in [0, 1].
+    """Returns a random spectral response on values in [0, 1]: gains (3,), about 0.6 to 1.5, and their common offset.
 
     Most of the gain is common to the bands, as with light and exposure: the small part of each band shifts the hues.
     """
@@ -68,16 +71,16 @@ def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offset: float) -> Array:
-    """View a drawn scene through an affine map (bilinear) and a linear spectral response.
+    """Views a drawn scene through an affine map (bilinear) and a linear spectral response.
 
     Args:
         scene: (S, S, 3) in [0, 1] with its surroundings, as `draw_scene` returns it.
-        pixels: side of the field of view; S = pixels + 2 * border_pixels(pixels).
-        affine: (2, 3) as `theta` of `torch.nn.functional.affine_grid` with align_corners=False (x right, y down, [-1, 1]
-            over the field of view from outer edge to outer edge): a pixel at (x, y) of the distorted scene shows what lies
-            at affine @ (x, y, 1) of the undistorted scene.
-        gains: (3,) factors of the bands.
-        offset: added to all bands.
+        pixels: Side of the field of view; S = pixels + 2 * border_pixels(pixels).
+        affine: (2, 3) as `theta` of `torch.nn.functional.affine_grid` with align_corners=False (x right, y down, [-1,
+            1] over the field of view from outer edge to outer edge): a pixel at (x, y) of the distorted scene shows
+            what lies at affine @ (x, y, 1) of the undistorted scene.
+        gains: (3,), factors of the bands.
+        offset: Added to all bands.
 
     Returns:
         (pixels, pixels, 3), clipped to [0, 1].
@@ -86,27 +89,27 @@ def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offs
     x, y = np.meshgrid(axis, axis)
     seen = np.asarray(affine) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
     column, row = ((seen + 1) * pixels / 2 - 0.5 + border_pixels(pixels)).reshape(2, pixels, pixels)
-    bands = [
-        ndimage.map_coordinates(band, [row, column], order=1, mode="nearest") for band in np.moveaxis(scene, -1, 0)
-    ]
-    return np.clip(np.stack(bands, axis=-1) * np.asarray(gains) + offset, 0.0, 1.0)
+    place = np.stack([row, column])
+    bands = [ndimage.map_coordinates(band, place, order=1, mode="nearest") for band in np.moveaxis(scene, -1, 0)]
+    distorted: Array = np.stack(bands, axis=-1) * np.asarray(gains) + offset
+    return np.clip(distorted, 0.0, 1.0)
 
 
 def write_dataset(folder: Path, *, scenes_per_class: int, pixels: int, seed: int, view: bool, spectral: bool) -> None:
-    """Write `<folder>/<class>/<class>_NNN.png` for all classes and, last, `<folder>/distortions.csv`.
+    """Writes `<folder>/<class>/<class>_NNN.png` for all classes and, last, `<folder>/distortions.csv`.
 
     Args:
-        folder: made if it does not exist.
-        scenes_per_class: scenes of each class of `synthetic_scenes.CLASSES`.
-        pixels: side of a stored scene (RGB, uint8).
-        seed: two seeds share no scene; one seed gives the same scenes with and without distortion.
-        view: whether scenes are seen through a random affine map each; the identity otherwise.
-        spectral: whether scenes have random gains and offset each; 1 and 0 otherwise.
+        folder: Made if it does not exist.
+        scenes_per_class: Scenes of each class of `synthetic_scenes.CLASSES`.
+        pixels: Side of a stored scene (RGB, uint8).
+        seed: Two seeds share no scene; one seed gives the same scenes with and without distortion.
+        view: Whether scenes are seen through a random affine map each; the identity otherwise.
+        spectral: Whether scenes have random gains and offset each; 1 and 0 otherwise.
     """
     folder = Path(folder)
     scenes = [(index, name, number) for index, name in enumerate(CLASSES) for number in range(scenes_per_class)]
     rows = []
-    for class_index, name, number in track(scenes, f"drawing {folder.name}"):
+    for class_index, name, number in track(scenes, "drawing synthetic scenes"):
         content, distortion = scene_generators(seed, class_index, number)
         affine, gains, offset = np.eye(2, 3), np.ones(3), 0.0
         if view:
@@ -123,10 +126,10 @@ def write_dataset(folder: Path, *, scenes_per_class: int, pixels: int, seed: int
 
 
 def read_distortions(folder: Path) -> pd.DataFrame:
-    """The true distortions of a dataset that `write_dataset` wrote.
+    """Returns the true distortions of a dataset that `write_dataset` wrote.
 
     Returns:
-        One row per scene, indexed by its path relative to `folder`: the affine matrix in AFFINE_COLUMNS (row by row, in the
-        direction that `distort` states), the gains in GAIN_COLUMNS and the offset in OFFSET_COLUMN.
+        One row per scene, indexed by its path relative to `folder`: the affine matrix in AFFINE_COLUMNS (row by row, in
+        the direction that `distort` states), the gains in GAIN_COLUMNS and the offset in OFFSET_COLUMN.
     """
-    return pd.read_csv(Path(folder) / DISTORTIONS_FILE, index_col="path", float_precision="round_trip")
+    return pd.read_csv(Path(folder) / DISTORTIONS_FILE, index_col="path")

@@ -5,6 +5,8 @@ covers, without supersampling and without a drawing library whose versions diffe
 platforms differ in the last digits of sines at most, which the rounding to uint8 hides.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +22,7 @@ SHADOW = np.array([0.8, 0.6])
 
 
 def border_pixels(pixels: int) -> int:
-    """Pixels that the canvas has on each side of a field of view of `pixels` pixels."""
+    """Returns how many pixels the canvas has on each side of a field of view of `pixels` pixels."""
     return int(np.ceil((MARGIN - 1.0) * pixels / 2))
 
 
@@ -31,10 +33,10 @@ class Canvas:
     field of view is [-1, 1] from the outer edge of its first pixel to the outer edge of its last.
 
     Attributes:
-        rng: the scene's random numbers.
+        rng: The scene's random numbers.
         image: (3, S, S), planes of red, green and blue about [0, 1], S = pixels + 2 * border_pixels(pixels).
-        x: (1, S) coordinates of the columns.
-        y: (S, 1) coordinates of the rows.
+        x: (1, S), coordinates of the columns.
+        y: (S, 1), coordinates of the rows.
     """
 
     def __init__(self, pixels: int, rng: np.random.Generator) -> None:
@@ -48,13 +50,13 @@ class Canvas:
         self.image: Array = np.zeros((3, self.size, self.size))
 
     def along(self, angle: float, origin: ArrayLike = (0.0, 0.0)) -> tuple[Array, Array]:
-        """Coordinates (S, S) along and across a direction `angle` (radians, from x towards y) through `origin`."""
+        """Returns coordinates (S, S) along and across the direction `angle` (radians, from x to y) through `origin`."""
         x0, y0 = np.asarray(origin, dtype=np.float64)
         cos, sin = np.cos(angle), np.sin(angle)
         return (self.x - x0) * cos + (self.y - y0) * sin, (self.y - y0) * cos - (self.x - x0) * sin
 
     def noise(self, cell: float, octaves: int = 1) -> Array:
-        """Smooth value noise (S, S) in [-1, 1] with features of about `cell` units; each octave halves both."""
+        """Returns smooth value noise (S, S) in [-1, 1] with features of about `cell` units; each octave halves both."""
         total = np.zeros((self.size, self.size))
         for octave in range(octaves):
             position = (np.arange(self.size) + 0.5) / (self.pixels_per_unit * cell / 2**octave)
@@ -66,17 +68,24 @@ class Canvas:
             total += (columns[lower] * (1 - step)[:, None] + columns[lower + 1] * step[:, None]) / 2**octave
         return total / (2 - 2.0 ** (1 - octaves))
 
+    def at(self, field: Array, points: Array) -> Array:
+        """Returns the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
+        pixel = np.floor((points + self.edge) * self.pixels_per_unit).astype(np.int64)
+        column, row = np.clip(pixel, 0, self.size - 1).T
+        values: Array = field[row, column]
+        return values
+
     def coverage(self, distance: Array) -> Array:
-        """Share in [0, 1] of each pixel inside a shape of signed `distance` (units, negative inside)."""
+        """Returns the share in [0, 1] of each pixel inside a shape of signed `distance` (units, negative inside)."""
         return np.clip(0.5 - distance * self.pixels_per_unit, 0.0, 1.0)
 
     def fill(self, colour: ArrayLike, mottle: float = 0.06, cell: float = 0.5) -> None:
-        """Cover the whole canvas with one material, its brightness varied by noise of relative height `mottle`."""
+        """Covers the whole canvas with one material, its brightness varied by noise of relative height `mottle`."""
         self.image[:] = np.asarray(colour)[:, None, None]
         self.image *= 1 + mottle * self.noise(cell, 4)
 
     def paint(self, distance: Array, colour: ArrayLike, opacity: float = 1.0, brightness: Array | float = 1.0) -> None:
-        """Paint a shape given by its signed distance (S, S) in one colour (3,), whose brightness may vary (S, S)."""
+        """Paints a shape given by its signed distance (S, S) in one colour (3,), whose brightness may vary (S, S)."""
         share = self.coverage(distance) * opacity
         # One plane at a time: temporaries of all three leave the processor's cache, which costs ten times as much.
         for plane, value in zip(self.image, np.asarray(colour), strict=True):
@@ -85,12 +94,12 @@ class Canvas:
     def boxes(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
     ) -> None:
-        """Paint N filled rectangles, one over the other.
+        """Paints N filled rectangles, one over the other.
 
         Args:
             centres: (N, 2) x and y.
-            sizes: length and width, (2,) or (N, 2).
-            angles: direction of the length in radians, one or (N,).
+            sizes: Length and width, (2,) or (N, 2).
+            angles: Direction of the length in radians, one or (N,).
             colours: (3,) or (N, 3).
             opacity: 1 hides what is below.
         """
@@ -104,17 +113,18 @@ class Canvas:
     def ellipses(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
     ) -> None:
-        """Paint N filled ellipses; the arguments are those of `boxes`."""
+        """Paints N filled ellipses; the arguments are those of `boxes`."""
         half = np.asarray(sizes, dtype=np.float64) / 2
 
         def distance(u: Array, v: Array, half: Array) -> Array:
             radius = np.sqrt((u / half[:, :1, None]) ** 2 + (v / half[:, 1:, None]) ** 2)
-            return (radius - 1) * half.min(1)[:, None, None]
+            narrow: Array = half.min(1)[:, None, None]
+            return (radius - 1) * narrow
 
         self._stamp(centres, half, angles, colours, opacity, distance, float(half.max(initial=0)))
 
     def discs(self, centres: ArrayLike, radii: ArrayLike, colours: ArrayLike, opacity: float = 1.0) -> None:
-        """Paint N filled circles of one radius or of (N,) radii."""
+        """Paints N filled circles of one radius or of (N,) radii."""
         half = np.asarray(radii, dtype=np.float64)[..., None] * np.ones(2)
 
         def distance(u: Array, v: Array, half: Array) -> Array:
@@ -132,7 +142,7 @@ class Canvas:
         distance: Callable[[Array, Array, Array], Array],
         reach: float,
     ) -> None:
-        """Blend N small shapes in order, each on a patch that reaches `reach` units from its centre."""
+        """Blends N small shapes in order, each on a patch that reaches `reach` units from its centre."""
         centre = np.asarray(centres, dtype=np.float64).reshape(-1, 2)
         half = np.broadcast_to(half, centre.shape)
         colour = np.broadcast_to(np.asarray(colours, dtype=np.float64), (len(centre), 3))[..., None, None]

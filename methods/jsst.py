@@ -81,7 +81,7 @@ class Jsst(FrontEnd):
         spread = (squares / count - mean**2).clamp_min(0).sqrt()
         self.seen.zero_()
         names = [f"s{n}" for n in range(1, 7)] + [f"r{n}" for n in range(1, len(mean) - 5)]
-        figures = {}
+        figures: dict[str, float] = {}
         for name, average, deviation in zip(names, mean.tolist(), spread.tolist(), strict=True):
             figures |= {f"theta_{name}": average, f"theta_{name}_spread": deviation}
         return figures

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Pixels = np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def unit_range(pixels: Tensor) -> Tensor:
 
 
 def shuffled(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Every scene once, in batches whose sizes differ by one at most: no tiny last batch for batch norm to trip over."""
+    """Every scene once; batch sizes differ by one at most, so that batch norm meets no tiny last batch."""
     return list(torch.randperm(count, generator=generator).tensor_split(-(-count // size)))
 
 
@@ -104,7 +104,7 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
         per_class: K; a class with fewer scenes is drawn with repetition.
         generator: The source of chance.
     """
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    members = [torch.nonzero(labels == label).flatten() for label in torch.unique(labels)]
     classes = min(classes, len(members))
     batches = []
     for _ in range(-(-len(labels) // (classes * per_class))):

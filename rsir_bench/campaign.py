@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.estimate import cache_bytes, estimate
+from rsir_bench.estimate import Estimate, cache_bytes, estimate
 from rsir_bench.files import write_text
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.results import Record, read_record
@@ -100,7 +100,9 @@ def describe_plan(plan: Plan) -> str:
 
 
 def _costs(plan: Plan, todo: list[Run]) -> list[str]:
-    lines, seconds, size, known = [], 0.0, 0, {}
+    lines: list[str] = []
+    known: dict[str, Estimate] = {}
+    seconds, size = 0.0, 0
     for run in todo:
         step = known[run.method.label] if run.method.label in known else estimate(plan, run)
         known[run.method.label] = step

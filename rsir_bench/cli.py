@@ -11,36 +11,42 @@ import typer
 
 from rsir_bench.errors import UserError
 
-app = typer.Typer(
-    name="rsir-bench",
-    help="Trains, describes and scores methods of remote sensing image retrieval, and tabulates them.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+
+def _group(text: str) -> typer.Typer:
+    return typer.Typer(help=text, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+app = _group("Trains, describes and scores methods of remote sensing image retrieval, and tabulates them.")
+methods_app = _group("Lists the methods, or shows the card of one.")
+datasets_app = _group("Lists the datasets and what is present, or downloads one.")
+app.add_typer(methods_app, name="methods", invoke_without_command=True)
+app.add_typer(datasets_app, name="datasets", invoke_without_command=True)
 
 DataRoot = Annotated[Path, typer.Option(help="Folder that holds the datasets.", envvar="RSIR_BENCH_DATA")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A .py file with a method; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RESULTS = Path("leaderboards/results")
 
 
 @app.command()
 def run(
-    methods: Annotated[str, typer.Option(help="Comma list, e.g. jsst,jsst+se,timm:resnet50@FILE; or all.")],
+    methods: Annotated[str, typer.Option(help="Comma list, e.g. baseline,jsst,timm:resnet50@FILE; or all.")],
     targets: Annotated[str, typer.Option(help="Comma list of datasets or folder:PATH; or all.")] = "all",
     protocol: Annotated[str, typer.Option(help="Name, or a TOML file.")] = "patternnet",
-    seeds: Annotated[str, typer.Option(help="Comma list of integers.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Comma list of whole numbers.")] = "0",
     data_root: DataRoot = Path("data"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A .py file with a method; may be repeated.")] = None,
+    plugin: Plugins = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON lines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Trains and scores methods: every missing run x row x target of the request."""
+    """Trains and scores methods: every result of the request that is not there yet."""
     from rsir_bench.campaign import campaign, to_stderr
     from rsir_bench.leaderboard import terminal_table
     from rsir_bench.plan import Request
+    from rsir_bench.train import find_device
 
     request = Request(
         methods=_comma_list(methods),
@@ -48,7 +54,7 @@ def run(
         protocol=protocol,
         seeds=[_seed(word) for word in _comma_list(seeds)],
         data_root=data_root,
-        device=_device(device),
+        device=find_device(device),
         out=out,
         overrides=override or [],
         plugins=plugin or [],
@@ -67,27 +73,90 @@ def run(
 
 
 @app.command()
+def score(
+    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz or .parquet.")],
+    labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
+    codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
+    bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="Indices or a mask of the scenes that are queries.")] = None,
+    similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
+    as_json: AsJson = False,
+) -> None:
+    """Scores descriptors that were made anywhere."""
+    from rsir_bench.score_verb import run_score_verb
+
+    print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json))
+
+
+@app.command()
 def leaderboard(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the rendered tables.")] = Path("leaderboards"),
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare with the files there; exit 1 if any differs.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
     """Renders the tables of all records in Markdown, CSV and LaTeX."""
     from rsir_bench import leaderboard as tables
     from rsir_bench.results import read_records
 
-    records = read_records(runs or [Path("leaderboards/results")])
+    records = read_records(runs or [RESULTS])
+    if not records:
+        raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     if not check:
         for path in tables.render_leaderboards(records, out):
             print(path)
         return
     different = tables.check(records, out)
     for path in different:
-        print(f"{path}: differs from what the records give")
+        print(f"{path}: differs from what the records give; run `rsir-bench leaderboard`")
     if different:
         raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
+    results: Annotated[Path, typer.Option(help="Where the records go.")] = RESULTS,
+) -> None:
+    """Copies finished records, checked, to where the leaderboards are rendered from."""
+    from rsir_bench.publish import publish as publish_records
+
+    for path in publish_records(runs, results):
+        print(path)
+
+
+@methods_app.callback()
+def methods(context: typer.Context, plugin: Plugins = None, as_json: AsJson = False) -> None:
+    """Lists the methods, or shows the card of one."""
+    if context.invoked_subcommand is None:
+        from rsir_bench.listings import method_list
+
+        print(method_list(plugin or [], as_json))
+
+
+@methods_app.command("show")
+def show_method(name: str, plugin: Plugins = None) -> None:
+    """Shows a method's card: paper, rows, what is stated there, what is our choice, its settings."""
+    from rsir_bench.listings import method_card
+
+    print(method_card(name, plugin or []))
+
+
+@datasets_app.callback()
+def datasets(context: typer.Context, data_root: DataRoot = Path("data"), as_json: AsJson = False) -> None:
+    """Lists the datasets and what is present, or downloads one."""
+    if context.invoked_subcommand is None:
+        from rsir_bench.listings import dataset_list
+
+        print(dataset_list(data_root, as_json))
+
+
+@datasets_app.command("download")
+def download_dataset(name: str, data_root: DataRoot = Path("data")) -> None:
+    """Downloads a dataset from its pinned source, checks and unpacks it."""
+    from rsir_bench.scenes.download import download
+    from rsir_bench.scenes.index import find_card
+
+    print(download(find_card(name), data_root))
 
 
 def _comma_list(text: str) -> list[str]:
@@ -103,24 +172,10 @@ def _seed(word: str) -> int:
     return int(word)
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise UserError(f"--device {name!r}: unknown; known: auto, cpu, cuda, cuda:N")
-    count = torch.cuda.device_count()
-    number = name.partition(":")[2] or "0"
-    if name != "cpu" and (not number.isdecimal() or int(number) >= count):
-        raise UserError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu")
-    return name
-
-
 def main() -> NoReturn:
     """Runs a verb; an error that the user can mend is printed without a traceback and exits with 2."""
     try:
-        app(standalone_mode=True)
+        app()
     except UserError as error:
         for line in str(error).splitlines():
             print(f"rsir-bench: {line}", file=sys.stderr)

@@ -12,7 +12,7 @@ from rsir_bench.errors import UserError
 from rsir_bench.method import Method, Setup
 from rsir_bench.plan import Plan, Run
 from rsir_bench.scenes.cache import estimated_bytes, is_cached
-from rsir_bench.train import make_fabric, make_optimizer
+from rsir_bench.train import loss_terms, make_fabric, make_optimizer
 
 SAMPLE = 16
 
@@ -73,8 +73,7 @@ def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float
         wrapped.mark_forward_method("loss")
         for _ in range(2):  # the first step also allocates
             started = time.perf_counter()
-            terms = wrapped.loss(batch)
-            fabric.backward(sum(terms.values()) if isinstance(terms, dict) else terms)
+            fabric.backward(loss_terms(wrapped, batch)[1])
             optimizer.step()
             training = time.perf_counter() - started
     method.eval()

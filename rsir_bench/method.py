@@ -20,7 +20,6 @@ from rsir_bench import protocol as protocols
 from rsir_bench.batches import Batch, Scenes, shuffled
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
-
 __all__ = [
     "Batch",
     "Card",

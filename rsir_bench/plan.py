@@ -194,7 +194,7 @@ def make_plan(request: Request) -> Plan:
     plan = Plan(request, protocol, board_name(protocol), _transform(protocol), datasets, absent=absent)
     if not problems:
         for method in kept:
-            for seed in request.seeds:
+            for seed in _seeds(method, request.seeds):
                 run = _attempt(problems, lambda method=method, seed=seed: _run(plan, method, seed, targets))  # type: ignore[misc]
                 plan.runs += [run] if run is not None and run.cells else []
     if problems:
@@ -270,6 +270,14 @@ def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> 
         elif (line := f"{method.name} on {target}: {reason}") not in plan.absent:
             plan.absent.append(line)
     return Run(method, seed, folder, key, tuple(cells), weights)
+
+
+def _seeds(method: NamedMethod, seeds: Sequence[int]) -> Sequence[int]:
+    """All seeds, or the first for a method in which nothing is left to chance."""
+    by_chance = method.kind.card.trained or "none" in (
+        value for name, value in method.values.items() if name.endswith(".weights")
+    )
+    return seeds if by_chance else seeds[:1]
 
 
 def _not_a_target(plan: Plan, method: NamedMethod, target: str) -> str | None:

@@ -71,12 +71,20 @@ class Train(_Section):
         default="32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
     )
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, value: Any) -> Any:
+        return str(value) if value == 32 else value
+
     @model_validator(mode="after")
     def _schedule_fits(self) -> Train:
         if self.schedule == "one-cycle" and self.milestones:
             raise ValueError("milestones belong to schedule = 'steps'")
-        if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or self.milestones != sorted(self.milestones):
+        rising = self.milestones == sorted(set(self.milestones))
+        if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or not rising:
             raise ValueError(f"milestones must rise within 2..{self.epochs}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
         return self
 
 
@@ -180,7 +188,7 @@ def is_shipped(protocol: Protocol) -> bool:
     if path is None:
         return False
     original = Protocol.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    return original.hash == protocol.hash
+    return (original.hash, original.paper) == (protocol.hash, protocol.paper)
 
 
 def board_name(protocol: Protocol) -> str:
@@ -217,8 +225,8 @@ def _apply(settings: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise UserError(f"--set {override}: {section!r} is no section of the protocol")
     value = parse_value(text.strip())
-    # 'none' is a word where the setting is one (trunk.weights), and the absence of a value elsewhere.
-    table[key] = "none" if value is None and (sections, key) == (["trunk"], "weights") else value
+    # 'none' is a word where the setting is one (weights), and the absence of a value elsewhere.
+    table[key] = "none" if value is None and key == "weights" else value
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -229,4 +237,6 @@ def _first_problem(error: ValidationError) -> str:
         for part in problem["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
         return f"{where}: {suggest(str(problem['loc'][-1]), list(section.model_fields))}"
-    return f"{where}: {problem['msg']} (got {problem['input']!r})" if where else problem["msg"]
+    got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    text = problem["msg"].removeprefix("Value error, ") + got
+    return f"{where}: {text}" if where else text

@@ -68,7 +68,7 @@ def _modules(plugins: Sequence[Path]) -> Iterator[ModuleType]:
 def _import(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is shown as the plugin's fault
+    except Exception as error:
         raise UserError(f"{what}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
 
 
@@ -77,12 +77,13 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"plugin {path}: no such Python file; name a .py file with a method")
     name = f"rsir_bench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise UserError(f"plugin {path}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
     if not list(_entries(module)):
         raise UserError(
@@ -115,10 +116,10 @@ def resolve(
         UserError: Unknown name, a combination that makes no sense, or a setting that does not exist.
     """
     words, _, argument = name.partition(":")
-    parts = [_lookup(word, found) for word in words.split("+")]
+    parts = [find(word, found) for word in words.split("+")]
     *fronts, last = parts
     if issubclass(last.kind, FrontEnd):
-        fronts, last, alone = parts, _lookup(last.kind.card.alone, found), len(parts) == 1
+        fronts, last, alone = parts, find(last.kind.card.alone, found), len(parts) == 1
     else:
         alone = False
     inner = last.kind
@@ -147,7 +148,12 @@ def _without_folders(words: str, argument: str) -> str:
     return f"{words}:{model}{at}{Path(weights).name}" if argument else words
 
 
-def _lookup(word: str, found: Mapping[str, Entry]) -> Entry:
+def find(word: str, found: Mapping[str, Entry]) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        UserError: There is none; the line gives the nearest and the known ones.
+    """
     if word not in found:
         raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone")
     return found[word]

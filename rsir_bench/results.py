@@ -136,13 +136,12 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     Raises:
         UserError: A folder does not exist, or a record cannot be read.
     """
-    records: dict[str, Record] = {}
+    records: list[Record] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
         for path in sorted(folder.rglob("*.json")):
             relative = path.relative_to(folder.parent).parts
             if "results" in relative and not path.name.startswith("."):
-                record = read_record(path)
-                records.setdefault(record.key, record)
-    return list(records.values())
+                records.append(read_record(path))
+    return records

@@ -18,7 +18,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from rsir_bench.batches import Batch, Scenes, flipped
-from rsir_bench.errors import RunError
+from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import digest, write_atomically, write_text
 from rsir_bench.method import Method, trainable
 from rsir_bench.progress import track
@@ -43,6 +43,23 @@ class Trained:
     images_per_second: float
     loss: float
     epochs: int
+
+
+def find_device(name: str) -> str:
+    """``"auto"`` becomes ``"cuda"`` where there is one, else ``"cpu"``.
+
+    Raises:
+        UserError: Unknown, or not in this machine.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal() or (kind == "cpu" and number):
+        raise UserError(f"device {name!r}: unknown; known: auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and int(number or 0) >= count:
+        raise UserError(f"device {name!r}: this machine has {count} CUDA devices; use cpu")
+    return name
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -113,7 +130,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     """
     recipe = method.recipe(method.setup.protocol.train)
     torch.use_deterministic_algorithms(True, warn_only=fabric.device.type != "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only helps to find bugs, and takes time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(method, recipe)
     steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
@@ -159,22 +176,27 @@ def _epoch(
     images, rate, started = 0, 0.0, time.perf_counter()
     for step, batch in enumerate(loader, 1):
         rate = max(rate, *(group["lr"] for group in optimizer.param_groups))
-        terms = method.loss(batch)
-        terms = terms if isinstance(terms, dict) else {"loss": terms}
-        total = sum(terms.values())
+        terms, total = loss_terms(method, batch)
         optimizer.zero_grad()
         fabric.backward(total)
         optimizer.step()
         schedule.step()
         images += len(batch.labels)
         for name, value in {**terms, "loss": total}.items():
-            sums[name] = sums.get(name, 0) + value.detach()
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
         if step % CHECK_EVERY == 0:
             _check_finite(sums, f"{where}, step {step}", rate)
     _check_finite(sums, where, rate)
     figures = {name: value.item() / step for name, value in sums.items()}
     seconds = time.perf_counter() - started
     return {**figures, "rate": rate, "images": images, "seconds": seconds, "images_per_second": images / seconds}
+
+
+def loss_terms(method: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """The named terms of the loss, and their sum."""
+    terms = method.loss(batch)
+    terms = terms if isinstance(terms, dict) else {"loss": terms}
+    return terms, torch.stack(list(terms.values())).sum()
 
 
 def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from rsir_bench.plan import Request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -23,3 +30,68 @@ def shared() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the user's cache out of the tests, and one cache for the whole test session."""
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def write_scenes(folder: Path, classes: int, scenes: int, seed: int, pixels: int = 32) -> Path:
+    """A small dataset in class folders: stripes whose direction and colour tell the class, under noise."""
+    chance = np.random.default_rng(seed)
+    across, down = np.meshgrid(np.arange(pixels), np.arange(pixels))
+    for number in range(classes):
+        angle = np.pi * number / classes
+        stripes = 0.5 + 0.4 * np.sin((across * np.cos(angle) + down * np.sin(angle)) * 0.9)
+        place = folder / f"class{number}"
+        place.mkdir(parents=True)
+        for scene in range(scenes):
+            colour = chance.uniform(0.5, 1, 3)
+            values = stripes[..., None] * colour + chance.normal(0, 0.15, (pixels, pixels, 3))
+            pixel_values = (values.clip(0, 1) * 255).astype(np.uint8)
+            Image.fromarray(pixel_values).save(place / f"scene{scene:02}.png")
+    return folder
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A protocol that trains in a second, on scenes of its own."""
+
+    folder: Path
+    protocol: Path
+    source: str
+    target: str
+
+    def request(self, methods: str = "baseline", out: str = "runs", **changes: Any) -> Request:
+        """A request under the tiny protocol."""
+        from rsir_bench.plan import Request
+
+        options: dict[str, Any] = {"targets": ["all"], "protocol": str(self.protocol), "data_root": self.folder}
+        return Request(methods=methods.split(","), out=self.folder / out, **{**options, **changes})
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    """Source and target of three classes, and a protocol with timm's smallest trunk."""
+    source = write_scenes(tmp_path / "source", 3, 8, seed=1)
+    target = write_scenes(tmp_path / "target", 3, 6, seed=2)
+    protocol = tmp_path / "tiny.toml"
+    protocol.write_text(
+        f"""
+        name = "tiny"
+        title = "For tests"
+        [data]
+        source = "folder:{source}"
+        targets = ["folder:{target}"]
+        size = 32
+        [trunk]
+        name = "test_resnet"
+        weights = "none"
+        [head]
+        fc1 = 16
+        [train]
+        epochs = 2
+        batch = 8
+        rate = 0.05
+        schedule = "one-cycle"
+        [describe]
+        pca = 4
+        """
+    )
+    return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsir_bench.errors import UserError
 from rsir_bench.ranking.similarity import SIMILARITIES, Prepared, checked_descriptors, prepare, signs
+from rsir_bench.ranking.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,16 @@ class Task:
 def scoring_task(
     descriptors: Any,
     labels: Any,
+    *,
     similarity: str,
     codes: bool,
     bits: int | None,
     queries: Any,
     gallery: Any,
     gallery_labels: Any,
-    device: str,
     class_names: Sequence[str] | Mapping[Any, str] | None,
+    device: str,
+    workers: Workers,
 ) -> Task:
     """Checks the arguments of `rsir_bench.ranking.score` and prepares the rows; see there."""
     similarity = checked_similarity(similarity, codes, bits)
@@ -90,8 +93,8 @@ def scoring_task(
 
     dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
     centre = gallery_rows.double().mean(dim=0).to(device) if similarity == "euclidean" else None
-    prepared = prepare(gallery_rows.to(dtype), order, similarity, device, centre)
-    apart = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, centre)
+    prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
+    apart = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
     return Task(
         gallery=prepared,
         starts=starts,

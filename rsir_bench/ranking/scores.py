@@ -12,9 +12,10 @@ from torch import Tensor
 
 from rsir_bench.errors import UserError
 from rsir_bench.ranking import metrics
-from rsir_bench.ranking.blocks import rank_blocks
+from rsir_bench.ranking.blocks import measure_blocks
 from rsir_bench.ranking.inputs import Task, scoring_task
 from rsir_bench.ranking.positives import PositiveRanks
+from rsir_bench.ranking.workers import workers
 
 METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
@@ -140,16 +141,32 @@ def score(
         >>> scores.per_query["mAP"].tolist()  # ranks of the positive: 2, 1 or 2 (tied with the third), 3, 2
         [0.5, 0.5, 0.3333333333333333, 0.5]
     """
-    task = scoring_task(
-        descriptors, labels, similarity, codes, bits, queries, gallery, gallery_labels, str(device), class_names
-    )
     names = metric_names(k, hits)
-    harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
-    table = torch.empty(3, len(names), len(task.queries), dtype=torch.float64)
-    curves = torch.zeros(len(task.class_names), 101, dtype=torch.float64)
-    for rows, ranks in rank_blocks(task, block):
-        table[:, :, rows] = score_ranks(ranks, k, hits, harmonic).cpu()
-        curves[task.query_classes[rows.start]] += metrics.precision_at_recall(ranks).sum(dim=0).cpu()
+    with workers(str(device)) as pool:
+        task = scoring_task(
+            descriptors,
+            labels,
+            similarity=similarity,
+            codes=codes,
+            bits=bits,
+            queries=queries,
+            gallery=gallery,
+            gallery_labels=gallery_labels,
+            class_names=class_names,
+            device=str(device),
+            workers=pool,
+        )
+        harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
+        table = torch.empty(3, len(names), len(task.queries), dtype=torch.float64)
+        curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
+
+        def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
+            curve = metrics.precision_at_recall(ranks).sum(dim=0)
+            return score_ranks(ranks, k, hits, harmonic).cpu(), curve.cpu()
+
+        for rows, (values, curve) in measure_blocks(task, pool, block, measure):
+            table[:, :, rows] = values
+            curves[task.query_classes[rows.start]] += curve
     return assemble(task, names, table.numpy(), curves.numpy())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from rsir_bench.errors import UserError
+from rsir_bench.ranking.workers import Workers
 
 SIMILARITIES = ("pearson", "cosine", "inner product", "euclidean", "hamming")
-CHUNK_ELEMENTS = 2**22
+CHUNK_ELEMENTS = 2**17  # values normalised at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,20 @@ class Prepared:
         rows: (N, D) float32 or float64.
         offset: (N,) added to each product's distance (half the squared norm under "euclidean"), or None.
         constant: number of rows without a direction (constant under Pearson, zero under cosine); similarity 0 to all.
+        repeats: (M,) int64 rows that repeat an earlier one, see `duplicate_rows`.
+        originals: (M,) int64 which row that is.
     """
 
     rows: Tensor
     offset: Tensor | None
     constant: int
+    repeats: Tensor
+    originals: Tensor
 
 
-def prepare(descriptors: Tensor, order: Tensor, similarity: str, device: str, centre: Tensor | None = None) -> Prepared:
+def prepare(
+    descriptors: Tensor, order: Tensor, similarity: str, device: str, workers: Workers, centre: Tensor | None = None
+) -> Prepared:
     """Normalises descriptors and puts them in a given order.
 
     Args:
@@ -38,46 +46,62 @@ def prepare(descriptors: Tensor, order: Tensor, similarity: str, device: str, ce
         order: (M,) int64, the rows wanted.
         similarity: one of SIMILARITIES.
         device: where the prepared rows live.
+        workers: see `rsir_bench.ranking.workers`.
         centre: (D,) float64 subtracted before Euclidean distances, so that norms do not swamp them.
+
+    Raises:
+        UserError: for a row that cannot be normalised.
     """
-    double = similarity == "euclidean" or descriptors.dtype in (torch.float64, torch.int32, torch.int64)
-    rows = torch.empty(
-        len(order), descriptors.shape[1], dtype=torch.float64 if double else torch.float32, device=device
-    )
-    offset = torch.empty(len(order), dtype=rows.dtype, device=device) if similarity == "euclidean" else None
-    constant = 0
-    step = max(1, CHUNK_ELEMENTS // max(1, descriptors.shape[1]))
-    for start in range(0, len(order), step):
-        chunk = descriptors[order[start : start + step].to(descriptors.device)].to(device)
+    narrow = descriptors.dtype in (torch.float16, torch.bfloat16, torch.float32) and similarity != "euclidean"
+    dtype = torch.float32 if narrow else torch.float64
+    rows = torch.empty(len(order), descriptors.shape[1], dtype=dtype, device=device)
+    offset = torch.empty(len(order), dtype=dtype, device=device) if centre is not None else None
+
+    def fill(part: slice) -> int:
+        chunk = descriptors[order[part].to(descriptors.device)].to(device)
+        without_direction = 0
         if similarity in ("pearson", "cosine"):
-            chunk, without_direction = unit_rows(chunk.double(), centred=similarity == "pearson")
-            constant += int(without_direction.sum())
+            chunk, without_direction = unit_rows(chunk, centred=similarity == "pearson")
         elif offset is not None and centre is not None:
             chunk = chunk.double() - centre
-            offset[start : start + step] = chunk.square().sum(dim=1) / 2
-        rows[start : start + step] = chunk
-    return Prepared(rows, offset, constant)
+            offset[part] = chunk.square().sum(dim=1) / 2
+        torch.add(chunk, 0.0, out=rows[part])  # turns -0.0 into 0.0, so that equal rows are equal bytes
+        return without_direction
+
+    constant = sum(workers.map(fill, chunks(rows)))
+    return Prepared(rows, offset, constant, *duplicate_rows(rows, workers))
 
 
-def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
+def chunks(rows: Tensor) -> Iterator[slice]:
+    """Slices of rows small enough for the processor's cache."""
+    step = max(1, CHUNK_ELEMENTS // rows.shape[1])
+    return (slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step))
+
+
+def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     """Rows scaled to length 1, centred first under Pearson; a row without a direction becomes zero.
 
     Args:
-        rows: (n, D) float64.
+        rows: (n, D).
         centred: subtract each row's mean.
 
     Returns:
-        tuple: (n, D) float64, and (n,) bool: True where the row has no direction.
+        tuple: (n, D) float64, and the number of rows without a direction.
     """
-    without_direction = rows.amax(dim=1) == rows.amin(dim=1) if centred else ~rows.any(dim=1)
-    scale = rows.abs().amax(dim=1, keepdim=True)
-    rows = rows / torch.where(scale > 0, scale, 1)
     if centred:
+        least, most = rows.aminmax(dim=1)
+        without_direction = least == most
+        rows = rows.double()
         rows = rows - rows.mean(dim=1, keepdim=True)
-    length = rows.norm(dim=1, keepdim=True)
-    rows = rows / torch.where(length > 0, length, 1)
+    else:
+        without_direction = ~rows.any(dim=1)
+        rows = rows.double()
+    length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    if not bool((length.isfinite() & (length > 0))[~without_direction].all()):
+        raise UserError("descriptors: values too large or too small to normalise; rescale them")
+    rows = rows / length
     rows[without_direction] = 0
-    return rows, without_direction
+    return rows, int(without_direction.sum())
 
 
 def signs(codes: Tensor, bits: int | None) -> Tensor:
@@ -88,7 +112,7 @@ def signs(codes: Tensor, bits: int | None) -> Tensor:
     return codes.float().mul_(2).sub_(1)
 
 
-def duplicate_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
     """Finds rows that are equal value for value.
 
     A blocked product does not give equal rows equal distances (4 to 8 % of such pairs differ in the last bit), so the
@@ -96,11 +120,12 @@ def duplicate_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         rows: (N, D) float.
+        workers: see `rsir_bench.ranking.workers`.
 
     Returns:
         tuple: (M,) int64 rows that repeat an earlier one, and (M,) int64 which row that is.
     """
-    suspects = torch.nonzero(shared_hash(rows))[:, 0]
+    suspects = torch.nonzero(shared_hash(rows, workers))[:, 0]
     if not len(suspects):
         return suspects, suspects
     _, inverse = torch.unique(rows[suspects], dim=0, return_inverse=True)
@@ -111,18 +136,15 @@ def duplicate_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     return suspects[repeats], original[repeats]
 
 
-def shared_hash(rows: Tensor) -> Tensor:
-    """(N,) bool: True where another row has the same 64-bit hash (equal rows always have)."""
+def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
+    """(N,) bool: True where another row has the same 64-bit hash; rows of equal bytes always have."""
+    words = rows.view(torch.int64) if rows.dtype == torch.float64 or rows.shape[1] % 2 == 0 else rows.view(torch.int32)
     generator = torch.Generator().manual_seed(0)
-    weights = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=generator).mul_(2).add_(1).to(rows.device)
-    as_int = torch.int64 if rows.dtype == torch.float64 else torch.int32
-    hashes = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
-    step = max(1, CHUNK_ELEMENTS // rows.shape[1])
-    for start in range(0, len(rows), step):
-        chunk = rows[start : start + step] + 0.0  # turns -0.0, which equals 0.0, into 0.0
-        hashes[start : start + step] = (chunk.view(as_int).long() * weights).sum(dim=1)
+    weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator).mul_(2).add_(1).to(rows.device)
+    hashes = torch.cat(list(workers.map(lambda part: (words[part] * weights).sum(dim=1), chunks(words))))
     _, inverse, counts = torch.unique(hashes, return_inverse=True, return_counts=True)
-    return counts[inverse] > 1
+    shared: Tensor = (counts > 1)[inverse]
+    return shared
 
 
 def checked_descriptors(values: Any, what: str) -> Tensor:
@@ -132,12 +154,10 @@ def checked_descriptors(values: Any, what: str) -> Tensor:
         raise UserError(f"{what}: expected a non-empty array of shape (scenes, dimensions), got {tuple(tensor.shape)}")
     if tensor.is_complex():
         raise UserError(f"{what}: complex numbers have no ranking; give real descriptors")
-    if tensor.is_floating_point():
-        bad = ~torch.isfinite(tensor).all(dim=1)
-        if bool(bad.any()):
-            raise UserError(
-                f"{what}: NaN or infinity in {int(bad.sum())} of {len(tensor)} rows, first in row {int(bad.int().argmax())}"
-            )
+    if tensor.is_floating_point() and not bool(tensor.sum().isfinite()):  # a sum may overflow: look again
+        bad = torch.nonzero(~tensor.isfinite().all(dim=1))[:, 0].tolist()
+        if bad:
+            raise UserError(f"{what}: NaN or infinity in {len(bad)} of {len(tensor)} rows, first in row {bad[0]}")
     return tensor
 
 

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rsir_bench.batches import Batch, Scenes, balanced, flipped, shuffled, unit_range
+
+CPU = torch.device("cpu")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def cache(count: int, seed: int, shape: tuple[int, int, int] = (6, 5, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)
+
+
+class TestScenes:
+    def test_of_one_cache(self):
+        pixels = cache(4, 0)
+        scenes = Scenes.of(pixels, np.array([2, 0, 1, 1]))
+        assert len(scenes) == 4
+        assert scenes.labels.tolist() == [2, 0, 1, 1]
+        assert scenes.labels.dtype == torch.int64
+        np.testing.assert_array_equal(scenes.pixels(np.array([3, 0])).permute(0, 2, 3, 1).numpy(), pixels[[3, 0]])
+
+    def test_many_caches_equal_naive_indexing(self):
+        arrays = [cache(count, seed) for seed, count in enumerate((4, 1, 7))]
+        parts = [Scenes.of(array, np.full(len(array), number)) for number, array in enumerate(arrays)]
+        whole = parts[0] + (parts[1] + parts[2])
+        naive = np.concatenate(arrays)
+        index = np.array([11, 0, 4, 4, 3, 7])
+        np.testing.assert_array_equal(whole.pixels(index).permute(0, 2, 3, 1).numpy(), naive[index])
+        assert whole.labels.tolist() == [0] * 4 + [1] + [2] * 7
+
+    def test_take_and_add_in_any_order(self):
+        first, second = cache(5, 0), cache(6, 1)
+        pool = Scenes.of(second, np.full(6, -1)).take(np.array([5, 2, 2]), torch.tensor([7, 8, 9]))
+        joined = (Scenes.of(first, np.arange(5)).take(np.array([4, 1])) + pool).take(np.array([4, 2, 0]))
+        naive = np.stack([second[2], second[5], first[4]])
+        np.testing.assert_array_equal(joined.pixels(np.arange(3)).permute(0, 2, 3, 1).numpy(), naive)
+        assert joined.labels.tolist() == [9, 7, 4]
+
+    def test_nothing_taken(self):
+        scenes = Scenes.of(cache(3, 0), np.arange(3))
+        nothing = scenes.take(np.array([], np.int64))
+        assert len(nothing) == 0
+        assert len(scenes + nothing) == 3
+
+    def test_caches_are_not_copied(self, tmp_path):
+        np.save(tmp_path / "cache.npy", cache(4, 0))
+        pixels = np.load(tmp_path / "cache.npy", mmap_mode="r")
+        scenes = Scenes.of(pixels, np.arange(4)).take(np.array([1, 2])) + Scenes.of(pixels, np.arange(4))
+        assert all(held is pixels for held in scenes.caches)
+
+    def test_reading_a_read_only_cache_gives_writable_scenes(self, tmp_path):
+        np.save(tmp_path / "cache.npy", cache(4, 0))
+        pixels = np.load(tmp_path / "cache.npy", mmap_mode="r")
+        scenes = Scenes.of(pixels, np.arange(4)).pixels(np.array([0, 1]))
+        scenes.zero_()
+        assert pixels[0].any()
+
+    @pytest.mark.parametrize("parts", [1, 2])
+    def test_batch(self, parts):
+        arrays = [cache(4, seed) for seed in range(parts)]
+        scenes = Scenes.of(arrays[0], np.array([5, 6, 7, 8]))
+        for array in arrays[1:]:
+            scenes = scenes + Scenes.of(array, np.array([1, 2, 3, 4]))
+        index = torch.tensor([3, 1])
+        batch = scenes.batch(index, CPU)
+        assert batch.scenes.shape == (2, 3, 6, 5)
+        assert batch.scenes.dtype == torch.float32
+        assert batch.scenes.is_contiguous(memory_format=torch.channels_last)
+        naive = torch.from_numpy(arrays[0][[3, 1]]).permute(0, 3, 1, 2) / 255
+        torch.testing.assert_close(batch.scenes, naive, rtol=0, atol=1e-7)
+        assert batch.labels.tolist() == [8, 6]
+        assert batch.index.tolist() == [3, 1]
+
+    def test_all_bands(self):
+        pixels = cache(3, 0, (4, 4, 13))
+        batch = Scenes.of(pixels, np.arange(3)).batch(torch.tensor([2]), CPU)
+        assert batch.scenes.shape == (1, 13, 4, 4)
+        assert batch.scenes[0, 12, 1, 2].item() == pytest.approx(pixels[2, 1, 2, 12] / 255)
+
+
+def test_unit_range():
+    values = unit_range(torch.arange(256, dtype=torch.uint8))
+    assert values.dtype == torch.float32
+    assert (values[0], values[255]) == (0, 1)
+    assert torch.equal((values * 255).round().to(torch.uint8), torch.arange(256, dtype=torch.uint8))
+
+
+class TestShuffled:
+    @pytest.mark.parametrize(("count", "size"), [(1, 8), (8, 8), (9, 8), (64, 8), (65, 64), (1000, 64), (7, 2)])
+    def test_every_scene_once_in_even_batches(self, count, size):
+        batches = shuffled(count, size, generator())
+        assert torch.cat(batches).sort().values.tolist() == list(range(count))
+        sizes = [len(batch) for batch in batches]
+        assert max(sizes) <= size
+        assert max(sizes) - min(sizes) <= 1
+        assert len(sizes) == -(-count // size)
+
+    def test_the_generator_decides(self):
+        first, again, other = (torch.cat(shuffled(50, 8, generator(seed))).tolist() for seed in (1, 1, 2))
+        assert first == again != other
+
+    def test_global_chance_is_not_touched(self):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        shuffled(50, 8, generator())
+        balanced(torch.arange(50) % 5, 3, 2, generator())
+        flipped(Batch(torch.zeros(8, 3, 4, 4), torch.zeros(8), torch.arange(8)), generator())
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestBalanced:
+    LABELS = torch.tensor([0] * 10 + [1] * 10 + [2] * 3 + [5] * 17)
+
+    def test_classes_times_scenes(self):
+        for batch in balanced(self.LABELS, 3, 4, generator()):
+            classes, counts = self.LABELS[batch].unique(return_counts=True)
+            assert len(classes) == 3
+            assert counts.tolist() == [4, 4, 4]
+
+    def test_about_one_epoch(self):
+        assert len(balanced(self.LABELS, 3, 4, generator())) == 4  # 40 scenes in batches of 12
+
+    def test_scenes_repeat_only_where_a_class_is_too_small(self):
+        for batch in balanced(self.LABELS, 4, 5, generator()):
+            for label in (0, 1, 5):
+                members = batch[self.LABELS[batch] == label]
+                assert len(members.unique()) == len(members) == 5
+            assert (self.LABELS[batch] == 2).sum() == 5
+
+    def test_more_classes_than_there_are(self):
+        batches = balanced(self.LABELS, 100, 2, generator())
+        assert all(len(batch) == 8 for batch in batches)
+        assert len(batches) == 5
+
+    def test_every_class_and_every_scene_gets_its_turn(self):
+        drawn = torch.cat([torch.cat(balanced(self.LABELS, 2, 4, generator(seed))) for seed in range(30)])
+        assert len(drawn.unique()) == len(self.LABELS)
+
+    def test_the_generator_decides(self):
+        first, again, other = (torch.cat(balanced(self.LABELS, 2, 4, generator(seed))).tolist() for seed in (1, 1, 2))
+        assert first == again != other
+
+
+class TestFlipped:
+    @pytest.fixture
+    def batch(self) -> Batch:
+        scenes = torch.rand(400, 3, 4, 5, generator=generator(9)).to(memory_format=torch.channels_last)
+        return Batch(scenes, torch.arange(400) % 7, torch.arange(400))
+
+    def test_each_scene_is_itself_or_flipped_one_way_or_both(self, batch):
+        out = flipped(batch, generator()).scenes
+        views = [batch.scenes, batch.scenes.flip(2), batch.scenes.flip(3), batch.scenes.flip(2, 3)]
+        which = torch.stack([(out == view).flatten(1).all(1) for view in views])
+        assert (which.sum(0) == 1).all()
+        # 100 of each are expected; five standard deviations are 43.
+        assert all(57 <= count <= 143 for count in which.sum(1).tolist())
+
+    def test_labels_index_and_the_given_scenes_stay(self, batch):
+        before = batch.scenes.clone()
+        out = flipped(batch, generator())
+        assert torch.equal(batch.scenes, before)
+        assert out.labels is batch.labels
+        assert out.index is batch.index
+
+    def test_memory_stays_channels_last(self, batch):
+        assert flipped(batch, generator()).scenes.is_contiguous(memory_format=torch.channels_last)
+
+    def test_the_generator_decides(self, batch):
+        first, again, other = (flipped(batch, generator(seed)).scenes for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+
+
+def test_with_scenes_leaves_the_batch():
+    batch = Batch(torch.zeros(2, 3, 4, 4), torch.tensor([1, 2]), torch.tensor([5, 6]))
+    other = batch.with_scenes(torch.ones(2, 3, 4, 4))
+    assert batch.scenes.sum() == 0
+    assert other.scenes.mean() == 1
+    assert (other.labels.tolist(), other.index.tolist()) == ([1, 2], [5, 6])

@@ -1,0 +1,127 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Tiny
+
+import rsir_bench
+from rsir_bench.errors import RunError
+
+
+def _cli(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rsir_bench", *map(str, words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", ["--help", "run --help", "leaderboard --help"])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    code = (
+        "import sys; from rsir_bench.cli import app\n"
+        f"try: app({words.split()!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'pandas', 'numpy', 'pydantic', 'PIL', 'sklearn', 'rich'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage:" in result.stdout
+    assert "HEAVY []" in result.stdout
+
+
+def test_missing_data_exits_with_2_and_one_line_each(tmp_path: Path) -> None:
+    result = _cli("run", "--methods", "jsst,baselin", "--targets", "all", folder=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 7  # one method and the six datasets of the protocol
+    assert all(line.startswith("rsir-bench: ") for line in lines)
+
+
+def test_run_then_leaderboard_then_publish(tiny: Tiny) -> None:
+    words = ["run", "--protocol", tiny.protocol, "--methods", "baseline", "--out", "runs", "--device", "cpu"]
+    first = _cli(*words, folder=tiny.folder)
+    assert first.returncode == 0, first.stderr
+    assert "mAP" in first.stdout
+    assert "AP@10h" in first.stdout
+    assert "1 to do" in first.stderr
+    again = _cli(*words, "--json", folder=tiny.folder)
+    assert "0 to do" in again.stderr
+    records = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [record["row"]["name"] for record in records] == ["FC", "PCA"]
+    assert records[0]["command"].startswith("rsir-bench run --protocol ")
+
+    published = _cli("publish", "runs", folder=tiny.folder)
+    assert published.returncode == 0, published.stderr
+    paths = [tiny.folder / line for line in published.stdout.splitlines()]
+    assert len(paths) == 2
+    assert all(path.parent.parent.name == records[0]["protocol"]["board"] for path in paths)
+    assert _cli("publish", "runs", folder=tiny.folder).stdout == ""
+
+    rendered = _cli("leaderboard", folder=tiny.folder)
+    assert rendered.returncode == 0, rendered.stderr
+    assert _cli("leaderboard", "--check", folder=tiny.folder).returncode == 0
+    table = next((tiny.folder / "leaderboards").rglob("*.md"))
+    table.write_text(table.read_text().replace("baseline", "basement"))
+    check = _cli("leaderboard", "--check", folder=tiny.folder)
+    assert check.returncode == 1
+    assert table.name in check.stdout
+
+
+def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
+    words = ["run", "--protocol", tiny.protocol, "--methods", "baseline", "--set", "train.rate=1e30"]
+    result = _cli(*words, folder=tiny.folder)
+    assert result.returncode == 1
+    assert "failed: baseline seed 0:" in result.stderr
+    assert "lower train.rate" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run --methods baseline --protocol dmo", "did you mean 'demo'?"),
+        ("run --methods baseline --protocol demo --targets demo-veiw", "did you mean demo-view?"),
+        ("run --methods baseline --protocol demo --seeds a", "not a whole number"),
+        ("run --methods , --protocol demo", "empty list"),
+        ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
+        ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N"),
+        ("leaderboard nowhere", "no such folder"),
+        ("methods show jst", "did you mean 'jsst'?"),
+        ("datasets download demo-view", "needs no download"),
+    ],
+)
+def test_errors_are_one_line_with_what_to_do(words: str, message: str, tmp_path: Path) -> None:
+    result = _cli(*words.split(), folder=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_listings(tmp_path: Path) -> None:
+    methods = json.loads(_cli("methods", "--json", folder=tmp_path).stdout)
+    assert {"baseline", "jsst", "timm"} <= {row["method"] for row in methods}
+    assert "padding = 'border'" in _cli("methods", "show", "jsst", folder=tmp_path).stdout
+    datasets = {row["dataset"]: row for row in json.loads(_cli("datasets", "--json", folder=tmp_path).stdout)}
+    assert datasets["nwpu"]["scenes"] == 31500
+    assert datasets["nwpu"]["present"] == "no"
+
+
+def test_a_plugin_shows_in_the_list(tmp_path: Path) -> None:
+    plugin = Path(__file__).parent / "plugins" / "everything.py"
+    assert "everything" in _cli("methods", "--plugin", plugin, folder=tmp_path).stdout
+
+
+def test_python_api(tiny: Tiny) -> None:
+    options = {"protocol": str(tiny.protocol), "out": tiny.folder / "runs", "device": "cpu"}
+    records = rsir_bench.run(["baseline"], **options)
+    assert [record.row.name for record in records] == ["FC", "PCA"]
+    assert rsir_bench.run(["baseline"], **options) == records
+    with pytest.raises(RunError, match="lower train.rate"):
+        rsir_bench.run(["baseline"], overrides=["train.rate=1e30"], **options)
+    scores = rsir_bench.score([[1.0, 0, 2], [0.9, 0, 2], [0, 1, 0], [0, 0.9, 0.2]], [0, 0, 1, 1])
+    assert scores.overall["mAP"] == 1

@@ -1,0 +1,59 @@
+"""Descriptors and their reduction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import Tiny
+from sklearn.decomposition import PCA
+
+from rsir_bench.batches import unit_range
+from rsir_bench.describe import BATCH, as_bits, describe, fit_reduction
+from rsir_bench.plan import make_plan
+from rsir_bench.scenes.cache import open_pixels
+
+
+def test_describe_equals_the_bare_network_whatever_the_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(tiny.request())
+    network = plan.runs[0].method.build(plan.setup(plan.runs[0])).train()
+    pixels = open_pixels(plan.datasets[tiny.target], plan.transform)
+    whole = describe(network, pixels, torch.device("cpu"), "all")
+    assert not network.training
+    with torch.inference_mode():
+        bare = network.describe(unit_range(torch.from_numpy(np.asarray(pixels)).permute(0, 3, 1, 2)))
+    assert set(whole) == set(bare) == {"FC", "FC1"}
+    monkeypatch.setitem(BATCH, "cpu", 5)
+    pieces = describe(network, pixels, torch.device("cpu"), "all", {"FC1"})
+    assert set(pieces) == {"FC1"}
+    for name in pieces:
+        np.testing.assert_allclose(whole[name], bare[name].numpy(), atol=1e-5)
+        np.testing.assert_allclose(pieces[name], whole[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(50, 12), (12, 50)])
+def test_reduction_equals_scikit_learn(shape: tuple[int, int]) -> None:
+    chance = np.random.default_rng(0)
+    fitted = chance.normal(size=shape).astype(np.float32) * np.arange(1, shape[1] + 1, dtype=np.float32) + 3
+    other = chance.normal(size=(7, shape[1])).astype(np.float32)
+    reduction = fit_reduction(fitted, 5)
+    expected = PCA(5, svd_solver="full").fit(fitted.astype(np.float64)).transform(other)
+    reduced = reduction(other)
+    assert reduced.dtype == np.float32
+    np.testing.assert_allclose(np.abs(reduced), np.abs(expected), rtol=1e-2, atol=1e-2)
+
+
+def test_reduction_is_centred_on_the_fitted_mean() -> None:
+    fitted = np.random.default_rng(1).normal(5, 1, (40, 6)).astype(np.float32)
+    np.testing.assert_allclose(fit_reduction(fitted, 3)(fitted).mean(0), 0, atol=1e-4)
+
+
+def test_fewer_scenes_than_dimensions() -> None:
+    fitted = np.random.default_rng(2).normal(size=(10, 64)).astype(np.float32)
+    assert fit_reduction(fitted, 128).dimensions == 9
+    assert fit_reduction(fitted.T.copy(), 128).dimensions == 10
+
+
+def test_bits_are_the_signs() -> None:
+    values = np.array([[0.5, -1, 0, 2, -3, -1, 1, 1, -0.1]], np.float32)
+    assert np.unpackbits(as_bits(values), axis=1)[0].tolist() == [1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]

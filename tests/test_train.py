@@ -1,0 +1,182 @@
+"""The training loop: schedule, freezing, determinism, resume, NaN."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Tiny
+
+from rsir_bench.batches import Scenes
+from rsir_bench.errors import RunError, UserError
+from rsir_bench.method import Method
+from rsir_bench.plan import Plan, make_plan
+from rsir_bench.protocol import Train
+from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.train import (
+    Trained,
+    effective_precision,
+    find_device,
+    make_fabric,
+    make_optimizer,
+    make_schedule,
+    seed_everything,
+    train,
+)
+
+
+def _network(plan: Plan) -> Method:
+    seed_everything(7)
+    run = plan.runs[0]
+    return run.method.build(plan.setup(run))
+
+
+def _scenes(plan: Plan) -> Scenes:
+    index = plan.datasets[plan.protocol.data.source]
+    return Scenes.of(open_pixels(index, plan.transform), index.labels)
+
+
+def _train(plan: Plan, folder: Path, seed: int = 0) -> tuple[Method, Trained]:
+    network = _network(plan)
+    fabric = make_fabric("cpu", plan.protocol.train.precision)
+    return network, train(network, _scenes(plan), fabric, folder, (seed,), "tiny")
+
+
+def _equal(one: Method, other: Method) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_same_seed_same_network_other_seed_another(tiny: Tiny, tmp_path: Path) -> None:
+    plan = make_plan(tiny.request())
+    first, _ = _train(plan, tmp_path / "a")
+    again, _ = _train(plan, tmp_path / "b")
+    other, _ = _train(plan, tmp_path / "c", seed=1)
+    assert _equal(first, again)
+    assert not _equal(first, other)
+
+
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(tiny.request("jsst", overrides=["train.epochs=3"]))
+    whole, trained = _train(plan, tmp_path / "whole")
+    calls = 0
+    kind = plan.runs[0].method.kind
+    loss = kind.loss
+
+    def dies(self: Method, batch: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 5:  # the middle of the second epoch of three batches
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    monkeypatch.setattr(kind, "loss", dies)
+    with pytest.raises(KeyboardInterrupt):
+        _train(plan, tmp_path / "cut")
+    monkeypatch.setattr(kind, "loss", loss)
+    resumed, trained_again = _train(plan, tmp_path / "cut")
+    assert _equal(whole, resumed)
+    assert trained_again.loss == trained.loss
+    assert trained_again.epochs == trained.epochs == 3
+
+
+def test_the_log_holds_an_epoch_a_line_with_loss_rate_and_the_methods_own_figures(tiny: Tiny, tmp_path: Path) -> None:
+    plan = make_plan(tiny.request("jsst"))
+    _, trained = _train(plan, tmp_path)
+    with (tmp_path / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[-1]["loss"]) == pytest.approx(trained.loss, rel=1e-5)
+    assert 0 < float(rows[0]["rate"]) <= 0.05
+    assert float(rows[0]["theta_s1"]) == pytest.approx(1, abs=0.2)
+    assert float(rows[0]["theta_s1_spread"]) > 0
+
+
+def test_training_lowers_the_loss(tiny: Tiny, tmp_path: Path) -> None:
+    plan = make_plan(tiny.request(overrides=["train.epochs=12"]))
+    _train(plan, tmp_path)
+    with (tmp_path / "log.csv").open() as stream:
+        losses = [float(row["loss"]) for row in csv.DictReader(stream)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(tiny.request())
+    kind = plan.runs[0].method.kind
+    monkeypatch.setattr(kind, "loss", lambda self, batch: self.head(self.trunk(batch.scenes))["FC"].sum() * torch.nan)
+    with pytest.raises(RunError, match=r"tiny, epoch 1: loss is nan at rate .*; lower train.rate"):
+        _train(plan, tmp_path)
+
+
+def test_frozen_parts_and_their_statistics_stay_while_the_rest_moves(tiny: Tiny, tmp_path: Path) -> None:
+    plan = make_plan(tiny.request(overrides=['trunk.frozen=["conv1", "bn1", "layer1"]']))
+    before = {name: value.clone() for name, value in _network(plan).state_dict().items()}
+    after, _ = _train(plan, tmp_path)
+    moved = {name for name, value in after.state_dict().items() if not torch.equal(value, before[name])}
+    frozen = {name for name in before if name.startswith(("trunk.backbone.conv1", "trunk.backbone.bn1", "trunk.backbone.layer1"))}
+    assert frozen
+    assert moved == set(before) - frozen
+
+
+def test_the_papers_schedule() -> None:
+    recipe = Train(epochs=40, rate=1e-3, schedule="steps", milestones=[16, 31])
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=recipe.rate)
+    schedule = make_schedule(optimizer, recipe, steps=3)
+    rates = []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        for _ in range(3):
+            optimizer.step()
+            schedule.step()
+    assert rates == pytest.approx([1e-3] * 15 + [1e-4] * 15 + [1e-5] * 10)
+
+
+def test_one_cycle_rises_to_the_rate_and_falls_to_nothing() -> None:
+    recipe = Train(epochs=10, rate=0.08, schedule="one-cycle", warmup=0.3)
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [parameters[0]], "lr": 0.08}, {"params": [parameters[1]], "lr": 0.008}])
+    schedule = make_schedule(optimizer, recipe, steps=10)
+    rates = []
+    for _ in range(100):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    high, low = zip(*rates, strict=True)
+    assert max(high) == pytest.approx(0.08)
+    assert high.index(max(high)) in range(28, 31)
+    assert high[-1] < 1e-4
+    assert low == pytest.approx([value / 10 for value in high])
+
+
+def test_the_optimizer_gets_each_group_with_its_rate_and_decay_and_no_frozen_parameter(tiny: Tiny) -> None:
+    plan = make_plan(tiny.request("jsst", overrides=['trunk.frozen=["conv1"]', "train.weight_decay=0.01"]))
+    network = _network(plan)
+    groups = make_optimizer(network, plan.protocol.train).param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.005, 0.005, 0.05])
+    assert [group["weight_decay"] for group in groups] == [0.01, 0, 0.01]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    assert id(network.inner.trunk.backbone.conv1.weight) not in held
+
+
+def test_auto_precision_is_bf16_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda native=native: native)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        assert effective_precision("auto", "cpu") == ("bf16" if native else "32")
+    assert effective_precision("bf16", "cpu") == "bf16"
+
+
+def test_devices() -> None:
+    assert find_device("cpu") == "cpu"
+    assert find_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    for wrong in ("gpu", "cpu:1", "cuda:x"):
+        with pytest.raises(UserError, match="unknown; known: auto, cpu, cuda, cuda:N"):
+            find_device(wrong)
+    with pytest.raises(UserError, match=r"this machine has \d+ CUDA devices"):
+        find_device("cuda:99")
