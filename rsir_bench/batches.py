@@ -11,7 +11,7 @@ from torch import Tensor
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Scenes of one training step.
 

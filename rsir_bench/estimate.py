@@ -73,7 +73,7 @@ def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float
         wrapped.mark_forward_method("loss")
         for _ in range(2):  # the first step also allocates
             started = time.perf_counter()
-            fabric.backward(loss_terms(wrapped, batch)[1])
+            fabric.backward(loss_terms(wrapped, batch, fabric)[1])
             optimizer.step()
             training = time.perf_counter() - started
     method.eval()

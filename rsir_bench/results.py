@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsir_bench.errors import UserError
 from rsir_bench.files import write_text
 
 RECORD_SCHEMA = 1
+# Other JSON files of a run; they lie below "results" where --out is called so.
+RUN_NOTES = ("trained.json", "described.json")
 
 
 class _Part(BaseModel):
@@ -91,7 +93,7 @@ class QueriesPart(_Part):
 class Record(_Part):
     """One result = run x row x target."""
 
-    schema_version: int = RECORD_SCHEMA
+    schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
     key: str
     method: MethodPart
     row: RowPart
@@ -123,7 +125,7 @@ def read_record(path: Path) -> Record:
         UserError: The file is no record of this version.
     """
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
@@ -142,6 +144,6 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
         for path in sorted(folder.rglob("*.json")):
             relative = path.relative_to(folder.parent).parts
-            if "results" in relative and not path.name.startswith("."):
+            if "results" in relative and path.name not in RUN_NOTES and not path.name.startswith("."):
                 records.append(read_record(path))
     return records

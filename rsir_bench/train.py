@@ -176,7 +176,7 @@ def _epoch(
     images, rate, started = 0, 0.0, time.perf_counter()
     for step, batch in enumerate(loader, 1):
         rate = max(rate, *(group["lr"] for group in optimizer.param_groups))
-        terms, total = loss_terms(method, batch)
+        terms, total = loss_terms(method, batch, fabric)
         optimizer.zero_grad()
         fabric.backward(total)
         optimizer.step()
@@ -192,9 +192,10 @@ def _epoch(
     return {**figures, "rate": rate, "images": images, "seconds": seconds, "images_per_second": images / seconds}
 
 
-def loss_terms(method: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-    """The named terms of the loss, and their sum."""
-    terms = method.loss(batch)
+def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Tensor], Tensor]:
+    """The named terms of the loss in the fabric's precision, and their sum."""
+    with fabric.autocast():  # on one device, Fabric leaves every method but ``forward`` in 32 bit
+        terms = method.loss(batch)
     terms = terms if isinstance(terms, dict) else {"loss": terms}
     return terms, torch.stack(list(terms.values())).sum()
 

@@ -12,7 +12,7 @@ class ParameterNetwork(nn.Module):
     """A light network from a scene to transformation parameters.
 
     The paper names convolutions, pooling, one fully connected and one regression layer; their number and widths are
-    our choice (0.16 M parameters for three bands), as are batch norm and an initial output near the identity: without
+    our choice (0.14 M parameters for three bands), as are batch norm and an initial output near the identity: without
     batch norm it collapses to one constant transformation for all scenes.
 
     Args:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
@@ -84,7 +82,10 @@ class Trunk(nn.Module):
     @torch.no_grad()
     def _count_features(self, bands: int, size: int) -> int:
         self.eval()
-        return int(self(torch.zeros(1, bands, size, size)).shape[1])
+        try:
+            return int(self(torch.zeros(1, bands, size, size)).shape[1])
+        except (AssertionError, RuntimeError) as error:
+            raise UserError(f"trunk: takes no scenes of {size} px ({_first_line(error)}); set data.size") from None
 
 
 def normalisation(
@@ -137,8 +138,8 @@ def load_backbone(
             backbone = timm.create_model(name, pretrained=False, **options)
         else:
             backbone = _from_hub(name, options)
-    except (TypeError, AssertionError, RuntimeError) as error:
-        raise UserError(f"trunk {name!r}: cannot be built with {options}: {str(error).splitlines()[0]}") from None
+    except (TypeError, AssertionError, RuntimeError, ValueError, LookupError) as error:
+        raise UserError(f"trunk {name!r}: cannot be built with {options}: {_first_line(error)}; check both") from None
     if weights not in ("imagenet", "none"):
         _load_file(backbone, name, find_weights(weights, folders, sha256), bands)
     return backbone  # type: ignore[no-any-return]
@@ -147,9 +148,10 @@ def load_backbone(
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
     try:
         return timm.create_model(name, pretrained=True, **options)
-    except (TypeError, AssertionError):
-        raise
     except Exception as error:  # noqa: BLE001 - the hub's client raises a dozen kinds of network errors
+        own = isinstance(error, (TypeError, AssertionError, RuntimeError, ValueError, LookupError))
+        if own and not isinstance(error, OSError):
+            raise  # timm's: wrong arguments, an unknown tag, a model without weights
         raise UserError(
             f"trunk {name!r}: its ImageNet weights cannot be fetched ({type(error).__name__}); connect to the network, "
             "or name a file of weights with --set trunk.weights=FILE, or train from scratch with trunk.weights=none"
@@ -185,11 +187,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        state = dict(state.get("state_dict", state))
+    except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are no pickle
+        reason = _first_line(error)
         raise UserError(f"{path}: not a readable file of weights ({reason}); use safetensors or a state dict") from None
-    state = state.get("state_dict", state)
-    return dict(state)
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
@@ -197,7 +203,7 @@ def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
     wanted = backbone.state_dict()
     first = getattr(backbone, "pretrained_cfg", {}).get("first_conv")
     first = first[0] if isinstance(first, (tuple, list)) else first
-    if bands != 3 and f"{first}.weight" in state:
+    if bands != 3 and f"{first}.weight" in state and state[f"{first}.weight"].shape[1] == 3:
         state[f"{first}.weight"] = adapt_input_conv(bands, state[f"{first}.weight"])
     missing = sorted(key for key in set(wanted) - set(state) if not key.endswith(".num_batches_tracked"))
     other = [key for key in wanted if key in state and wanted[key].shape != state[key].shape]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.errors import UserError
-from rsir_bench.ranking.similarity import SIMILARITIES, Prepared, checked_descriptors, prepare, signs
+from rsir_bench.ranking.similarity import SIMILARITIES, Prepared, checked_descriptors, prepare, unpacked
 from rsir_bench.ranking.workers import Workers
 
 
@@ -126,19 +126,28 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
 
 
 def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
-    """Descriptors as a tensor; codes as a (N, bits) tensor of -1 and +1."""
+    """Descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
         return rows
     if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
-        return signs(rows, bits)
+        rows = unpacked(rows, bits)
     if bits is not None and rows.shape[1] != bits:
         raise UserError(
-            f"{what}: {rows.dtype} of {rows.shape[1]} columns is neither {bits} bits of 0/1 nor uint8 packed into {-(-bits // 8)} bytes"
+            f"{what}: {rows.shape[1]} columns of {str(rows.dtype).removeprefix('torch.')} are neither {bits} columns of 0/1"
+            f" nor {-(-bits // 8)} of packed uint8"
         )
     if bool(((rows != 0) & (rows != 1)).any()):
         raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")
-    return signs(rows, None)
+    return rows.float().mul_(2).sub_(1)
+
+
+def checked_device(device: Any) -> str:
+    """The device, if it is there."""
+    name = str(device)
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
+    return name
 
 
 def query_indices(queries: Any, scenes: int) -> Tensor:
@@ -146,14 +155,16 @@ def query_indices(queries: Any, scenes: int) -> Tensor:
     if queries is None:
         return torch.arange(scenes)
     array = np.asarray(queries.cpu() if isinstance(queries, Tensor) else queries)
+    if array.size == 0:
+        raise UserError("queries: none given; name at least one scene")
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise UserError(f"queries: expected indices or a mask of shape (scenes,), got {array.dtype} {array.shape}")
     if array.dtype.kind == "b":
         if len(array) != scenes:
             raise UserError(f"queries: a mask of {len(array)} for {scenes} descriptors; give one value per descriptor")
         array = np.flatnonzero(array)
-    if not len(array):
-        raise UserError("queries: none given; name at least one scene")
+        if not len(array):
+            raise UserError("queries: the mask is False everywhere; name at least one scene")
     if array.min() < 0 or array.max() >= scenes:
         raise UserError(f"queries: index {array.min()} to {array.max()}, but rows run from 0 to {scenes - 1}")
     if len(np.unique(array)) < len(array):
@@ -186,7 +197,7 @@ def class_numbers(
 
 
 def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
-    """(N,) array of integers (bools count as integers) or strings."""
+    """(N,) array of integers (bools count as integers, bytes as strings) or strings."""
     values = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if values.ndim != 1 or len(values) != scenes:
         raise UserError(f"{what}: expected {scenes} labels, one per descriptor, got an array of shape {values.shape}")
@@ -199,8 +210,8 @@ def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
         if not (np.isfinite(values).all() and (values == np.round(values)).all()):
             raise UserError(f"{what}: numbers that are not whole; give integers or strings")
         values = values.astype(np.int64)
-    if values.dtype.kind in "bu":
-        values = values.astype(np.int64)
+    if values.dtype.kind in "buS":
+        values = values.astype(str if values.dtype.kind == "S" else np.int64)
     if values.dtype.kind not in "iU":
         raise UserError(f"{what}: {values.dtype} is no class; give integers or strings")
     return values

@@ -1,7 +1,7 @@
 """The one primitive of scoring: where the positives of a query stand in its ranking, ties included.
 
-A ranking with ties is a sequence of tie groups: scenes at one distance, in no order. Most groups of real descriptors hold
-a single scene, most groups of binary codes hold many, so the two kinds are kept apart: single positives as a dense
+A ranking with ties is a sequence of tie groups: scenes at one distance, in no order. Most groups of real descriptors
+hold a single scene, most groups of binary codes hold many, so the two kinds are kept apart: single positives as a dense
 matrix, larger groups as a flat list. Every metric is a sum over both.
 """
 
@@ -117,7 +117,8 @@ def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
     """Ranks positives by bisection.
 
     Args:
-        distances: (S, N + 1) distances of each query to its gallery, ascending; masked scenes and the last column +inf.
+        distances: (S, N + 1) distances of each query to its gallery, ascending; masked scenes and the last
+            column +inf.
         positives: (S, R) the distances of each query's positives, ascending; all finite.
 
     Examples:

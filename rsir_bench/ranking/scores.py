@@ -13,7 +13,7 @@ from torch import Tensor
 from rsir_bench.errors import UserError
 from rsir_bench.ranking import metrics
 from rsir_bench.ranking.blocks import measure_blocks
-from rsir_bench.ranking.inputs import Task, scoring_task
+from rsir_bench.ranking.inputs import Task, checked_device, scoring_task
 from rsir_bench.ranking.positives import PositiveRanks
 from rsir_bench.ranking.workers import workers
 
@@ -106,20 +106,21 @@ def score(
 ) -> Scores:
     """Ranks the gallery for every query and scores the rankings, exactly, with ties taken as an expectation.
 
-    Scenes at the same distance are tied: each metric is the exact mean over all orders of the tied scenes, so neither file
-    names nor the order of the gallery matter. Equal rows are equal by value: they get equal distances. Products are
-    computed in the descriptors' own precision (half precision in float32, integers in float64; Euclidean distances always
-    in float64): scores that differ by less than its rounding are told apart by it. Score binary codes with ``codes``.
+    Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
+    names nor the order of the gallery matter. Rows that are equal value for value (and all rows without a direction)
+    get equal distances. Other distances carry the rounding of a product in the descriptors' own precision (half
+    precision: float32; integers and Euclidean distances: float64), which tells apart what is equal by arithmetic only,
+    such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
 
     Args:
-        descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or (N, ceil(bits / 8))
-            uint8, packed as `numpy.packbits` does, with ``bits``.
-        labels: (N,) classes: integers, strings or bools.
+        descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
+            (N, ceil(bits / 8)) uint8 packed as `numpy.packbits` does, together with ``bits``.
+        labels: (N,) classes: integers or strings.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: the descriptors are binary codes.
         bits: number of bits of packed codes.
-        queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are. Each query
-            is left out of its own gallery by its index.
+        queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are.
+            Each query is left out of its own gallery by its index.
         gallery: (M, D) a gallery apart from the queries; nothing is left out then.
         gallery_labels: (M,) its classes.
         k: the cut-offs of P@k.
@@ -142,7 +143,8 @@ def score(
         [0.5, 0.5, 0.3333333333333333, 0.5]
     """
     names = metric_names(k, hits)
-    with workers(str(device)) as pool:
+    device = checked_device(device)
+    with workers(device) as pool:
         task = scoring_task(
             descriptors,
             labels,
@@ -153,7 +155,7 @@ def score(
             gallery=gallery,
             gallery_labels=gallery_labels,
             class_names=class_names,
-            device=str(device),
+            device=device,
             workers=pool,
         )
         harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
@@ -204,23 +206,26 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
         table: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task.
         curves: (classes, 101) sums of the precision-recall curves of the queries of each class.
     """
-    overall, lower, upper = (dict(zip(names, bound.mean(axis=1).tolist(), strict=True)) for bound in table)
-    classes = task.query_classes.numpy()
-    counts = np.bincount(classes, minlength=len(curves))
-    scored = [(c, name) for c, name in enumerate(task.class_names) if counts[c]]
+    counts = np.bincount(task.query_classes.numpy(), minlength=len(curves))
+    scored = np.flatnonzero(counts)
+    sums = np.add.reduceat(table[0], np.concatenate([[0], counts[scored].cumsum()[:-1]]), axis=1)
+    overall, lower, upper = (by_name(names, bound.mean(axis=1)) for bound in table)
     order = np.argsort(task.positions.numpy())
     return Scores(
         overall=overall,
         lower=lower,
         upper=upper,
-        per_class={
-            name: dict(zip(names, table[0][:, classes == c].mean(axis=1).tolist(), strict=True)) for c, name in scored
-        },
+        per_class={task.class_names[c]: by_name(names, sums[:, i] / counts[c]) for i, c in enumerate(scored)},
         per_query={name: table[0, i][order] for i, name in enumerate(names)},
         query_index=task.queries.numpy()[order],
         queries=len(order),
         skipped=task.skipped,
         constant=task.constant,
         curve=curves.sum(axis=0) / len(order),
-        class_curves={name: curves[c] / counts[c] for c, name in scored},
+        class_curves={task.class_names[c]: curves[c] / counts[c] for c in scored},
     )
+
+
+def by_name(names: list[str], values: FloatArray) -> dict[str, float]:
+    """Metric name -> value."""
+    return dict(zip(names, values.tolist(), strict=True))

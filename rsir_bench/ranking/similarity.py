@@ -58,18 +58,21 @@ def prepare(
     offset = torch.empty(len(order), dtype=dtype, device=device) if centre is not None else None
 
     def fill(part: slice) -> int:
-        chunk = descriptors[order[part].to(descriptors.device)].to(device)
-        without_direction = 0
+        chunk, without_direction = descriptors[order[part].to(descriptors.device)].to(device, torch.float64), 0
         if similarity in ("pearson", "cosine"):
             chunk, without_direction = unit_rows(chunk, centred=similarity == "pearson")
-        elif offset is not None and centre is not None:
-            chunk = chunk.double() - centre
+        if centre is not None and offset is not None:
+            chunk = chunk - centre
             offset[part] = chunk.square().sum(dim=1) / 2
-        torch.add(chunk, 0.0, out=rows[part])  # turns -0.0 into 0.0, so that equal rows are equal bytes
+        if float(chunk.square().sum(dim=1).amax()) > torch.finfo(dtype).max / 4:
+            raise UserError("descriptors: values so large that their products overflow; rescale them")
+        rows[part] = chunk + 0.0  # turns -0.0 into 0.0, so that equal rows are equal bytes
         return without_direction
 
     constant = sum(workers.map(fill, chunks(rows)))
-    return Prepared(rows, offset, constant, *duplicate_rows(rows, workers))
+    none = torch.empty(0, dtype=torch.int64, device=device)
+    exact = similarity == "hamming"  # products of -1 and +1 do not round
+    return Prepared(rows, offset, constant, *((none, none) if exact else duplicate_rows(rows, workers)))
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:
@@ -82,7 +85,7 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     """Rows scaled to length 1, centred first under Pearson; a row without a direction becomes zero.
 
     Args:
-        rows: (n, D).
+        rows: (n, D) float64.
         centred: subtract each row's mean.
 
     Returns:
@@ -91,11 +94,9 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     if centred:
         least, most = rows.aminmax(dim=1)
         without_direction = least == most
-        rows = rows.double()
         rows = rows - rows.mean(dim=1, keepdim=True)
     else:
         without_direction = ~rows.any(dim=1)
-        rows = rows.double()
     length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     if not bool((length.isfinite() & (length > 0))[~without_direction].all()):
         raise UserError("descriptors: values too large or too small to normalise; rescale them")
@@ -104,12 +105,10 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     return rows, int(without_direction.sum())
 
 
-def signs(codes: Tensor, bits: int | None) -> Tensor:
-    """(N, bits) float32 of -1 and +1 from codes of 0/1, or from uint8 codes packed eight to a byte (high bit first)."""
-    if bits is not None and codes.dtype == torch.uint8 and codes.shape[1] == -(-bits // 8):
-        shifts = torch.arange(7, -1, -1, device=codes.device)
-        codes = ((codes[:, :, None] >> shifts) & 1).flatten(1)[:, :bits]
-    return codes.float().mul_(2).sub_(1)
+def unpacked(codes: Tensor, bits: int) -> Tensor:
+    """(N, bits) uint8 of 0/1 from (N, ceil(bits / 8)) uint8, eight bits to a byte, the first bit the highest."""
+    shifts = torch.arange(7, -1, -1, device=codes.device)
+    return ((codes[:, :, None] >> shifts) & 1).flatten(1)[:, :bits]
 
 
 def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
@@ -173,4 +172,4 @@ def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
         array = array.astype(np.int64)
     if array.dtype == np.longdouble:
         array = array.astype(np.float64)
-    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
