@@ -55,7 +55,10 @@ class Jsst(FrontEnd):
         self.settings: JsstSettings = settings
         identity = (*IDENTITY, *[1.0] * setup.bands, 0.0)
         self.network = ParameterNetwork(setup.bands, identity, settings.spread)
-        self.register_buffer("seen", torch.zeros(3, len(identity)), persistent=False)
+        # Sums over the epoch of theta's distance from the identity, in float64: the spread may be tiny.
+        self.register_buffer("identity", torch.tensor(identity, dtype=torch.float64), persistent=False)
+        self.register_buffer("seen", torch.zeros(3, len(identity), dtype=torch.float64), persistent=False)
+        self.identity: Tensor
         self.seen: Tensor
 
     def forward(self, scenes: Tensor) -> Tensor:
@@ -76,9 +79,10 @@ class Jsst(FrontEnd):
 
     def report(self) -> dict[str, float]:
         """Mean and spread over the epoch's scenes of each parameter; no spread means one transformation for all."""
-        count, total, squares = self.seen.double().cpu()
-        mean = total / count
-        spread = (squares / count - mean**2).clamp_min(0).sqrt()
+        count, total, squares = self.seen.cpu()
+        moved = total / count
+        spread = (squares / count - moved**2).clamp_min(0).sqrt()
+        mean = self.identity.cpu() + moved
         self.seen.zero_()
         names = [f"s{n}" for n in range(1, 7)] + [f"r{n}" for n in range(1, len(mean) - 5)]
         figures: dict[str, float] = {}
@@ -87,5 +91,5 @@ class Jsst(FrontEnd):
         return figures
 
     def _note(self, theta: Tensor) -> None:
-        theta = theta.float()
+        theta = theta.double() - self.identity
         self.seen += torch.stack([torch.full_like(theta[0], len(theta)), theta.sum(0), theta.square().sum(0)])

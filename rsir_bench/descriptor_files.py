@@ -36,9 +36,9 @@ class DescriptorFile:
 def read_descriptors(path: Path) -> DescriptorFile:
     """Reads descriptors, and labels where the file has them.
 
-    ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and perhaps
-    ``labels``. ``.parquet`` has one row per scene: a column of lists ``descriptors`` or ``codes``, or one numeric column
-    per dimension, and perhaps a column ``label``.
+    ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and
+    perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists ``descriptors`` or ``codes``, or one
+    numeric column per dimension, and perhaps a column ``label``.
 
     Raises:
         UserError: no such file, another format, or nothing in it that can be taken for descriptors.
@@ -60,7 +60,7 @@ def read_descriptors(path: Path) -> DescriptorFile:
 
 
 def read_labels(path: Path) -> Array:
-    """(N,) labels: ``labels`` or the only array of an ``.npz`` or ``.parquet``, an ``.npy``, or the lines of a ``.txt``."""
+    """(N,) labels: an ``.npy``, ``labels`` or the only array of ``.npz`` or ``.parquet``, the lines of a ``.txt``."""
     return read_one(path, LABEL_NAMES)
 
 

@@ -60,7 +60,7 @@ def cache_bytes(plan: Plan) -> int:
 
 
 def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float, float]:
-    fabric = make_fabric(device, setup.protocol.train.precision)
+    fabric = make_fabric(device, method.recipe(setup.protocol.train).precision)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenes = torch.rand(SAMPLE, setup.bands, setup.size, setup.size, device=fabric.device)
     labels = torch.arange(SAMPLE, device=fabric.device) % setup.classes

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from rsir_bench.errors import UserError
 
 
@@ -40,10 +42,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or choose another --out"
-        ) from None
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be written ({reason}); free space or choose another --out") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsir_bench import protocol as protocols
-from rsir_bench.batches import Batch, Scenes, shuffled
+from rsir_bench.batches import Batch, Scenes, balanced, shuffled
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Scenes",
     "Settings",
     "Setup",
+    "balanced",
 ]
 
 
@@ -99,7 +100,7 @@ class Setup:
     Attributes:
         classes: Number of classes of the source.
         bands: Bands of a scene.
-        scenes: Number of training scenes (the size of a memory bank).
+        scenes: Number of labelled source scenes (the size of a memory bank, but for rounds that add others).
         size: Side of a scene in pixels.
         protocol: The protocol's settings: trunk, head, training.
         weights_folders: Where files of weights are looked for.
@@ -201,7 +202,8 @@ class Method(nn.Module, ABC):
 
         Args:
             number: The round. A new network is built for each; ``self`` is that network, before training.
-            previous: The trained network of the round before, in evaluation mode; None in the first.
+            previous: The trained network of the round before, in evaluation mode; None in the first. It may stand
+                behind a front end: only its ``describe`` is sure to be what a method expects.
             source: The labelled scenes.
             pool: The protocol's unlabelled scenes, where the card asks for them.
         """
@@ -300,7 +302,7 @@ def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[
         "version": 1000 * front.card.version + inner.card.version,
     }
     body = {"card": inner.card.model_copy(update=changes), "front_class": front, "inner_class": inner}
-    body["rounds"] = inner.rounds  # type: ignore[assignment]
+    body["rounds"] = inner.rounds
     return type("Composed", (Composed,), body)
 
 

@@ -12,7 +12,7 @@ from rsir_bench.errors import UserError
 from rsir_bench.files import digest, file_digest
 from rsir_bench.method import NamedMethod, Row, Setup
 from rsir_bench.nn.trunk import find_weights
-from rsir_bench.protocol import Protocol, board_name, load_protocol
+from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
 from rsir_bench.scenes.cache import Transform
@@ -180,14 +180,11 @@ def make_plan(request: Request) -> Plan:
     """
     problems: list[str] = []
     protocol = load_protocol(request.protocol, list(request.overrides))
-    usual = load_protocol(request.protocol).methods
-    found = _attempt(problems, lambda: discover(request.plugins)) or {}
-    names = _method_names(request.methods, found)
-    methods = [_attempt(problems, lambda name=name: resolve(name, found, protocol.methods, usual)) for name in names]  # type: ignore[misc]
-    kept, absent = _fitting([method for method in methods if method is not None], protocol)
+    methods = _methods(request, protocol, problems)
+    kept, absent = _fitting(methods, protocol)
     targets = list(protocol.data.targets) if list(request.targets) == ["all"] else list(dict.fromkeys(request.targets))
     datasets = {}
-    for name in _dataset_names(kept or list(filter(None, methods)), protocol, targets):
+    for name in _dataset_names(kept or methods, protocol, targets):
         index = _attempt(problems, lambda name=name: resolve_dataset(name, request.data_root))  # type: ignore[misc]
         if index is not None:
             datasets[name] = index
@@ -210,6 +207,19 @@ def _attempt(problems: list[str], step: Callable[[], Result]) -> Result | None:
     except UserError as error:
         problems.append(str(error))
         return None
+
+
+def _methods(request: Request, protocol: Protocol, problems: list[str]) -> list[NamedMethod]:
+    found = _attempt(problems, lambda: discover(request.plugins))
+    if found is None:
+        return []
+    # A user's own protocol file may set methods up as it likes; the label shows what differs from the shipped one.
+    usual = load_protocol(protocol.name).methods if protocol.name in shipped() else {}
+    for name in sorted(set(protocol.methods) - set(found)):
+        problems.append(f"methods.{name}: {suggest(name, found)}")
+    names = _method_names(request.methods, found)
+    methods = [_attempt(problems, lambda name=name: resolve(name, found, protocol.methods, usual)) for name in names]  # type: ignore[misc]
+    return [method for method in methods if method is not None]
 
 
 def _method_names(wanted: Sequence[str], found: dict[str, Any]) -> list[str]:
@@ -301,9 +311,10 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     protocol, card = plan.protocol, method.kind.card
     everything = protocol.identity()
     values = method.identity
+    folders = plan.request.weights_folders
     weights = {
-        name: _weights_identity(value, values.get(name.replace("weights", "model"), ""), plan.request.weights_folders)
-        for name, value in values.items()
+        name: _weights_identity(value, method.values.get(name.replace("weights", "model"), ""), folders)
+        for name, value in method.values.items()
         if name.endswith(".weights")
     }
     settings = {
@@ -316,7 +327,7 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     }
     if card.trained:
         trunk = protocol.trunk
-        weights["trunk"] = _weights_identity(trunk.weights, trunk.name, plan.request.weights_folders, trunk.sha256)
+        weights["trunk"] = _weights_identity(trunk.weights, trunk.name, folders, trunk.sha256)
         settings |= {key: everything.get(key) for key in ("head", "train")}
         settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
         settings["source"] = plan.datasets[protocol.data.source].fingerprint

@@ -141,7 +141,10 @@ class Protocol(_Section):
     def _settings(self, *, exclude_defaults: bool) -> dict[str, Any]:
         left_out = {"name": True, "title": True, "paper": True, "methods": True}
         nested = {"data": {"targets"}, "trunk": {"title"}}
-        return self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
+        settings = self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
+        if "weights" in settings["trunk"]:  # the folder is this machine's affair; the run's key holds the file's hash
+            settings["trunk"]["weights"] = Path(settings["trunk"]["weights"]).name
+        return settings
 
     @property
     def hash(self) -> str:

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
 from rsir_bench.errors import UserError
-from rsir_bench.method import Composed, FrontEnd, Method, NamedMethod, _ComposedSettings, compose
+from rsir_bench.method import Card, Composed, FrontEnd, FrontEndCard, Method, NamedMethod, _ComposedSettings, compose
 from rsir_bench.protocol import suggest
 
 GROUP = "rsir_bench.methods"
+_CARDS = (Card, FrontEndCard)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def discover(plugins: Sequence[Path] = ()) -> dict[str, Entry]:
         UserError: A plugin cannot be imported or holds no method, or two files claim one name.
     """
     found: dict[str, Entry] = {}
-    for module in _modules(plugins):
-        for entry in _entries(module):
+    for classes in _classes(plugins):
+        for entry in classes:
             other = found.get(entry.name)
             if other is not None and other.kind is not entry.kind:
                 raise UserError(f"method {entry.name!r}: both {other.source} and {entry.source} claim it; rename one")
@@ -55,21 +56,32 @@ def discover(plugins: Sequence[Path] = ()) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def _modules(plugins: Sequence[Path]) -> Iterator[ModuleType]:
+def _classes(plugins: Sequence[Path]) -> Iterator[list[Entry]]:
     package = importlib.import_module(GROUP)
     for info in pkgutil.iter_modules(package.__path__):
-        yield _import(f"{GROUP}.{info.name}", f"method file {info.name}.py")
+        yield list(_entries(_import(f"{GROUP}.{info.name}", f"method file {info.name}.py")))
     for point in entry_points(group=GROUP):
-        yield _import(point.module, f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}")
-    for path in plugins:
-        yield _import_file(path)
+        what = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
+        module = _import(point.module, what)
+        if not point.attr:
+            yield list(_entries(module))
+        elif _is_method(kind := getattr(module, point.attr, None)):
+            yield [Entry(kind, Path(inspect.getfile(kind)))]
+        else:
+            raise UserError(f"{what}: {point.attr} is no complete subclass of Method or FrontEnd with a card; mend it")
+    for path in dict.fromkeys(plugins):
+        yield list(_entries(_import_file(path)))
 
 
 def _import(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        raise UserError(f"{what}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
+        raise UserError(f"{what}: cannot be imported ({_in_one_line(error)}); mend it") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -84,21 +96,24 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"plugin {path}: cannot be imported ({type(error).__name__}: {error}); mend it") from error
+        raise UserError(f"plugin {path}: cannot be imported ({_in_one_line(error)}); mend it") from error
     if not list(_entries(module)):
         raise UserError(
-            f"plugin {path}: holds no subclass of Method or FrontEnd with a card; see README, 'Add a method'"
+            f"plugin {path}: holds no complete subclass of Method or FrontEnd with a card; see README, 'Add a method'"
         )
     return module
 
 
 def _entries(module: ModuleType) -> Iterator[Entry]:
     for kind in vars(module).values():
-        if not inspect.isclass(kind) or kind.__module__ != module.__name__ or not issubclass(kind, (Method, FrontEnd)):
-            continue
-        if issubclass(kind, Composed) or inspect.isabstract(kind) or "card" not in vars(kind):
-            continue
-        yield Entry(kind, Path(inspect.getfile(kind)))
+        if _is_method(kind) and kind.__module__ == module.__name__:
+            yield Entry(kind, Path(inspect.getfile(kind)))
+
+
+def _is_method(kind: Any) -> TypeGuard[type[Method] | type[FrontEnd]]:
+    if not inspect.isclass(kind) or not issubclass(kind, (Method, FrontEnd)) or issubclass(kind, Composed):
+        return False
+    return not inspect.isabstract(kind) and isinstance(vars(kind).get("card"), _CARDS)
 
 
 def resolve(
@@ -139,10 +154,10 @@ def resolve(
         identity |= _plain(front, own, exclude_defaults=True)
         inner, chosen = compose(front.kind, inner, alone=alone), _ComposedSettings(own, chosen)
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
-    return NamedMethod(_without_folders(words, argument), inner, chosen, values, identity, changed, sources)
+    return NamedMethod(_plain_name(words, argument), inner, chosen, values, identity, changed, sources)
 
 
-def _without_folders(words: str, argument: str) -> str:
+def _plain_name(words: str, argument: str) -> str:
     """The method's name without the folder its weights lie in, which is this machine's affair."""
     model, at, weights = argument.partition("@")
     return f"{words}:{model}{at}{Path(weights).name}" if argument else words
@@ -161,8 +176,10 @@ def find(word: str, found: Mapping[str, Entry]) -> Entry:
 
 def _settings(entry: Entry, settings: Mapping[str, Mapping[str, Any]], argument: str) -> BaseModel:
     given = dict(settings.get(entry.name, {}))
-    if argument:
-        given |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
+    try:
+        given |= entry.kind.parse_argument(argument) if argument else {}  # type: ignore[union-attr]
+    except NotImplementedError:
+        raise UserError(f"method '{entry.name}:{argument}': {entry.name} takes nothing after a ':'; omit it") from None
     try:
         return entry.kind.Settings.model_validate(given)
     except ValidationError as error:
@@ -185,4 +202,9 @@ def _changed(entry: Entry, values: dict[str, Any], defaults: Mapping[str, Any], 
     usual = entry.kind.Settings.model_construct(**defaults.get(entry.name, {})).model_dump(mode="json")
     if argument:
         usual |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
-    return {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}
+    return without_folders({key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value})
+
+
+def without_folders(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the bare names of files of weights: the folder is this machine's affair."""
+    return {key: Path(str(value)).name if key.endswith(".weights") else value for key, value in values.items()}

@@ -27,6 +27,7 @@ from rsir_bench.method import Method
 from rsir_bench.plan import Cell, Plan, Run
 from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import METRIC_VERSION, Scores, score
+from rsir_bench.registry import without_folders
 from rsir_bench.results import (
     MethodPart,
     PaperRow,
@@ -115,7 +116,7 @@ class Stages:
             pixels = self._pixels(data.unlabelled)
             pool = Scenes.of(pixels, np.full(len(pixels), -1))
         network = self._build(number)
-        fabric = make_fabric(str(self.device), self.plan.protocol.train.precision)
+        fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
         scenes = network.training_set(number, previous, source, pool)
         what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
         folder = self.run.folder / f"round{number}"
@@ -210,7 +211,7 @@ class Stages:
                 label=method.label,
                 title=title,
                 version=card.version,
-                settings=method.values,
+                settings=without_folders(method.values),
                 source_sha256=digest([file_digest(path) for path in method.sources]),
             ),
             row=RowPart(

@@ -13,9 +13,10 @@ from rsir_bench.files import digest, file_digest, write_atomically, write_text
 
 
 def test_digest_is_the_sha256_of_canonical_json():
-    assert digest({"b": [1, 2.5, None, True], "a": "é"}) == hashlib.sha256(
-        b'{"a":"\\u00e9","b":[1,2.5,null,true]}'
-    ).hexdigest()
+    assert (
+        digest({"b": [1, 2.5, None, True], "a": "é"})
+        == hashlib.sha256(b'{"a":"\\u00e9","b":[1,2.5,null,true]}').hexdigest()
+    )
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():

@@ -50,7 +50,9 @@ OTHER: dict[str, dict[str, Any]] = {
 }
 SETTINGS = [(section, key) for section, keys in OTHER.items() for key in keys]
 WITH_DEFAULT = [
-    (section, key) for section, key in SETTINGS if not getattr(protocols, section.title()).model_fields[key].is_required()
+    (section, key)
+    for section, key in SETTINGS
+    if not getattr(protocols, section.title()).model_fields[key].is_required()
 ]
 CHANGE_NO_RESULT = {("data", "targets"), ("trunk", "title")}
 
@@ -204,7 +206,8 @@ class TestMistakes:
         assert "mine.toml: cannot be read" in text
 
     def test_a_missing_table_is_named_without_a_dump_of_the_others(self, tmp_path):
-        (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "Mine"\n[data]\nsource="a"\ntargets=["b"]\nsize=96\n')
+        data = '[data]\nsource = "a"\ntargets = ["b"]\nsize = 96\n'
+        (tmp_path / "mine.toml").write_text(f'name = "mine"\ntitle = "Mine"\n{data}')
         text = message(lambda: load_protocol(str(tmp_path / "mine.toml")))
         assert text.endswith("mine.toml: trunk: Field required")
 

@@ -11,6 +11,9 @@ from rsir_bench.method import Batch, Method, Setup
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.registry import discover, resolve
 
+# Networks this small gain nothing from a second thread, and wait for it where the machine is busy.
+torch.set_num_threads(1)
+
 CLASSES = 5
 SIZE = 32
 

@@ -44,7 +44,10 @@ class ParameterNetwork(nn.Module):
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Parameters (N, P) of scenes (N, B, H, W) in [0, 1]."""
-        parameters: Tensor = self.regression(self.features(scenes - 0.5))
+        features = self.features(scenes - 0.5)
+        # bf16 has steps of 0.004 next to one: as coarse as what the network starts to say.
+        with torch.autocast(scenes.device.type, enabled=False):
+            parameters: Tensor = self.regression(features.float())
         return parameters
 
 

@@ -142,13 +142,13 @@ def load_backbone(
         raise UserError(f"trunk {name!r}: cannot be built with {options}: {_first_line(error)}; check both") from None
     if weights not in ("imagenet", "none"):
         _load_file(backbone, name, find_weights(weights, folders, sha256), bands)
-    return backbone  # type: ignore[no-any-return]
+    return backbone
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
     try:
         return timm.create_model(name, pretrained=True, **options)
-    except Exception as error:  # noqa: BLE001 - the hub's client raises a dozen kinds of network errors
+    except Exception as error:  # the hub's client raises a dozen kinds of network errors
         own = isinstance(error, (TypeError, AssertionError, RuntimeError, ValueError, LookupError))
         if own and not isinstance(error, OSError):
             raise  # timm's: wrong arguments, an unknown tag, a model without weights

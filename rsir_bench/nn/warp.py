@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,5 +21,7 @@ def affine(scenes: Tensor, theta: Tensor, padding: str = "border") -> Tensor:
     Returns:
         (N, B, H, W), bilinearly interpolated.
     """
-    grid = functional.affine_grid(theta.view(-1, 2, 3), list(scenes.shape), align_corners=False)
-    return functional.grid_sample(scenes, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    # A grid in bf16 would be off by a tenth of a pixel.
+    with torch.autocast(scenes.device.type, enabled=False):
+        grid = functional.affine_grid(theta.to(scenes.dtype).view(-1, 2, 3), list(scenes.shape), align_corners=False)
+        return functional.grid_sample(scenes, grid, mode="bilinear", padding_mode=padding, align_corners=False)

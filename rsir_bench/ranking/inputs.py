@@ -133,9 +133,9 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
     if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
         rows = unpacked(rows, bits)
     if bits is not None and rows.shape[1] != bits:
+        kind, packed = str(rows.dtype).removeprefix("torch."), -(-bits // 8)
         raise UserError(
-            f"{what}: {rows.shape[1]} columns of {str(rows.dtype).removeprefix('torch.')} are neither {bits} columns of 0/1"
-            f" nor {-(-bits // 8)} of packed uint8"
+            f"{what}: {rows.shape[1]} columns of {kind} are neither {bits} columns of 0/1 nor {packed} of packed uint8"
         )
     if bool(((rows != 0) & (rows != 1)).any()):
         raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from rsir_bench.datasets.synthetic import (
     AFFINE_COLUMNS,
     GAIN_COLUMNS,
@@ -23,7 +24,6 @@ from rsir_bench.datasets.synthetic import (
 )
 from rsir_bench.datasets.synthetic_canvas import MARGIN, Canvas, border_pixels
 from rsir_bench.datasets.synthetic_scenes import CLASSES
-
 from rsir_bench.scenes.card import load_cards
 
 PIXELS = 64

@@ -71,7 +71,6 @@ def test_any_size_of_scene(size):
     assert network()(some_scenes(2, size=size)).shape == (2, 10)
 
 
-@pytest.mark.xfail(strict=True, reason="the regression layer runs in bf16, whose steps at 1 are .004 below and .008 above")
 def test_parameters_are_not_rounded_in_mixed_precision():
     net = network().eval()
     scenes = some_scenes(6)

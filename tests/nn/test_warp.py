@@ -25,6 +25,12 @@ def test_identity(padding, shape):
     torch.testing.assert_close(affine(scenes, theta_of(*IDENTITY, count=shape[0]), padding), scenes)
 
 
+def test_identity_in_mixed_precision():
+    scenes = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(affine(scenes, theta_of(*IDENTITY, count=2)), scenes)
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_quarter_turns(scenes, quarters):
     # x to the right and y down: the output at (x, y) is read at R(x, y).

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import some_batch, some_scenes, tiny_method, tiny_setup
+
+from rsir_bench.method import Composed
+from rsir_bench.methods.jsst import Jsst
+from rsir_bench.nn.spectral import linear
+from rsir_bench.nn.warp import IDENTITY, affine
+from rsir_bench.train import make_optimizer
+
+
+def front_end(bands: int = 3, **settings: float | str) -> Jsst:
+    """A front end whose parameters differ visibly between scenes."""
+    setup = tiny_setup("trunk.mean=[0.5]", "trunk.std=[0.5]", bands=bands)
+    method = tiny_method("jsst", setup, jsst={"spread": 0.1, **settings})
+    assert isinstance(method, Composed)
+    assert isinstance(method.front, Jsst)
+    return method.front
+
+
+@pytest.mark.parametrize("bands", [3, 13])
+def test_every_scene_is_warped_and_stretched_by_its_own_parameters(bands):
+    front = front_end(bands).eval()
+    scenes = some_scenes(4, bands)
+    theta = front.network(scenes)
+    assert theta.shape == (4, 6 + bands + 1)
+    assert (theta.std(0) > 0).all()
+    expected = [linear(affine(scenes[n, None], theta[n, None, :6]), theta[n, None, 6:]) for n in range(4)]
+    torch.testing.assert_close(front(scenes), torch.cat(expected))
+
+
+def test_the_spectral_conversion_follows_the_spatial_one():
+    front = front_end(padding="zeros").eval()
+    with torch.no_grad():
+        front.network.regression.weight.zero_()
+        front.network.regression.bias[2] = 10.0  # looks far beside the scene
+        front.network.regression.bias[-1] = 0.25  # the shared bias
+    torch.testing.assert_close(front(some_scenes()), torch.full((4, 3, 32, 32), 0.25))
+
+
+def test_border_padding_repeats_the_edge():
+    front = front_end().eval()
+    with torch.no_grad():
+        front.network.regression.weight.zero_()
+        front.network.regression.bias[2] = 10.0
+    scenes = some_scenes()
+    torch.testing.assert_close(front(scenes), scenes[..., -1:].expand(-1, -1, -1, 32))
+
+
+def test_without_regression_weights_it_is_the_method_alone():
+    method = tiny_method("jsst", tiny_setup()).eval()
+    plain = tiny_method("baseline", tiny_setup(), seed=1).eval()
+    plain.load_state_dict(method.inner.state_dict())
+    scenes = some_scenes()
+    before = method.describe(scenes)
+    with torch.no_grad():
+        method.front.network.regression.weight.zero_()
+    after, expected = method.describe(scenes), plain.describe(scenes)
+    assert set(after) == set(expected)
+    for name in expected:
+        torch.testing.assert_close(after[name], expected[name], rtol=1e-4, atol=1e-4)
+        assert not torch.equal(before[name], after[name])
+
+
+def test_the_gradient_reaches_the_parameter_network():
+    method = tiny_method("jsst", tiny_setup()).train()
+    method.loss(some_batch()).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in method.front.parameters())
+
+
+class TestReport:
+    SIZES = (5, 8, 3)
+
+    @staticmethod
+    def epoch(front: Jsst) -> torch.Tensor:
+        """Passes batches in training mode; returns all their parameters (N, P)."""
+        collected: list[torch.Tensor] = []
+        hook = front.network.register_forward_hook(lambda _, __, theta: collected.append(theta.detach()))
+        for seed, size in enumerate(TestReport.SIZES):
+            front.train()(some_scenes(size, seed=seed))
+        hook.remove()
+        return torch.cat(collected).double()
+
+    def test_mean_and_spread_over_the_scenes_of_the_epoch(self):
+        front = front_end()
+        theta = self.epoch(front)
+        names = [*(f"s{n}" for n in range(1, 7)), *(f"r{n}" for n in range(1, 5))]
+        report = front.report()
+        assert list(report) == [f"theta_{name}{end}" for name in names for end in ("", "_spread")]
+        for number, name in enumerate(names):
+            assert report[f"theta_{name}"] == pytest.approx(theta[:, number].mean().item(), abs=1e-5)
+            spread = theta[:, number].std(correction=0).item()
+            assert report[f"theta_{name}_spread"] == pytest.approx(spread, rel=1e-3, abs=1e-5)
+
+    def test_every_epoch_starts_anew(self):
+        front = front_end()
+        self.epoch(front)
+        front.report()
+        theta = self.epoch(front)
+        assert front.report()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
+
+    def test_describing_does_not_count(self):
+        front = front_end()
+        theta = self.epoch(front)
+        front.eval()(some_scenes(50, seed=9))
+        assert front.report()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
+
+    def test_thirteen_bands_have_thirteen_gains_and_a_bias(self):
+        front = front_end(13)
+        front.train()(some_scenes(4, 13))
+        assert [name for name in front.report() if name.endswith("_spread")][-1] == "theta_r14_spread"
+
+    def test_one_transformation_for_all_scenes_has_no_spread(self):
+        front = front_end(spread=0.0)
+        self.epoch(front)
+        report = front.report()
+        assert [report[f"theta_s{n}"] for n in range(1, 7)] == pytest.approx(list(IDENTITY))
+        assert all(value < 1e-6 for name, value in report.items() if name.endswith("_spread"))
+
+    def test_a_small_spread_over_many_scenes(self):
+        front = front_end()
+        theta = front.network.regression.bias.detach() + 1e-4 * torch.randn(10_000, 10)
+        for part in theta.split(64):
+            front._note(part)
+        assert front.report()["theta_s1_spread"] == pytest.approx(theta[:, 0].double().std().item(), rel=0.05)
+
+    def test_it_is_not_saved_with_the_weights(self):
+        assert not any("seen" in name for name in front_end().state_dict())
+
+
+class TestOptimizer:
+    def test_lower_rate_and_no_decay_of_the_regression_layer(self):
+        method = tiny_method("jsst", tiny_setup())
+        train = method.setup.protocol.train
+        groups = make_optimizer(method, train).param_groups
+        network = method.front.network
+        found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+        for parameter in network.features.parameters():
+            assert found[id(parameter)] == (pytest.approx(0.1 * train.rate), train.weight_decay)
+        for parameter in network.regression.parameters():
+            assert found[id(parameter)] == (pytest.approx(0.1 * train.rate), 0.0)
+        for parameter in method.inner.parameters():
+            assert found[id(parameter)] == (train.rate, train.weight_decay)
+        assert len(found) == len(list(method.parameters()))
+
+    def test_rate_is_a_setting(self):
+        assert {group.rate for group in front_end(rate=0.5).parameter_groups()} == {0.5}
+
+
+def test_few_parameters_beside_the_papers_trunk():
+    assert sum(parameter.numel() for parameter in front_end().parameters()) < 500_000
+
+
+def test_mixed_precision_does_not_move_pixels():
+    front = front_end(spread=1e-3).eval()
+    scenes = some_scenes(size=96)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = front(scenes)
+    assert (mixed - front(scenes)).abs().max() < 1e-3

@@ -1,0 +1,143 @@
+"""Descriptors, labels and query lists from files, and the text and JSON that ``score`` prints of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rsir_bench.descriptor_files import read_descriptors, read_labels, read_queries
+from rsir_bench.errors import UserError
+from rsir_bench.ranking import score
+from rsir_bench.score_verb import run_score_verb
+
+ROWS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+LABELS = np.array(["field", "river", "harbour", "forest"])[np.random.default_rng(1).integers(0, 4, 40)]
+
+
+def write(path: Path, **arrays: np.ndarray) -> Path:
+    """Writes arrays in the format that the path's suffix names."""
+    if path.suffix == ".npy":
+        np.save(path, next(iter(arrays.values())))
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        columns = {name: list(array) if array.ndim == 2 else array for name, array in arrays.items()}
+        pd.DataFrame(columns).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_descriptors_and_labels_in_one_file(tmp_path: Path, suffix: str) -> None:
+    contents = read_descriptors(write(tmp_path / f"a{suffix}", descriptors=ROWS, labels=LABELS))
+    assert np.array_equal(contents.descriptors, ROWS)
+    assert contents.labels is not None
+    assert contents.labels.tolist() == LABELS.tolist()
+
+
+def test_a_single_array_may_have_any_name(tmp_path: Path) -> None:
+    for path in (write(tmp_path / "a.npy", x=ROWS), write(tmp_path / "a.npz", x=ROWS)):
+        contents = read_descriptors(path)
+        assert np.array_equal(contents.descriptors, ROWS)
+        assert contents.labels is None
+
+
+def test_parquet_with_one_column_per_dimension(tmp_path: Path) -> None:
+    table = pd.DataFrame(ROWS, columns=[f"d{i}" for i in range(6)])
+    table["label"], table["file"] = LABELS, [f"{i}.tif" for i in range(40)]
+    table.to_parquet(tmp_path / "a.parquet")
+    contents = read_descriptors(tmp_path / "a.parquet")
+    assert np.array_equal(contents.descriptors, ROWS)
+    assert contents.labels is not None
+    assert contents.labels.tolist() == LABELS.tolist()
+
+
+def test_labels_and_queries(tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_text("\n".join(LABELS) + "\n", encoding="utf-8")
+    paths = [tmp_path / "y.txt", *(write(tmp_path / f"y{suffix}", labels=LABELS) for suffix in (".npy", ".npz"))]
+    for path in paths:
+        assert read_labels(path).tolist() == LABELS.tolist()
+    (tmp_path / "q.txt").write_text("3\n1\n", encoding="utf-8")
+    assert read_queries(tmp_path / "q.txt").tolist() == [3, 1]
+    assert read_queries(write(tmp_path / "q.npy", q=np.array([3, 1]))).tolist() == [3, 1]
+
+
+def test_the_verb_gives_what_score_gives(tmp_path: Path) -> None:
+    descriptors, labels = write(tmp_path / "x.npy", x=ROWS), write(tmp_path / "y.npy", y=LABELS)
+    queries = write(tmp_path / "q.npy", q=np.array([5, 2, 9]))
+    options = {"similarity": "cosine", "queries": queries, "as_json": True}
+    expected = score(ROWS, LABELS, similarity="cosine", queries=[5, 2, 9])
+    assert json.loads(run_score_verb(descriptors, labels, **options)) == expected.as_dict()
+
+
+def test_the_verb_takes_codes(tmp_path: Path) -> None:
+    labels = write(tmp_path / "y.npy", y=LABELS)
+    plain = write(tmp_path / "plain.npy", x=ROWS > 0)
+    packed = write(tmp_path / "packed.npy", x=np.packbits(ROWS > 0, axis=1))
+    expected = score(ROWS > 0, LABELS, codes=True).as_dict()
+    assert json.loads(run_score_verb(plain, labels, codes=True, as_json=True)) == expected
+    assert json.loads(run_score_verb(packed, labels, codes=True, bits=6, as_json=True)) == expected
+
+
+def test_the_table_shows_classes_ties_and_what_was_left_out(tmp_path: Path) -> None:
+    labels = np.array(["field"] * 20 + ["river"] * 19 + ["lake"])
+    rows = ROWS.copy()
+    rows[:2] = 0.5
+    text = run_score_verb(write(tmp_path / "a.npz", descriptors=rows, labels=labels))
+    overall = score(rows, labels).overall
+    assert f"{overall['mAP']:.4f}" in text
+    assert [line.split("  ")[0] for line in text.splitlines()[2:7]] == [
+        "all queries",
+        "least, by ties",
+        "greatest, by ties",
+        "field",
+        "river",
+    ]
+    assert text.endswith(
+        "39 queries; 1 skipped: no other scene of their class; 2 constant descriptors: similarity 0 to every scene"
+    )
+    assert "by ties" not in run_score_verb(write(tmp_path / "b.npz", descriptors=ROWS, labels=LABELS))
+
+
+def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "text.npz").write_text("no archive", encoding="utf-8")
+    (tmp_path / "text.parquet").write_text("no table", encoding="utf-8")
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    write(tmp_path / "two.npz", first=ROWS, second=ROWS)
+    write(tmp_path / "words.parquet", label=LABELS, name=LABELS)
+    pd.DataFrame({"descriptors": [[1.0, 2.0], [1.0]]}).to_parquet(tmp_path / "ragged.parquet")
+    expected = {
+        "missing.npy": "no such file",
+        "missing.parquet": "no such file",
+        "scenes.csv": "unknown format",
+        "empty.npy": "cannot be read",
+        "text.npz": "cannot be read",
+        "text.parquet": "cannot be read",
+        "objects.npy": "cannot be read",
+        "two.npz": "holds first, second",
+        "words.parquet": "no numeric column",
+        "ragged.parquet": "differ in length",
+    }
+    for name, words in expected.items():
+        with pytest.raises(UserError) as caught:
+            read_descriptors(tmp_path / name)
+        assert str(caught.value).startswith(str(tmp_path / name))
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_labels_and_odd_queries(tmp_path: Path) -> None:
+    descriptors = write(tmp_path / "x.npy", x=ROWS)
+    with pytest.raises(UserError, match="holds no labels; name a file of labels with --labels"):
+        run_score_verb(descriptors)
+    (tmp_path / "q.txt").write_text("first\n", encoding="utf-8")
+    with pytest.raises(UserError, match="expected one index per line"):
+        read_queries(tmp_path / "q.txt")
+    with pytest.raises(UserError, match="call the one that is meant 'labels'"):
+        read_labels(write(tmp_path / "two.npz", first=LABELS, second=LABELS))
+    with pytest.raises(UserError, match="no such file"):
+        read_labels(tmp_path / "y.txt")

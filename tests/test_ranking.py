@@ -1,0 +1,261 @@
+"""The scorer on rankings without ties: definitions, settings, invariances, and what comes back."""
+
+from __future__ import annotations
+
+import doctest
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from ranking_reference import has_work, metrics_of, others
+
+import rsir_bench
+from rsir_bench import statistics
+from rsir_bench.ranking import METRIC_VERSION, blocks, metrics, positives, score, scores
+
+KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
+
+
+@pytest.fixture
+def clusters() -> tuple[np.ndarray, np.ndarray]:
+    """300 noisy float64 descriptors of 5 classes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 300)
+    return rng.normal(size=(300, 16)) + 0.5 * rng.normal(size=(5, 16))[labels], labels
+
+
+@pytest.mark.parametrize("module", [metrics, positives, scores, statistics])
+def test_examples_in_docstrings(module: object) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(3, 40),
+    classes=st.integers(2, 6),
+    similarity=st.sampled_from(["pearson", "cosine", "inner product", "euclidean"]),
+    block=st.sampled_from([1, 7, 512, None]),
+)
+def test_equals_the_plain_definitions(seed: int, n: int, classes: int, similarity: str, block: int | None) -> None:
+    rng = np.random.default_rng(seed)
+    rows, labels = rng.normal(size=(n, 9)), rng.integers(0, classes, n)
+    assume(has_work(labels))
+    k, hits = (1, 5, 20), 4
+    result = score(rows, labels, similarity=similarity, k=k, hits=hits, block=block)
+    similarities = plain_similarities(rows, similarity)
+    scored = [i for i in range(n) if (labels == labels[i]).sum() > 1]
+    assert result.query_index.tolist() == scored
+    assert (result.queries, result.skipped) == (len(scored), n - len(scored))
+    for place, query in enumerate(scored):
+        rest = others(n, query)
+        order = rest[np.argsort(-similarities[query][rest])]
+        expected = metrics_of((labels[order] == labels[query]).astype(int), k, hits)
+        assert {name: values[place] for name, values in result.per_query.items()} == pytest.approx(expected, abs=1e-12)
+    assert result.lower == result.overall == result.upper
+
+
+def plain_similarities(rows: np.ndarray, similarity: str) -> np.ndarray:
+    if similarity == "pearson":
+        return np.corrcoef(rows)
+    if similarity == "euclidean":
+        return -np.linalg.norm(rows[:, None] - rows[None], axis=2)
+    if similarity == "cosine":
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows @ rows.T
+
+
+def test_means_are_over_queries_and_over_the_queries_of_a_class(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    names = ["airport", "beach", "church", "desert", "farm"]
+    result = score(rows, labels, class_names=names)
+    assert list(result.overall) == list(result.lower) == list(result.upper) == list(result.per_query) == KEYS
+    assert list(result.per_class) == names
+    for metric in KEYS:
+        values = result.per_query[metric]
+        assert values.dtype == np.float64
+        assert result.overall[metric] == pytest.approx(values.mean())
+        for number, name in enumerate(names):
+            assert result.per_class[name][metric] == pytest.approx(values[labels == number].mean())
+
+
+def test_a_subset_of_queries_scores_as_those_queries_do_among_all(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    everything = score(rows, labels)
+    chosen = np.array([250, 3, 7, 100])
+    mask = np.isin(np.arange(300), chosen)
+    for queries, index in ((chosen, chosen), (mask, np.flatnonzero(mask)), (torch.tensor(chosen), chosen)):
+        result = score(rows, labels, queries=queries)
+        assert result.query_index.tolist() == index.tolist()
+        for name, values in result.per_query.items():
+            assert values == pytest.approx(everything.per_query[name][index], abs=1e-12)
+
+
+def test_a_separate_gallery_masks_nothing(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    result = score(rows[:40], labels[:40], gallery=rows[40:], gallery_labels=labels[40:], similarity="cosine")
+    similarities = plain_similarities(rows, "cosine")[:40, 40:]
+    for query in range(40):
+        relevance = labels[40:][np.argsort(-similarities[query])] == labels[query]
+        assert result.per_query["mAP"][query] == pytest.approx(metrics_of(relevance.astype(int), (5,), 10)["mAP"])
+    own = score(rows, labels, gallery=rows, gallery_labels=labels, k=(1,))
+    assert own.overall["P@1"] == 1  # each query finds itself
+
+
+def test_queries_of_a_class_that_the_gallery_lacks_are_skipped(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    kept = labels[100:] != 2
+    result = score(rows[:100], labels[:100], gallery=rows[100:][kept], gallery_labels=labels[100:][kept])
+    assert result.skipped == (labels[:100] == 2).sum() > 0
+    assert "2" not in result.per_class
+
+
+def test_negated_scores_reverse_the_ranking(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    options = {"gallery": rows[100:], "gallery_labels": labels[100:], "similarity": "inner product"}
+    reverse = score(-rows[:100], labels[:100], **options)
+    similarities = rows[:100] @ rows[100:].T
+    for query in range(100):
+        relevance = labels[100:][np.argsort(similarities[query])] == labels[query]
+        assert reverse.per_query["mAP"][query] == pytest.approx(metrics_of(relevance.astype(int), (), 10)["mAP"])
+    forward = score(rows[:100], labels[:100], **options)
+    assert forward.overall["mAP"] > 0.3 > reverse.overall["mAP"]
+
+
+@pytest.mark.parametrize("similarity", ["pearson", "cosine", "inner product", "euclidean"])
+def test_blocks_change_scores_by_rounding_only(clusters: tuple[np.ndarray, np.ndarray], similarity: str) -> None:
+    rows, labels = clusters
+    reference = score(rows, labels, similarity=similarity)
+    for block in (1, 7, 512):
+        result = score(rows, labels, similarity=similarity, block=block)
+        assert result.overall == pytest.approx(reference.overall, abs=1e-12)
+        single = score(rows.astype(np.float32), labels, similarity=similarity, block=block)
+        assert single.overall == pytest.approx(reference.overall, abs=2e-5)
+
+
+def test_types_of_descriptors_agree(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    rows = np.round(rows * 16) / 16  # exact in half precision
+    reference = score(rows, labels, similarity="inner product").overall
+    variants = [
+        rows.astype(np.float16),
+        rows.tolist(),
+        np.asfortranarray(rows),
+        rows.astype(">f4"),
+        torch.tensor(rows, requires_grad=True),
+        torch.tensor(rows, dtype=torch.bfloat16).float(),
+        (rows * 16).astype(np.int16),
+        (rows * 16).astype(np.int64),
+    ]
+    for variant in variants:
+        assert score(variant, labels, similarity="inner product").overall == pytest.approx(reference, abs=1e-12)
+
+
+def test_types_of_labels_agree(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    reference = score(rows, labels).overall
+    for variant in (labels.tolist(), torch.tensor(labels), labels.astype(np.uint8), labels.astype(float)):
+        assert score(rows, variant).overall == reference
+    for variant in ([f"class {label}" for label in labels], labels.astype(str).astype(object), labels.astype("S")):
+        assert score(rows, variant).overall == reference
+
+
+def test_packed_and_plain_codes_agree() -> None:
+    rng = np.random.default_rng(0)
+    codes, labels = rng.integers(0, 2, (150, 13)), rng.integers(0, 3, 150)
+    reference = score(codes, labels, codes=True)
+    for variant in (codes.astype(bool), codes.astype(np.float32), codes.tolist()):
+        assert score(variant, labels, codes=True).overall == reference.overall
+    assert score(np.packbits(codes, axis=1), labels, codes=True, bits=13).overall == reference.overall
+    assert score(codes, labels, codes=True, bits=13).overall == reference.overall
+    assert score(codes, labels, similarity="hamming").overall == reference.overall
+
+
+def test_near_neighbours_far_from_the_origin_keep_their_euclidean_order() -> None:
+    """|a|^2 + |b|^2 - 2ab in float32 would lose these distances entirely."""
+    near = np.array([0.0, 1.0, 2.5, 4.5, 7.0, 10.0])[:, None] * 1e-3
+    rows, labels = np.vstack([near + 1000, near - 1000]), [0, 0, 1, 1, 0, 1] * 2
+    for positions in (rows, rows.astype(np.float32)):
+        result = score(positions, labels, similarity="euclidean", k=(1,))
+        assert result.per_query["P@1"].tolist() == [1, 1, 0, 1, 0, 0] * 2
+
+
+def test_near_constant_vectors_are_not_constant() -> None:
+    rows = np.full((4, 8), 1000.0)
+    rows[np.arange(4), [0, 0, 1, 1]] += 1e-6 * np.array([1, 2, 1, 2])
+    result = score(rows, [0, 0, 1, 1], k=(1,))
+    assert result.constant == 0
+    assert result.overall["P@1"] == 1
+
+
+def test_bisection_of_both_devices_agrees() -> None:
+    """The path of a GPU, run on the CPU."""
+    rng = np.random.default_rng(0)
+    for ties in (False, True):
+        values = rng.integers(0, 9, (20, 50)).astype(float) if ties else rng.normal(size=(20, 50))
+        distances = torch.tensor(np.pad(values, ((0, 0), (0, 1)), constant_values=np.inf), dtype=torch.float32)
+        wanted = distances[:, 3:11].sort(dim=1).values
+        ranks = positives.positive_ranks(distances.sort(dim=1).values, wanted)
+        by_row = blocks.sort_and_rank(distances, wanted)
+        assert torch.equal(ranks.before, by_row.before)
+        for name, counts in vars(ranks.groups).items():
+            assert torch.equal(counts, getattr(by_row.groups, name))
+        assert bool(len(ranks.groups)) is ties
+
+
+def test_precision_recall(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    result = score(rows, labels)
+    curve = dict(result.precision_recall(101))
+    assert dict(result.precision_recall()) == {level / 10: curve[level / 10] for level in range(11)}
+    assert (np.diff(list(curve.values())) <= 0).all()
+    query = int(np.flatnonzero(labels == 0)[0])
+    rest = others(300, query)
+    relevance = labels[rest][np.argsort(-np.corrcoef(rows)[query][rest])] == 0
+    precision = (np.cumsum(relevance) / np.arange(1, 300))[relevance]
+    count = relevance.sum()
+    expected = [precision[max(1, -(-level * count // 100)) - 1 :].max() for level in range(101)]
+    assert score(rows, labels, queries=[query]).curve == pytest.approx(expected)
+    per_class = [np.array(result.precision_recall(101, str(c)))[:, 1] * (labels == c).sum() for c in range(5)]
+    assert np.sum(per_class, axis=0) / 300 == pytest.approx(list(curve.values()))
+
+
+def test_json_has_the_metrics_at_the_top(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    result = score(rows, labels)
+    read = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert {name: read[name] for name in KEYS} == result.overall
+    assert read["metric_version"] == METRIC_VERSION
+    assert read["queries"] == 300
+    assert read["per_class"]["3"] == result.per_class["3"]
+    assert read["per_query"]["P@5"] == result.per_query["P@5"].tolist()
+    assert rsir_bench.score(rows, labels).overall == result.overall
+
+
+def test_settings_of_torch_are_left_as_they_were(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        result = score(clusters[0].astype(np.float32), clusters[1])
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before[1])
+    assert torch.get_num_threads() == before[0]
+    assert result.overall == score(clusters[0].astype(np.float32), clusters[1]).overall
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("codes", [False, True])
+def test_a_gpu_gives_the_same_scores(codes: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 20, 3000)
+    rows = (rng.normal(size=(3000, 64)) + rng.normal(size=(20, 64))[labels]).astype(np.float32)
+    rows = rows > 0 if codes else rows
+    cpu, gpu = (score(rows, labels, codes=codes, device=device) for device in ("cpu", "cuda"))
+    assert gpu.overall == pytest.approx(cpu.overall, abs=1e-5)
+    assert gpu.upper == pytest.approx(cpu.upper, abs=1e-5)

@@ -1,0 +1,95 @@
+"""Input that cannot be scored: one clear line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rsir_bench.errors import UserError
+from rsir_bench.ranking import score
+
+ROWS = np.random.default_rng(0).normal(size=(6, 4))
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+CODES = (ROWS > 0).astype(np.uint8)
+
+
+def with_value(value: float) -> np.ndarray:
+    rows = ROWS.copy()
+    rows[4, 1] = value
+    return rows
+
+
+BAD: list[tuple[str, Any, Any, dict[str, Any]]] = [
+    ("NaN or infinity in 1 of 6 rows, first in row 4", with_value(np.nan), LABELS, {}),
+    ("NaN or infinity in 1 of 6 rows, first in row 4", with_value(np.inf), LABELS, {"similarity": "euclidean"}),
+    ("shape", ROWS[0], LABELS, {}),
+    ("shape", ROWS[None], LABELS, {}),
+    ("non-empty", ROWS[:, :0], LABELS, {}),
+    ("non-empty", ROWS[:0], LABELS[:0], {}),
+    ("differ in length", [[1.0, 2.0], [1.0]], LABELS, {}),
+    ("expected numbers", ROWS.astype(str), LABELS, {}),
+    ("expected numbers", ROWS.astype(object), LABELS, {}),
+    ("expected numbers", ROWS.astype(complex), LABELS, {}),
+    ("overflow", with_value(1e200), LABELS, {"similarity": "inner product"}),
+    ("too large or too small", with_value(1e200), LABELS, {}),
+    ("expected 6 labels", ROWS, LABELS[:5], {}),
+    ("expected 6 labels", ROWS, LABELS[:, None], {}),
+    ("one class only", ROWS, np.zeros(6, int), {}),
+    ("nothing to score", ROWS, np.arange(6), {}),
+    ("mixed or unknown types (int, str)", ROWS, np.array([0, 0, 0, "a", "a", "a"], dtype=object), {}),
+    ("mixed or unknown types (NoneType, str)", ROWS, np.array([None, "b", "b", "a", "a", "a"], dtype=object), {}),
+    ("not whole", ROWS, LABELS + 0.5, {}),
+    ("not whole", ROWS, [0, 0, 0, 1, 1, np.nan], {}),
+    ("no class", ROWS, LABELS.astype(complex), {}),
+    ("choose one of", ROWS, LABELS, {"similarity": "manhattan"}),
+    ("ranked by Hamming", CODES, LABELS, {"similarity": "cosine", "codes": True}),
+    ("other than 0 and 1", CODES * 2, LABELS, {"codes": True}),
+    ("packed uint8 with bits", np.packbits(CODES, axis=1), LABELS, {"codes": True}),
+    ("other than 0 and 1", ROWS, LABELS, {"codes": True}),
+    ("neither 40 columns", CODES, LABELS, {"codes": True, "bits": 40}),
+    ("neither 8 columns", np.packbits(CODES, axis=1).astype(int), LABELS, {"codes": True, "bits": 8}),
+    ("at least 1", CODES, LABELS, {"codes": True, "bits": 0}),
+    ("only packed codes have bits", ROWS, LABELS, {"bits": 8}),
+    ("none given", ROWS, LABELS, {"queries": []}),
+    ("False everywhere", ROWS, LABELS, {"queries": np.zeros(6, bool)}),
+    ("a mask of 5", ROWS, LABELS, {"queries": np.ones(5, bool)}),
+    ("rows run from 0 to 5", ROWS, LABELS, {"queries": [6]}),
+    ("rows run from 0 to 5", ROWS, LABELS, {"queries": [-1]}),
+    ("named twice", ROWS, LABELS, {"queries": [2, 2]}),
+    ("indices or a mask", ROWS, LABELS, {"queries": [0.5]}),
+    ("gallery_labels together", ROWS, LABELS, {"gallery": ROWS}),
+    ("leave queries out", ROWS, LABELS, {"gallery": ROWS, "gallery_labels": LABELS, "queries": [1]}),
+    ("3 dimensions", ROWS, LABELS, {"gallery": ROWS[:, :3], "gallery_labels": LABELS}),
+    ("in one type", ROWS, LABELS, {"gallery": ROWS, "gallery_labels": LABELS.astype(str)}),
+    ("at least 1", ROWS, LABELS, {"k": (0,)}),
+    ("whole numbers", ROWS, LABELS, {"k": (2.5,)}),
+    ("whole numbers", ROWS, LABELS, {"hits": 0}),
+    ("block 0", ROWS, LABELS, {"block": 0}),
+    ("not available", ROWS, LABELS, {"device": "tpu"}),
+    ("no name for label 1", ROWS, LABELS, {"class_names": ["forest"]}),
+    ("have one name", ROWS, LABELS, {"class_names": ["forest", "forest"]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "labels", "options"), BAD, ids=[f"{i}-{case[0]}" for i, case in enumerate(BAD)]
+)
+def test_one_clear_line(words: str, rows: Any, labels: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        score(rows, labels, **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 160
+
+
+def test_a_class_with_one_scene_is_skipped_and_counted() -> None:
+    result = score(ROWS, [0, 0, 0, 1, 1, 2])
+    assert (result.queries, result.skipped) == (5, 1)
+    assert list(result.per_class) == ["0", "1"]
+
+
+def test_large_values_are_fine_where_nothing_overflows() -> None:
+    rows = (ROWS * 1e30).astype(np.float32)
+    assert score(rows, LABELS).overall == pytest.approx(score(ROWS.astype(np.float32), LABELS).overall, abs=1e-6)
