@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -53,3 +54,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically as UTF-8."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def slug(text: str) -> str:
+    """A file name for any text: letters, digits and ``.+-_`` kept; a long or altered one ends with a digest."""
+    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
+    kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
+    return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rsir_bench.errors import UserError
-from rsir_bench.files import digest, file_digest
+from rsir_bench.files import digest, file_digest, slug
 from rsir_bench.method import NamedMethod, Row, Setup
 from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
@@ -378,10 +377,3 @@ def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: 
                 )
             )
     return cells
-
-
-def slug(text: str) -> str:
-    """A file name for any text: letters, digits and ``.+-_`` kept; a long or altered one ends with a digest."""
-    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
-    kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
-    return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -41,7 +41,14 @@ class Trunk(_Section):
     mean: list[float] | None = Field(
         default=None, description="Per band, on [0, 1]; None: what the weights were made with."
     )
-    std: list[float] | None = None
+    std: list[Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _leaves_the_shape_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in {"num_classes", "in_chans", "pretrained"} & set(value):
+            raise ValueError(f"{name} follows from the scenes and from trunk.weights")
+        return value
 
 
 class Head(_Section):
@@ -56,7 +63,7 @@ class Train(_Section):
     epochs: int = Field(ge=1)
     batch: int = Field(default=64, ge=2)
     optimizer: Literal["sgd", "adam"] = "sgd"
-    rate: float = Field(gt=0, description="The highest learning rate.")
+    rate: float = Field(gt=0, allow_inf_nan=False, description="The highest learning rate.")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -93,6 +100,13 @@ class Describe(_Section):
 
     pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
     pca_fit: list[Literal["source", "target"]] = Field(default=["source"], min_length=1)
+
+    @field_validator("pca_fit")
+    @classmethod
+    def _once_each(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a fit twice")
+        return sorted(value)
 
 
 class Score(_Section):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.errors import UserError
-from rsir_bench.plan import slug
+from rsir_bench.files import slug
 from rsir_bench.results import Record, read_record, read_records, write_record
 
 

@@ -153,6 +153,9 @@ def resolve(
         values |= front_values
         identity |= _plain(front, own, exclude_defaults=True)
         inner, chosen = compose(front.kind, inner, alone=alone), _ComposedSettings(own, chosen)
+    for row_name, row in inner.card.rows.items():
+        if row.round is not None and row.round > inner.rounds:
+            raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
     return NamedMethod(_plain_name(words, argument), inner, chosen, values, identity, changed, sources)
 

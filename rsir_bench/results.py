@@ -143,7 +143,6 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
         for path in sorted(folder.rglob("*.json")):
-            relative = path.relative_to(folder.parent).parts
-            if "results" in relative and path.name not in RUN_NOTES and not path.name.startswith("."):
+            if "results" in path.resolve().parts and path.name not in RUN_NOTES and not path.name.startswith("."):
                 records.append(read_record(path))
     return records

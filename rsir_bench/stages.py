@@ -18,7 +18,6 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rsir_bench import __version__
 from rsir_bench.batches import Pixels, Scenes
 from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
 from rsir_bench.errors import RunError, UserError
@@ -294,10 +293,9 @@ def _reduced(raw: Descriptors, cell: Cell, reductions: dict[str, Reduction], dim
 
 def environment(device: str, precision: str) -> dict[str, str]:
     """Versions and machine, for the record."""
-    packages = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
+    packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu"
     return {
-        "rsir-bench": __version__,
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "device": f"{device} ({name})",

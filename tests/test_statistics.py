@@ -24,7 +24,7 @@ RUNS = 1000
 def runs(
     rng: np.random.Generator, classes: np.ndarray, seeds: int, seed_sd: float = 0.05, sd: float = 0.1
 ) -> np.ndarray:
-    """(seeds, classes) scores of one method between 0 and 1: class, seed and seed x class effects on the logit scale."""
+    """(seeds, classes) scores of a method from 0 to 1: class, seed and seed x class effects on the logit scale."""
     by_seed = rng.normal(0, seed_sd, (seeds, 1))
     return expit(classes + by_seed + rng.normal(0, sd, (seeds, len(classes))))
 

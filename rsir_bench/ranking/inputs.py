@@ -92,7 +92,7 @@ def scoring_task(
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
 
     dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
-    centre = gallery_rows.double().mean(dim=0).to(device) if similarity == "euclidean" else None
+    centre = gallery_rows.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
     prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
     apart = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
     return Task(

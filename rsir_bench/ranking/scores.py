@@ -23,7 +23,7 @@ METRIC_VERSION = 1
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """The scores of one set of queries.
 
@@ -126,7 +126,8 @@ def score(
         k: the cut-offs of P@k.
         hits: the cut-off of AP@{hits}h.
         block: queries per block; None chooses by memory. Changes scores by rounding only.
-        device: where products, sorting and searching run, for example "cuda".
+        device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
+            `torch.get_num_threads` says.
         class_names: the names of integer labels in ``per_class``.
 
     Returns:

@@ -107,7 +107,7 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
 
 def unpacked(codes: Tensor, bits: int) -> Tensor:
     """(N, bits) uint8 of 0/1 from (N, ceil(bits / 8)) uint8, eight bits to a byte, the first bit the highest."""
-    shifts = torch.arange(7, -1, -1, device=codes.device)
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=codes.device)
     return ((codes[:, :, None] >> shifts) & 1).flatten(1)[:, :bits]
 
 

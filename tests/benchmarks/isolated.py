@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+WARMING = 200  # scenes of the first call, which loads libraries and compiles what they compile
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -29,27 +31,29 @@ class Measurement:
     gigabytes: float
 
 
-def measured(prepare: Callable[[], Any], work: Callable[[Any], Any]) -> Measurement:
-    """Calls ``work`` with what ``prepare`` returns in a fresh process; both must be functions of a module."""
+def measured(work: Callable[[np.ndarray, np.ndarray], Any], n: int, dimensions: int) -> Measurement:
+    """Calls ``work``, a function of a module, with n descriptors and labels in a fresh process, after a small call."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure, (prepare, work))
+        return pool.apply(_measure, (work, n, dimensions))
 
 
-def _measure(prepare: Callable[[], Any], work: Callable[[Any], Any]) -> Measurement:
-    given = prepare()
+def _measure(work: Callable[[np.ndarray, np.ndarray], Any], n: int, dimensions: int) -> Measurement:
+    work(*scenes(WARMING, dimensions))
+    given = scenes(n, dimensions)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     before = pages * os.sysconf("SC_PAGE_SIZE")
     start = time.perf_counter()
-    value = work(given)
+    value = work(*given)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Measurement(value, seconds, (peak - before) / 1e9)
 
 
 def scenes(n: int, dimensions: int, classes: int = 45) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy float32 descriptors around class centres, (n, dimensions), and their labels, in random order."""
+    """Noisy float32 descriptors of length 1, (n, dimensions), around class centres, and their labels, shuffled."""
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(n) % classes)
     rows = rng.standard_normal((n, dimensions), dtype=np.float32)
-    rows += 0.1 * rng.standard_normal((classes, dimensions), dtype=np.float32)[labels]
+    rows += 0.2 * rng.standard_normal((classes, dimensions), dtype=np.float32)[labels]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows, labels

@@ -1,23 +1,16 @@
-"""mAP of the same descriptors by the libraries of the field, each as its documentation has it."""
+"""mAP of the same descriptors by the libraries of the field, each as its documentation has it.
+
+Descriptors have length 1, so that cosine similarity, inner product and Euclidean distance rank alike.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from isolated import scenes
-
-N, DIMENSIONS = 4000, 128
-Scenes = tuple[np.ndarray, np.ndarray]
 
 
-def descriptors() -> Scenes:
-    """Unit vectors, so that cosine similarity, inner product and Euclidean distance rank alike."""
-    rows, labels = scenes(N, DIMENSIONS, classes=20)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True), labels
-
-
-def definition(given: Scenes) -> float:
+def definition(rows: np.ndarray, labels: np.ndarray) -> float:
     """(1/R) sum_i P(i) rel_i, in float64, one query at a time."""
-    rows, labels = given[0].astype(np.float64), given[1]
+    rows = rows.astype(np.float64)
     values = []
     for query in range(len(rows)):
         similarity = rows @ rows[query]
@@ -27,34 +20,32 @@ def definition(given: Scenes) -> float:
     return float(np.mean(values))
 
 
-def rsir_bench(given: Scenes) -> float:
+def rsir_bench(rows: np.ndarray, labels: np.ndarray) -> float:
     from rsir_bench.ranking import score
 
-    return score(*given, similarity="cosine").overall["mAP"]
+    return score(rows, labels, similarity="cosine").overall["mAP"]
 
 
-def pytorch_metric_learning(given: Scenes) -> float:
+def pytorch_metric_learning(rows: np.ndarray, labels: np.ndarray) -> float:
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
     calculator = AccuracyCalculator(include=("mean_average_precision",), k=None)
-    return float(calculator.get_accuracy(*given)["mean_average_precision"])
+    return float(calculator.get_accuracy(rows, labels)["mean_average_precision"])
 
 
-def torchmetrics(given: Scenes) -> float:
+def torchmetrics(rows: np.ndarray, labels: np.ndarray) -> float:
     import torch
     from torchmetrics.retrieval import RetrievalMAP
 
-    rows, labels = torch.from_numpy(given[0]), torch.from_numpy(given[1])
+    scores, classes = torch.from_numpy(rows @ rows.T), torch.from_numpy(labels)
     others = ~torch.eye(len(rows), dtype=torch.bool)
     queries = torch.arange(len(rows))[:, None].expand(-1, len(rows))[others]
-    relevant = (labels[:, None] == labels)[others]
-    return float(RetrievalMAP()((rows @ rows.T)[others], relevant, queries))
+    return float(RetrievalMAP()(scores[others], (classes[:, None] == classes)[others], queries))
 
 
-def scikit_learn(given: Scenes) -> float:
+def scikit_learn(rows: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.metrics import average_precision_score
 
-    rows, labels = given
     values = []
     for query in range(len(rows)):
         others = np.arange(len(rows)) != query
@@ -62,9 +53,8 @@ def scikit_learn(given: Scenes) -> float:
     return float(np.mean(values))
 
 
-def dictionaries(given: Scenes) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+def dictionaries(rows: np.ndarray, labels: np.ndarray) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
     """Relevance and scores as the libraries of text retrieval take them."""
-    rows, labels = given
     similarity = rows @ rows.T
     names = [str(i) for i in range(len(rows))]
     truth, run = {}, {}
@@ -75,18 +65,18 @@ def dictionaries(given: Scenes) -> tuple[dict[str, dict[str, int]], dict[str, di
     return truth, run
 
 
-def pytrec_eval(given: Scenes) -> float:
+def pytrec_eval(rows: np.ndarray, labels: np.ndarray) -> float:
     import pytrec_eval
 
-    truth, run = dictionaries(given)
+    truth, run = dictionaries(rows, labels)
     results = pytrec_eval.RelevanceEvaluator(truth, {"map"}).evaluate(run)
     return float(np.mean([result["map"] for result in results.values()]))
 
 
-def ranx(given: Scenes) -> float:
+def ranx(rows: np.ndarray, labels: np.ndarray) -> float:
     from ranx import Qrels, Run, evaluate
 
-    truth, run = dictionaries(given)
+    truth, run = dictionaries(rows, labels)
     return float(evaluate(Qrels(truth), Run(run), "map"))
 
 

@@ -1,0 +1,53 @@
+"""Finished records into the folder that leaderboards are rendered from."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Tiny
+
+from rsir_bench.campaign import campaign
+from rsir_bench.errors import UserError
+from rsir_bench.publish import publish
+from rsir_bench.results import Record, read_records, write_record
+
+
+@pytest.fixture
+def records(tiny: Tiny) -> list[Record]:
+    """Two finished results below ``runs``."""
+    return campaign(tiny.request(), lambda line: None).records
+
+
+def _change(tiny: Tiny, record: Record, **metrics: float) -> None:
+    changed = record.model_copy(update={"metrics": {**record.metrics, **metrics}})
+    path = next(path for path in (tiny.folder / "runs").rglob("results/**/*.json") if record.key[:8] in path.name)
+    write_record(path, changed)
+
+
+def test_published_records_are_the_same_and_published_once(tiny: Tiny, records: list[Record]) -> None:
+    results = tiny.folder / "leaderboards" / "results"
+    written = publish([tiny.folder / "runs"], results)
+    assert [path.parent.name for path in written] == ["baseline", "baseline"]
+    assert {path.parent.parent.name for path in written} == {records[0].protocol.board}
+    assert sorted(read_records([results]), key=lambda r: r.key) == sorted(records, key=lambda r: r.key)
+    assert publish([tiny.folder / "runs"], results) == []
+
+
+def test_other_scores_under_the_same_key_are_refused(tiny: Tiny, records: list[Record]) -> None:
+    results = tiny.folder / "leaderboards" / "results"
+    publish([tiny.folder / "runs"], results)
+    _change(tiny, records[0], mAP=records[0].metrics["mAP"] - 1e-6)
+    assert publish([tiny.folder / "runs"], results) == []
+    _change(tiny, records[0], mAP=records[0].metrics["mAP"] - 1e-3)
+    with pytest.raises(UserError, match="other scores than"):
+        publish([tiny.folder / "runs"], results)
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1.5, -0.1])
+def test_an_impossible_score_is_refused_before_anything_is_written(
+    tiny: Tiny, records: list[Record], value: float
+) -> None:
+    _change(tiny, records[1], **{"P@5": value})
+    results = tiny.folder / "leaderboards" / "results"
+    with pytest.raises(UserError):
+        publish([tiny.folder / "runs"], results)
+    assert not results.exists()
