@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # The tests' networks are too small for a second thread to help; torch reads this when it is first imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "--benchmark-only" not in sys.argv:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
