@@ -80,12 +80,16 @@ def score(
     bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
     queries: Annotated[Path | None, typer.Option(help="Indices or a mask of the scenes that are queries.")] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
+    block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Scores descriptors that were made anywhere."""
     from rsir_bench.score_verb import run_score_verb
+    from rsir_bench.train import find_device
 
-    print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json))
+    device = find_device(device)
+    print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json, block, device))
 
 
 @app.command()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from rsir_bench.protocol import Train
 
 # Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
 CHECK_EVERY = 16
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,10 @@ def _resume(checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LR
     """Restores the state after the last whole epoch and returns the log so far; empty at the start."""
     if not checkpoint.is_file():
         return []
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
     method.load_state_dict(state["method"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])

@@ -84,6 +84,13 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert trained_again.epochs == trained.epochs == 3
 
 
+def test_a_damaged_checkpoint_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    plan = make_plan(tiny.request())
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half a checkpoint")
+    with pytest.raises(RunError, match=r"checkpoint\.pt: damaged .*; delete it to train again"):
+        _train(plan, tmp_path)
+
+
 def test_the_log_holds_an_epoch_a_line_with_loss_rate_and_the_methods_own_figures(tiny: Tiny, tmp_path: Path) -> None:
     plan = make_plan(tiny.request("jsst"))
     _, trained = _train(plan, tmp_path)
