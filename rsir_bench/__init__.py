@@ -65,19 +65,11 @@ def run(
         rsir_bench.errors.UserError: Something must be changed before anything can start.
         rsir_bench.errors.RunError: At least one run failed; the others are done.
     """
-    import shlex
-
     from rsir_bench.campaign import campaign, to_stderr
     from rsir_bench.errors import RunError
     from rsir_bench.plan import Request
     from rsir_bench.train import find_device
 
-    words = ["rsir-bench", "run", "--methods", ",".join(methods), "--targets", ",".join(targets)]
-    words += ["--protocol", protocol, "--seeds", ",".join(map(str, seeds)), "--data-root", str(data_root)]
-    for override in overrides:
-        words += ["--set", override]
-    for plugin in plugins:
-        words += ["--plugin", str(plugin)]
     request = Request(
         methods=list(methods),
         targets=list(targets),
@@ -88,7 +80,6 @@ def run(
         out=Path(out),
         overrides=list(overrides),
         plugins=[Path(plugin) for plugin in plugins],
-        command=shlex.join(words),
     )
     outcome = campaign(request, to_stderr)
     if outcome.failures:

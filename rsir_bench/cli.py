@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -58,7 +57,6 @@ def run(
         out=out,
         overrides=override or [],
         plugins=plugin or [],
-        command=shlex.join(["rsir-bench", *sys.argv[1:]]),
     )
     outcome = campaign(request, to_stderr, plan_only=plan)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,6 @@ class Request:
         out: Folder of the runs.
         overrides: ``"section.key=value"``.
         plugins: Files with methods.
-        command: The command line, for the records.
     """
 
     methods: Sequence[str]
@@ -51,7 +51,14 @@ class Request:
     out: Path = Path("runs")
     overrides: Sequence[str] = ()
     plugins: Sequence[Path] = ()
-    command: str = ""
+
+    def command(self, method: str, seed: int, target: str) -> str:
+        """The command that makes one run's results on one target, without the folders of this machine."""
+        words = ["rsir-bench", "run", "--protocol", _file_name(self.protocol), "--methods", method]
+        words += ["--seeds", str(seed), "--targets", target]
+        words += [word for override in self.overrides for word in ("--set", override)]
+        words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
+        return shlex.join(words)
 
     @property
     def weights_folders(self) -> tuple[Path, ...]:
@@ -198,6 +205,10 @@ def make_plan(request: Request) -> Plan:
     if not plan.runs:
         raise UserError(f"nothing to run: {'; '.join(plan.absent)}")
     return plan
+
+
+def _file_name(protocol: str) -> str:
+    return Path(protocol).name if protocol.endswith(".toml") else protocol
 
 
 def _attempt(problems: list[str], step: Callable[[], Result]) -> Result | None:

@@ -240,7 +240,7 @@ class Stages:
             weights=self._weights_part(),
             cost=self._cost(),
             environment=environment(str(self.device), plan.protocol.train.precision),
-            command=plan.request.command,
+            command=plan.request.command(method.name, self.run.seed, cell.target),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
 
