@@ -31,7 +31,13 @@ def estimate(plan: Plan, run: Run) -> Estimate:
     Raises:
         UserError: The method cannot be built (weights, settings).
     """
-    setup = plan.setup(run)
+    setup, trained = plan.setup(run), run.method.kind.card.trained
+    rounds = (
+        [number for number in range(1, run.method.kind.rounds + 1) if not run.is_trained(number)] if trained else []
+    )
+    targets = {cell.target for cell in run.todo if not cell.descriptors.is_file()}
+    if not targets and not rounds:
+        return Estimate(0, 0)
     try:
         method = run.method.build(setup)
     except UserError:
@@ -39,17 +45,15 @@ def estimate(plan: Plan, run: Run) -> Estimate:
     except Exception:  # noqa: BLE001 - a method that raises is reported when its run fails, and must not cost the others
         return Estimate(None, 0)
     parameters = sum(tensor.numel() for tensor in method.parameters())
-    trained = run.method.kind.card.trained
-    described = sum(len(plan.datasets[name]) for name in dict.fromkeys(cell.target for cell in run.todo))
-    described += setup.scenes if trained else 0
+    described = sum(len(plan.datasets[name]) for name in targets) + (setup.scenes if trained else 0)
     width = plan.protocol.describe.pca * len(run.cells)
     # Weights once, and momentum and weights again in the checkpoint while training.
-    size = 4 * parameters * (3 * method.rounds if trained else 0) + 4 * described * width
+    size = 4 * parameters * 3 * len(rounds) + 4 * described * width
     try:
         training, describing = _seconds_per_scene(method, setup, plan.request.device)
     except Exception:  # noqa: BLE001 - as above
         return Estimate(None, size)
-    epochs = method.recipe(plan.protocol.train).epochs * method.rounds if trained else 0
+    epochs = method.recipe(plan.protocol.train).epochs * len(rounds)
     return Estimate(training * epochs * setup.scenes + describing * described, size)
 
 

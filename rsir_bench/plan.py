@@ -124,6 +124,14 @@ class Run:
         """Cells without a record."""
         return [cell for cell in self.cells if not cell.done]
 
+    def note(self, number: int) -> Path:
+        """The file that says that a round of training is done, and what it took."""
+        return self.folder / f"round{number}" / "trained.json"
+
+    def is_trained(self, number: int) -> bool:
+        """Whether a round of training is done."""
+        return self.note(number).is_file()
+
 
 @dataclass
 class Plan:

@@ -92,8 +92,8 @@ class Stages:
     def _load(self, number: int) -> Method | None:
         if not self.run.method.kind.card.trained:
             return self._build(number)
-        note = self._note(number)
-        if not note.is_file():
+        note = self.run.note(number)
+        if not self.run.is_trained(number):
             return None
         weights = self._weights(number)
         if not weights.is_file() or file_digest(weights) != json.loads(note.read_text())["weights_sha256"]:
@@ -123,15 +123,12 @@ class Stages:
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         write_atomically(self._weights(number), lambda path: save_file(state, path))
         note = {**asdict(trained), "scenes": len(scenes), "weights_sha256": file_digest(self._weights(number))}
-        write_text(self._note(number), json.dumps(note, indent=1))
+        write_text(self.run.note(number), json.dumps(note, indent=1))
         (folder / "checkpoint.pt").unlink()
         return network
 
     def _weights(self, number: int) -> Path:
         return self.run.folder / f"round{number}" / "weights.safetensors"
-
-    def _note(self, number: int) -> Path:
-        return self.run.folder / f"round{number}" / "trained.json"
 
     # --- describe ---
 
@@ -259,7 +256,7 @@ class Stages:
         )
 
     def _notes(self) -> list[dict[str, Any]]:
-        notes = (self._note(number) for number in range(1, self.run.method.kind.rounds + 1))
+        notes = (self.run.note(number) for number in range(1, self.run.method.kind.rounds + 1))
         return [json.loads(note.read_text()) for note in notes if note.is_file()]
 
     def _weights_part(self) -> dict[str, str | None]:
