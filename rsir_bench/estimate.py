@@ -42,7 +42,7 @@ def estimate(plan: Plan, run: Run) -> Estimate:
         method = run.method.build(setup)
     except UserError:
         raise
-    except Exception:  # noqa: BLE001 - a method that raises is reported when its run fails, and must not cost the others
+    except Exception:  # noqa: BLE001 - a method that raises is reported when its run fails
         return Estimate(None, 0)
     parameters = sum(tensor.numel() for tensor in method.parameters())
     described = sum(len(plan.datasets[name]) for name in targets) + (setup.scenes if trained else 0)

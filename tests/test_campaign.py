@@ -60,6 +60,9 @@ def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: p
         path.unlink()
     monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("rsir_bench.stages.describe", lambda *_: pytest.fail("described again"))
+    lines: list[str] = []
+    campaign(tiny.request(), lines.append, plan_only=True)
+    assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
     assert _scores(_run(tiny.request()).records) == _scores(first.records)
 
 

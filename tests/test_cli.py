@@ -53,9 +53,8 @@ def test_run_then_leaderboard_then_publish(tiny: Tiny) -> None:
     assert "0 to do" in again.stderr
     records = [json.loads(line) for line in again.stdout.splitlines()]
     assert [record["row"]["name"] for record in records] == ["FC", "PCA"]
-    assert records[0]["command"].startswith(
-        "rsir-bench run --protocol tiny.toml --methods baseline --seeds 0 --targets "
-    )
+    command = "rsir-bench run --protocol tiny.toml --methods baseline --seeds 0 --targets "
+    assert records[0]["command"].startswith(command)
 
     published = _cli("publish", "runs", folder=tiny.folder)
     assert published.returncode == 0, published.stderr
