@@ -4,9 +4,9 @@ import tomllib
 from typing import Any
 
 import pytest
+from tiny import message
 
 from rsir_bench import protocol as protocols
-from rsir_bench.errors import UserError
 from rsir_bench.protocol import Protocol, board_name, is_shipped, load_protocol, parse_value, shipped
 
 # One other value for every setting, valid on its own in patternnet without milestones.
@@ -62,14 +62,6 @@ def as_table(name: str = "patternnet") -> dict[str, Any]:
     table = tomllib.loads(shipped()[name].read_text(encoding="utf-8"))
     table["train"].pop("milestones", None)
     return table
-
-
-def message(call: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 class TestShipped:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import CLASSES, some_scenes, tiny_setup
+from tiny import CLASSES, message, some_scenes, tiny_setup
 
 import rsir_bench.methods
-from rsir_bench.errors import UserError
 from rsir_bench.method import Method, NamedMethod
 from rsir_bench.registry import Entry, discover, resolve
 
@@ -37,14 +36,6 @@ def write_plugin(folder: Path, name: str = "mine", file: str = "mine.py", kind: 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_text(PLUGIN.format(name=name, kind=kind))
     return folder / file
-
-
-def message(call: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from rsir_bench.errors import UserError
 from rsir_bench.method import Batch, Method, Setup
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.registry import discover, resolve
@@ -16,6 +19,15 @@ torch.set_num_threads(1)
 
 CLASSES = 5
 SIZE = 32
+
+
+def message(call: Callable[[], object]) -> str:
+    """The one line of the error that a call raises."""
+    with pytest.raises(UserError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
 
 
 def tiny_protocol(*overrides: str) -> Protocol:

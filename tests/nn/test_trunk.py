@@ -10,10 +10,9 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from tiny import some_scenes, tiny_setup
+from tiny import message, some_scenes, tiny_setup
 from torch import nn
 
-from rsir_bench.errors import UserError
 from rsir_bench.nn.trunk import Trunk, find_weights, load_backbone, normalisation, read_weights
 
 FROZEN = ["conv1", "bn1", "layer1", "layer2.0"]
@@ -29,14 +28,6 @@ def state() -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     model = timm.create_model("test_resnet", num_classes=7)
     return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def message(call: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        call()
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 class TestFreezing:
