@@ -235,7 +235,9 @@ class FrontEnd(nn.Module, ABC):
 
 
 @dataclass
-class _ComposedSettings:
+class ComposedSettings:
+    """The settings of a front end and of the method behind it."""
+
     front: Any
     inner: Any
 
@@ -246,7 +248,7 @@ class Composed(Method):
     front_class: ClassVar[type[FrontEnd]]
     inner_class: ClassVar[type[Method]]
 
-    def __init__(self, setup: Setup, settings: _ComposedSettings) -> None:
+    def __init__(self, setup: Setup, settings: ComposedSettings) -> None:
         super().__init__(setup, settings)
         self.front = self.front_class(setup, settings.front)
         self.inner = self.inner_class(setup, settings.inner)

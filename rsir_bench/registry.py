@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, ValidationError
 
 from rsir_bench.errors import UserError
-from rsir_bench.method import Card, Composed, FrontEnd, FrontEndCard, Method, NamedMethod, _ComposedSettings, compose
+from rsir_bench.method import Card, Composed, ComposedSettings, FrontEnd, FrontEndCard, Method, NamedMethod, compose
 from rsir_bench.protocol import suggest
 
 GROUP = "rsir_bench.methods"
@@ -152,7 +152,7 @@ def resolve(
         changed |= _changed(front, front_values, defaults, "")
         values |= front_values
         identity |= _plain(front, own, exclude_defaults=True)
-        inner, chosen = compose(front.kind, inner, alone=alone), _ComposedSettings(own, chosen)
+        inner, chosen = compose(front.kind, inner, alone=alone), ComposedSettings(own, chosen)
     for row_name, row in inner.card.rows.items():
         if row.round is not None and row.round > inner.rounds:
             raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
