@@ -201,10 +201,9 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
 
 def is_shipped(protocol: Protocol) -> bool:
     """Whether the protocol is a shipped one whose results-changing settings are untouched."""
-    path = shipped().get(protocol.name)
-    if path is None:
+    if protocol.name not in shipped():
         return False
-    original = Protocol.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    original = load_protocol(protocol.name)
     return (original.hash, original.paper) == (protocol.hash, protocol.paper)
 
 

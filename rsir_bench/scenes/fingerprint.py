@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from rsir_bench.errors import SceneError
+from rsir_bench.files import file_digest
 from rsir_bench.progress import track
 from rsir_bench.scenes.paths import cache_root, worker_count
 
@@ -56,8 +57,7 @@ def hash_files(root: Path, paths: Sequence[str], what: str) -> list[str]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise SceneError(f"cannot read {path}: {error.strerror}; restore the file or its permissions") from error
 
