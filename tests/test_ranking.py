@@ -14,7 +14,8 @@ from ranking_reference import has_work, metrics_of, others
 
 import rsir_bench
 from rsir_bench import statistics
-from rsir_bench.ranking import METRIC_VERSION, blocks, metrics, positives, score, scores
+from rsir_bench.ranking import METRIC_VERSION, counting, metrics, positives, score, scores
+from rsir_bench.ranking.counting import counts_before
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
 
@@ -27,7 +28,7 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(300, 16)) + 0.5 * rng.normal(size=(5, 16))[labels], labels
 
 
-@pytest.mark.parametrize("module", [metrics, positives, scores, statistics])
+@pytest.mark.parametrize("module", [counting, metrics, positives, scores, statistics])
 def test_examples_in_docstrings(module: object) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -193,19 +194,57 @@ def test_near_constant_vectors_are_not_constant() -> None:
     assert result.overall["P@1"] == 1
 
 
-def test_bisection_of_both_devices_agrees() -> None:
-    """The path of a GPU, run on the CPU."""
+def test_all_ways_to_rank_agree() -> None:
+    """The path of a GPU, run on the CPU; counting; sorting, where another worker is counting."""
     rng = np.random.default_rng(0)
     for ties in (False, True):
         values = rng.integers(0, 9, (20, 50)).astype(float) if ties else rng.normal(size=(20, 50))
         distances = torch.tensor(np.pad(values, ((0, 0), (0, 1)), constant_values=np.inf), dtype=torch.float32)
         wanted = distances[:, 3:11].sort(dim=1).values
         ranks = positives.positive_ranks(distances.sort(dim=1).values, wanted)
-        by_row = blocks.sort_and_rank(distances, wanted)
-        assert torch.equal(ranks.before, by_row.before)
-        for name, counts in vars(ranks.groups).items():
-            assert torch.equal(counts, getattr(by_row.groups, name))
+        for count, whole in ((True, None), (False, None), *([(True, 8)] if ties else [])):
+            counts = counts_before(distances.numpy().copy(), wanted.numpy(), count, whole)
+            found = positives.collect_ties(*map(torch.from_numpy, counts))
+            assert torch.equal(ranks.before, found.before)
+            for name, values in vars(ranks.groups).items():
+                assert torch.equal(values, getattr(found.groups, name))
         assert bool(len(ranks.groups)) is ties
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(2, 400),
+    share=st.floats(0, 1),
+    scale=st.sampled_from([1e-38, 1e-6, 1.0, 1e18]),
+    single=st.booleans(),
+    outlier=st.sampled_from([0, -1e9, 1e9]),
+)
+def test_counting_gives_what_sorting_gives(
+    seed: int, n: int, share: float, scale: float, single: bool, outlier: float
+) -> None:
+    """Ties, values next to each other and far from each other, values so small or large that buckets degenerate."""
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random((3, n)) < share, rng.integers(0, 5, (3, n)), rng.normal(size=(3, n)))
+    values[:, 0] += outlier
+    rows = np.pad(values * scale, ((0, 0), (0, 1)), constant_values=np.inf).astype(np.float32 if single else float)
+    wanted = np.sort(rows[:, : rng.integers(1, n + 1)], axis=1)
+    expected = counts_before(rows.copy(), wanted, count=False)
+    for theirs, ours in zip(expected, counts_before(rows, wanted), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_any_number_of_workers_gives_the_same_scores(clusters: tuple[np.ndarray, np.ndarray], threads: int) -> None:
+    rows, labels = clusters
+    usual, before = score(rows, labels, block=7), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert score(rows, labels, block=7).overall == usual.overall
+        codes = score(rows > 0, labels, codes=True, block=7)
+    finally:
+        torch.set_num_threads(before)
+    assert codes.overall == score(rows > 0, labels, codes=True).overall
 
 
 def test_precision_recall(clusters: tuple[np.ndarray, np.ndarray]) -> None:

@@ -1,9 +1,10 @@
-"""Rankings block by block: product, sort in place, bisection. Nothing of the size of all pairs is ever held."""
+"""Rankings block by block: product, then the ranks of the positives. Nothing of the size of all pairs is ever held."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.errors import UserError
+from rsir_bench.ranking.counting import counts_before
 from rsir_bench.ranking.inputs import Task
 from rsir_bench.ranking.positives import PositiveRanks, collect_ties, positive_ranks
 from rsir_bench.ranking.workers import Workers
@@ -18,8 +20,8 @@ from rsir_bench.ranking.workers import Workers
 Measured = TypeVar("Measured")
 
 TOTAL_ELEMENTS = 2**26  # distances held at a time, all workers together: 256 MiB of float32
-BLOCK_QUERIES = 512  # more rows make a product no faster
-SLICE_ELEMENTS = {"cpu": 2**16, "cuda": 2**22}  # positives measured at a time; on the CPU they stay in its cache
+BLOCK_QUERIES = 768  # more rows make a product no faster
+SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time; on the CPU they stay in its cache
 
 
 def measure_blocks(
@@ -40,11 +42,22 @@ def measure_blocks(
     buffers: SimpleQueue[Tensor] = SimpleQueue()
     for _ in range(workers.count):
         buffers.put(torch.empty(rows, task.gallery_size + 1, dtype=task.gallery.rows.dtype, device=task.device))
+    counting = Lock()
 
     def measured(start: int) -> list[tuple[slice, Measured]]:
         queries = slice(start, min(start + rows, len(task.queries)))
         buffer = buffers.get()
-        values = [(part, measure(ranks)) for part, ranks in ranked_block(task, queries, buffer)]
+        distances = buffer[: queries.stop - queries.start]
+        fill_distances(task, queries, distances)
+        # Counting is short calls that need the interpreter, so it is one worker's at a time: of two, the other one is
+        # busy with its product meanwhile and waits if it is not; of more, the others sort, which takes longer but goes
+        # on side by side.
+        count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
+        try:
+            values = [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
+        finally:
+            if count:
+                counting.release()
         buffers.put(buffer)
         return values
 
@@ -63,20 +76,29 @@ def block_queries(task: Task, block: int | None, workers: int) -> int:
     return min(block, len(task.queries))
 
 
-def ranked_block(task: Task, queries: slice, buffer: Tensor) -> Iterator[tuple[slice, PositiveRanks]]:
-    """Ranks the positives of a block of queries, slice by slice; ``buffer`` holds their distances."""
-    distances = buffer[: queries.stop - queries.start]
-    fill_distances(task, queries, distances)
+def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) -> Iterator[tuple[slice, PositiveRanks]]:
+    """Ranks the positives of a block of queries, slice by slice.
+
+    Args:
+        task: queries and gallery.
+        queries: the queries of the block.
+        distances: (S, N + 1) as `fill_distances` gives them; their order may be lost.
+        count: count the scenes before the positives, or sort all scenes: the ranks are the same.
+    """
     for part, columns in class_slices(task, queries):
         rows = distances[part.start - queries.start : part.stop - queries.start]
         positives = sorted_rows(rows[:, columns].clone())
         if task.own_columns is not None:
             positives = positives[:, :-1]
-        yield part, positive_ranks(sorted_rows(rows), positives) if rows.is_cuda else sort_and_rank(rows, positives)
+        if rows.is_cuda:
+            yield part, positive_ranks(sorted_rows(rows), positives)
+        else:
+            counts = counts_before(rows.numpy(), np.ascontiguousarray(positives), count, task.gallery.whole)
+            yield part, collect_ties(*map(torch.from_numpy, counts))
 
 
 def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
-    """Cuts a block of queries where the class changes and where the positives grow too many.
+    """Cuts a block of queries where the class changes and where the distances grow too many.
 
     Yields:
         tuple: a slice of queries, and the slice of the gallery that holds their class.
@@ -85,7 +107,7 @@ def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
     first, most = queries.start, SLICE_ELEMENTS[task.gallery.rows.device.type]
     for number, count in zip(classes.tolist(), counts.tolist(), strict=True):
         columns = slice(int(task.starts[number]), int(task.starts[number + 1]))
-        step = max(1, most // (columns.stop - columns.start))
+        step = max(1, most // task.gallery_size)
         for start in range(first, first + count, step):
             yield slice(start, min(start + step, first + count)), columns
         first += count
@@ -122,23 +144,3 @@ def sorted_rows(rows: Tensor) -> Tensor:
         return rows.sort(dim=1).values
     rows.numpy().sort(axis=1)
     return rows
-
-
-def sort_and_rank(distances: Tensor, positives: Tensor) -> PositiveRanks:
-    """`positive_ranks` on the CPU, row by row: a row is searched while the sort has it in the processor's cache.
-
-    Args:
-        distances: (S, N + 1) in any order, sorted in place; masked scenes and the last column +inf.
-        positives: (S, R) ascending; all finite.
-    """
-    rows, wanted = distances.numpy(), positives.numpy()
-    before = np.empty(wanted.shape, dtype=np.int64)
-    after = np.empty_like(before)
-    for i, row in enumerate(rows):
-        row.sort()
-        before[i] = row.searchsorted(wanted[i])
-        np.add(before[i], 1, out=after[i])
-        tied = np.flatnonzero(row.take(after[i]) == wanted[i])
-        if len(tied):
-            after[i, tied] = row.searchsorted(wanted[i, tied], side="right")
-    return collect_ties(torch.from_numpy(before), torch.from_numpy(after))

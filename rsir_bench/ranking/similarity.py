@@ -27,6 +27,7 @@ class Prepared:
         constant: number of rows without a direction (constant under Pearson, zero under cosine); similarity 0 to all.
         repeats: (M,) int64 rows that repeat an earlier one, see `duplicate_rows`.
         originals: (M,) int64 which row that is.
+        whole: bits of codes, whose distances are whole numbers from -bits to bits; None for other descriptors.
     """
 
     rows: Tensor
@@ -34,6 +35,7 @@ class Prepared:
     constant: int
     repeats: Tensor
     originals: Tensor
+    whole: int | None
 
 
 def prepare(
@@ -71,8 +73,9 @@ def prepare(
 
     constant = sum(workers.map(fill, chunks(rows)))
     none = torch.empty(0, dtype=torch.int64, device=device)
-    exact = similarity == "hamming"  # products of -1 and +1 do not round
-    return Prepared(rows, offset, constant, *((none, none) if exact else duplicate_rows(rows, workers)))
+    if similarity == "hamming":  # products of -1 and +1 do not round
+        return Prepared(rows, offset, constant, none, none, whole=rows.shape[1])
+    return Prepared(rows, offset, constant, *duplicate_rows(rows, workers), whole=None)
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:
