@@ -1,30 +1,58 @@
-"""JSST: a learnable joint spatial and spectral transformation before the retrieval network."""
+"""JSST: a learnable joint spatial and spectral transformation before the retrieval network, and its variants."""
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
-import torch
+from pydantic import Field
 from torch import Tensor
 
 from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup
-from rsir_bench.nn.pgn import ParameterNetwork
-from rsir_bench.nn.spectral import linear
-from rsir_bench.nn.warp import IDENTITY, affine
+from rsir_bench.nn.transformation import (
+    Generator,
+    JointTransformation,
+    Order,
+    SpatialConversion,
+    Spectral,
+    SpectralConversion,
+    Warp,
+)
+
+LOG = logging.getLogger(__name__)
+COLLAPSED = 1e-3  # spread over scenes below which a parameter is one constant for all of them
 
 
 class JsstSettings(Settings):
-    """What the paper leaves open.
+    """What the paper lets be replaced, and what it leaves open.
 
     Attributes:
+        warp: Spatial conversion: affine (the paper's), perspective, thin plate spline, or off.
+        spectral: Spectral conversion: linear (the paper's), gamma, or off.
+        order: ``"spat-spec"`` (the paper's); ``"hybrid"``: converted spectrally, then sampled on the grid that belongs
+            to the original scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated
+            anew from the converted scene.
+        generator: One network for all parameters (PGN-S) or one for each conversion (PGN-I).
+        interpolation: Of the warp.
+        padding: What the warp finds outside the scene.
         rate: Factor on the learning rate of the parameter generation network.
         spread: Standard deviation of its regression layer's initial weights.
-        padding: What the warp finds outside the scene.
+        bound: Most that a parameter may be off the identity (a soft limit by tanh); none: no limit.
+        points: Control points of the spline along each side.
+        cells: Cells with a gamma of their own along each side.
     """
 
-    rate: float = 0.1
-    spread: float = 1e-3
+    warp: Warp = "affine"
+    spectral: Spectral = "linear"
+    order: Order = "spat-spec"
+    generator: Generator = "shared"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     padding: Literal["border", "zeros"] = "border"
+    rate: float = Field(0.1, gt=0)
+    spread: float = Field(1e-3, ge=0)
+    bound: float | None = Field(None, gt=0)
+    points: int = Field(6, ge=2)
+    cells: int = Field(1, ge=1)
 
 
 class Jsst(FrontEnd):
@@ -53,43 +81,216 @@ class Jsst(FrontEnd):
     def __init__(self, setup: Setup, settings: JsstSettings) -> None:
         super().__init__(setup, settings)
         self.settings: JsstSettings = settings
-        identity = (*IDENTITY, *[1.0] * setup.bands, 0.0)
-        self.network = ParameterNetwork(setup.bands, identity, settings.spread)
-        # Sums over the epoch of theta's distance from the identity, in float64: the spread may be tiny.
-        self.register_buffer("identity", torch.tensor(identity, dtype=torch.float64), persistent=False)
-        self.register_buffer("seen", torch.zeros(3, len(identity), dtype=torch.float64), persistent=False)
-        self.identity: Tensor
-        self.seen: Tensor
+        self.transformation = JointTransformation(
+            setup.bands,
+            SpatialConversion(settings.warp, settings.points, settings.padding, settings.interpolation),
+            SpectralConversion(settings.spectral, setup.bands, settings.cells),
+            settings.order,
+            settings.generator,
+            settings.spread,
+            settings.bound,
+        )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Spatially, then spectrally converted scenes; values may leave [0, 1]."""
-        theta = self.network(scenes)
-        if self.training:
-            self._note(theta.detach())
-        warped = affine(scenes, theta[:, :6], self.settings.padding)
-        return linear(warped, theta[:, 6:])
+        """The converted scenes; values may leave [0, 1]. With their parameters: ``transformation(scenes)``."""
+        converted: Tensor = self.transformation(scenes)[0]
+        return converted
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Both at the lower rate; decay would pull the regression layer's bias away from the identity."""
-        rate = self.settings.rate
+        """Both at the lower rate; decay would pull the regression layers' bias away from the identity."""
+        rate, networks = self.settings.rate, self.transformation.networks
         return [
-            ParameterGroup(list(self.network.features.parameters()), rate),
-            ParameterGroup(list(self.network.regression.parameters()), rate, weight_decay=0.0),
+            ParameterGroup([p for network in networks for p in network.features.parameters()], rate),
+            ParameterGroup([p for network in networks for p in network.regression.parameters()], rate, 0.0),
         ]
 
     def report(self) -> dict[str, float]:
-        """Mean and spread over the epoch's scenes of each parameter; no spread means one transformation for all."""
-        count, total, squares = self.seen.cpu()
-        moved = total / count
-        spread = (squares / count - moved**2).clamp_min(0).sqrt()
-        mean = self.identity.cpu() + moved
-        self.seen.zero_()
-        names = [f"s{n}" for n in range(1, 7)] + [f"r{n}" for n in range(1, len(mean) - 5)]
-        figures: dict[str, float] = {}
-        for name, average, deviation in zip(names, mean.tolist(), spread.tolist(), strict=True):
-            figures |= {f"theta_{name}": average, f"theta_{name}_spread": deviation}
-        return figures
+        """Mean and spread over the epoch's scenes of each parameter; no spread means one transformation for all.
 
-    def _note(self, theta: Tensor) -> None:
-        theta = theta.double() - self.identity
-        self.seen += torch.stack([torch.full_like(theta[0], len(theta)), theta.sum(0), theta.square().sum(0)])
+        ``collapsed`` is 1 where no parameter differs between scenes: that is a fixed conversion, and not JSST.
+        """
+        found = self.transformation.statistics()
+        collapsed = max(spread for _, spread in found.values()) < COLLAPSED
+        if collapsed:
+            LOG.warning("%s: collapsed to one transformation for all scenes in this epoch", self.card.name)
+        figures = {
+            f"theta_{name}{end}": value
+            for name, pair in found.items()
+            for end, value in zip(("", "_spread"), pair, strict=True)
+        }
+        return {**figures, "collapsed": float(collapsed)}
+
+
+def variant(name: str, title: str, tables: list[str], published: str | None, choices: list[str]) -> FrontEndCard:
+    """JSST's card with what the variant changes; ``published`` is its variant in the paper's PCA rows."""
+    rows = {} if published is None else {"PCA": ("JSST", published)}
+    changes = {"name": name, "title": title, "tables": tables, "published": rows}
+    return Jsst.card.model_copy(update={**changes, "choices": [*choices, *Jsst.card.choices]})
+
+
+class SpatSettings(JsstSettings):
+    """No spectral conversion."""
+
+    spectral: Spectral = "off"
+
+
+class JsstSpat(Jsst):
+    """SpatT: six affine parameters only (Table III)."""
+
+    card = variant("jsst-spat", "JSST, spatial only", ["III"], "spatial only (SpatT)", [])
+    Settings = SpatSettings
+
+
+class SpecSettings(JsstSettings):
+    """No spatial conversion."""
+
+    warp: Warp = "off"
+
+
+class JsstSpec(Jsst):
+    """SpecT: four linear parameters only (Table III)."""
+
+    card = variant("jsst-spec", "JSST, spectral only", ["III"], "spectral only (SpecT)", [])
+    Settings = SpecSettings
+
+
+class TpsSettings(JsstSettings):
+    """A thin plate spline for the affine map."""
+
+    warp: Warp = "tps"
+
+
+class JsstTps(Jsst):
+    """JSST with a thin plate spline in the place of the affine map."""
+
+    card = variant(
+        "jsst-tps",
+        "JSST with TPS",
+        ["IV"],
+        None,
+        ["the other reading of Table IV's row TPS: the spectral conversion stays (jsst-spat-tps stands for that row)"],
+    )
+    Settings = TpsSettings
+
+
+class SpatTpsSettings(TpsSettings):
+    """A thin plate spline, no spectral conversion."""
+
+    spectral: Spectral = "off"
+
+
+class JsstSpatTps(Jsst):
+    """A thin plate spline alone (Table IV)."""
+
+    card = variant(
+        "jsst-spat-tps",
+        "JSST, spatial only, TPS",
+        ["IV"],
+        "spatial=TPS",
+        [
+            "Table IV is read as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
+            "6 x 6 control points over the whole scene, 72 parameters, linear in the predictions, no bounds",
+        ],
+    )
+    Settings = SpatTpsSettings
+
+
+class GammaSettings(JsstSettings):
+    """A gamma per band for the linear stretching."""
+
+    spectral: Spectral = "gamma"
+
+
+class JsstGamma(Jsst):
+    """JSST with gamma conversion in the place of the linear one."""
+
+    card = variant(
+        "jsst-gamma",
+        "JSST with gamma",
+        ["V"],
+        None,
+        ["the other reading of Table V's row Intra-C: the spatial conversion stays (jsst-spec-gamma is for that row)"],
+    )
+    Settings = GammaSettings
+
+
+class SpecGammaSettings(GammaSettings):
+    """A gamma per band, no spatial conversion."""
+
+    warp: Warp = "off"
+
+
+class JsstSpecGamma(Jsst):
+    """Gamma conversion alone (Table V, Intra-C)."""
+
+    card = variant(
+        "jsst-spec-gamma",
+        "JSST, spectral only, gamma",
+        ["V"],
+        "spectral=intra-channel (gamma)",
+        [
+            "Table V is read as spectral conversion alone: its row Inter-C is not JSST's; jsst-gamma is the other one",
+            "one gamma per band; 'pixels of different positions' is the setting cells: a grid of gammas over the scene",
+        ],
+    )
+    Settings = SpecGammaSettings
+
+
+class HybridSettings(JsstSettings):
+    """Both conversions from the original scene."""
+
+    order: Order = "hybrid"
+    padding: Literal["border", "zeros"] = "zeros"
+
+
+class JsstHybrid(Jsst):
+    """Parameters from the original scene; the interpolation of the warp is done on the spectrally converted one."""
+
+    card = variant(
+        "jsst-hybrid",
+        "JSST, hybrid",
+        ["VI"],
+        "order=Hybrid",
+        [
+            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec, so "
+            "that zero padding, where they differ, is its default",
+        ],
+    )
+    Settings = HybridSettings
+
+
+class SpecSpatSettings(JsstSettings):
+    """The spectral conversion first."""
+
+    order: Order = "spec-spat"
+    padding: Literal["border", "zeros"] = "zeros"
+
+
+class JsstSpecSpat(Jsst):
+    """Spectral, then spatial conversion (Table VI)."""
+
+    card = variant(
+        "jsst-spec-spat",
+        "JSST, spectral before spatial",
+        ["VI"],
+        "order=Spec+Spat",
+        [
+            "the network runs again on the spectrally converted scene for the spatial parameters; with one pass it "
+            "would equal hybrid",
+            "zero padding, as for jsst-hybrid",
+        ],
+    )
+    Settings = SpecSpatSettings
+
+
+class PgnISettings(JsstSettings):
+    """Two networks."""
+
+    generator: Generator = "independent"
+
+
+class JsstPgnI(Jsst):
+    """Two parameter generation networks, one for each conversion (PGN-I, Table VII)."""
+
+    card = variant("jsst-pgn-i", "JSST, PGN-I", ["VII"], "PGN-I", [])
+    Settings = PgnISettings

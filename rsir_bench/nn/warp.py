@@ -1,27 +1,117 @@
-"""Spatial conversion: scenes resampled on a grid that parameters describe (JSST paper, equations 2 to 4)."""
+"""Spatial conversion: scenes resampled on a grid that parameters describe (JSST paper, equations 2 to 4).
+
+Coordinates run over [-1, 1] from outer edge to outer edge of a scene, x to the right, y down (align_corners=False).
+"""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+PERSPECTIVE_IDENTITY = (*IDENTITY, 0.0, 0.0)
+NEAREST = 0.1  # least denominator of a perspective map: beyond it lies the horizon
 
 
-def affine(scenes: Tensor, theta: Tensor, padding: str = "border") -> Tensor:
+def affine(scenes: Tensor, theta: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
     """Scenes seen through a six-parameter affine map.
 
     Args:
         scenes: (N, B, H, W).
-        theta: (N, 6), the rows of A in equation 3: coordinates of the output, in [-1, 1] with pixels as areas, to
-            coordinates of the input.
+        theta: (N, 6), the rows of A in equation 3: coordinates of the output to coordinates of the input.
         padding: What lies outside the scene, as in ``grid_sample``: ``"border"`` or ``"zeros"``.
+        mode: Interpolation: ``"bilinear"`` (the paper's) or ``"bicubic"``.
 
     Returns:
-        (N, B, H, W), bilinearly interpolated.
+        (N, B, H, W).
     """
+    return sample(scenes, affine_grid(theta.view(-1, 2, 3), scenes), padding, mode)
+
+
+def affine_grid(theta: Tensor, scenes: Tensor) -> Tensor:
+    """Points (N, H, W, 2) of the input for affine maps (N, 2, 3)."""
     # A grid in bf16 would be off by a tenth of a pixel.
     with torch.autocast(scenes.device.type, enabled=False):
-        grid = functional.affine_grid(theta.to(scenes.dtype).view(-1, 2, 3), list(scenes.shape), align_corners=False)
-        return functional.grid_sample(scenes, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+        return functional.affine_grid(theta.to(scenes.dtype), list(scenes.shape), align_corners=False)
+
+
+def perspective_grid(theta: Tensor, scenes: Tensor) -> Tensor:
+    """Points (N, H, W, 2) of the input for perspective maps.
+
+    Args:
+        theta: (N, 8): an affine map as in `affine`, and the two slopes of the denominator 1 + p x + q y, which is
+            kept at `NEAREST` or above.
+        scenes: (N, B, H, W).
+    """
+    numerator = affine_grid(theta[:, :6].view(-1, 2, 3), scenes)
+    flat = torch.zeros_like(theta[:, :6]).view(-1, 2, 3)
+    flat[:, 0] = torch.cat([theta[:, 6:], torch.ones_like(theta[:, :1])], dim=1)
+    return numerator / affine_grid(flat, scenes)[..., :1].clamp_min(NEAREST)
+
+
+class ThinPlateSpline(nn.Module):
+    """The smoothest map that takes a fixed grid of control points to predicted points (Bookstein, 1989).
+
+    With fixed control points in the output, the map's coefficients are linear in the predicted points of the input, so
+    the system is solved once and for all.
+
+    Args:
+        side: Control points along each side (6 in the JSST paper's Table IV).
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        points = torch.stack([x.flatten(), y.flatten()], dim=1)
+        count = len(points)
+        system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
+        system[:count, :count] = radial(points, points)
+        system[:count, count:] = homogeneous(points)
+        system[count:, :count] = homogeneous(points).T
+        self.register_buffer("points", points, persistent=False)
+        self.register_buffer("solution", torch.linalg.inv(system)[:, :count].contiguous(), persistent=False)
+        self.points: Tensor
+        self.solution: Tensor
+
+    @property
+    def identity(self) -> tuple[float, ...]:
+        """The control points themselves, (x, y) after (x, y): parameters that change nothing."""
+        return tuple(self.points.flatten().tolist())
+
+    def forward(self, targets: Tensor, scenes: Tensor) -> Tensor:
+        """Points (N, H, W, 2) of the input for the points (N, side^2, 2) that the control points are taken to."""
+        height, width = scenes.shape[-2:]
+        with torch.autocast(scenes.device.type, enabled=False):
+            grid: Tensor = (self.basis(height, width).to(targets.dtype) @ targets).view(-1, height, width, 2)
+        return grid
+
+    def basis(self, height: int, width: int) -> Tensor:
+        """(H W, side^2) float64: the share of each control point's target in each pixel's point."""
+        columns, rows = (
+            (torch.arange(n, device=self.points.device, dtype=torch.float64) * 2 + 1) / n - 1 for n in (width, height)
+        )
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        pixels = torch.stack([x.flatten(), y.flatten()], dim=1)
+        shares: Tensor = torch.cat([radial(pixels, self.points), homogeneous(pixels)], dim=1) @ self.solution
+        return shares
+
+
+def radial(first: Tensor, second: Tensor) -> Tensor:
+    """r^2 log r^2 of the distances r between two sets of points (N, 2) and (M, 2); 0 where they meet."""
+    squared = (first[:, None] - second[None]).square().sum(dim=2)
+    return torch.xlogy(squared, squared)
+
+
+def homogeneous(points: Tensor) -> Tensor:
+    """(N, 3): 1, x, y."""
+    return functional.pad(points, (1, 0), value=1.0)
+
+
+def sample(scenes: Tensor, grid: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
+    """Scenes (N, B, H, W) interpolated at the points (N, H, W, 2) of a grid."""
+    with torch.autocast(scenes.device.type, enabled=False):
+        return functional.grid_sample(
+            scenes, grid.to(scenes.dtype), mode=mode, padding_mode=padding, align_corners=False
+        )

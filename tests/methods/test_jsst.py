@@ -4,10 +4,12 @@ import pytest
 import torch
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 
+from rsir_bench.leaderboard.paper import _entries
 from rsir_bench.method import Composed
 from rsir_bench.methods.jsst import Jsst
 from rsir_bench.nn.spectral import linear
 from rsir_bench.nn.warp import IDENTITY, affine
+from rsir_bench.registry import discover
 from rsir_bench.train import make_optimizer
 
 
@@ -24,7 +26,7 @@ def front_end(bands: int = 3, **settings: float | str) -> Jsst:
 def test_every_scene_is_warped_and_stretched_by_its_own_parameters(bands):
     front = front_end(bands).eval()
     scenes = some_scenes(4, bands)
-    theta = front.network(scenes)
+    theta = front.transformation.networks[0](scenes)
     assert theta.shape == (4, 6 + bands + 1)
     assert (theta.std(0) > 0).all()
     expected = [linear(affine(scenes[n, None], theta[n, None, :6]), theta[n, None, 6:]) for n in range(4)]
@@ -34,17 +36,17 @@ def test_every_scene_is_warped_and_stretched_by_its_own_parameters(bands):
 def test_the_spectral_conversion_follows_the_spatial_one():
     front = front_end(padding="zeros").eval()
     with torch.no_grad():
-        front.network.regression.weight.zero_()
-        front.network.regression.bias[2] = 10.0  # looks far beside the scene
-        front.network.regression.bias[-1] = 0.25  # the shared bias
+        front.transformation.networks[0].regression.weight.zero_()
+        front.transformation.networks[0].regression.bias[2] = 10.0  # looks far beside the scene
+        front.transformation.networks[0].regression.bias[-1] = 0.25  # the shared bias
     torch.testing.assert_close(front(some_scenes()), torch.full((4, 3, 32, 32), 0.25))
 
 
 def test_border_padding_repeats_the_edge():
     front = front_end().eval()
     with torch.no_grad():
-        front.network.regression.weight.zero_()
-        front.network.regression.bias[2] = 10.0
+        front.transformation.networks[0].regression.weight.zero_()
+        front.transformation.networks[0].regression.bias[2] = 10.0
     scenes = some_scenes()
     torch.testing.assert_close(front(scenes), scenes[..., -1:].expand(-1, -1, -1, 32))
 
@@ -56,7 +58,7 @@ def test_without_regression_weights_it_is_the_method_alone():
     scenes = some_scenes()
     before = method.describe(scenes)
     with torch.no_grad():
-        method.front.network.regression.weight.zero_()
+        method.front.transformation.networks[0].regression.weight.zero_()
     after, expected = method.describe(scenes), plain.describe(scenes)
     assert set(after) == set(expected)
     for name in expected:
@@ -77,7 +79,9 @@ class TestReport:
     def epoch(front: Jsst) -> torch.Tensor:
         """Passes batches in training mode; returns all their parameters (N, P)."""
         collected: list[torch.Tensor] = []
-        hook = front.network.register_forward_hook(lambda _, __, theta: collected.append(theta.detach()))
+        hook = front.transformation.networks[0].register_forward_hook(
+            lambda _, __, theta: collected.append(theta.detach())
+        )
         for seed, size in enumerate(TestReport.SIZES):
             front.train()(some_scenes(size, seed=seed))
         hook.remove()
@@ -88,7 +92,7 @@ class TestReport:
         theta = self.epoch(front)
         names = [*(f"s{n}" for n in range(1, 7)), *(f"r{n}" for n in range(1, 5))]
         report = front.report()
-        assert list(report) == [f"theta_{name}{end}" for name in names for end in ("", "_spread")]
+        assert list(report) == [f"theta_{name}{end}" for name in names for end in ("", "_spread")] + ["collapsed"]
         for number, name in enumerate(names):
             assert report[f"theta_{name}"] == pytest.approx(theta[:, number].mean().item(), abs=1e-5)
             spread = theta[:, number].std(correction=0).item()
@@ -121,9 +125,9 @@ class TestReport:
 
     def test_a_small_spread_over_many_scenes(self):
         front = front_end()
-        theta = front.network.regression.bias.detach() + 1e-4 * torch.randn(10_000, 10)
+        theta = front.transformation.networks[0].regression.bias.detach() + 1e-4 * torch.randn(10_000, 10)
         for part in theta.split(64):
-            front._note(part)
+            front.transformation._note(part)
         assert front.report()["theta_s1_spread"] == pytest.approx(theta[:, 0].double().std().item(), rel=0.05)
 
     def test_it_is_not_saved_with_the_weights(self):
@@ -135,7 +139,7 @@ class TestOptimizer:
         method = tiny_method("jsst", tiny_setup())
         train = method.setup.protocol.train
         groups = make_optimizer(method, train).param_groups
-        network = method.front.network
+        network = method.front.transformation.networks[0]
         found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
         for parameter in network.features.parameters():
             assert found[id(parameter)] == (pytest.approx(0.1 * train.rate), train.weight_decay)
@@ -159,3 +163,117 @@ def test_mixed_precision_does_not_move_pixels():
     with torch.autocast("cpu", torch.bfloat16):
         mixed = front(scenes)
     assert (mixed - front(scenes)).abs().max() < 1e-3
+
+
+class TestVariants:
+    NAMES = (
+        "jsst-spat",
+        "jsst-spec",
+        "jsst-tps",
+        "jsst-spat-tps",
+        "jsst-gamma",
+        "jsst-spec-gamma",
+        "jsst-hybrid",
+        "jsst-spec-spat",
+        "jsst-pgn-i",
+    )
+
+    @staticmethod
+    def front(name: str, **settings: object) -> Jsst:
+        method = tiny_method(name, tiny_setup(), **{name: {"spread": 0.1, **settings}})
+        assert isinstance(method, Composed)
+        assert isinstance(method.front, Jsst)
+        return method.front.eval()
+
+    @pytest.mark.parametrize(
+        ("name", "count"),
+        [
+            ("jsst-spat", 6),
+            ("jsst-spec", 4),
+            ("jsst-tps", 76),
+            ("jsst-spat-tps", 72),
+            ("jsst-gamma", 9),
+            ("jsst-spec-gamma", 3),
+            ("jsst-hybrid", 10),
+            ("jsst-pgn-i", 10),
+        ],
+    )
+    def test_number_of_parameters(self, name, count):
+        assert self.front(name).transformation(some_scenes())[1].shape == (4, count)
+
+    def test_each_variant_is_its_own_conversion(self):
+        scenes = some_scenes()
+        with torch.no_grad():
+            found = [self.front(name)(scenes) for name in ("jsst", *self.NAMES)]
+        for n, first in enumerate(found):
+            for second in found[n + 1 :]:
+                assert not torch.allclose(first, second, atol=1e-5)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_published_rows_exist(self, name):
+        card = discover()[name].kind.card
+        known = {(entry["method"], entry["variant"]) for entry in _entries()}
+        assert set(card.published.values()) <= known
+        assert bool(card.published) == (name not in ("jsst-tps", "jsst-gamma"))
+
+    def test_one_pass_orders_commute_inside_the_scene(self):
+        """Where a warp looks at nothing outside, hybrid and Spat+Spec are one method (Table VI)."""
+        scenes = some_scenes()
+        theta_inside = [0.7, 0.1, 0.05, -0.1, 0.8, 0.0]
+        fronts = [self.front("jsst", padding="zeros"), self.front("jsst-hybrid")]
+        for front in fronts:
+            front.transformation.load_state_dict(fronts[0].transformation.state_dict())
+            with torch.no_grad():
+                front.transformation.networks[0].regression.weight.zero_()
+                front.transformation.networks[0].regression.bias[:6] = torch.tensor(theta_inside)
+                front.transformation.networks[0].regression.bias[6:] = torch.tensor([1.2, 0.8, 1.1, 0.1])
+        torch.testing.assert_close(fronts[0](scenes), fronts[1](scenes))
+        for front in fronts:
+            with torch.no_grad():
+                front.transformation.networks[0].regression.bias[0] = 1.5
+        assert not torch.allclose(fronts[0](scenes), fronts[1](scenes), atol=1e-3)
+
+    def test_spectral_first_runs_the_network_again(self):
+        front = self.front("jsst-spec-spat")
+        scenes = some_scenes()
+        first = front.transformation.generate(scenes)
+        again = front.transformation.generate(linear(scenes, first[:, 6:]))
+        torch.testing.assert_close(front.transformation(scenes)[1], torch.cat([again[:, :6], first[:, 6:]], dim=1))
+
+    def test_independent_networks(self):
+        transformation = self.front("jsst-pgn-i").transformation
+        assert [network.regression.out_features for network in transformation.networks] == [6, 4]
+
+    def test_parameters_stay_within_their_bound(self):
+        transformation = self.front("jsst", bound=0.2, spread=100.0).transformation
+        off = (transformation.generate(some_scenes()) - transformation.identity.float()).abs()
+        assert off.max() <= 0.2 + 1e-6
+        assert off.max() > 0.1
+
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            {"warp": "perspective"},
+            {"warp": "tps"},
+            {"warp": "off"},
+            {"spectral": "gamma"},
+            {"spectral": "off"},
+            {"generator": "independent"},
+            {"interpolation": "bicubic"},
+            {"padding": "zeros"},
+            {"bound": 0.05},
+            {"spread": 0.3},
+            {"warp": "tps", "points": 4},
+            {"spectral": "gamma", "cells": 2},
+            {"order": "spec-spat"},
+        ],
+    )
+    def test_every_setting_changes_the_scenes(self, setting):
+        scenes = some_scenes()
+        base = {key: value for key, value in setting.items() if key in ("warp", "spectral") and len(setting) == 2}
+        with torch.no_grad():
+            assert not torch.allclose(self.front("jsst", **base)(scenes), self.front("jsst", **setting)(scenes))
+
+    def test_nothing_left_to_learn(self):
+        with pytest.raises(ValueError, match="both off"):
+            self.front("jsst", warp="off", spectral="off")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.autograd import gradcheck
 
-from rsir_bench.nn.spectral import linear
+from rsir_bench.nn.spectral import DARKEST, gamma, linear
 
 
 def test_by_hand():
@@ -34,3 +36,27 @@ def test_gradients():
     scenes = torch.rand(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
     theta = torch.rand(2, 5, dtype=torch.float64, requires_grad=True)
     assert gradcheck(linear, (scenes, theta))
+
+
+def test_gamma_of_each_band_by_hand():
+    scenes = torch.rand(2, 3, 4, 4)
+    logarithms = torch.tensor([[0.0, 0.5, -0.5], [1.0, 0.0, 0.2]])
+    found = gamma(scenes, logarithms)
+    for n in range(2):
+        for band in range(3):
+            expected = scenes[n, band].clamp(DARKEST, 1) ** math.exp(logarithms[n, band])
+            torch.testing.assert_close(found[n, band], expected)
+
+
+def test_gamma_of_each_place():
+    """Far from the border between two cells, the power is that of the cell."""
+    scenes = torch.full((1, 1, 8, 8), 0.5)
+    found = gamma(scenes, torch.tensor([[0.0, math.log(2), 0.0, math.log(2)]]), cells=2)
+    torch.testing.assert_close(found[0, 0, :, 0], torch.full((8,), 0.5))
+    torch.testing.assert_close(found[0, 0, :, -1], torch.full((8,), 0.25))
+
+
+def test_gamma_has_a_gradient_at_black():
+    theta = torch.zeros(1, 1, requires_grad=True)
+    gamma(torch.zeros(1, 1, 2, 2), theta).sum().backward()
+    assert theta.grad.isfinite().all()
