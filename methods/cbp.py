@@ -1,0 +1,91 @@
+"""CBP-style: attention, then compact bilinear pooling, under the fully connected head."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.attention import channel_and_spatial
+from rsir_bench.nn.head import Head
+from rsir_bench.nn.tensor_sketch import TensorSketch, signed_sqrt
+from rsir_bench.protocol import Train
+
+
+class CbpSettings(Settings):
+    """What the papers leave open.
+
+    Attributes:
+        dimensions: Length of the sketch.
+        rate: Highest learning rate of Adam, in the shape of the protocol's schedule.
+        unit: The pooled vector has unit length; else the square root of its dimensions, so that its entries are of
+            order one, as FC1's initial weights expect. With entries near 0.01 FC1 hardly learns at this rate.
+    """
+
+    dimensions: int = Field(8192, ge=2)
+    rate: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    unit: bool = False
+
+
+class Cbp(Method):
+    """Second-order statistics of attended feature maps."""
+
+    card = Card(
+        name="cbp",
+        title="CBP-style",
+        paper="Wang, Ji, Lu, Zhang: Attention boosted bilinear pooling for remote sensing image retrieval, "
+        "International Journal of Remote Sensing 2019",
+        year=2019,
+        rows={
+            "FC": Row(descriptor="FC"),
+            "PCA": Row(descriptor="FC1", kind="pca", paper=("CBP", "")),
+        },
+        tables=["I"],
+        stated=[
+            "channel and spatial attention refines the last feature maps of ResNet34, compact bilinear pooling follows "
+            "(abstract: the only part of the paper known here, hence '-style')",
+            "PCA in the place of the fully connected layer at retrieval (abstract); Adam, since SGD did not converge "
+            "(JSST paper)",
+        ],
+        choices=[
+            "attention as in CBAM: channels (r = 16), then positions (7 x 7)",
+            "tensor sketch of 8192 dimensions, sum over positions, signed square root, L2 norm (Gao et al. 2016)",
+            "the norm is the square root of the dimensions, not one (setting unit): under a unit vector of 8192 "
+            "entries FC1 hardly learns at Adam's rate",
+            "FC1 and FC2 as in the baseline follow; PCA is fitted on FC1 before its ReLU",
+            "Adam's rate is 1e-4 (setting rate); milestones or one-cycle, weight decay and frozen part are the "
+            "protocol's",
+        ],
+    )
+    Settings = CbpSettings
+
+    def __init__(self, setup: Setup, settings: CbpSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: CbpSettings = settings
+        self.trunk = setup.trunk()
+        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type]
+        self.attention = channel_and_spatial(channels)
+        self.pool = TensorSketch(channels, settings.dimensions)
+        self.head = Head(settings.dimensions, setup.protocol.head.fc1, setup.classes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of FC2's output."""
+        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU."""
+        sketch = self.pool(self.attention(self.trunk.maps(scenes)))
+        with torch.autocast(scenes.device.type, enabled=False):
+            length = math.sqrt(self.settings.dimensions)
+            # The last norm undoes the first, which is there for the root's eps: small beside entries of order one.
+            pooled = functional.normalize(signed_sqrt(length * functional.normalize(sketch)))
+        descriptors: dict[str, Tensor] = self.head(pooled if self.settings.unit else length * pooled)
+        return descriptors
+
+    def recipe(self, train: Train) -> Train:
+        """Adam at its own rate, in the protocol's schedule."""
+        return train.model_copy(update={"optimizer": "adam", "rate": self.settings.rate})

@@ -1,0 +1,82 @@
+"""DFLA-style: attention and the centre loss, under the fully connected head."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.attention import channel_and_spatial
+from rsir_bench.nn.centre import CentreLoss
+from rsir_bench.nn.head import Head
+
+
+class DflaSettings(Settings):
+    """What the paper leaves open.
+
+    Attributes:
+        centre: Weight of the centre loss (lambda).
+        alpha: Rate at which the centres follow their features.
+    """
+
+    centre: float = Field(0.003, ge=0, allow_inf_nan=False)
+    alpha: float = Field(0.5, ge=0, le=1)
+
+
+class Dfla(Method):
+    """Classifies attended features and pulls them towards the centres of their classes."""
+
+    card = Card(
+        name="dfla",
+        title="DFLA-style",
+        paper="Xiong, Lv, Cui, Zhang, Gu: A discriminative feature learning approach for remote sensing image "
+        "retrieval, Remote Sensing 2019",
+        year=2019,
+        rows={
+            "FC": Row(descriptor="FC"),
+            "PCA": Row(descriptor="FC1", kind="pca", paper=("DFLA", "")),
+        },
+        tables=["I"],
+        stated=[
+            "an attention module in the network, and classification together with the centre loss (abstract: the only "
+            "part of the paper known here, hence '-style')",
+        ],
+        choices=[
+            "the protocol's trunk; attention as in CBAM after its last maps: channels (r = 16), then positions (7 x 7)",
+            "centre loss with lambda 0.003 (setting centre) and alpha 0.5 (Wen et al. 2016), mean over the batch",
+            "it is taken on the average-pooled attended feature, not normalised: on FC1's 4096 values the term could "
+            "outweigh the cross-entropy, on unit length it would be next to nothing",
+            "centres start at zero and follow by Wen's moving update, without an optimizer",
+            "FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
+            "the paper's 'more challenging dataset' is not used: the protocol's source alone",
+        ],
+    )
+    Settings = DflaSettings
+
+    def __init__(self, setup: Setup, settings: DflaSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: DflaSettings = settings
+        self.trunk = setup.trunk()
+        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type]
+        self.attention = channel_and_spatial(channels)
+        self.head = Head(channels, setup.protocol.head.fc1, setup.classes)
+        self.centre = CentreLoss(channels, setup.classes, settings.alpha)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
+        pooled = self._pooled(batch.scenes)
+        return {
+            "class": functional.cross_entropy(self.head(pooled)["FC"], batch.labels),
+            "centre": self.settings.centre * self.centre(pooled, batch.labels),
+        }
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU."""
+        descriptors: dict[str, Tensor] = self.head(self._pooled(scenes))
+        return descriptors
+
+    def _pooled(self, scenes: Tensor) -> Tensor:
+        """The mean over positions (N, C) of the attended maps."""
+        attended: Tensor = self.attention(self.trunk.maps(scenes))
+        return attended.mean((2, 3))

@@ -1,0 +1,93 @@
+"""SE: ResNet34 with squeeze-and-excitation in its blocks, under the fully connected head."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.attention import add_squeeze_excitation
+from rsir_bench.nn.head import Head
+from rsir_bench.nn.trunk import Trunk, load_backbone
+
+REDUCTION = 16
+LEGACY = "legacy_seresnet34.in1k"
+LEGACY_NAMES = {"conv1": "layer0.conv1", "bn1": "layer0.bn1"}
+
+
+class SeSettings(Settings):
+    """What the papers leave open.
+
+    Attributes:
+        gate: Where the gates of the inserted modules start; 0.5 is what random biases give.
+        legacy: timm's ``legacy_seresnet34`` instead of the protocol's trunk; with weights "imagenet", trained as a
+            whole on ImageNet.
+    """
+
+    gate: float = Field(0.9, gt=0, lt=1)
+    legacy: bool = False
+
+    @model_validator(mode="after")
+    def _gate_is_inserted(self) -> Self:
+        if self.legacy and "gate" in self.model_fields_set:
+            raise ValueError("gate is for inserted modules; legacy brings its own, so set one of the two")
+        return self
+
+
+class Se(Method):
+    """The baseline with a gate on every channel of every residual branch."""
+
+    card = Card(
+        name="se",
+        title="SE",
+        paper="Hu, Shen, Sun: Squeeze-and-excitation networks, CVPR 2018",
+        year=2018,
+        rows={
+            "FC": Row(descriptor="FC"),
+            "PCA": Row(descriptor="FC1", kind="pca", paper=("SE", "")),
+        },
+        tables=["I", "II", "III"],
+        stated=[
+            "squeeze-and-excitation on the residual branch, after its last batch norm, with r = 16 (SE paper)",
+            "ResNet34 trunk pretrained on ImageNet, conv1 to layer1 frozen (JSST paper)",
+        ],
+        choices=[
+            "its authors released no ResNet34 with it: the protocol's weights, with untrained modules added",
+            "every gate starts at about 0.9 (setting gate), so that the pretrained trunk starts almost as it was; "
+            "the hidden units' biases start at 0.5, so that none is dead",
+            "the modules are trained in frozen blocks as well; all else in these stays frozen",
+            "setting legacy: timm's legacy_seresnet34 with its weights, which has a further ReLU before the module and "
+            "an unpadded stem pool; frozen blocks then include their modules",
+            "global average pooling, FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
+        ],
+        trunk="resnet34",
+    )
+    Settings = SeSettings
+
+    def __init__(self, setup: Setup, settings: SeSettings) -> None:
+        super().__init__(setup, settings)
+        if settings.legacy:
+            self.trunk = _legacy(setup)
+        else:
+            self.trunk = setup.trunk()
+            add_squeeze_excitation(self.trunk.backbone, REDUCTION, settings.gate)
+        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of FC2's output."""
+        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU."""
+        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
+        return descriptors
+
+
+def _legacy(setup: Setup) -> Trunk:
+    trunk = setup.protocol.trunk
+    backbone = load_backbone(LEGACY, trunk.weights, trunk.arguments, setup.bands, setup.weights_folders, trunk.sha256)
+    frozen = [LEGACY_NAMES.get(name, name) for name in trunk.frozen]
+    return Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, frozen)

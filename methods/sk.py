@@ -1,0 +1,80 @@
+"""SK: a ResNet34 of selective kernels, under the fully connected head."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.head import Head
+from rsir_bench.nn.trunk import Trunk, load_backbone
+
+MODEL = "skresnet34.ra_in1k"
+
+
+class SkSettings(Settings):
+    """Weights other than those that follow from the protocol's.
+
+    Attributes:
+        file: Name of a file of skresnet34's weights in a folder of weights; None: as the protocol's trunk starts.
+        sha256: The file's hash; given with it, so that the results' key holds what is in the file.
+    """
+
+    file: str | None = Field(None, pattern=r"^[^/\\]+$")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 go together, so set both")
+        return self
+
+
+class Sk(Method):
+    """The baseline on a trunk that chooses between two receptive fields in every block."""
+
+    card = Card(
+        name="sk",
+        title="SK",
+        paper="Li, Wang, Hu, Yang: Selective kernel networks, CVPR 2019",
+        year=2019,
+        rows={
+            "FC": Row(descriptor="FC"),
+            "PCA": Row(descriptor="FC1", kind="pca", paper=("SK", "")),
+        },
+        tables=["I", "II"],
+        stated=[
+            "two branches, 3 x 3 and 3 x 3 with dilation 2, weighted per channel by a softmax over both (SK paper)",
+            "ResNet34 trunk pretrained on ImageNet, conv1 to layer1 frozen (JSST paper)",
+        ],
+        choices=[
+            "the SK paper has no ResNet34: timm's skresnet34, a selective kernel in the place of each block's first "
+            "convolution",
+            "each branch sees half of the channels, and r = 8 with a multiple of 16 units, as timm's weights need it",
+            "ImageNet weights are timm's ra_in1k, trained with stronger augmentation than torchvision's ResNet34: part "
+            "of a lead over the baseline may be theirs",
+            "global average pooling, FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
+        ],
+        trunk="resnet34",
+    )
+    Settings = SkSettings
+
+    def __init__(self, setup: Setup, settings: SkSettings) -> None:
+        super().__init__(setup, settings)
+        trunk = setup.protocol.trunk
+        weights, sha256 = (settings.file, settings.sha256) if settings.file else (trunk.weights, trunk.sha256)
+        backbone = load_backbone(MODEL, weights, trunk.arguments, setup.bands, setup.weights_folders, sha256)
+        self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
+        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of FC2's output."""
+        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU."""
+        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
+        return descriptors
