@@ -1,0 +1,169 @@
+"""NTS-Net: a navigator proposes parts, a teacher judges them, a scrutinizer looks at them beside the whole scene."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.head import Head
+from rsir_bench.nn.proposals import anchors, best_boxes, crops
+from rsir_bench.nn.ranking_loss import ranking_hinge
+
+RATIOS = (0.667, 1.0, 1.5)
+SCALES = (2 ** (1 / 3), 2 ** (2 / 3))
+# Sides of the anchors on the three maps over the smallest: 48, 96 and 192 of 448 px in the official code, times scales.
+SIDES = (SCALES, tuple(2 * scale for scale in SCALES), tuple(4 * scale for scale in (1.0, *SCALES)))
+FEWEST = sum(len(sides) * len(RATIOS) for sides in SIDES)  # anchors where every map has one position
+
+
+class NtsNetSettings(Settings):
+    """Changed by ``--set methods.nts-net.parts=4``.
+
+    Attributes:
+        parts: M, parts that are proposed and judged in training.
+        kept: K, the best of them, which join the scene's feature; at most M.
+        anchor: Side of the smallest anchors, before their scales, as a share of the scene's side.
+        overlap: Intersection over union above which the better of two anchors suppresses the other.
+        part_size: Side in pixels to which parts are resized; None: that of the scene. Smaller is cheaper.
+        dropout: On the pooled features of scenes and parts, in training only.
+    """
+
+    parts: int = Field(6, ge=2, le=FEWEST)
+    kept: int = Field(4, ge=1)
+    anchor: float = Field(24 / 224, gt=0, le=1)
+    overlap: float = Field(0.25, ge=0, le=1)
+    part_size: int | None = Field(None, ge=16)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _keeps_what_it_proposes(self) -> NtsNetSettings:
+        if self.kept > self.parts:
+            raise ValueError(f"kept = {self.kept} of parts = {self.parts}: keep at most all of them")
+        return self
+
+
+class Navigator(nn.Module):
+    """Scores for anchors over three maps, each half as wide as the one before.
+
+    Args:
+        channels: Channels of the trunk's last maps.
+        anchor: Side of the smallest anchors, as a share of the scene's side.
+    """
+
+    def __init__(self, channels: int, anchor: float) -> None:
+        super().__init__()
+        self.anchor = anchor
+        self.down = nn.ModuleList(
+            [
+                nn.Conv2d(channels, 128, 3, padding=1),
+                nn.Conv2d(128, 128, 3, stride=2, padding=1),
+                nn.Conv2d(128, 128, 3, stride=2, padding=1),
+            ]
+        )
+        self.score = nn.ModuleList(nn.Conv2d(128, len(sides) * len(RATIOS), 1) for sides in SIDES)
+
+    def forward(self, maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Anchors (A, 4), in pixels of scenes of ``size``, and their scores (N, A), of maps (N, C, h, w)."""
+        boxes, scores = [], []
+        # The order of close scores decides, and it is a small part of the work: 32 bit throughout. With bf16, torch's
+        # CPU convolution has given gradients that are not finite on maps of a single position.
+        with torch.autocast(maps.device.type, enabled=False):
+            maps = maps.float()
+            for down, score, sides in zip(self.down, self.score, SIDES, strict=True):
+                maps = down(maps).relu()
+                pixels = [self.anchor * min(size) * side for side in sides]
+                boxes.append(anchors((maps.shape[2], maps.shape[3]), size, pixels, RATIOS))
+                scores.append(score(maps).flatten(1))
+        return torch.cat(boxes).to(maps.device), torch.cat(scores, 1)
+
+
+class NtsNet(Method):
+    """Yang, Luo, Wang, Hu, Gao, Wang: section 3, on the protocol's trunk, with the paper's FC1 and FC2 on top."""
+
+    card = Card(
+        name="nts-net",
+        title="NTS-Net",
+        paper="Yang, Luo, Wang, Hu, Gao, Wang: Learning to navigate for fine-grained classification, ECCV 2018",
+        year=2018,
+        rows={"FC": Row(descriptor="FC"), "PCA": Row(descriptor="FC1", kind="pca", paper=("NTS-Net", ""))},
+        tables=["I", "II"],
+        stated=[
+            "JSST paper: PCA at retrieval; nothing else of its NTS-Net",
+            "official code (yangze0930/NTS-Net): M = 6 parts of which K = 4 are kept; suppression at IoU 0.25; three "
+            "maps with 6, 6 and 9 anchors per position (ratios .667, 1, 1.5); the navigator sees detached maps",
+            "official code: cross-entropy of scene, parts and their concatenation and the ranking hinge, each of "
+            "weight 1; dropout 0.5 on the pooled features",
+            "official code: scenes and parts pass the trunk one after the other, each with its own batch-norm "
+            "statistics, and both move the running ones",
+        ],
+        choices=[
+            "dropout is off when describing; the official code leaves it on, so that its features are random",
+            "anchors of 24, 48 and 96 px times their scales at 224 px, the official shares of its 448 px scenes, and "
+            "in proportion at other sizes: 426 anchors on ResNet34's maps at 224 px",
+            "positions stand in the middle of equal shares of the scene (official: fixed strides, which leave small "
+            "maps off the centre)",
+            "beyond the scene parts show the mean colour, zero after normalisation; parts are as large as the scene",
+            "where suppression leaves fewer than M parts, the best of the suppressed ones follow",
+            "the concatenation (K parts, then the scene) goes through FC1 and ReLU to FC2: FC and PCA are read there; "
+            "the official classifier has no hidden layer",
+            "one optimizer with the protocol's recipe instead of the official four",
+            "costs M + 1 passes of the trunk per scene in training, K + 1 in describing",
+        ],
+    )
+    Settings = NtsNetSettings
+
+    def __init__(self, setup: Setup, settings: NtsNetSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: NtsNetSettings = settings
+        self.trunk = setup.trunk()
+        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type] # of the maps; timm's convention
+        self.navigator = Navigator(channels, settings.anchor)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.scene_class = nn.Linear(self.trunk.features, setup.classes)
+        self.part_class = nn.Linear(self.trunk.features, setup.classes)
+        together = self.trunk.features * (settings.kept + 1)
+        self.head = Head(together, setup.protocol.head.fc1, setup.classes)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU, of the scene and its K best parts."""
+        maps, whole = self._look(scenes)
+        parts, _ = self._parts(scenes, maps, self.settings.kept)
+        return self._scrutinise(whole, parts)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The four terms: of the scene, of the parts' order, of scene and parts together, and of each part."""
+        maps, whole = self._look(batch.scenes)
+        parts, scores = self._parts(batch.scenes, maps, self.settings.parts)
+        part_labels = batch.labels[:, None].expand_as(scores)
+        judged = self.part_class(parts).transpose(1, 2)  # (N, classes, M)
+        part_losses = functional.cross_entropy(judged, part_labels, reduction="none")
+        together = self._scrutinise(whole, parts[:, : self.settings.kept])["FC"]
+        return {
+            "scene": functional.cross_entropy(self.scene_class(whole), batch.labels),
+            "rank": ranking_hinge(scores, part_losses),
+            "concat": functional.cross_entropy(together, batch.labels),
+            "part": part_losses.mean(),
+        }
+
+    def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""
+        maps = self.trunk.maps(scenes)
+        return maps, self.dropout(self.trunk.backbone.forward_head(maps))  # type: ignore[operator]
+
+    def _parts(self, scenes: Tensor, maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Features (N, count, F) of the best parts, the best first, and the navigator's scores (N, count) for them."""
+        boxes, scores = self.navigator(maps.detach(), (scenes.shape[2], scenes.shape[3]))
+        chosen = best_boxes(boxes, scores, count, self.settings.overlap)
+        # Zero after the trunk's normalisation is the mean before it.
+        size = self.settings.part_size or scenes.shape[2]
+        views = crops(scenes - self.trunk.mean, boxes[chosen], size) + self.trunk.mean
+        _, features = self._look(views)
+        return features.view(len(scenes), count, -1), scores.gather(1, chosen)
+
+    def _scrutinise(self, whole: Tensor, parts: Tensor) -> dict[str, Tensor]:
+        """The head's descriptors of the scene (N, F) with its K parts (N, K, F)."""
+        descriptors: dict[str, Tensor] = self.head(torch.cat([parts.flatten(1), whole], 1))
+        return descriptors
