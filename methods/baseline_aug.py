@@ -1,0 +1,115 @@
+"""The plain network with augmented scenes in training: the control for learned spatial and spectral conversions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.head import Head
+from rsir_bench.nn.spectral import gamma, linear
+from rsir_bench.nn.warp import affine
+
+WARP = 6  # draws of a scene for its warp: angle, two scales, shear, two shifts
+
+
+class BaselineAugSettings(Settings):
+    """How far a scene is changed, at most; every change is drawn evenly from its range, for each scene by itself.
+
+    Attributes:
+        rotation: Degrees, either way.
+        scale: Factor by which each axis is stretched or shrunk; drawn evenly in its logarithm.
+        shear: Degrees, either way.
+        shift: Share of the scene's side, along each axis and either way.
+        gain: A band is multiplied by 1 ± this.
+        bias: Added to all bands, either way, on [0, 1].
+        gamma: The power, or its inverse, that all bands are raised to; drawn evenly in its logarithm.
+    """
+
+    rotation: float = Field(180, ge=0, le=180)
+    scale: float = Field(1.25, ge=1)
+    shear: float = Field(10, ge=0, lt=90)
+    shift: float = Field(0.1, ge=0)
+    gain: float = Field(0.2, ge=0, lt=1)
+    bias: float = Field(0.1, ge=0)
+    gamma: float = Field(1.5, ge=1)
+
+
+class BaselineAug(Method):
+    """``baseline`` whose training scenes are warped, and changed in their bands, at random."""
+
+    card = Card(
+        name="baseline-aug",
+        title="{trunk}+augmentation",
+        paper="He, Zhang, Ren, Sun: Deep residual learning for image recognition, CVPR 2016; with the augmentation "
+        "that the JSST paper argues against (sections I and IV)",
+        year=2016,
+        rows={"FC": Row(descriptor="FC"), "PCA": Row(descriptor="FC1", kind="pca")},
+        stated=["empirical parameters outside the network, instead of learned ones for each scene; no figures"],
+        choices=[
+            "all that the JSST can do: affine warp with border padding, a gain per band and a shared bias; and a gamma",
+            "ranges: rotation 180°, scale 1.25, shear 10°, shift 0.1, gain 0.2, bias 0.1, gamma 1.5; clamped to [0, 1]",
+            "one new view of every scene in every epoch, so that the number of steps is the plain network's",
+            "head, loss and rows are those of baseline",
+        ],
+    )
+    Settings = BaselineAugSettings
+
+    def __init__(self, setup: Setup, settings: BaselineAugSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: BaselineAugSettings = settings
+        self.trunk = setup.trunk()
+        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy of FC2's output."""
+        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """FC2's output and FC1 before its ReLU, of the scenes as they are."""
+        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
+        return descriptors
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with every scene warped and its values changed; in [0, 1]."""
+        count, bands = batch.scenes.shape[:2]
+        draws = 2 * torch.rand(count, WARP + bands + 2, generator=generator) - 1
+        warp, colours, power = torch.split(draws.to(batch.scenes.device), [WARP, bands + 1, 1], dim=1)
+        warped = affine(batch.scenes, self._map(warp))
+        coloured = linear(warped, self._gains_and_bias(colours))
+        logarithms = power * math.log(self.settings.gamma)
+        return batch.with_scenes(gamma(coloured, logarithms.expand(-1, bands).contiguous()))
+
+    def _map(self, draws: Tensor) -> Tensor:
+        settings = self.settings
+        angle, shear = (
+            draws[:, number] * math.radians(value) for number, value in ((0, settings.rotation), (3, settings.shear))
+        )
+        scales = (draws[:, 1:3] * math.log(settings.scale)).exp()
+        return affine_map(angle, scales, shear, draws[:, 4:] * settings.shift)
+
+    def _gains_and_bias(self, draws: Tensor) -> Tensor:
+        return torch.cat([1 + self.settings.gain * draws[:, :-1], self.settings.bias * draws[:, -1:]], dim=1)
+
+
+def affine_map(angle: Tensor, scales: Tensor, shear: Tensor, shift: Tensor) -> Tensor:
+    """Parameters of `rsir_bench.nn.warp.affine`: scaled along the axes first, then sheared, rotated and shifted.
+
+    Args:
+        angle: (N,) radians; with y downwards, the scene turns counter-clockwise.
+        scales: (N, 2) factors on the x and y coordinates of the output.
+        shear: (N,) radians that the y axis is tilted by.
+        shift: (N, 2) in sides of a scene.
+
+    Returns:
+        (N, 6), output to input coordinates.
+    """
+    cosine, sine, tilt = angle.cos(), angle.sin(), shear.tan()
+    x, y = (2 * shift).unbind(1)  # a side is two units
+    first = [cosine * scales[:, 0], (cosine * tilt - sine) * scales[:, 1], x]
+    second = [sine * scales[:, 0], (sine * tilt + cosine) * scales[:, 1], y]
+    return torch.stack(first + second, dim=1)

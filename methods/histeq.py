@@ -1,0 +1,33 @@
+"""Histogram equalisation before a method: a fixed spectral correction, the control for a learned one."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torchvision.transforms.v2.functional import equalize  # type: ignore[import-untyped]
+
+from rsir_bench.method import FrontEnd, FrontEndCard
+
+
+class Histeq(FrontEnd):
+    """Each band of each scene gets a flat histogram of 256 grey levels."""
+
+    card = FrontEndCard(
+        name="histeq",
+        title="Histogram equalisation",
+        paper="Hummel: Image enhancement by histogram transformation, Computer Graphics and Image Processing 1977",
+        year=1977,
+        stated=["grey levels are mapped by the cumulative histogram of the scene"],
+        choices=[
+            "each band by itself, which also equalises the colours; 256 levels on [0, 1]",
+            "the look-up table is Pillow's, as torchvision has it; a band of one level stays as it is",
+        ],
+        learned=False,
+    )
+
+    def forward(self, scenes: Tensor) -> Tensor:
+        """Equalised scenes (N, B, H, W) in [0, 1], on 256 levels.
+
+        No gradient passes: a front end that learns must stand behind, not before.
+        """
+        equalised: Tensor = equalize(scenes.clamp(0, 1))
+        return equalised

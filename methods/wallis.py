@@ -1,0 +1,57 @@
+"""The Wallis filter before a method: a fixed, local spectral correction, the control for a learned one."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
+from rsir_bench.nn.wallis import wallis
+
+
+class WallisSettings(Settings):
+    """Where a scene's local statistics are moved to, and how far.
+
+    Attributes:
+        window: Side of the window as a share of the scene's.
+        mean: Target of the local mean, on [0, 1].
+        deviation: Target of the local standard deviation, on [0, 1].
+        brightness: Weight of the target mean; with 0 the local mean stays.
+        contrast: Weight of the target deviation; with 1 flat places become as strong as others, with their noise.
+    """
+
+    window: float = Field(0.25, gt=0, le=1)
+    mean: float = Field(0.5, ge=0, le=1)
+    deviation: float = Field(0.2, gt=0, le=1)
+    brightness: float = Field(0.8, ge=0, le=1)
+    contrast: float = Field(0.8, gt=0, le=1)
+
+
+class Wallis(FrontEnd):
+    """Each band of each scene gets the same brightness and contrast everywhere, nearly."""
+
+    card = FrontEndCard(
+        name="wallis",
+        title="Wallis filter",
+        paper="Wallis: An approach to the space variant restoration and enhancement of images, Symposium on Current "
+        "Mathematical Problems in Image Science 1976",
+        year=1976,
+        stated=["local mean and standard deviation are moved towards targets, each with a weight"],
+        choices=[
+            "window 0.25 of the side, cut at the edges; mean 0.5, deviation 0.2, brightness 0.8, contrast 0.8",
+            "each band by itself; clamped to [0, 1]",
+        ],
+        learned=False,
+    )
+    Settings = WallisSettings
+
+    def __init__(self, setup: Setup, settings: WallisSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: WallisSettings = settings
+
+    def forward(self, scenes: Tensor) -> Tensor:
+        """Filtered scenes (N, B, H, W) in [0, 1]."""
+        chosen = self.settings
+        down, across = (max(1, round(chosen.window * side / 2)) for side in scenes.shape[-2:])
+        filtered = wallis(scenes, (down, across), chosen.mean, chosen.deviation, chosen.brightness, chosen.contrast)
+        return filtered.clamp(0, 1)
