@@ -1,0 +1,145 @@
+"""RiDe: embeddings that keep scenes of a class, and rotations of a scene, near each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.memory_bank import MemoryBank
+from rsir_bench.nn.warp import affine
+from rsir_bench.protocol import Train
+
+
+class RideSettings(Settings):
+    """Changed by ``--set methods.ride.rotations=8``.
+
+    Attributes:
+        dimensions: Of the embedding.
+        rotations: Four by 90 degrees, or eight by 45.
+        temperature: T of the softmax over the memory bank.
+        scene: Weight of the loss over rotations of a scene (lambda).
+        momentum: Weight of what the memory bank had.
+        rate: Factor on the protocol's learning rate; the original rate is 0.1.
+    """
+
+    dimensions: int = Field(128, ge=1)
+    rotations: Literal[4, 8] = 4
+    temperature: float = Field(0.05, gt=0)
+    scene: float = Field(0.1, ge=0)
+    momentum: float = Field(0.5, ge=0, lt=1)
+    rate: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
+@dataclass
+class RotatedBatch(Batch):
+    """A batch that knows how its scenes were turned.
+
+    Attributes:
+        rotation: (N,) int64, in steps of a full turn over ``rotations``.
+    """
+
+    rotation: Tensor
+
+
+class Ride(Method):
+    """Rotation-invariant deep embedding: neighbourhood component analysis against a bank of scenes and rotations."""
+
+    card = Card(
+        name="ride",
+        title="RiDe",
+        paper="Kang, Fernandez-Beltran, Wang, Sun, Ni, Plaza: Rotation-invariant deep embedding for remote sensing "
+        "images, IEEE TGRS 2021",
+        year=2021,
+        rows={
+            "PCA": Row(descriptor="embedding", kind="pca", paper=("RiDe", "")),
+            "Embedding": Row(descriptor="embedding"),
+        },
+        tables=["I"],
+        stated=[
+            "official code: pooled ResNet34, 128-d unit embedding, memory bank of every scene and rotation, "
+            "temperature 0.05, lambda 0.1, bank momentum 0.5",
+            "official code: -log of the softmax's share of the class, and of other rotations of the scene",
+        ],
+        choices=[
+            "the protocol's schedule and rate (methods.ride.rate scales it): the original has SGD at 0.1, 130 epochs, "
+            "colour jitter and greyscale",
+            "one random rotation per scene and epoch, by 90 degrees without resampling: the original trains on all "
+            "eight by 45 degrees in every epoch, from files whose borders are unknown; with rotations=8 the borders "
+            "here are reflections",
+            "entries no batch has brought yet are left out, the original starts them at random; the bank takes a "
+            "batch in before its loss, not after; momentum 0.5 throughout (there 0.8 and 0.9 late in training)",
+            "the dimension after PCA is open in the JSST paper: the protocol's, at most 128",
+        ],
+    )
+    Settings = RideSettings
+
+    def __init__(self, setup: Setup, settings: RideSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: RideSettings = settings
+        self.trunk = setup.trunk()
+        self.embed = nn.Linear(self.trunk.features, settings.dimensions)
+        nn.init.kaiming_normal_(self.embed.weight)
+        nn.init.zeros_(self.embed.bias)
+        self.bank = MemoryBank(setup.scenes, settings.rotations, settings.dimensions, settings.momentum)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The class's and the weighted scene's term; a batch without :meth:`view` counts as not rotated.
+
+        Raises:
+            UserError: A scene beyond those the network was built for.
+        """
+        rotation = batch.rotation if isinstance(batch, RotatedBatch) else torch.zeros_like(batch.index)
+        features = self.describe(batch.scenes)["embedding"]
+        # Before the loss: autograd keeps the bank for the backward pass, which must find it unchanged.
+        self.bank.update(features, batch.labels, batch.index, rotation)
+        of_class, of_scene = self.bank(features, batch.labels, batch.index, rotation, self.settings.temperature)
+        return {"class": of_class, "scene": self.settings.scene * of_scene}
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """``embedding``: (N, dimensions) of unit length."""
+        return {"embedding": functional.normalize(self.embed(self.trunk(scenes)).float())}
+
+    def recipe(self, train: Train) -> Train:
+        """The protocol's, at its own multiple of the rate."""
+        return train.model_copy(update={"rate": train.rate * self.settings.rate})
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Every scene turned by one of the rotations."""
+        rotation = torch.randint(self.settings.rotations, (len(batch.index),), generator=generator)
+        rotation = rotation.to(batch.index.device)
+        scenes = rotated(batch.scenes, rotation, self.settings.rotations)
+        return RotatedBatch(scenes, batch.labels, batch.index, rotation)
+
+    def report(self) -> dict[str, float]:
+        """Share of scenes and rotations that the bank knows."""
+        return {"bank": self.bank.seen.float().mean().item()}
+
+
+def rotated(scenes: Tensor, rotation: Tensor, rotations: int) -> Tensor:
+    """Square scenes turned counter-clockwise, each by its own ``rotation / rotations`` of a full turn.
+
+    Multiples of 90 degrees are exact; others are bilinear, with reflections at the borders.
+
+    Args:
+        scenes: (N, B, H, H).
+        rotation: (N,) int64 in [0, rotations).
+        rotations: 4 or 8.
+    """
+    if rotations == 8:
+        half = (rotation % 2 == 1)[:, None, None, None]
+        cosine = math.sqrt(0.5)
+        theta = scenes.new_tensor([cosine, -cosine, 0, cosine, cosine, 0]).expand(len(scenes), 6)
+        scenes = torch.where(half, affine(scenes, theta, "reflection"), scenes)
+        rotation = rotation // 2
+    quarter = rotation[:, None, None, None]
+    scenes = torch.where(quarter % 2 == 1, scenes.mT, scenes)
+    scenes = torch.where((quarter == 1) | (quarter == 2), scenes.flip(2), scenes)
+    scenes = torch.where((quarter == 2) | (quarter == 3), scenes.flip(3), scenes)
+    return scenes.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,84 @@
+"""T-NLNN: a non-local block and triplets with two anchors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced
+from rsir_bench.nn.non_local import NonLocal
+from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets
+
+
+class TNlnnSettings(Settings):
+    """Changed by ``--set methods.t-nlnn.mining=hard``.
+
+    Attributes:
+        margin: Of the triplet loss, on squared distances of unit vectors (0 to 4).
+        mining: Triplets of a batch: ``"random"``, or the farthest positive and nearest negative (``"hard"``).
+        gain: Initial weight of the non-local block's batch norm; 0 starts as an identity.
+        per_class: Scenes of each class in a batch.
+    """
+
+    margin: float = Field(0.3, gt=0)
+    mining: Literal["random", "hard"] = "random"
+    gain: float = Field(0.1, ge=0)
+    per_class: int = Field(4, ge=2)
+
+
+class TNlnn(Method):
+    """Non-local block on the last maps, pooled, FC1, and a dual-anchor triplet loss on its direction."""
+
+    card = Card(
+        name="t-nlnn",
+        title="T-NLNN-style",
+        paper="Zhang et al.: Triplet nonlocal neural network with dual-anchor triplet loss for high-resolution remote "
+        "sensing image retrieval, IEEE JSTARS 2021",
+        year=2021,
+        rows={"PCA": Row(descriptor="FC1", kind="pca", paper=("T-NLNN", ""))},
+        tables=["I"],
+        stated=[
+            "abstract: three branches that share weights, the non-local operation, deep metric learning with a "
+            "dual-anchor triplet loss",
+        ],
+        choices=[
+            "everything but the abstract is open: this is T-NLNN-style, no reproduction",
+            "dual anchor: the triplet loss with the anchor, plus the same with the positive as anchor; margin 0.3 on "
+            "squared distances of unit vectors",
+            "one embedded Gaussian block after the last maps, half the channels, maps of phi and g sub-sampled by two "
+            "where they allow it; its batch norm starts at 0.1 instead of 0, so that all its layers learn from the "
+            "first step",
+            "embedding: FC1 of the globally pooled maps, normalised; PCA is fitted on it",
+            "one random positive and negative of the batch for each scene, in batches of P classes x 4 scenes",
+        ],
+    )
+    Settings = TNlnnSettings
+
+    def __init__(self, setup: Setup, settings: TNlnnSettings) -> None:
+        super().__init__(setup, settings)
+        self.settings: TNlnnSettings = settings
+        self.trunk = setup.trunk()
+        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type] # of the maps; timm's convention
+        self.block = NonLocal(channels, settings.gain)
+        self.fc1 = nn.Linear(channels, setup.protocol.head.fc1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The dual-anchor triplet loss."""
+        embeddings = self.describe(batch.scenes)["FC1"]
+        hard = self.settings.mining == "hard"
+        triplets = hard_triplets(embeddings, batch.labels) if hard else random_triplets(batch.labels)
+        return dual_anchor_loss(embeddings, triplets, self.settings.margin)
+
+    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
+        """``FC1``: (N, fc1) of unit length."""
+        pooled = self.block(self.trunk.maps(scenes)).mean((2, 3))
+        return {"FC1": functional.normalize(self.fc1(pooled).float())}
+
+    def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+        """P classes with K scenes each; at least two classes."""
+        per_class = min(self.settings.per_class, max(size // 2, 1))
+        return balanced(labels, size // per_class, per_class, generator)

@@ -1,0 +1,61 @@
+"""Losses on the real values whose signs are a code."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def pairwise_loss(codes: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of "same class" for every pair of the batch (Zhu et al., AAAI 2016, equation 3).
+
+    A pair costs ``log(1 + exp(t)) - s * t`` with ``t = <z_i, z_j> / 2`` and s one for a pair of one class, else zero.
+    Pairs of one class are few, so those and all others are averaged apart and added up: the weights by class
+    imbalance of Cao et al. (HashNet, ICCV 2017).
+
+    Args:
+        codes: (N, K) real values, one per bit.
+        labels: (N,) classes.
+
+    Returns:
+        A scalar, at least 0; 0 for a single scene.
+    """
+    with torch.autocast(codes.device.type, enabled=False):
+        products = codes @ codes.T / 2
+    same = (labels[:, None] == labels).triu(1)
+    other = (labels[:, None] != labels).triu(1)
+    likely = functional.softplus(torch.where(same, -products, products))  # stable form of both cases
+    return _mean(likely, same) + _mean(likely, other)
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)
+
+
+def quantisation_loss(codes: Tensor) -> Tensor:
+    """Mean of ``log cosh(|z| - 1)``, a smooth distance to the nearer of -1 and 1 (Zhu et al., AAAI 2016, equation 7).
+
+    Args:
+        codes: (N, K) real values.
+    """
+    away = codes.abs() - 1
+    return (away + functional.softplus(-2 * away) - math.log(2)).mean()
+
+
+def push_loss(shares: Tensor) -> Tensor:
+    """Minus the mean squared distance of ``shares`` (N, K) in [0, 1] from one half: pushes bits away from undecided.
+
+    MiLaN (Roy et al., GRSL 2021) has ``||s - 0.5||^2 / K``, averaged over the scenes.
+    """
+    return -(shares - 0.5).square().mean()
+
+
+def balance_loss(shares: Tensor) -> Tensor:
+    """Squared distance of the share of set bits from one half, averaged over scenes.
+
+    MiLaN's code averages ``shares`` (N, K) over the K bits of a scene, not over the scenes for each bit.
+    """
+    return (shares.mean(1) - 0.5).square().mean()

@@ -1,0 +1,98 @@
+"""A memory of every training scene's embeddings, and the neighbourhood losses over it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsir_bench.errors import UserError
+
+
+class MemoryBank(nn.Module):
+    """Running means of the unit embeddings of all scenes, one per view of a scene (RiDe: Kang et al., TGRS 2021).
+
+    Entries that no batch has brought yet take part in nothing.
+
+    Args:
+        scenes: Number of training scenes.
+        views: Views of a scene, for example rotations.
+        dimensions: D of the embeddings.
+        momentum: Weight of what the bank had, in [0, 1).
+    """
+
+    def __init__(self, scenes: int, views: int, dimensions: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("features", torch.zeros(scenes, views, dimensions))
+        self.register_buffer("seen", torch.zeros(scenes, views, dtype=torch.bool))
+        self.register_buffer("labels", torch.full((scenes,), -1))
+        self.features: Tensor
+        self.seen: Tensor
+        self.labels: Tensor
+
+    @torch.no_grad()
+    def update(self, features: Tensor, labels: Tensor, index: Tensor, view: Tensor) -> None:
+        """Moves the batch's entries towards their new embeddings; an unseen entry becomes its embedding.
+
+        Args:
+            features: (N, D) of unit length.
+            labels: (N,) classes.
+            index: (N,) rows of the scenes.
+            view: (N,) view of each.
+
+        Raises:
+            UserError: A row beyond the bank.
+        """
+        rows = len(self.features)
+        if len(index) and int(index.max()) >= rows:
+            raise UserError(
+                f"memory bank: scene {int(index.max())} in a bank of {rows} rows, one per labelled scene; "
+                "build the network for as many scenes as it is trained on"
+            )
+        momentum = self.momentum * self.seen[index, view].to(self.features.dtype)[:, None]
+        mixed = momentum * self.features[index, view] + (1 - momentum) * features.to(self.features.dtype)
+        self.features[index, view] = functional.normalize(mixed)
+        self.seen[index, view] = True
+        self.labels[index] = labels
+
+    def forward(
+        self, features: Tensor, labels: Tensor, index: Tensor, view: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Neighbourhood component analysis against the bank, of which a scene's own entry is left out.
+
+        With ``p_ij`` the softmax over all other entries j of ``<f_i, m_j> / temperature``: ``-log`` of the sum of p
+        over the entries of the same class, and over other views of the same scene. Scenes for which the bank has no
+        such entry cost nothing.
+
+        Args:
+            features: (N, D) of unit length, in the bank's precision.
+            labels: (N,) classes.
+            index: (N,) rows of the scenes.
+            view: (N,) view of each.
+            temperature: Above 0.
+
+        Returns:
+            Two scalars, each the mean over the batch: of the class and of the scene.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            flat = features @ self.features.flatten(0, 1).T / temperature
+        logits = flat.view(-1, *self.seen.shape)
+        batch = torch.arange(len(index), device=index.device)
+        others = self.seen.expand_as(logits).clone()
+        others[batch, index, view] = False
+        same_class = others & (labels[:, None] == self.labels)[:, :, None]
+        total = _log_sum(flat, others.flatten(1))
+        return (
+            _surprise(total, flat, same_class.flatten(1)),
+            _surprise(total, logits[batch, index], others[batch, index]),
+        )
+
+
+def _surprise(total: Tensor, logits: Tensor, chosen: Tensor) -> Tensor:
+    return torch.where(chosen.any(1), total - _log_sum(logits, chosen), 0).mean()
+
+
+def _log_sum(logits: Tensor, chosen: Tensor) -> Tensor:
+    # Not minus infinity: where nothing is chosen, its gradient would be NaN.
+    return logits.masked_fill(~chosen, torch.finfo(logits.dtype).min).logsumexp(1)
