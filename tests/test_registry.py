@@ -282,7 +282,8 @@ class TestSettings:
 
     def test_values_are_all_and_identity_only_what_is_not_the_default(self):
         method = named("jsst", jsst={"rate": 0.5, "padding": "border"})
-        assert method.values == {"jsst.rate": 0.5, "jsst.spread": 1e-3, "jsst.padding": "border"}
+        defaults = discover()["jsst"].kind.Settings().model_dump()
+        assert method.values == {f"jsst.{key}": value for key, value in {**defaults, "rate": 0.5}.items()}
         assert method.identity == {"jsst.rate": 0.5}
 
     def test_they_reach_the_network(self):
@@ -295,7 +296,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "says"),
         [
-            ({"rte": 1}, "methods.jsst.rte: Extra inputs are not permitted; its settings: rate, spread, padding"),
+            ({"rte": 1}, "methods.jsst.rte: Extra inputs are not permitted; its settings: warp, spectral, order, "),
             ({"rate": "fast"}, "methods.jsst.rate: Input should be a valid number"),
             ({"padding": "mirror"}, "methods.jsst.padding: Input should be 'border' or 'zeros'"),
         ],
