@@ -67,7 +67,7 @@ class Cbp(Method):
         super().__init__(setup, settings)
         self.settings: CbpSettings = settings
         self.trunk = setup.trunk()
-        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type]
+        channels = self.trunk.channels
         self.attention = channel_and_spatial(channels)
         self.pool = TensorSketch(channels, settings.dimensions)
         self.head = Head(settings.dimensions, setup.protocol.head.fc1, setup.classes)

@@ -58,7 +58,7 @@ class Dfla(Method):
         super().__init__(setup, settings)
         self.settings: DflaSettings = settings
         self.trunk = setup.trunk()
-        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type]
+        channels = self.trunk.channels
         self.attention = channel_and_spatial(channels)
         self.head = Head(channels, setup.protocol.head.fc1, setup.classes)
         self.centre = CentreLoss(channels, setup.classes, settings.alpha)

@@ -61,7 +61,7 @@ class Ldcnn(Method):
         super().__init__(setup, settings)
         self.settings: LdcnnSettings = settings
         self.trunk = setup.trunk()
-        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type] # of the maps; timm's convention
+        channels = self.trunk.channels
         width = setup.protocol.head.fc1
         self.wide = nn.Conv2d(channels, width, 3)
         self.deep = nn.Conv2d(width, width, 1)

@@ -119,7 +119,7 @@ class NtsNet(Method):
         super().__init__(setup, settings)
         self.settings: NtsNetSettings = settings
         self.trunk = setup.trunk()
-        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type] # of the maps; timm's convention
+        channels = self.trunk.channels
         self.navigator = Navigator(channels, settings.anchor)
         self.dropout = nn.Dropout(settings.dropout)
         self.scene_class = nn.Linear(self.trunk.features, setup.classes)
@@ -151,7 +151,7 @@ class NtsNet(Method):
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""
         maps = self.trunk.maps(scenes)
-        return maps, self.dropout(self.trunk.backbone.forward_head(maps))  # type: ignore[operator]
+        return maps, self.dropout(self.trunk.pool(maps))
 
     def _parts(self, scenes: Tensor, maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Features (N, count, F) of the best parts, the best first, and the navigator's scores (N, count) for them."""

@@ -62,7 +62,7 @@ class TNlnn(Method):
         super().__init__(setup, settings)
         self.settings: TNlnnSettings = settings
         self.trunk = setup.trunk()
-        channels = int(self.trunk.backbone.num_features)  # type: ignore[arg-type] # of the maps; timm's convention
+        channels = self.trunk.channels
         self.block = NonLocal(channels, settings.gain)
         self.fc1 = nn.Linear(channels, setup.protocol.head.fc1)
 

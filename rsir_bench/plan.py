@@ -308,11 +308,16 @@ def _seeds(method: NamedMethod, seeds: Sequence[int]) -> Sequence[int]:
     return seeds if by_chance else seeds[:1]
 
 
+def _same_scenes(plan: Plan, one: str, other: str) -> bool:
+    """By content, so that a folder of the user's is known whatever it is called."""
+    return one == other or plan.datasets[one].fingerprint == plan.datasets[other].fingerprint
+
+
 def _not_a_target(plan: Plan, method: NamedMethod, target: str) -> str | None:
     data, card = plan.protocol.data, method.kind.card
-    if card.trained and target == data.source:
+    if card.trained and _same_scenes(plan, target, data.source):
         return "it is the source, whose labels the method has seen"
-    if card.unlabelled and target == data.unlabelled:
+    if card.unlabelled and data.unlabelled is not None and _same_scenes(plan, target, data.unlabelled):
         return "it is the method's unlabelled pool"
     if card.trained and len(plan.transform.kept_bands(plan.datasets[target])) != len(
         plan.transform.kept_bands(plan.datasets[data.source])

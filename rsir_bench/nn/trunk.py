@@ -65,6 +65,16 @@ class Trunk(nn.Module):
         maps: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
         return maps
 
+    def pool(self, maps: Tensor) -> Tensor:
+        """Pooled features (N, C) of :meth:`maps`: together they are what :meth:`forward` does."""
+        features: Tensor = self.backbone.forward_head(maps)  # type: ignore[operator]
+        return features
+
+    @property
+    def channels(self) -> int:
+        """Channels of :meth:`maps`; the pooled features of some backbones have another number."""
+        return int(self.backbone.num_features)  # type: ignore[arg-type] # by timm's convention
+
     def train(self, mode: bool = True) -> Trunk:
         """Training mode for all but the frozen parts."""
         super().train(mode)

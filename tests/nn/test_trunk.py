@@ -127,6 +127,15 @@ class TestBackbones:
         if maps is not None:
             assert trunk.maps(scenes).shape == maps
 
+    @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050"])  # the second widens after pooling
+    def test_pooled_maps_are_the_features(self, name):
+        trunk = Trunk(load_backbone(name, "none", {}, 3), 3, 64).eval()
+        scenes = torch.rand(2, 3, 64, 64)
+        with torch.no_grad():
+            maps = trunk.maps(scenes)
+            torch.testing.assert_close(trunk.pool(maps), trunk(scenes))
+        assert maps.shape[1] == trunk.channels
+
     def test_counting_features_leaves_statistics_and_chance_alone(self):
         model = backbone()
         before = {name: value.clone() for name, value in model.state_dict().items()}
