@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -268,6 +269,14 @@ def test_the_pool_is_no_target_of_it(tiny: Tiny):
     assert plan.absent == [
         f"{name} on {unlabelled}: it is the method's unlabelled pool" for name in (NAME, f"jsst+{NAME}")
     ]
+
+
+def test_a_copy_of_the_pool_is_no_target_either(tiny: Tiny):
+    with_pool(tiny)
+    copy = f"folder:{shutil.copytree(tiny.folder / 'pool', tiny.folder / 'copy')}"
+    plan = make_plan(tiny.request(NAME, targets=[tiny.target, copy]))
+    assert {cell.target for each in plan.runs for cell in each.cells} == {tiny.target}
+    assert plan.absent == [f"{NAME} on {copy}: it is the method's unlabelled pool"]
 
 
 def test_without_a_pool_it_is_absent(tiny: Tiny):
