@@ -1,0 +1,95 @@
+"""How much of the known distortions of the synthetic scenes JSST's parameters explain.
+
+    python studies/explained_distortions.py jsst --source demo-both --out runs
+
+trains the method (or takes what is trained already) under the protocol `demo`, generates the transformation parameters
+of every scene of a distorted target, and predicts the true affine and spectral parameters from them by least squares on
+other scenes of the target. The linear map takes out the gauge: which view the network takes for the undistorted one is
+its own affair. Printed is the coefficient of determination R^2 on held-out scenes, 1 for a full explanation and about 0
+for none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, cross_val_predict
+from tabulate import tabulate
+
+from rsir_bench.batches import unit_range
+from rsir_bench.datasets.synthetic import AFFINE_COLUMNS, GAIN_COLUMNS, OFFSET_COLUMN, read_distortions
+from rsir_bench.plan import Plan, Request, Run, make_plan
+from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.stages import Stages
+
+TRUTHS = {"affine": AFFINE_COLUMNS, "spectral": (*GAIN_COLUMNS, OFFSET_COLUMN)}
+FOLDS = 10
+
+
+@torch.inference_mode()
+def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
+    """(N, P) parameters that a trained front end generates for the scenes of a target."""
+    network = Stages(plan, run).network().eval()
+    pixels = torch.from_numpy(np.asarray(open_pixels(plan.datasets[target], plan.transform))).permute(0, 3, 1, 2)
+    parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator]
+    return torch.cat(parts).double().numpy()
+
+
+def explained(theta: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
+    """Held-out R^2, the mean over the columns of the truth that vary; NaN where none does.
+
+    Args:
+        theta: (N, P) predictors.
+        truth: (N, Q).
+        seed: Of the folds.
+    """
+    truth = truth[:, truth.std(axis=0) > 0]
+    if not truth.shape[1]:
+        return float("nan")
+    folds = KFold(FOLDS, shuffle=True, random_state=seed)
+    predicted = cross_val_predict(LinearRegression(), theta, truth, cv=folds)
+    rest = ((truth - predicted) ** 2).sum(axis=0) / ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    return float(1 - rest.mean())
+
+
+def main() -> None:
+    """Prints a table: target x kind of distortion."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="+", help="front ends with a transformation, e.g. jsst jsst-spat")
+    parser.add_argument("--source", default="demo-source")
+    parser.add_argument("--targets", default="demo-view,demo-spectral,demo-both")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    options = parser.parse_args()
+    targets = [name for name in options.targets.split(",") if name != options.source]
+    request = Request(
+        methods=options.methods,
+        targets=targets,
+        protocol="demo",
+        seeds=[int(seed) for seed in options.seeds.split(",")],
+        data_root=Path("data"),
+        device="cpu",
+        out=options.out,
+        overrides=[f"data.source={options.source}", *options.overrides],
+        plugins=[],
+    )
+    plan = make_plan(request)
+    rows = []
+    for run in plan.runs:
+        for target in targets:
+            theta = generated(plan, run, target)
+            index = plan.datasets[target]
+            truth = read_distortions(index.root).loc[list(index.paths)]
+            found = [explained(theta, truth[list(columns)].to_numpy()) for columns in TRUTHS.values()]
+            rows.append([run.title, target, *found, theta.std(axis=0).max()])
+    headers = ["run", "target", *(f"{kind} R^2" for kind in TRUTHS), "greatest spread of theta"]
+    print(tabulate(rows, headers, floatfmt=".3f"))
+
+
+if __name__ == "__main__":
+    main()
