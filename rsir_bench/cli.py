@@ -16,7 +16,7 @@ def _group(text: str) -> typer.Typer:
 
 
 app = _group("Trains, describes and scores methods of remote sensing image retrieval, and tabulates them.")
-methods_app = _group("Lists the methods, or shows the card of one.")
+methods_app = _group("Lists the methods; shows, checks or starts one.")
 datasets_app = _group("Lists the datasets and what is present, or downloads one.")
 app.add_typer(methods_app, name="methods", invoke_without_command=True)
 app.add_typer(datasets_app, name="datasets", invoke_without_command=True)
@@ -128,7 +128,7 @@ def publish(
 
 @methods_app.callback()
 def methods(context: typer.Context, plugin: Plugins = None, as_json: AsJson = False) -> None:
-    """Lists the methods, or shows the card of one."""
+    """Lists the methods; shows, checks or starts one."""
     if context.invoked_subcommand is None:
         from rsir_bench.listings import method_list
 
@@ -141,6 +141,26 @@ def show_method(name: str, plugin: Plugins = None) -> None:
     from rsir_bench.listings import method_card
 
     print(method_card(name, plugin or []))
+
+
+@methods_app.command("check")
+def check_method(name_or_file: str, plugin: Plugins = None) -> None:
+    """Checks that a method, or every method of a .py file, keeps the contract; 1 if any check fails."""
+    from rsir_bench.conformance import check
+
+    reports = check(name_or_file, plugin or [])
+    print("\n\n".join(map(str, reports)))
+    if not all(report.passed for report in reports):
+        raise typer.Exit(1)
+
+
+@methods_app.command("new")
+def new_method(name: str) -> None:
+    """Writes NAME.py here: a commented method to start from, which passes the check as it is."""
+    from rsir_bench.template import write_template
+
+    path = write_template(name, Path())
+    print(f"{path}: edit it, then run `rsir-bench methods check {path}`")
 
 
 @datasets_app.callback()

@@ -17,11 +17,13 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from rsir_bench.batches import Pixels, Scenes
 from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
 from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import digest, file_digest, write_atomically, write_text
+from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import Method
 from rsir_bench.plan import Cell, Plan, Run
 from rsir_bench.queries import choose_queries
@@ -29,7 +31,6 @@ from rsir_bench.ranking import METRIC_VERSION, Scores, score
 from rsir_bench.registry import without_folders
 from rsir_bench.results import (
     MethodPart,
-    PaperRow,
     ProtocolPart,
     QueriesPart,
     Record,
@@ -152,6 +153,7 @@ class Stages:
         note = {
             "images_per_second": len(pixels) / (time.perf_counter() - started),
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
+            "macs": multiply_accumulates(network, pixels, self.device),
             "lengths": {**self._described().get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
         write_text(self.run.folder / "described.json", json.dumps(note, indent=1))
@@ -216,7 +218,7 @@ class Stages:
                 kind=cell.row.kind,
                 dimensions=lengths[cell.row.descriptor] if cell.row.kind == "code" else descriptors.shape[1],
                 fit=cell.fit,
-                paper=PaperRow(method=published[0], variant=published[1], pooling=cell.row_name) if published else None,
+                paper=paper_row(cell.row_name, published) if published else None,
             ),
             protocol=self._protocol_part,
             seed=self.run.seed,
@@ -264,7 +266,7 @@ class Stages:
         return {**self.run.weights, "trained": f"sha256:{notes[-1]['weights_sha256']}" if notes else None}
 
     def _described(self) -> dict[str, Any]:
-        """What the last pass of describing left: images/s, number of parameters, length of each descriptor."""
+        """What the last pass of describing left: images/s, parameters, MACs, length of each descriptor."""
         note = self.run.folder / "described.json"
         return json.loads(note.read_text()) if note.is_file() else {}
 
@@ -272,11 +274,26 @@ class Stages:
         notes, described = self._notes(), self._described()
         return {
             "parameters": described["parameters"],
+            "macs": described.get("macs"),  # a pass of an older version left none
             "train_seconds": sum(note["seconds"] for note in notes) if notes else None,
             "train_images_per_second": notes[-1]["images_per_second"] if notes else None,
             "train_loss": notes[-1]["loss"] if notes else None,
             "describe_images_per_second": described["images_per_second"],
         }
+
+
+def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) -> float:
+    """Multiply-accumulates of describing one scene: convolutions, matrix products and attention; no other arithmetic.
+
+    Args:
+        network: In evaluation mode on the device, as :func:`rsir_bench.describe.describe` leaves it.
+        pixels: (N, H, W, B) uint8; the first scene is described.
+        device: Where to compute.
+    """
+    scene = Scenes.of(pixels[:1], np.full(1, -1)).batch(torch.zeros(1, dtype=torch.int64), device).scenes
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.describe(scene)
+    return float(counter.get_total_flops()) / 2  # it counts a multiplication and an addition as two
 
 
 def _reduced(raw: Descriptors, cell: Cell, reductions: dict[str, Reduction], dimensions: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,11 @@ import rsir_bench
 from rsir_bench.errors import RunError
 
 
-def _cli(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+def _cli(*words: object, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rsir_bench", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **variables}
+    )
 
 
 @pytest.mark.parametrize("words", ["--help", "run --help", "leaderboard --help"])
@@ -115,6 +118,46 @@ def test_listings(tmp_path: Path) -> None:
 def test_a_plugin_shows_in_the_list(tmp_path: Path) -> None:
     plugin = Path(__file__).parent / "plugins" / "everything.py"
     assert "everything" in _cli("methods", "--plugin", plugin, folder=tmp_path).stdout
+
+
+def test_a_new_method_is_written_checked_and_never_overwritten(tmp_path: Path) -> None:
+    written = _cli("methods", "new", "my-method", folder=tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert "rsir-bench methods check my_method.py" in written.stdout
+    checked = _cli("methods", "check", "my_method.py", folder=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "my-method keeps the contract." in checked.stdout
+    again = _cli("methods", "new", "my-method", folder=tmp_path)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_a_broken_method_fails_its_check_without_a_traceback(tmp_path: Path) -> None:
+    _cli("methods", "new", "mine", folder=tmp_path)
+    path = tmp_path / "mine.py"
+    path.write_text(path.read_text().replace("        self.trunk = setup", "        1 / 0\n        self.trunk = setup"))
+    checked = _cli("methods", "check", "mine.py", folder=tmp_path)
+    assert checked.returncode == 1
+    assert "ZeroDivisionError: division by zero (mine.py:" in checked.stdout
+    assert "Traceback" not in checked.stdout + checked.stderr
+    unknown = _cli("methods", "check", "nonesuch.py", folder=tmp_path)
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
+
+
+def test_a_method_of_an_installed_package_is_listed(tmp_path: Path) -> None:
+    """What an installer leaves: a module, and a folder with metadata that names the entry point."""
+    _cli("methods", "new", "theirs", folder=tmp_path)
+    site = tmp_path / "site"
+    info = site / "their_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "their_package.py").write_text((tmp_path / "theirs.py").read_text())
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rsir_bench.methods]\ntheirs = their_package:Theirs\n")
+    listed = _cli("methods", "--json", folder=tmp_path, PYTHONPATH=str(site))
+    assert listed.returncode == 0, listed.stderr
+    sources = {row["method"]: row["from"] for row in json.loads(listed.stdout)}
+    assert sources["theirs"] == str(site / "their_package.py")
+    assert "theirs" not in _cli("methods", "--json", folder=tmp_path).stdout
 
 
 def test_python_api(tiny: Tiny) -> None:

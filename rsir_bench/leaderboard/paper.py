@@ -89,6 +89,22 @@ def published(table: PaperTable) -> list[Published]:
     return [_published(entry, table) for entry in _entries() if entry["table"] == table.name]
 
 
+def paper_row(name: str, paper: tuple[str, str]) -> PaperRow:
+    """The published row of a card's row; ``"PCA, iteration 2"`` is pooled as ``"PCA"``.
+
+    Args:
+        name: The row's name on the card; what follows a comma tells apart rows of the same pooling.
+        paper: Published method and variant.
+    """
+    return PaperRow(method=paper[0], variant=paper[1], pooling=name.split(",")[0])
+
+
+def published_rows() -> set[PaperRow]:
+    """Every row of every table of the paper, with its variant as printed and as a table of ours calls it."""
+    printed = {PaperRow(method=row["method"], variant=row["variant"], pooling=row["pooling"]) for row in _entries()}
+    return printed | {entry.row for table in PAPER_TABLES for entry in published(table)}
+
+
 @functools.cache
 def _entries() -> tuple[dict[str, str], ...]:
     text = resources.files("rsir_bench.paper").joinpath("paper_tables.csv").read_text(encoding="utf-8")

@@ -33,7 +33,7 @@ def markdown(table: Table) -> str:
     for block in table.blocks:
         headers = [escape(header) for header in _headers(table)]
         rows = [_row(table, line, MARKDOWN) for line in block.lines]
-        parts += [f"## {escape(block_title(block))}", _pipes(headers, rows)]
+        parts += [f"## {escape(block_title(block))}", pipes(headers, rows)]
     parts += [escape(note) for note in table.notes]
     parts += [f"<sup>{number}</sup> {escape(slip)}" for number, slip in enumerate(table.footnotes, start=1)]
     return "\n\n".join(parts) + "\n"
@@ -64,17 +64,22 @@ def latex(table: Table) -> str:
         body += [" & ".join(_row(table, line, LATEX)) + r" \\" for line in block.lines]
     notes = [escape(note) for note in table.notes]
     notes += [LATEX.footnote.format(number) + escape(slip) for number, slip in enumerate(table.footnotes, start=1)]
-    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.board.name}-{table.name}")
+    name = f"{table.board.name}-{table.name}"
+    return latex_frame(heading(table), name, f"ll{'r' * (len(headers) - 2)}", headers, body, notes)
+
+
+def latex_frame(caption: str, name: str, columns: str, headers: list[str], body: list[str], notes: list[str]) -> str:
+    """A floating table over the width of the page; caption, name and headers are plain text, the rest is LaTeX."""
     lines = [
         f"% {ORIGIN}",
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{escape(heading(table))}}}",
-        rf"\label{{tab:{label}}}",
+        rf"\caption{{{escape_latex(caption)}}}",
+        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', name)}}}",
         r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{ll{'r' * (len(headers) - 2)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(escape(header) for header in headers) + r" \\",
+        " & ".join(escape_latex(header) for header in headers) + r" \\",
         *body,
         r"\bottomrule",
         r"\end{tabular}}",
@@ -146,14 +151,17 @@ def _headers(table: Table) -> list[str]:
     return headers
 
 
-def _pipes(headers: list[str], rows: list[list[str]]) -> str:
-    """A padded grid; not tabulate's, whose spaces differ between versions and would fail the check of the bytes."""
+def pipes(headers: list[str], rows: list[list[str]], words: int = 2) -> str:
+    """A padded grid of cells in Markdown, the first ``words`` columns to the left and the others to the right.
+
+    Not tabulate's, whose spaces differ between versions and would fail the check of the bytes.
+    """
     widths = [max(3, *map(len, column)) for column in zip(headers, *rows, strict=True)]  # a rule is "--:" at least
-    rules = [":".ljust(w, "-") if place < 2 else ":".rjust(w, "-") for place, w in enumerate(widths)]
+    rules = [":".ljust(w, "-") if place < words else ":".rjust(w, "-") for place, w in enumerate(widths)]
 
     def line(cells: list[str]) -> str:
-        first = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-        rest = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
+        first = [cell.ljust(width) for cell, width in zip(cells[:words], widths[:words], strict=True)]
+        rest = [cell.rjust(width) for cell, width in zip(cells[words:], widths[words:], strict=True)]
         return f"| {' | '.join(first + rest)} |"
 
     return "\n".join(map(line, [headers, rules, *rows]))

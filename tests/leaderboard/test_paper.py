@@ -1,6 +1,6 @@
 import pytest
 
-from rsir_bench.leaderboard.paper import HASHING_SLIP, PAPER_TABLES, PaperTable, published
+from rsir_bench.leaderboard.paper import HASHING_SLIP, PAPER_TABLES, PaperTable, paper_row, published, published_rows
 from rsir_bench.results import PaperRow
 
 SHAPES = {shape.name: shape for shape in PAPER_TABLES}
@@ -44,3 +44,10 @@ def test_variants_are_named_in_our_words():
 
 def test_a_table_that_the_paper_does_not_have_has_no_values():
     assert published(PaperTable("targets", "", protocol="patternnet", targets=("UCM",))) == []
+
+
+def test_every_printed_row_is_known_and_a_comma_tells_rows_of_one_pooling_apart():
+    rows = published_rows()
+    assert paper_row("PCA", ("JSST", "PGN-I")) in rows  # of an ablation table
+    assert paper_row("PCA, iteration 2", ("JSST", "PGN-I")) == paper_row("PCA", ("JSST", "PGN-I"))
+    assert paper_row("FC", ("JSST", "PGN-I")) not in rows

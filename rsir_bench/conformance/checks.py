@@ -1,0 +1,355 @@
+"""The checks, in the order they are made. Each returns what it found, or raises with what is wrong and where."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsir_bench.batches import Scenes
+from rsir_bench.conformance.bench import (
+    CLASSES,
+    EPOCHS,
+    FROZEN_PARTS,
+    SCENES,
+    Bench,
+    Failure,
+    Training,
+    descriptors,
+    pixels_of,
+)
+from rsir_bench.describe import as_bits
+from rsir_bench.leaderboard.paper import paper_row, published_rows
+from rsir_bench.listings import method_card
+from rsir_bench.method import FrontEndCard, Method
+from rsir_bench.nn.trunk import Trunk
+
+# The loss must lose this share of its start, and this share of the scenes must have a nearest neighbour of their class:
+# what slow recipes reach; one scene in seven would by chance.
+FALL, NEIGHBOURS = 0.2, 0.75
+# Of a descriptor's largest value: float32 sums differ by less with the size of the batch.
+TOLERANCE = 1e-4
+MANY = 5
+
+
+def card(bench: Bench) -> str:
+    """The card says what a reader must know, and published rows are ones that the paper has."""
+    card = bench.entry.kind.card
+    trained = isinstance(card, FrontEndCard) or card.trained
+    wanted = {"title": card.title, "paper": card.paper, "choices": "".join(card.choices)}
+    if trained:
+        wanted["stated"] = "".join(card.stated)
+    if empty := [name for name, text in wanted.items() if not text.strip()]:
+        raise Failure(f"card {card.name}: {', '.join(empty)} is empty")
+    rows = bench.named.kind.card.rows
+    known = published_rows()
+    for name, row in rows.items():
+        if row.paper and paper_row(name, row.paper) not in known:
+            near = sorted({f"{entry.method!r}, {entry.variant!r}, row {entry.pooling!r}" for entry in known})
+            near = [text for text in near if row.paper[0] in text] or near
+            raise Failure(f"row {name!r}: the paper has no {row.paper}; it has {'; '.join(near[:MANY])}")
+    if isinstance(card, FrontEndCard) and (unknown := set(card.published) - set(rows)):
+        raise Failure(f"published names rows that {card.alone} does not have: {_some(unknown)}")
+    return f"{len(rows)} rows"
+
+
+def settings(bench: Bench) -> str:
+    """Each setting stands in the listing, and none that is misspelt is taken."""
+    kind = bench.entry.kind.Settings
+    if kind.model_config.get("extra") != "forbid":
+        raise Failure(f"{kind.__name__}: takes settings that do not exist; derive it from rsir_bench.method.Settings")
+    listing = method_card(bench.entry.name, bench.plugins)
+    if unlisted := [name for name in kind.model_fields if f"\n  {name} = " not in listing]:
+        raise Failure(f"`methods show` does not list {_some(unlisted)}")
+    return ", ".join(kind.model_fields) or "none"
+
+
+def builds(bench: Bench) -> str:
+    """It can be built for 7 classes and 3 bands."""
+    network = bench.build()
+    return f"{sum(tensor.numel() for tensor in network.parameters())} parameters"
+
+
+def other_shape(bench: Bench) -> None:
+    """It can be built, trained on and described with for 38 classes and 13 bands."""
+    network = bench.build(bench.setup(38, 13))
+    scenes = bench.draw(SCENES, 38, 13)
+    if bench.named.kind.card.trained:
+        Training(network, scenes).epoch(1)
+    descriptors(network, pixels_of(scenes)[:4])
+
+
+def groups(bench: Bench) -> str:
+    """``parameter_groups`` holds every trainable tensor once."""
+    network = bench.build()
+    names = {id(tensor): name for name, tensor in network.named_parameters()}
+    held = Counter(id(tensor) for group in network.parameter_groups() for tensor in group.parameters)
+    trainable = {name for name, tensor in network.named_parameters() if tensor.requires_grad}
+    if missing := trainable - {names.get(key, "") for key in held}:
+        raise Failure(f"parameter_groups() leaves out {_some(missing)}")
+    if foreign := held.keys() - names.keys():
+        raise Failure(f"parameter_groups() holds {len(foreign)} tensors that are no parameters of the method")
+    if twice := [names[key] for key, count in held.items() if count > 1]:
+        raise Failure(f"parameter_groups() holds more than once: {_some(twice)}")
+    return f"{len(trainable)} tensors"
+
+
+def training_set(bench: Bench) -> str:
+    """``training_set`` gives scenes with classes, in the first two rounds."""
+    source, unlabelled = bench.draw(), bench.pool()
+    previous: Method | None = None
+    sizes = []
+    for number in range(1, min(bench.named.kind.rounds, 2) + 1):
+        network = bench.build(seed=number)
+        scenes = network.training_set(number, previous, source, unlabelled)
+        _labelled(scenes, number)
+        Training(network, scenes).epoch(1)
+        previous = network.eval()
+        sizes.append(f"{len(scenes)} scenes")
+    return ", ".join(sizes)
+
+
+def _labelled(scenes: Scenes, number: int) -> None:
+    where = f"training_set() of round {number}"
+    if not isinstance(scenes, Scenes) or not len(scenes):
+        raise Failure(f"{where}: no scenes")
+    if len(scenes.labels) != len(scenes):
+        raise Failure(f"{where}: {len(scenes)} scenes with {len(scenes.labels)} labels")
+    if scenes.labels.dtype != torch.int64 or scenes.labels.min() < 0 or scenes.labels.max() >= CLASSES:
+        raise Failure(f"{where}: labels are not int64 classes from 0 to {CLASSES - 1}")
+
+
+def learns(bench: Bench) -> str:
+    """A few dozen steps on 32 scenes bring the loss down and scenes of a class together."""
+    scenes = bench.draw()
+    network = bench.build()
+    training = Training(network, network.training_set(1, None, scenes, bench.pool()))
+    losses: list[float] = []
+    right = 0.0
+    for number in range(1, EPOCHS + 1):
+        losses.append(training.epoch(number))
+        if number % 5 == 0 and _fallen(losses):
+            right = _neighbours(network, scenes)
+            if right >= NEIGHBOURS:
+                break
+    bench.trained = network
+    found = f"loss {losses[0]:.3g} to {losses[-1]:.3g} in {training.steps} steps"
+    if not _fallen(losses):
+        raise Failure(f"{found}: it hardly falls on {SCENES} scenes")
+    if right < NEIGHBOURS:
+        raise Failure(f"{found}, but only {right:.0%} of the training scenes have a nearest neighbour of their class")
+    return f"{found}, {right:.0%} of nearest neighbours right"
+
+
+def _fallen(losses: list[float]) -> bool:
+    return losses[-1] <= losses[0] - FALL * abs(losses[0])
+
+
+def _neighbours(network: Method, scenes: Scenes) -> float:
+    """Share of scenes whose nearest neighbour is of their class, for the row that does best."""
+    given = descriptors(network, pixels_of(scenes))
+    shares = []
+    for row in network.card.rows.values():
+        values = given[row.descriptor].float()
+        values = functional.normalize(values - (0 if row.kind == "code" else values.mean(1, keepdim=True)))
+        nearest = (values @ values.T).fill_diagonal_(-2).argmax(1)
+        shares.append((scenes.labels[nearest] == scenes.labels).float().mean().item())
+    return max(shares)
+
+
+def gradients(bench: Bench) -> None:
+    """Within a few steps a gradient that is not zero reaches every trainable tensor."""
+    network = bench.build()
+    training = Training(network, network.training_set(1, None, bench.draw(), bench.pool()))
+    for number in range(1, 6):
+        training.epoch(number)
+        if not training.without_gradient:
+            return
+    raise Failure(f"no gradient in {training.steps} steps: {_some(training.without_gradient)}")
+
+
+def frozen(bench: Bench) -> str:
+    """Parts that the protocol freezes keep their weights and statistics."""
+    setup = bench.setup(frozen=_parts(bench))
+    network = bench.build(setup)
+    trunks = [(name, module) for name, module in network.named_modules() if isinstance(module, Trunk)]
+    # A trunk of the method's own may have layers in a frozen part that no weights of the protocol's trunk are for.
+    plain = dict(_tensors(bench.setup().trunk().backbone))
+    kept: dict[str, Tensor] = {}
+    for name, trunk in trunks:
+        for inner, tensor in _tensors(trunk.backbone):
+            if inner in plain and inner.startswith(tuple(f"{part}." for part in setup.protocol.trunk.frozen)):
+                kept[f"{name}.backbone.{inner}".removeprefix(".")] = tensor
+    before = {name: tensor.clone() for name, tensor in kept.items()}
+    if loose := [name for name, tensor in kept.items() if tensor.requires_grad]:
+        raise Failure(f"trunk.frozen does not freeze {_some(loose)}")
+    training = Training(network, network.training_set(1, None, bench.draw(), bench.pool()))
+    training.epoch(1)
+    if moved := [name for name, tensor in kept.items() if not torch.equal(tensor, before[name])]:
+        raise Failure(f"frozen, and moved by training: {_some(moved)}")
+    return f"{len(kept)} tensors" if trunks else "it has no Trunk"
+
+
+def _parts(bench: Bench) -> list[str]:
+    """The first parts with parameters of the protocol's trunk."""
+    backbone = bench.setup().trunk().backbone
+    named = [name for name, part in backbone.named_children() if next(part.parameters(), None) is not None]
+    return named[:FROZEN_PARTS]
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def half_precision(bench: Bench) -> None:
+    """Loss and weights stay finite under bf16 autocast."""
+    network = bench.build()
+    Training(network, network.training_set(1, None, bench.draw(), bench.pool()), "bf16").epoch(1)
+    if wrong := [name for name, tensor in network.named_parameters() if not tensor.isfinite().all()]:
+        raise Failure(f"not finite after bf16 steps: {_some(wrong)}")
+
+
+def rows(bench: Bench) -> str:
+    """Every row's descriptor is given as finite float (N, D)."""
+    count = 6
+    given = descriptors(bench.network(), pixels_of(bench.draw(count)))
+    for name, row in bench.named.kind.card.rows.items():
+        what = f"row {name!r}: descriptor {row.descriptor!r}"
+        if row.descriptor not in given:
+            raise Failure(f"{what} is not given; describe() gives {_some(given)}")
+        values = given[row.descriptor]
+        if values.ndim != 2 or len(values) != count or not values.shape[1]:
+            raise Failure(f"{what} has shape {tuple(values.shape)} for {count} scenes, not ({count}, D)")
+        if not values.is_floating_point():
+            raise Failure(f"{what} is {values.dtype}, not floating point")
+        if not values.isfinite().all():
+            raise Failure(f"{what} holds {int((~values.isfinite()).sum())} values that are not finite")
+    return ", ".join(f"{name}: {values.shape[1]}" for name, values in given.items())
+
+
+def deterministic(bench: Bench) -> None:
+    """Describing twice gives the same, and changes nothing in the network."""
+    network, scenes = bench.network(), pixels_of(bench.draw())
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first, again = descriptors(network, scenes), descriptors(network, scenes)
+    for name, values in first.items():
+        if not torch.equal(values, again[name]):
+            raise Failure(f"descriptor {name!r} differs when the same scenes are described twice")
+    if changed := [name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])]:
+        raise Failure(f"describe() changes {_some(changed)}")
+
+
+def alone(bench: Bench) -> None:
+    """A scene's descriptor is the same alone, in a batch, and in another order."""
+    network, scenes = bench.network(), pixels_of(bench.draw(9))
+    together, turned = descriptors(network, scenes), descriptors(network, scenes.flip(0))
+    single = [descriptors(network, scene[None]) for scene in scenes]
+    for name, values in together.items():
+        for what, other in {
+            "alone and in a batch": torch.cat([given[name] for given in single]),
+            "in another order of the batch": turned[name].flip(0),
+        }.items():
+            _same(values, other, f"descriptor {name!r} of a scene differs {what}")
+
+
+def codes(bench: Bench) -> str:
+    """Signs of code rows are bits that differ between scenes."""
+    coded = {name: row for name, row in bench.named.kind.card.rows.items() if row.kind == "code"}
+    given = descriptors(bench.network(), pixels_of(bench.draw()))
+    for name, row in coded.items():
+        bits = as_bits(given[row.descriptor].float().numpy())
+        if len(np.unique(bits, axis=0)) == 1:
+            raise Failure(f"row {name!r}: all scenes have the same code")
+    return ", ".join(f"{name}: {given[row.descriptor].shape[1]} bits" for name, row in coded.items()) or "no code rows"
+
+
+def saved(bench: Bench) -> None:
+    """Weights written to a file and read into a new network give the same descriptors."""
+    network, scenes = bench.network(), pixels_of(bench.draw())
+    state = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    fresh = bench.build(seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        save_file(state, path)
+        fresh.load_state_dict(load_file(path))
+    expected, found = descriptors(network, scenes), descriptors(fresh, scenes)
+    for name, values in expected.items():
+        _same(
+            values, found[name], f"descriptor {name!r} differs after saving and loading; state_dict() lacks something"
+        )
+
+
+def resumed(bench: Bench) -> None:
+    """A training that goes on from a checkpoint in a new network gives the same numbers."""
+    first = bench.build()
+    scenes = first.training_set(1, None, bench.draw(), bench.pool())
+    whole = Training(first, scenes)
+    whole.epoch(1)
+    state = copy.deepcopy(whole.state())
+    again = Training(bench.build(seed=1), scenes)
+    again.load(state)
+    losses = whole.epoch(2), again.epoch(2)
+    if abs(losses[0] - losses[1]) > TOLERANCE * abs(losses[0]):
+        raise Failure(f"the loss after a resume is {losses[1]:.6g}, not {losses[0]:.6g}; state_dict() lacks something")
+    resumed = again.network.state_dict()
+    for name, tensor in whole.network.state_dict().items():
+        _same(tensor.float(), resumed[name].float(), f"{name} differs after a resume")
+
+
+def _same(one: Tensor, other: Tensor, what: str) -> None:
+    if one.shape != other.shape:
+        raise Failure(f"{what}: shape {tuple(other.shape)}, not {tuple(one.shape)}")
+    distance = (one - other).abs().amax().item() if one.numel() else 0.0
+    if not distance <= TOLERANCE * max(one.abs().amax().item() if one.numel() else 0.0, 1e-6):
+        raise Failure(f"{what} (by {distance:.2g})")
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: In the report.
+        run: Returns a detail for the report; raises where it is not met.
+        needs: Checks without which it says nothing.
+        training: Whether it makes sense for trained methods only.
+    """
+
+    name: str
+    run: Callable[[Bench], str | None]
+    needs: tuple[str, ...] = ()
+    training: bool = False
+
+
+CHECKS = (
+    Check("card", card),
+    Check("settings", settings),
+    Check("builds", builds),
+    Check("parameter groups", groups, ("builds",), training=True),
+    Check("rows", rows, ("builds",)),
+    Check("training set", training_set, ("builds",), training=True),
+    Check("gradients", gradients, ("builds", "training set"), training=True),
+    Check("learns", learns, ("gradients", "rows"), training=True),
+    Check("frozen parts", frozen, ("training set",), training=True),
+    Check("bf16", half_precision, ("training set",), training=True),
+    Check("other shape", other_shape, ("rows",)),
+    Check("deterministic", deterministic, ("rows",)),
+    Check("batch", alone, ("deterministic",)),
+    Check("codes", codes, ("rows",)),
+    Check("save and load", saved, ("deterministic",)),
+    Check("resume", resumed, ("training set",), training=True),
+)

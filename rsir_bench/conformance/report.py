@@ -1,0 +1,126 @@
+"""Runs the checks on a method, or on every method of a file, and reports them one line each."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+from rsir_bench.conformance.bench import Bench, Failure
+from rsir_bench.conformance.checks import CHECKS
+from rsir_bench.errors import UserError
+from rsir_bench.registry import Entry, discover, find, resolve
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one check.
+
+    Attributes:
+        check: Its name.
+        state: ``"not run"`` where a check that it needs has failed.
+        detail: What was found, or what is wrong and where.
+    """
+
+    check: str
+    state: Literal["ok", "failed", "not run"]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks of one method.
+
+    Attributes:
+        name: The method, or the file that could not be read.
+        source: The file it is in.
+        outcomes: In the order of the checks.
+    """
+
+    name: str
+    source: Path
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check is met."""
+        return all(outcome.state == "ok" for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [outcome.check for outcome in self.outcomes if outcome.state == "failed"]
+
+    def __str__(self) -> str:
+        lines = [(outcome.check, outcome.state, outcome.detail) for outcome in self.outcomes]
+        table = tabulate(lines, ["check", "result", "what and where"], disable_numparse=True)
+        verdict = "keeps the contract" if self.passed else f"fails: {', '.join(self.failed)}"
+        return f"{self.name} ({self.source})\n\n{table}\n\n{self.name} {verdict}."
+
+
+def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
+    """Checks a method by its name (as in ``--methods``), or every method of a plugin file.
+
+    Raises:
+        UserError: No such method or file.
+    """
+    if not name_or_file.endswith(".py"):
+        return [check_entry(name_or_file, discover(plugins), plugins)]
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; name a .py file or a method")
+    found = discover(plugins)
+    own = [entry.name for entry in found.values() if entry.source.samefile(path)]
+    if not own:
+        plugins = [*plugins, path]
+        try:
+            found = discover(plugins)
+        except UserError as error:
+            return [Report(path.stem, path, (Outcome("loads", "failed", _reason(error, (path,))),))]
+        own = [entry.name for entry in found.values() if entry.source.samefile(path)]
+    return [check_entry(name, found, plugins) for name in own]
+
+
+def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()) -> Report:
+    """Checks one method of those that :func:`rsir_bench.registry.discover` found.
+
+    Raises:
+        UserError: No such method, or it needs an argument (``NAME:ARGUMENT``).
+    """
+    named = resolve(name, found, {}, {})
+    entry = find(name.partition(":")[0].split("+")[0], found)
+    bench = Bench(entry, named, plugins)
+    outcomes: dict[str, Outcome] = {}
+    for each in CHECKS:
+        if each.training and not named.kind.card.trained:
+            continue
+        missing = [need for need in each.needs if need in outcomes and outcomes[need].state != "ok"]
+        if missing:
+            outcomes[each.name] = Outcome(each.name, "not run", f"needs: {', '.join(missing)}")
+        else:
+            outcomes[each.name] = _outcome(each.name, each.run, bench)
+    return Report(name, entry.source, tuple(outcomes.values()))
+
+
+def _outcome(name: str, run: Any, bench: Bench) -> Outcome:
+    try:
+        return Outcome(name, "ok", run(bench) or "")
+    except Failure as failure:
+        return Outcome(name, "failed", str(failure))
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants the whole report
+        return Outcome(name, "failed", _reason(error, bench.sources))
+
+
+def _reason(error: Exception, sources: Sequence[Path]) -> str:
+    """``"RuntimeError: its message (mine.py:34)"``: the innermost line of the method's files, or else of all."""
+    cause = error.__cause__ if isinstance(error, UserError) and isinstance(error.__cause__, Exception) else error
+    frames = traceback.extract_tb(cause.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() in {path.resolve() for path in sources}]
+    place = f" ({Path((own or frames)[-1].filename).name}:{(own or frames)[-1].lineno})" if frames else ""
+    message = " ".join(str(error).split())
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return f"{kind}{message}{place}"

@@ -1,0 +1,148 @@
+import csv
+import io
+import random
+
+import numpy as np
+import pytest
+import torch
+from factory import protocol_part, record
+from tiny import tiny_method, tiny_setup
+
+from rsir_bench.leaderboard import check, costs, render_leaderboards
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.render import EMPTY
+from rsir_bench.stages import multiply_accumulates
+
+CPU = {"device": "cpu (x)", "threads": "2", "precision": "32"}
+
+
+def cost(parameters=4e6, train=50.0, describe=200.0, **more):
+    figures = {"parameters": parameters, "train_images_per_second": train, "describe_images_per_second": describe}
+    return {**figures, "train_loss": 0.1, **more}
+
+
+def with_cost(label, figures, environment=CPU, **changes):
+    return record(label, **changes).model_copy(update={"cost": figures, "environment": environment})
+
+
+def board(*records):
+    (only,) = boards(records)
+    return only
+
+
+def by_label(*records):
+    return {line.label: line for line in costs.lines(board(*records))}
+
+
+def test_values_and_ratios():
+    lines = by_label(with_cost("a", cost(6e6, 25, 100, macs=3e9)), with_cost("baseline", cost(4e6, 50, 200, macs=2e9)))
+    assert list(lines) == ["baseline", "a"]
+    assert set(lines["baseline"].ratios.values()) == {1.0}
+    assert lines["a"].values["macs"] == 3e9
+    assert lines["a"].ratios == {
+        "parameters": 1.5,
+        "macs": 1.5,
+        "train_images_per_second": 0.5,
+        "describe_images_per_second": 0.5,
+    }
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda (y)"}, {"threads": "1"}, {"precision": "bf16"}])
+def test_speeds_of_another_environment_have_no_ratio(change):
+    line = by_label(with_cost("baseline", cost()), with_cost("a", cost(6e6, macs=1.0), {**CPU, **change}))["a"]
+    assert line.values["train_images_per_second"] == 50
+    assert line.ratios["train_images_per_second"] is None
+    assert line.ratios["describe_images_per_second"] is None
+    assert line.ratios["parameters"] == 1.5  # the same on any machine
+    assert line.ratios["macs"] is None  # the reference's are not known
+
+
+def test_each_environment_has_its_own_line_and_reference():
+    gpu = {**CPU, "device": "cuda (y)"}
+    lines = costs.lines(
+        board(
+            with_cost("baseline", cost(train=10), CPU),
+            with_cost("baseline", cost(train=1000), gpu, seed=1),
+            with_cost("a", cost(train=5), CPU),
+            with_cost("a", cost(train=2000), gpu, seed=1),
+        )
+    )
+    ratios = {(line.label, line.environment[0]): line.ratios["train_images_per_second"] for line in lines}
+    assert ratios["a", "cpu (x)"] == 0.5
+    assert ratios["a", "cuda (y)"] == 2
+
+
+def test_an_unknown_environment_is_no_common_one():
+    lines = by_label(with_cost("baseline", cost(), {}), with_cost("a", cost(), {}))
+    assert lines["a"].ratios["train_images_per_second"] is None
+    assert lines["a"].environment == ("", "", "")
+
+
+def test_rows_and_targets_of_a_run_count_once_and_seeds_are_averaged():
+    records = [with_cost("a", cost(train=10), row=row, target=target) for row in "pqr" for target in ("ucm", "aid")]
+    line = by_label(*records, with_cost("a", cost(train=40), row="p", seed=1))["a"]
+    assert line.values["train_images_per_second"] == 25
+
+
+def test_changed_settings_are_no_reference():
+    lines = by_label(with_cost("baseline (x=1)", cost()), with_cost("a", cost()))
+    assert set(lines["a"].ratios.values()) == {None}
+
+
+def test_records_without_costs_give_no_table(tmp_path):
+    assert costs.lines(board(record())) == []
+    assert not [path for path in render_leaderboards([record()], tmp_path) if "costs" in path.name]
+
+
+def test_an_untrained_method_and_an_old_record_leave_honest_blanks():
+    records = (with_cost("baseline", cost(macs=2e9)), with_cost("old", cost(train=None)))
+    (header, _, _, old) = [line for line in costs.markdown(board(*records)).splitlines() if line.startswith("|")]
+    cells = dict(zip(header.split("|"), old.split("|"), strict=True))
+    named = {name.strip(): value.strip() for name, value in cells.items()}
+    assert named["MACs (G)"] == named["Train images/s"] == EMPTY
+    assert named["Describe images/s"] == "200.0"
+    (_, line) = csv.DictReader(io.StringIO(costs.comma_separated(board(*records))))
+    assert (line["macs"], line["macs ratio"], line["train_images_per_second"]) == ("", "", "")
+    assert (line["parameters"], line["parameters ratio"]) == ("4000000", "1.000")
+
+
+def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
+    part = protocol_part("aid-lite")
+    records = [
+        with_cost(label, cost(train=20 + seed), protocol=part, seed=seed)
+        for label in ("baseline", "a|b_c", "c") for seed in range(3)
+    ]  # fmt: skip
+    paths = render_leaderboards(records, tmp_path)
+    mine = [path for path in paths if path.stem == "table_costs"]
+    assert [path.suffix for path in mine] == [".csv", ".md", ".tex"]
+    assert check(random.Random(0).sample(records, len(records)), tmp_path) == []
+    grid = [line for line in mine[1].read_text().splitlines() if line.startswith("|")]
+    assert len({len(line) for line in grid}) == 1
+    text = mine[2].read_text()
+    assert text.isascii()
+    assert text.count(r" \\") == 1 + 3
+    mine[1].write_text("edited")
+    assert check(records, tmp_path) == [mine[1]]
+    render_leaderboards([record(protocol=part)], tmp_path)
+    assert not mine[1].exists()
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_multiply_accumulates_counted_by_hand(size):
+    setup = tiny_setup(f"data.size={size}")
+    network = tiny_method("baseline", setup).eval()
+    expected = 0
+
+    def count(module, inputs, output):
+        nonlocal expected
+        if isinstance(module, torch.nn.Conv2d):
+            expected += output[0].numel() * module.weight[0].numel()
+        if isinstance(module, torch.nn.Linear):
+            expected += module.weight.numel()
+
+    pixels = np.zeros((5, size, size, 3), np.uint8)
+    handles = [module.register_forward_hook(count) for module in network.modules()]
+    network.describe(torch.zeros(1, 3, size, size))
+    for handle in handles:
+        handle.remove()
+    assert multiply_accumulates(network, pixels, torch.device("cpu")) == expected > 0

@@ -1,0 +1,276 @@
+"""The checks pass every method there is, and each finds what it is there to find."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny  # noqa: F401 - one thread
+
+from rsir_bench.conformance import CHECKS, check, check_entry
+from rsir_bench.errors import UserError
+from rsir_bench.method import FrontEnd
+from rsir_bench.registry import discover
+from rsir_bench.template import write_template
+
+FOUND = discover()
+
+GOOD = """
+import torch
+from torch import nn
+from torch.nn import functional
+from rsir_bench.method import *
+from rsir_bench.method import Card, Method, ParameterGroup, Row, Settings
+
+class Mine(Method):
+    card = Card(
+        name="mine", title="Mine", paper="none", year=2026, stated=["a"], choices=["b"],
+        rows={"FC": Row(descriptor="fc"), "Hashing": Row(descriptor="embedding", kind="code")},
+    )
+
+    def __init__(self, setup, settings):
+        super().__init__(setup, settings)
+        self.trunk = setup.trunk()
+        self.embed = nn.Linear(self.trunk.features, 16)
+        self.classes = nn.Linear(16, setup.classes)
+        #init
+
+    def describe(self, scenes):
+        embedding = self.embed(self.trunk(scenes))
+        fc = self.classes(embedding)
+        #describe
+        return {"fc": fc, "embedding": embedding}
+
+    def loss(self, batch):
+        given = self.describe(batch.scenes)
+        fc = given["fc"]
+        #loss
+        return functional.cross_entropy(fc, batch.labels)
+
+    #more
+"""
+
+
+def plugin(folder: Path, **changes: str) -> Path:
+    """A good method with lines put in the place of its marks, or ``swap="old => new"``."""
+    text = GOOD
+    old, _, new = changes.pop("swap", "").partition(" => ")
+    text = text.replace(old, new) if old else text
+    for mark, line in changes.items():
+        assert f"#{mark}" in text
+        text = text.replace(f"#{mark}", line)
+    path = folder / "mine.py"
+    path.write_text(text)
+    return path
+
+
+def argument(name: str) -> str:
+    """The name with something after the colon, where the method cannot do without."""
+    needed = [field for field in FOUND[name].kind.Settings.model_fields.values() if field.is_required()]
+    return f"{name}:test_resnet@none" if needed else name
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_every_method_keeps_the_contract(name):
+    report = check_entry(argument(name), FOUND)
+    assert report.passed, str(report)
+
+
+def test_every_check_is_made_of_a_trained_method(tmp_path):
+    (report,) = check(str(plugin(tmp_path)))
+    assert report.passed, str(report)
+    assert [outcome.check for outcome in report.outcomes] == [each.name for each in CHECKS]
+
+
+def test_what_needs_training_is_not_asked_of_an_untrained_method(tmp_path):
+    (report,) = check(str(plugin(tmp_path, swap='year=2026, stated=["a"] => year=2026, trained=False')))
+    assert report.passed, str(report)
+    assert [outcome.check for outcome in report.outcomes] == [each.name for each in CHECKS if not each.training]
+
+
+DROPOUT = "embedding = functional.dropout(embedding, 0.5)"
+# What is broken -> the check that must find it first, what it says, and the line that breaks it.
+BROKEN = {
+    "no gradient to a layer": ("gradients", "idle.weight", {"init": "self.idle = nn.Linear(2, 2)"}),
+    "gradient cut": (
+        "gradients",
+        "trunk.backbone.conv1",
+        {"swap": "self.trunk(scenes)) => self.trunk(scenes).detach())"},
+    ),
+    "frozen part let loose": (
+        "frozen parts",
+        "does not freeze trunk.backbone.",
+        {"init": "self.trunk.requires_grad_(True)"},
+    ),
+    "frozen statistics moved": (
+        "frozen parts",
+        "trunk.backbone.bn1.running_mean",
+        {"more": "def train(self, mode=True):\n        [m.train(mode) for m in self.children()]\n"
+         "        [m.train(mode) for m in self.trunk.modules() if m is not self.trunk]\n        return self"},
+    ),
+    "dropout left on": (
+        "deterministic",
+        "descriptor 'fc' differs",
+        {"swap": f"fc = self.classes => {DROPOUT}; fc = self.classes"},
+    ),
+    "describing counts": (
+        "deterministic",
+        "changes seen",
+        {"init": "self.register_buffer('seen', torch.zeros(1))", "describe": "self.seen += 1"},
+    ),
+    "centred on the batch": ("batch", "alone and in a batch", {"describe": "fc = fc - 0.1 * fc.detach().mean(0)"}),
+    "depends on its place": (
+        "batch",
+        "'fc' of a scene differs",
+        {"describe": "fc = fc + torch.arange(len(fc))[:, None]"},
+    ),
+    "NaN descriptor": ("rows", "not finite", {"describe": "embedding = embedding / 0 * 0"}),
+    "NaN loss": ("training set", "loss is nan", {"loss": "fc = fc / 0 * 0"}),
+    "wrong shape": ("rows", "shape (6, 7, 1)", {"describe": "return {'fc': fc[..., None], 'embedding': embedding}"}),
+    "not a float": ("rows", "torch.int64", {"describe": "return {'fc': fc, 'embedding': embedding.long()}"}),
+    "missing row": ("rows", "'embedding' is not given; describe() gives fc", {"describe": "return {'fc': fc}"}),
+    "group without a tensor": (
+        "parameter groups",
+        "leaves out embed.bias",
+        {"more": "def parameter_groups(self):\n        return [ParameterGroup("
+         "[p for n, p in self.named_parameters() if n != 'embed.bias'])]"},
+    ),
+    "a tensor in two groups": (
+        "parameter groups",
+        "more than once: embed.bias, embed.weight",
+        {"more": "def parameter_groups(self):\n        return [ParameterGroup(list(m.parameters())) "
+         "for m in (self, self.embed)]"},
+    ),
+    "state not saved": (
+        "save and load",
+        "state_dict() lacks something",
+        {"init": "self.mean = 0", "loss": "self.mean = fc.detach().mean(0)",
+         "swap": "return {\"fc\": fc, => return {\"fc\": fc if self.training else fc - self.mean,"},
+    ),
+    "state of training not saved": (
+        "resume",
+        "the loss after a resume",
+        {"init": "self.steps = 0", "loss": "self.steps += 1; fc = fc * (2 if self.steps < 4 else 1)"},
+    ),
+    "learns nothing": ("learns", "hardly falls", {"loss": "fc = fc * 1e-3"}),
+    "descriptors that tell nothing": (
+        "learns",
+        "nearest neighbour of their class",
+        {"describe": "if not self.training: fc = fc.mean(1, keepdim=True).expand(-1, 7); embedding = fc"},
+    ),
+    "constant code": ("codes", "all scenes have the same code", {"describe": "embedding = embedding.square() + 1"}),
+    "not for many bands": ("other shape", "mine.py:", {"describe": "assert scenes.shape[1] == 3"}),
+    "exception in loss": (
+        "training set",
+        "RuntimeError: no loss today (mine.py:30)",
+        {"loss": "raise RuntimeError('no loss today')"},
+    ),
+    "exception when built": ("builds", "ZeroDivisionError: division by zero (mine.py:19)", {"init": "1 / 0"}),
+    "overflow in half precision": ("bf16", "loss is", {"loss": "fc = fc if fc.dtype == torch.float32 else fc / 0"}),
+    "incomplete card": ("card", "stated is empty", {"swap": 'stated=["a"] => stated=[]'}),
+    "blank title": ("card", "title is empty", {"swap": 'title="Mine" => title=" "'}),
+    "a row the paper lacks": (
+        "card",
+        "row 'FC': the paper has no ('JSST', 'PGN-X')",
+        {"swap": 'Row(descriptor="fc") => Row(descriptor="fc", paper=("JSST", "PGN-X"))'},
+    ),
+    "settings that take anything": (
+        "settings",
+        "Loose: takes settings that do not exist",
+        {"more": "class Loose(Settings):\n        model_config = {'extra': 'ignore'}\n    Settings = Loose"},
+    ),
+    "a scene without a class": (
+        "training set",
+        "labels are not int64 classes",
+        {"more": "def training_set(self, number, previous, source, pool):\n"
+         "        return source.take(source.row, source.labels - 1)"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_plugin_fails_where_it_is_broken(what, tmp_path):
+    expected, says, changes = BROKEN[what]
+    (report,) = check(str(plugin(tmp_path, **changes)))
+    assert report.failed[:1] == [expected], str(report)
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == expected)
+    assert says in outcome.detail
+    assert "Traceback" not in str(report)
+
+
+def test_a_front_end_is_checked_before_its_method(tmp_path):
+    path = tmp_path / "front.py"
+    path.write_text("""
+import torch
+from rsir_bench.method import FrontEnd, FrontEndCard
+class Gain(FrontEnd):
+    card = FrontEndCard(name="gain", title="Gain", paper="none", year=2026, stated=["a"], choices=["b"])
+    def __init__(self, setup, settings):
+        super().__init__(setup, settings)
+        self.gain = torch.nn.Parameter(torch.ones(()))
+    def forward(self, scenes):
+        return scenes * self.gain
+""")
+    assert check(str(path))[0].passed
+    path.write_text(path.read_text().replace("scenes * self.gain", "scenes * self.gain.detach()"))
+    (report,) = check(str(path))
+    assert report.failed == ["gradients"], str(report)
+    assert "front.gain" in str(report)
+
+
+def test_a_file_that_cannot_be_imported_gets_a_report(tmp_path):
+    path = plugin(tmp_path, swap="import torch => import torch\n1 / 0")
+    (report,) = check(str(path))
+    assert report.failed == ["loads"]
+    assert "ZeroDivisionError: division by zero" in str(report)
+    assert "mine.py:3" in str(report)
+
+
+def test_every_method_of_a_file_is_checked(tmp_path):
+    path = plugin(tmp_path, init="1 / 0")
+    path.write_text(path.read_text() + path.read_text().replace('"mine"', '"other"').replace("Mine", "Other"))
+    assert [report.name for report in check(str(path))] == ["mine", "other"]
+
+
+def test_a_file_of_the_folder_is_no_second_claim(tmp_path, monkeypatch):
+    entry = next(entry for entry in FOUND.values() if not issubclass(entry.kind, FrontEnd) and entry.kind.card.trained)
+    monkeypatch.setattr("rsir_bench.conformance.report.CHECKS", CHECKS[:1])
+    assert entry.name in [report.name for report in check(str(entry.source))]
+
+
+@pytest.mark.parametrize("word", ["nowhere.py", "nonesuch-method"])
+def test_nothing_to_check(word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        check(word)
+
+
+@pytest.mark.parametrize("name", ["mine", "my-2nd-method"])
+def test_a_new_method_passes_unedited(name, tmp_path):
+    path = write_template(name, tmp_path)
+    (report,) = check(str(path))
+    assert (report.name, report.passed) == (name, True), str(report)
+
+
+def test_a_new_method_overwrites_nothing(tmp_path):
+    path = write_template("mine", tmp_path)
+    path.write_text("kept")
+    with pytest.raises(UserError, match="is there already"):
+        write_template("mine", tmp_path)
+    assert path.read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["Mine", "my_method", "2nd", "", "a/b"])
+def test_names_that_no_method_can_have(name, tmp_path):
+    with pytest.raises(UserError, match="no name of a method"):
+        write_template(name, tmp_path)
+
+
+def test_the_report_of_a_broken_plugin_is_a_table(tmp_path):
+    (report,) = check(str(plugin(tmp_path, init="1 / 0")))
+    text = str(report)
+    assert json.dumps(text)  # plain text
+    assert "builds" in text
+    assert "not run" in text
+    assert text.endswith("mine fails: builds.")
