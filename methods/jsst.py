@@ -75,6 +75,7 @@ class Jsst(FrontEnd):
             "starts next to the identity; 0.1 of the learning rate; no weight decay on the regression layer",
             "spectral conversion on [0, 1] before normalisation, not clamped; no bounds on the warp; border padding",
         ],
+        version=2,
     )
     Settings = JsstSettings
 
