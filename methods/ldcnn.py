@@ -15,13 +15,13 @@ class LdcnnSettings(Settings):
     Attributes:
         rectified: A ReLU on the class maps before pooling, as in the original.
         bias: Initial bias of the class maps; with ``rectified`` a class that starts below zero has no gradient.
-        dropout: Before and after the last layer.
+        dropout: Before and after the last layer (the original: 0.5).
         rate: Factor on the learning rate of the last layer (the original: 0.001).
     """
 
     rectified: bool = True
     bias: float = 1.0
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
     rate: float = Field(0.1, gt=0)
 
 
@@ -52,8 +52,11 @@ class Ldcnn(Method):
             "He's initial weights for the first two layers (there 0.01 N(0, 1) for all)",
             "the ReLU before the softmax stops classes that fall below zero: their bias starts at 1 (there 0) and the "
             "last layer learns at 0.1 of the rate (there 0.001); at the full rate, classes died in trials",
+            "no dropout (there 0.5, twice): with it the loss of a trunk from scratch did not fall in four epochs; without it, "
+            "it fell as fast as without the ReLU",
             "4096 is the protocol's fc1",
         ],
+        version=2,
     )
     Settings = LdcnnSettings
 

@@ -30,13 +30,13 @@ TRUTHS = {"affine": AFFINE_COLUMNS, "spectral": (*GAIN_COLUMNS, OFFSET_COLUMN)}
 FOLDS = 10
 
 
-@torch.inference_mode()
 def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
     """(N, P) parameters that a trained front end generates for the scenes of a target."""
     network = Stages(plan, run).network().eval()
-    pixels = torch.from_numpy(np.asarray(open_pixels(plan.datasets[target], plan.transform))).permute(0, 3, 1, 2)
-    parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator]
-    return torch.cat(parts).double().numpy()
+    pixels = torch.from_numpy(np.array(open_pixels(plan.datasets[target], plan.transform))).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator]
+        return torch.cat(parts).double().numpy()
 
 
 def explained(theta: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
