@@ -100,7 +100,7 @@ class TestCompose:
             card = self.Wide.card.model_copy(update={"version": 8})
 
         class NewerFront(Jsst):
-            card = Jsst.card.model_copy(update={"version": 2})
+            card = Jsst.card.model_copy(update={"version": Jsst.card.version + 1})
 
         versions = [
             compose(front, inner, alone=False).card.version
