@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.leaderboard.paper import _entries
+from rsir_bench.leaderboard.paper import published_rows
 from rsir_bench.method import Composed
 from rsir_bench.methods.jsst import Jsst
 from rsir_bench.nn.spectral import linear
@@ -212,7 +212,7 @@ class TestVariants:
     @pytest.mark.parametrize("name", NAMES)
     def test_published_rows_exist(self, name):
         card = discover()[name].kind.card
-        known = {(entry["method"], entry["variant"]) for entry in _entries()}
+        known = {(row.method, row.variant) for row in published_rows()}
         assert set(card.published.values()) <= known
         assert bool(card.published) == (name not in ("jsst-tps", "jsst-gamma"))
 
