@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup, balanced
+from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup, balanced_of_size
 from rsir_bench.nn.hashing import pairwise_loss, quantisation_loss
 
 
@@ -86,5 +86,4 @@ class Dhn(Method):
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """P classes with K scenes each; at least two classes."""
-        per_class = min(self.settings.per_class, max(size // 2, 1))
-        return balanced(labels, size // per_class, per_class, generator)
+        return balanced_of_size(labels, size, self.settings.per_class, generator)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
 from rsir_bench.nn.hashing import balance_loss, push_loss
 from rsir_bench.nn.triplet import random_triplets, triplet_loss
 from rsir_bench.protocol import Train
@@ -94,8 +94,7 @@ class Milan(Method):
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """P classes with K scenes each; at least two classes."""
-        per_class = min(self.settings.per_class, max(size // 2, 1))
-        return balanced(labels, size // per_class, per_class, generator)
+        return balanced_of_size(labels, size, self.settings.per_class, generator)
 
     def _shares(self, scenes: Tensor) -> Tensor:
         """(N, bits) in [0, 1], in 32 bit: bf16 cannot tell the near sigmoids of a new network apart."""

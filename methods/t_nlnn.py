@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
 from rsir_bench.nn.non_local import NonLocal
 from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets
 
@@ -80,5 +80,4 @@ class TNlnn(Method):
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """P classes with K scenes each; at least two classes."""
-        per_class = min(self.settings.per_class, max(size // 2, 1))
-        return balanced(labels, size // per_class, per_class, generator)
+        return balanced_of_size(labels, size, self.settings.per_class, generator)

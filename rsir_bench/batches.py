@@ -113,6 +113,12 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
     return batches
 
 
+def balanced_of_size(labels: Tensor, size: int, per_class: int, generator: torch.Generator) -> list[Tensor]:
+    """:func:`balanced` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each."""
+    per_class = min(per_class, max(size // 2, 1))
+    return balanced(labels, size // per_class, per_class, generator)
+
+
 def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
     if len(members) >= count:
         return members[torch.randperm(len(members), generator=generator)[:count]]

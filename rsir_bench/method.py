@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rsir_bench import protocol as protocols
-from rsir_bench.batches import Batch, Scenes, balanced, shuffled
+from rsir_bench.batches import Batch, Scenes, balanced, balanced_of_size, shuffled
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "Setup",
     "balanced",
+    "balanced_of_size",
 ]
 
 

@@ -21,7 +21,7 @@ Measured = TypeVar("Measured")
 
 TOTAL_ELEMENTS = 2**26  # distances held at a time, all workers together: 256 MiB of float32
 BLOCK_QUERIES = 768  # more rows make a product no faster
-SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time; on the CPU they stay in its cache
+SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time
 
 
 def measure_blocks(
