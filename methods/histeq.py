@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torchvision.transforms.v2.functional import equalize  # type: ignore[import-untyped]
+from torchvision.transforms.v2.functional import equalize
 
 from rsir_bench.method import FrontEnd, FrontEndCard
 

@@ -44,6 +44,7 @@ def run(
     out: str | Path = "runs",
     overrides: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
+    distortions: Sequence[str] = (),
 ) -> list[Record]:
     """Trains and scores methods; what is done already is only read.
 
@@ -57,6 +58,7 @@ def run(
         out: Folder of the runs.
         overrides: ``"section.key=value"``, as in ``--set``.
         plugins: Files with methods.
+        distortions: As in ``--distort``: ``"haze:3"``, ``"haze"``, or ``["all"]``.
 
     Returns:
         One record for each result.
@@ -68,6 +70,7 @@ def run(
     from rsir_bench.campaign import campaign, to_stderr
     from rsir_bench.errors import RunError
     from rsir_bench.plan import Request
+    from rsir_bench.scenes.distort import parse_distortions
     from rsir_bench.train import find_device
 
     request = Request(
@@ -80,6 +83,7 @@ def run(
         out=Path(out),
         overrides=list(overrides),
         plugins=[Path(plugin) for plugin in plugins],
+        distortions=parse_distortions(list(distortions)),
     )
     outcome = campaign(request, to_stderr)
     if outcome.failures:

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+
+class PixelArray(Protocol):
+    """Scenes (N, H, W, B) uint8 that are read by rows: a pixel cache, or one that is distorted as it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, B)."""
+        ...
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray, /) -> Pixels:
+        """The scenes of the given rows."""
+        ...
 
 
 @dataclass
@@ -41,13 +59,13 @@ class Scenes:
         labels: (N,) int64 class, or -1 where unlabelled.
     """
 
-    caches: tuple[Pixels, ...]
+    caches: tuple[PixelArray, ...]
     cache: np.ndarray
     row: np.ndarray
     labels: Tensor
 
     @classmethod
-    def of(cls, pixels: Pixels, labels: np.ndarray) -> Scenes:
+    def of(cls, pixels: PixelArray, labels: np.ndarray) -> Scenes:
         """All scenes of one cache."""
         count = len(pixels)
         return cls((pixels,), np.zeros(count, np.int64), np.arange(count), torch.as_tensor(labels, dtype=torch.int64))

@@ -37,6 +37,9 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    distort: Annotated[
+        str, typer.Option(help="Comma list of NAME:SEVERITY or NAME; or all: what targets are put through too.")
+    ] = "",
     plugin: Plugins = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     as_json: AsJson = False,
@@ -45,6 +48,7 @@ def run(
     from rsir_bench.campaign import campaign, to_stderr
     from rsir_bench.leaderboard import terminal_table
     from rsir_bench.plan import Request
+    from rsir_bench.scenes.distort import parse_distortions
     from rsir_bench.train import find_device
 
     request = Request(
@@ -57,6 +61,7 @@ def run(
         out=out,
         overrides=override or [],
         plugins=plugin or [],
+        distortions=parse_distortions(_comma_list(distort)) if distort else [],
     )
     outcome = campaign(request, to_stderr, plan_only=plan)
     if as_json:
@@ -173,12 +178,55 @@ def datasets(context: typer.Context, data_root: DataRoot = Path("data"), as_json
 
 
 @datasets_app.command("download")
-def download_dataset(name: str, data_root: DataRoot = Path("data")) -> None:
-    """Downloads a dataset from its pinned source, checks and unpacks it."""
+def download_dataset(
+    name: str,
+    data_root: DataRoot = Path("data"),
+    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept it without a question.")] = False,
+) -> None:
+    """Downloads a dataset from its pinned source, checks and unpacks it; a download that was cut goes on."""
     from rsir_bench.scenes.download import download
     from rsir_bench.scenes.index import find_card
 
-    print(download(find_card(name), data_root))
+    print(download(find_card(name), data_root, accept_licence))
+
+
+@datasets_app.command("show")
+def show_dataset(name: str) -> None:
+    """Shows a dataset's card: classes, pixels, source, licence, citation, known faults."""
+    from rsir_bench.listings import dataset_card
+
+    print(dataset_card(name))
+
+
+@datasets_app.command("verify")
+def verify_datasets(
+    names: Annotated[list[str], typer.Argument(help="Datasets, folder:PATH, or all for those that are present.")],
+    data_root: DataRoot = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Reads every scene and compares with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
+    from rsir_bench.verify_verb import run_verify_verb
+
+    if not run_verify_verb([name for words in names for name in _comma_list(words)], data_root, as_json, print):
+        raise typer.Exit(1)
+
+
+@datasets_app.command("audit")
+def audit_datasets(
+    source: Annotated[str, typer.Argument(help="A dataset or folder:PATH.")],
+    targets: Annotated[list[str] | None, typer.Argument(help="Others, which are compared with it.")] = None,
+    data_root: DataRoot = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Pairs that are printed for each comparison.")] = 10,
+    strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Looks for scenes that are there twice, within each dataset and between the source and each target."""
+    from rsir_bench.audit_verb import run_audit_verb
+
+    found = run_audit_verb([source, *(targets or [])], data_root, out, examples, as_json, print)
+    if strict and found:
+        raise typer.Exit(1)
 
 
 def _comma_list(text: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
-from rsir_bench.batches import Pixels, Scenes, unit_range
+from rsir_bench.batches import PixelArray, Scenes, unit_range
 from rsir_bench.method import Method
 from rsir_bench.progress import track
 
@@ -20,7 +20,7 @@ BATCH = {"cpu": 64, "cuda": 256}
 
 @torch.inference_mode()
 def describe(
-    method: Method, pixels: Pixels, device: torch.device, what: str, names: set[str] | None = None
+    method: Method, pixels: PixelArray, device: torch.device, what: str, names: set[str] | None = None
 ) -> dict[str, Descriptors]:
     """The named descriptors (N, D) float32 of all scenes, in 32-bit arithmetic and evaluation mode.
 

@@ -35,7 +35,7 @@ def estimate(plan: Plan, run: Run) -> Estimate:
     rounds = (
         [number for number in range(1, run.method.kind.rounds + 1) if not run.is_trained(number)] if trained else []
     )
-    targets = {cell.target for cell in run.todo if not cell.descriptors.is_file()}
+    targets = {(cell.target, cell.distortion) for cell in run.todo if not cell.descriptors.is_file()}
     if not targets and not rounds:
         return Estimate(0, 0)
     try:
@@ -45,8 +45,8 @@ def estimate(plan: Plan, run: Run) -> Estimate:
     except Exception:  # noqa: BLE001 - a method that raises is reported when its run fails
         return Estimate(None, 0)
     parameters = sum(tensor.numel() for tensor in method.parameters())
-    described = sum(len(plan.datasets[name]) for name in targets) + (setup.scenes if trained else 0)
-    width = plan.protocol.describe.pca * len(run.cells)
+    described = sum(len(plan.datasets[name]) for name, _ in targets) + (setup.scenes if trained else 0)
+    width = plan.protocol.describe.pca * len({(cell.row_name, cell.fit) for cell in run.cells})
     # Weights once, and momentum and weights again in the checkpoint while training.
     size = 4 * parameters * 3 * len(rounds) + 4 * described * width
     try:

@@ -15,7 +15,9 @@ from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
+from rsir_bench.scenes.audit import AUDIT_VERSION
 from rsir_bench.scenes.cache import Transform
+from rsir_bench.scenes.distort import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
 
 # Raise when the training loop, or the way descriptors are made, changes results.
@@ -40,6 +42,7 @@ class Request:
         out: Folder of the runs.
         overrides: ``"section.key=value"``.
         plugins: Files with methods.
+        distortions: What the targets are scored under, beside as they are.
     """
 
     methods: Sequence[str]
@@ -51,11 +54,13 @@ class Request:
     out: Path = Path("runs")
     overrides: Sequence[str] = ()
     plugins: Sequence[Path] = ()
+    distortions: Sequence[Distortion] = ()
 
-    def command(self, method: str, seed: int, target: str) -> str:
+    def command(self, method: str, seed: int, target: str, distortion: Distortion | None = None) -> str:
         """The command that makes one run's results on one target, without the folders of this machine."""
         words = ["rsir-bench", "run", "--protocol", _file_name(self.protocol), "--methods", method]
         words += ["--seeds", str(seed), "--targets", target]
+        words += ["--distort", str(distortion)] if distortion else []
         words += [word for override in self.overrides for word in ("--set", override)]
         words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
         return shlex.join(words)
@@ -75,6 +80,7 @@ class Cell:
         row: How it is made.
         fit: For a PCA row, the dataset the components are fitted on.
         target: The dataset's name.
+        distortion: What its scenes are put through; None: they are taken as they are.
         key: Digest of every setting that changes the result.
         descriptors: File of the row's descriptors.
         record: File of the result record.
@@ -84,6 +90,7 @@ class Cell:
     row: Row
     fit: Fit | None
     target: str
+    distortion: Distortion | None
     key: str
     descriptors: Path
     record: Path
@@ -272,7 +279,8 @@ def _dataset_names(methods: Sequence[NamedMethod], protocol: Protocol, targets: 
     if any(card.unlabelled for card in cards) and protocol.data.unlabelled:
         names.insert(0, protocol.data.unlabelled)
     fitted = "source" in protocol.describe.pca_fit
-    if any(card.trained or (fitted and _has_pca(card.rows)) for card in cards) or not cards:
+    compared = protocol.data.leaked == "drop"
+    if any(compared or card.trained or (fitted and _has_pca(card.rows)) for card in cards) or not cards:
         names.insert(0, protocol.data.source)
     return list(dict.fromkeys(names))
 
@@ -282,7 +290,7 @@ def _has_pca(rows: dict[str, Row]) -> bool:
 
 
 def _transform(protocol: Protocol) -> Transform:
-    return Transform(protocol.data.size, protocol.data.resize, protocol.data.bands)
+    return Transform(protocol.data.size, protocol.data.resize, protocol.data.bands, protocol.data.antialias)
 
 
 def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> Run:
@@ -294,7 +302,8 @@ def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> 
     for target in targets:
         reason = _not_a_target(plan, method, target)
         if reason is None:
-            cells += _cells(plan, method, folder, key, target)
+            for distortion in (None, *plan.request.distortions):
+                cells += _cells(plan, method, folder, key, target, distortion)
         elif (line := f"{method.name} on {target}: {reason}") not in plan.absent:
             plan.absent.append(line)
     return Run(method, seed, folder, key, tuple(cells), weights)
@@ -348,6 +357,8 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
         "seed": seed,
         "pixels": [protocol.data.size, protocol.data.resize, protocol.data.bands],
     }
+    if not protocol.data.antialias:  # left out otherwise: keys from before there was a choice stay
+        settings["antialias"] = False
     if card.trained:
         trunk = protocol.trunk
         weights["trunk"] = _weights_identity(trunk.weights, trunk.name, folders, trunk.sha256)
@@ -367,8 +378,11 @@ def _weights_identity(weights: str, name: str, folders: Sequence[Path], sha256: 
     return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
 
 
-def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: str) -> list[Cell]:
+def _cells(
+    plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: str, distortion: Distortion | None
+) -> list[Cell]:
     protocol, index, cells = plan.protocol, plan.datasets[target], []
+    place = slug(target) if distortion is None else f"{slug(target)}/{slug(str(distortion))}"
     for name, row in method.kind.card.rows.items():
         fits: Sequence[Fit | None] = protocol.describe.pca_fit if row.kind == "pca" else [None]
         for fit in fits:
@@ -380,12 +394,16 @@ def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: 
                 "pca": [protocol.describe.pca, fit] if fit else None,
                 "fitted on": plan.datasets[protocol.data.source].fingerprint if fit == "source" else None,
             }
+            if distortion is not None:  # without one, the keys are those from before there were any
+                described["distortion"] = [str(distortion), DISTORTION_VERSION]
             described_key = digest(described)
             scored = {
                 "descriptors": described_key,
                 "metrics": METRIC_VERSION,
                 "score": protocol.score.model_dump(exclude_defaults=True),
             }
+            if protocol.data.leaked == "drop":
+                scored["leaked"] = [AUDIT_VERSION, plan.datasets[protocol.data.source].fingerprint]
             # The board is part of a result's identity: the same figure under another protocol is another cell.
             key = digest(scored | {"protocol": protocol.hash, "name": name, "label": method.label})
             stem = slug(name) + ("-target-fit" if fit == "target" else "")
@@ -395,9 +413,10 @@ def _cells(plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: 
                     row,
                     fit,
                     target,
+                    distortion,
                     key,
-                    folder / "descriptors" / slug(target) / f"{stem}-{described_key[:8]}.npy",
-                    folder / "results" / slug(target) / f"{stem}-{key[:8]}.json",
+                    folder / "descriptors" / place / f"{stem}-{described_key[:8]}.npy",
+                    folder / "results" / place / f"{stem}-{key[:8]}.json",
                 )
             )
     return cells

@@ -26,7 +26,17 @@ class Data(_Section):
     unlabelled: str | None = None
     size: int = Field(ge=16, description="Side of the square scene in pixels after the direct resize.")
     resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+    antialias: bool = Field(default=True, description="Whether the filter widens where it shrinks, as Pillow's does.")
     bands: Literal["rgb", "all"] = "rgb"
+    leaked: Literal["keep", "drop"] = Field(
+        default="keep", description="'drop': a target's scenes with a duplicate in the source are left out of scoring."
+    )
+
+    @model_validator(mode="after")
+    def _antialias_fits(self) -> Data:
+        if not self.antialias and self.resize not in ("bilinear", "bicubic"):
+            raise ValueError(f"antialias = false goes with bilinear and bicubic, not with {self.resize}")
+        return self
 
 
 class Trunk(_Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rsir_bench.errors import UserError
 from rsir_bench.files import slug
+from rsir_bench.leaderboard.boards import distortion_of
 from rsir_bench.results import Record, read_record, read_records, write_record
 
 
@@ -35,8 +36,11 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
 
 
 def _file_name(record: Record) -> str:
+    distortion = f"-{slug(distortion_of(record))}" if record.distortion else ""
     fit = "-target-fit" if record.row.fit == "target" else ""
-    return f"{slug(record.row.name)}{fit}-{slug(record.target.name)}-seed{record.seed}-{record.key[:8]}.json"
+    return (
+        f"{slug(record.row.name)}{fit}-{slug(record.target.name)}{distortion}-seed{record.seed}-{record.key[:8]}.json"
+    )
 
 
 def _check(record: Record) -> None:

@@ -72,7 +72,7 @@ class SourcePart(_Part):
 
 
 class TargetPart(_Part):
-    """What was scored on."""
+    """What was scored on; ``scenes`` are those that count, without the ``excluded`` duplicates of source scenes."""
 
     name: str
     title: str
@@ -80,6 +80,39 @@ class TargetPart(_Part):
     fingerprint: str
     scenes: int
     classes: int
+    excluded: int = 0
+
+
+class PixelsPart(_Part):
+    """How the files of the target became what the network computed with.
+
+    Attributes:
+        size: Side of the square that the whole scene is resized to, without a crop.
+        filter: Pillow's filter.
+        antialias: Whether the filter widens where it shrinks.
+        bands: Indices of the bands, in the order of the network's input.
+        value_range: The pixel values that became 0 and 1 where pixels are not 8-bit; None: all of the integer type.
+        mean: Per band, on [0, 1]; subtracted by the trunk.
+        std: Likewise; divided by.
+        decoders: Versions of the libraries that decoded the files.
+    """
+
+    size: int
+    filter: str
+    antialias: bool
+    bands: list[int]
+    value_range: tuple[float, float] | None
+    mean: list[float] | None
+    std: list[float] | None
+    decoders: dict[str, str]
+
+
+class DistortionPart(_Part):
+    """What the target's scenes were put through; see :mod:`rsir_bench.scenes.distort`."""
+
+    name: str
+    severity: int
+    version: int
 
 
 class QueriesPart(_Part):
@@ -101,6 +134,8 @@ class Record(_Part):
     seed: int
     source: SourcePart | None
     target: TargetPart
+    pixels: PixelsPart | None = None
+    distortion: DistortionPart | None = None
     metrics: dict[str, float]
     tie_bounds: dict[str, tuple[float, float]]
     metric_version: int

@@ -25,12 +25,15 @@ from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import digest, file_digest, write_atomically, write_text
 from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import Method
+from rsir_bench.nn.trunk import Trunk
 from rsir_bench.plan import Cell, Plan, Run
 from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import METRIC_VERSION, Scores, score
 from rsir_bench.registry import without_folders
 from rsir_bench.results import (
+    DistortionPart,
     MethodPart,
+    PixelsPart,
     ProtocolPart,
     QueriesPart,
     Record,
@@ -39,7 +42,11 @@ from rsir_bench.results import (
     TargetPart,
     write_record,
 )
+from rsir_bench.scenes.audit import leaked
 from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.scenes.decode import decoder_versions
+from rsir_bench.scenes.distort import DISTORTION_VERSION, Distorted, Distortion
+from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.train import effective_precision, make_fabric, seed_everything, train
 
 
@@ -56,6 +63,7 @@ class Stages:
         self.run = run
         self.device = torch.device(plan.request.device)
         self._networks: dict[int, Method] = {}
+        self._leaked: dict[str, np.ndarray] = {}
 
     def __call__(self) -> None:
         """Makes every missing result of the run; another process on the same run is waited for.
@@ -67,9 +75,9 @@ class Stages:
         self.run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.run.folder / ".lock"):
             todo = self.run.todo
-            for target in dict.fromkeys(cell.target for cell in todo):
-                cells = [cell for cell in todo if cell.target == target]
-                self._describe(target, [cell for cell in cells if not cell.descriptors.is_file()])
+            for place in dict.fromkeys((cell.target, cell.distortion) for cell in todo):
+                cells = [cell for cell in todo if (cell.target, cell.distortion) == place]
+                self._describe(*place, [cell for cell in cells if not cell.descriptors.is_file()])
                 for cell in cells:
                     write_record(cell.record, self._record(cell))
 
@@ -133,28 +141,36 @@ class Stages:
 
     # --- describe ---
 
-    def _describe(self, target: str, cells: list[Cell]) -> None:
+    def _describe(self, target: str, distortion: Distortion | None, cells: list[Cell]) -> None:
         """Writes the descriptors of the cells; one pass over the target for each round."""
         for number in dict.fromkeys(cell.row.round for cell in cells):
             of_round = [cell for cell in cells if cell.row.round == number]
             reductions = self._source_reductions(number, [cell for cell in of_round if cell.fit == "source"])
-            raw = self._raw(target, number, {cell.row.descriptor for cell in of_round})
+            raw = self._raw(target, number, {cell.row.descriptor for cell in of_round}, distortion)
             for cell in of_round:
                 row = _reduced(raw[cell.row.descriptor], cell, reductions, self.plan.protocol.describe.pca)
                 if not np.isfinite(row).all():
                     raise RunError(f"{self.run.title}: descriptors of {target} are not finite; mend the method")
                 write_atomically(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
 
-    def _raw(self, dataset: str, number: int | None, names: set[str]) -> dict[str, Descriptors]:
+    def _raw(
+        self, dataset: str, number: int | None, names: set[str], distortion: Distortion | None = None
+    ) -> dict[str, Descriptors]:
         network = self.network(number)
         pixels = self._pixels(dataset)
+        seen = pixels if distortion is None else Distorted(pixels, distortion)
+        what = dataset if distortion is None else f"{dataset} under {distortion}"
         started = time.perf_counter()
-        raw = describe(network, pixels, self.device, f"describing {dataset} with {self.run.title}", names)
+        raw = describe(network, seen, self.device, f"describing {what} with {self.run.title}", names)
+        speed = len(pixels) / (time.perf_counter() - started)
+        known = self._described()
         note = {
-            "images_per_second": len(pixels) / (time.perf_counter() - started),
+            # Distorting takes its own time, which is not the method's.
+            "images_per_second": speed if distortion is None else known.get("images_per_second"),
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "macs": multiply_accumulates(network, pixels, self.device),
-            "lengths": {**self._described().get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
+            "normalisation": _normalisation(network),
+            "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
         write_text(self.run.folder / "described.json", json.dumps(note, indent=1))
         if missing := names - set(raw):
@@ -186,17 +202,29 @@ class Stages:
 
     def _score(self, cell: Cell, descriptors: np.ndarray) -> Scores:
         index, settings = self.plan.datasets[cell.target], self.plan.protocol.score
-        queries = choose_queries(index.labels, settings.queries, settings.query_seed)
+        kept = self._kept(cell.target)
+        descriptors, labels = descriptors[kept], index.labels[kept]
+        queries = choose_queries(labels, settings.queries, settings.query_seed)
         names = list(index.classes)
         if cell.row.kind == "code":
             bits = self._described()["lengths"][cell.row.descriptor]
-            return score(descriptors, index.labels, codes=True, bits=bits, queries=queries, class_names=names)
-        return score(descriptors, index.labels, similarity=settings.similarity, queries=queries, class_names=names)
+            return score(descriptors, labels, codes=True, bits=bits, queries=queries, class_names=names)
+        return score(descriptors, labels, similarity=settings.similarity, queries=queries, class_names=names)
+
+    def _kept(self, target: str) -> np.ndarray:
+        """Which scenes of the target count, bool (N,): all, or those without a duplicate in the source."""
+        index, data = self.plan.datasets[target], self.plan.protocol.data
+        if data.leaked == "keep":
+            return np.ones(len(index), np.bool_)
+        if target not in self._leaked:
+            self._leaked[target] = leaked(self.plan.datasets[data.source], index)
+        return ~self._leaked[target]
 
     def _record(self, cell: Cell) -> Record:
         descriptors = np.load(cell.descriptors)
         scores, lengths = self._score(cell, descriptors), self._described()["lengths"]
         plan, method, index = self.plan, self.run.method, self.plan.datasets[cell.target]
+        kept = int(self._kept(cell.target).sum())
         card = method.kind.card
         published = cell.row.paper if not method.changed else None
         source = plan.datasets[plan.protocol.data.source] if card.trained else None
@@ -228,9 +256,12 @@ class Stages:
                 title=index.card.title if index.card else index.name,
                 paper_name=index.card.paper_name if index.card else None,
                 fingerprint=index.fingerprint,
-                scenes=len(index),
+                scenes=kept,
+                excluded=len(index) - kept,
                 classes=len(index.classes),
             ),
+            pixels=self._pixels_part(index),
+            distortion=_distortion_part(cell.distortion),
             metrics=scores.overall,
             tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
             metric_version=METRIC_VERSION,
@@ -239,8 +270,20 @@ class Stages:
             weights=self._weights_part(),
             cost=self._cost(),
             environment=environment(str(self.device), plan.protocol.train.precision),
-            command=plan.request.command(method.name, self.run.seed, cell.target),
+            command=plan.request.command(method.name, self.run.seed, cell.target, cell.distortion),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def _pixels_part(self, index: SceneIndex) -> PixelsPart:
+        transform = self.plan.transform
+        return PixelsPart(
+            size=transform.size,
+            filter=transform.resize,
+            antialias=transform.antialias,
+            bands=list(transform.kept_bands(index)),
+            value_range=index.value_range,
+            **self._described().get("normalisation", {"mean": None, "std": None}),  # an older pass noted none
+            decoders=decoder_versions(),
         )
 
     @cached_property
@@ -280,6 +323,18 @@ class Stages:
             "train_loss": notes[-1]["loss"] if notes else None,
             "describe_images_per_second": described["images_per_second"],
         }
+
+
+def _normalisation(network: Method) -> dict[str, list[float] | None]:
+    """What the network's trunk subtracts and divides by, per band; None where it is no :class:`Trunk`."""
+    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
+    return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
+
+
+def _distortion_part(distortion: Distortion | None) -> DistortionPart | None:
+    if distortion is None:
+        return None
+    return DistortionPart(name=distortion.name, severity=distortion.severity, version=DISTORTION_VERSION)
 
 
 def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) -> float:

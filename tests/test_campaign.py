@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
+import tifffile
 from conftest import Tiny, write_scenes
+from PIL import Image
 
 from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
+from rsir_bench.leaderboard import terminal_table
 from rsir_bench.plan import Request, make_plan
 from rsir_bench.results import Record, read_records
+from rsir_bench.scenes.distort import parse_distortions
 from rsir_bench.stages import Stages
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -193,6 +198,7 @@ TRAINING_SETTINGS = [
     "trunk.arguments.stem_width=8",
     "data.size=24",
     "data.resize=nearest",
+    "data.antialias=false",
     "methods.jsst.rate=1.0",
     "methods.jsst.spread=0.1",
     "methods.jsst.padding=zeros",
@@ -237,3 +243,94 @@ def test_the_query_seed_chooses_other_queries(tiny: Tiny) -> None:
     one = _scores(_run(tiny.request(overrides=fifth)).records)
     other = _scores(_run(tiny.request(overrides=[*fifth, "score.query_seed=5"])).records)
     assert one != other
+
+
+def test_distorted_targets_are_scored_beside_the_target_as_it_is(tiny: Tiny) -> None:
+    clean = _run(tiny.request("baseline,jsst"))
+    both = _run(tiny.request("baseline,jsst", distortions=parse_distortions(["rotation:5", "gamma:5"])))
+    kept = [record for record in both.records if record.distortion is None]
+    assert kept == clean.records  # nothing of them is made again, and their keys are those of before
+    distorted = [record for record in both.records if record.distortion is not None]
+    assert len(distorted) == 2 * len(clean.records)
+    assert {f"{part.name}:{part.severity}" for r in distorted if (part := r.distortion)} == {"rotation:5", "gamma:5"}
+    assert len({record.key for record in both.records}) == len(both.records)
+    assert all(f"--distort {r.distortion.name}:5" in r.command for r in distorted if r.distortion)
+    fc = {str(r.distortion): r.metrics for r in both.records if (r.method.name, r.row.name) == ("baseline", "FC")}
+    assert len({tuple(metrics.values()) for metrics in fc.values()}) == 3
+    plan = make_plan(tiny.request("baseline", distortions=parse_distortions(["rotation:5"])))
+    assert all(cell.done for cell in plan.runs[0].cells)
+
+
+def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distorted descriptors are projected on the components that were fitted on the source as it is."""
+    _run(tiny.request())
+    fitted = next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes()
+    monkeypatch.setattr("rsir_bench.stages.fit_reduction", lambda *_: pytest.fail("fitted again"))
+    assert _run(tiny.request(distortions=parse_distortions(["haze:5"]))).failures == {}
+    assert next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes() == fitted
+
+
+def test_the_record_says_how_files_became_pixels(tiny: Tiny) -> None:
+    settings = ["data.size=28", "data.resize=bicubic", "data.antialias=false", "trunk.mean=[0.1, 0.2, 0.3]"]
+    pixels = _run(tiny.request(overrides=settings)).records[0].pixels
+    assert pixels is not None
+    assert (pixels.size, pixels.filter, pixels.antialias, pixels.bands) == (28, "bicubic", False, [0, 1, 2])
+    assert pixels.mean == pytest.approx([0.1, 0.2, 0.3])
+    assert pixels.std == [0.5, 0.5, 0.5]  # of timm's test network
+    assert pixels.decoders["pillow"] == PIL.__version__
+    assert {"jpeg", "tifffile"} <= pixels.decoders.keys()
+
+
+def test_the_bands_of_a_multi_band_dataset_reach_the_network(tmp_path: Path, tiny: Tiny) -> None:
+    for dataset, seed in (("source4", 5), ("target4", 6)):
+        for number, path in enumerate(sorted(write_scenes(tmp_path / dataset, 3, 8, seed).rglob("*.png"))):
+            scene = np.asarray(Image.open(path)).astype(np.uint16) * 100
+            infrared = np.random.default_rng(number).integers(0, 60000, (*scene.shape[:2], 1), np.uint16)
+            bands = np.concatenate([scene, infrared, infrared // 2], axis=2)
+            tifffile.imwrite(path.with_suffix(".tif"), bands, photometric="minisblack", planarconfig="contig")
+            path.unlink()
+    single = ["trunk.mean=[0.5]", "trunk.std=[0.25]", f"data.source=folder:{tmp_path / 'source4'}"]
+    scores, bands = [], []
+    for kept in ("rgb", "all"):
+        request = tiny.request(
+            "jsst", targets=[f"folder:{tmp_path / 'target4'}"], overrides=[*single, f"data.bands={kept}"]
+        )
+        outcome = _run(request)
+        assert outcome.failures == {}
+        scores.append(_scores(outcome.records))
+        bands.append(outcome.records[0].pixels.bands if outcome.records[0].pixels else None)
+    assert bands == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    assert scores[0] != scores[1]
+
+
+@pytest.fixture
+def unlike(tmp_path: Path) -> Path:
+    """A target of three classes whose scenes are noise, and so duplicates of nothing."""
+    chance = np.random.default_rng(9)
+    for number in range(18):
+        path = tmp_path / f"unlike/class{number % 3}/noise{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(chance.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    return tmp_path / "unlike"
+
+
+def _kept_and_dropped(tiny: Tiny, target: Path) -> list[list[Record]]:
+    options = {"methods": "baseline,timm:test_resnet@none", "targets": [f"folder:{target}"]}
+    return [_run(tiny.request(**options, overrides=[f"data.leaked={choice}"])).records for choice in ("keep", "drop")]
+
+
+def test_scenes_that_leaked_from_the_source_can_be_left_out(tiny: Tiny, unlike: Path, tmp_path: Path) -> None:
+    for number in (0, 1):  # two scenes of the source, under other names in the target
+        copy = unlike / f"class{number}/zz_copy.png"
+        copy.write_bytes((tmp_path / f"source/class{number}/scene03.png").read_bytes())
+    kept, dropped = _kept_and_dropped(tiny, unlike)
+    assert {(r.target.scenes, r.target.excluded, r.queries.count) for r in kept} == {(20, 0, 20)}
+    assert {(r.target.scenes, r.target.excluded, r.queries.count) for r in dropped} == {(18, 2, 18)}
+    assert all(one.metrics["mAP"] != other.metrics["mAP"] for one, other in zip(kept, dropped, strict=True))
+    assert "2 duplicates of source scenes excluded" in terminal_table(dropped)
+    assert len(list((tiny.folder / "runs/baseline").iterdir())) == 1  # the same training serves both
+
+
+def test_where_nothing_leaked_nothing_changes(tiny: Tiny, unlike: Path) -> None:
+    kept, dropped = _kept_and_dropped(tiny, unlike)
+    assert [record.metrics for record in kept] == [record.metrics for record in dropped]

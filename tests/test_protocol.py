@@ -18,6 +18,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "size": 96,
         "resize": "bicubic",
         "bands": "all",
+        "leaked": "drop",
+        "antialias": False,
     },
     "trunk": {
         "name": "resnet50",
@@ -228,6 +230,11 @@ class TestMistakes:
     def test_nesterov_needs_momentum(self):
         text = message(lambda: load_protocol("demo", ["train.nesterov=true", "train.momentum=0"]))
         assert "momentum" in text
+
+    @pytest.mark.parametrize("resize", ["lanczos", "nearest"])
+    def test_antialias_is_a_choice_only_where_it_changes_pixels(self, resize):
+        text = message(lambda: load_protocol("demo", ["data.antialias=false", f"data.resize={resize}"]))
+        assert f"antialias = false goes with bilinear and bicubic, not with {resize}" in text
 
 
 class TestHash:

@@ -20,7 +20,8 @@ class Board:
         name: Also the name of its folder: the protocol's board, with the protocol's hash where two share that name.
         protocol: The protocol of all its records.
         metric_version: The definition of all its metrics.
-        records: Sorted by target, method, row and seed; no two of the same target, method, row and seed.
+        records: Sorted by target, method, row, distortion and seed; no two of the same target, method, row, distortion
+            and seed.
     """
 
     name: str
@@ -65,8 +66,13 @@ def row_label(record: Record) -> str:
 
 
 def cell_of(record: Record) -> tuple[str, str, str]:
-    """Target, method and row: the cell that the seeds of a result are averaged into."""
+    """Target, method and row: the cell that the seeds of a result are averaged into, among equally distorted ones."""
     return record.target.name, record.method.label, row_label(record)
+
+
+def distortion_of(record: Record) -> str:
+    """``"haze:3"``; empty where the target's scenes are as they are."""
+    return f"{record.distortion.name}:{record.distortion.severity}" if record.distortion else ""
 
 
 def _board(name: str, group: list[Record]) -> Board:
@@ -77,14 +83,18 @@ def _board(name: str, group: list[Record]) -> Board:
             twin = claimed.setdefault(identity, record)
             if twin != record:
                 fields = ", ".join(_differences(twin, record))
-                where = f"{record.method.label} on {record.target.name}, row {row_label(record)}, seed {record.seed}"
+                where = f"{record.method.label} on {_target(record)}, row {row_label(record)}, seed {record.seed}"
                 raise UserError(f"board {name}: two records of {where} differ in {fields}; keep one of them")
     records = tuple(claimed[place] for place in sorted({_place(record) for record in group}))
     return Board(name, records[0].protocol, records[0].metric_version, records)
 
 
-def _place(record: Record) -> tuple[str, str, str, int]:
-    return *cell_of(record), record.seed
+def _place(record: Record) -> tuple[str, str, str, str, int]:
+    return *cell_of(record), distortion_of(record), record.seed
+
+
+def _target(record: Record) -> str:
+    return f"{record.target.name}{f' under {distortion}' if (distortion := distortion_of(record)) else ''}"
 
 
 def _refuse_mixed(board: str, group: list[Record]) -> None:
@@ -101,6 +111,8 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         note(f"target {record.target.name}", "fingerprints", record.target.fingerprint, record)
         if record.source is not None:
             note(f"source {record.source.name}", "fingerprints", record.source.fingerprint, record)
+        if record.distortion is not None:
+            note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
         note(f"method {record.method.label}", "versions", record.method.version, record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
     for (subject, what), origins in sorted(seen.items()):

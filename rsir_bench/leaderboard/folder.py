@@ -6,20 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rsir_bench.files import write_text
-from rsir_bench.leaderboard import costs
+from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import comma_separated, latex, markdown
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.results import Record
 
 FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex}
+ROBUSTNESS = {"md": robustness.markdown, "csv": robustness.comma_separated, "tex": robustness.latex}
 COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex}
 
 
 def render_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
     """Writes ``<folder>/<board>/table_<name>.{md,csv,tex}`` for every board and removes tables that have no records.
 
-    A board whose records tell any cost has a table ``costs`` too.
+    A board whose records tell any cost has a table ``costs`` too, and one with distorted targets ``robustness``.
 
     The bytes depend on the records alone: not on their order, the time or the machine.
 
@@ -61,6 +62,8 @@ def _rendered(records: Iterable[Record]) -> dict[str, str]:
             rendered |= {f"{board.name}/table_{table.name}.{suffix}": show(table) for suffix, show in FORMATS.items()}
         if costs.lines(board):
             rendered |= {f"{board.name}/table_costs.{suffix}": show(board) for suffix, show in COSTS.items()}
+        if robustness.blocks(board):
+            rendered |= {f"{board.name}/table_robustness.{suffix}": show(board) for suffix, show in ROBUSTNESS.items()}
     return rendered
 
 

@@ -113,11 +113,12 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
     own = [shape for shape in shapes if shape.protocol == board.protocol.name]
     chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
     placed = {target for shape in chosen for target in shape.targets}
+    clean = [record for record in board.records if record.distortion is None]
     result = []
     for shape in chosen:
-        records = [record for record in board.records if record.target.paper_name in shape.targets]
+        records = [record for record in clean if record.target.paper_name in shape.targets]
         result.append(_table(board, shape, records))
-    others = [record for record in board.records if record.target.paper_name not in placed]
+    others = [record for record in clean if record.target.paper_name not in placed]
     result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others))
     return [table for table in result if any(line.seeds for block in table.blocks for line in block.lines)]
 
@@ -198,7 +199,8 @@ def _targets(shape: PaperTable, records: list[Record], beside_paper: bool) -> li
 def _block(target: str, records: list[Record], lines: list[Line]) -> Block:
     for record in records:
         if record.target.name == target:
-            extent = f"{record.target.scenes} scenes, {record.target.classes} classes"
+            excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
+            extent = f"{record.target.scenes} scenes, {record.target.classes} classes{excluded}"
             return Block(target, record.target.title, extent, _marked(lines))
     return Block(target, target, "", tuple(lines))
 
@@ -264,6 +266,8 @@ def _why_not(board: Board, shape: PaperTable) -> str:
         return f"it has no values for these targets under protocol {name}"
     ours = dict(_settings(board.protocol.settings))
     papers = dict(_settings(load_protocol(shape.protocol).settings()))
+    # A setting that is newer than the record was at its default, as it is in the paper's protocols.
+    papers = {key: value for key, value in papers.items() if key in ours}
     # The order of the protocol's own settings, which does not depend on how a record was written.
     keys = [*papers, *sorted(ours.keys() - papers.keys())]
     differing = [key for key in keys if ours.get(key) != papers.get(key)]

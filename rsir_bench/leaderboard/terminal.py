@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from tabulate import tabulate
 
+from rsir_bench.leaderboard import robustness
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.render import block_title, plain_number
+from rsir_bench.leaderboard.render import Style, block_title, plain_number
 from rsir_bench.leaderboard.tables import METRICS, Block, Cell, tables
 from rsir_bench.results import Record
+
+PLAIN = Style(str, best="*{}", second="{}", footnote="")
 
 
 def terminal_table(records: Iterable[Record]) -> str:
@@ -30,6 +33,7 @@ def _board(board: Board) -> str:
         remarks.append("mean ± standard deviation over seeds")
     if not any(table.beside_paper for table, _ in blocks):
         remarks.append("not comparable with the paper's values")
+    grids += [f"{block.title}: retained mAP\n{_robustness(block)}" for block in robustness.blocks(board)]
     return "\n\n".join([*grids, f"Board {board.name}: {'; '.join(remarks)}."])
 
 
@@ -46,6 +50,12 @@ def _grid(block: Block) -> str:
     ]
     align = ["left", "left", *["right"] * (len(METRICS) + 1)]
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+
+
+def _robustness(block: robustness.Block) -> str:
+    headers = robustness.headers(block)
+    align = ["left", "left", *["right"] * (len(headers) - 2)]
+    return tabulate(robustness.rows(block, PLAIN), headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
 def _text(cell: Cell) -> str:

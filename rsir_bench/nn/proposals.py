@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms  # type: ignore[import-untyped] # it carries no types
+from torchvision.ops import batched_nms
 
 
 def anchors(

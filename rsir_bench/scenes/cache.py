@@ -15,11 +15,11 @@ from typing import IO, Literal
 import numpy as np
 import PIL
 from filelock import FileLock
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, features
 
 from rsir_bench.errors import SceneError, UserError
 from rsir_bench.progress import track
-from rsir_bench.scenes.decode import Pixels, read_scene
+from rsir_bench.scenes.decode import Pixels, Resize, read_scene, why_unreadable
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.paths import cache_root, worker_count
 
@@ -35,11 +35,13 @@ class Transform:
         size: Side in pixels.
         resize: Name of a Pillow filter, such as ``bilinear``, ``bicubic`` or ``lanczos``.
         bands: ``rgb``, or ``all`` bands of the dataset.
+        antialias: See :class:`rsir_bench.scenes.decode.Resize`.
     """
 
     size: int
     resize: str = "bilinear"
     bands: Literal["rgb", "all"] = "rgb"
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         """Refuses an unknown filter before any scene is read."""
@@ -48,9 +50,9 @@ class Transform:
             raise UserError(f"unknown resize filter {self.resize!r}; known: {', '.join(known)}")
 
     @property
-    def resample(self) -> Image.Resampling:
-        """Pillow's filter."""
-        return Image.Resampling[self.resize.upper()]
+    def resizing(self) -> Resize:
+        """What is done with each image."""
+        return Resize(self.size, Image.Resampling[self.resize.upper()], self.antialias)
 
     def kept_bands(self, index: SceneIndex) -> tuple[int, ...]:
         """Returns the bands of a dataset that the transform keeps, in order."""
@@ -106,6 +108,8 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
         "pillow": PIL.__version__,
         "jpeg": features.version("jpg"),
     }
+    if not transform.antialias:  # left out otherwise: caches from before there was a choice keep their names
+        settings["antialias"] = False
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     return cache_root() / "pixels" / f"{key}.u8"
 
@@ -148,13 +152,9 @@ def _decoded(index: SceneIndex, transform: Transform) -> Iterator[Pixels | str]:
 
     def decode(scene: str) -> Pixels | str:
         try:
-            return read_scene(
-                index.root / scene, transform.size, transform.resample, index.bands, bands, index.value_range
-            )
-        except UnidentifiedImageError:
-            return "not a picture"
+            return read_scene(index.root / scene, transform.resizing, index.bands, bands, index.value_range)
         except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
-            return f"{type(error).__name__}: {error}"
+            return why_unreadable(error)
 
     def blocks() -> Iterator[Pixels | str]:
         with ThreadPoolExecutor(worker_count()) as pool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError, features
 
 from rsir_bench.errors import SceneError
 
@@ -19,23 +21,49 @@ Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
 
 
+@dataclass(frozen=True)
+class Resize:
+    """A direct resize to a square, without a crop.
+
+    Attributes:
+        size: Side in pixels.
+        filter: Pillow's.
+        antialias: Whether the filter widens where it shrinks, as Pillow's resize does; without, a pixel is read off at
+            its place, as by OpenCV's resize or by torch's interpolation: fine detail aliases.
+    """
+
+    size: int
+    filter: Image.Resampling
+    antialias: bool = True
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Returns the resized image."""
+        square = (self.size, self.size)
+        if self.antialias:
+            return image.resize(square, self.filter)
+        whole = (0, 0, *image.size)
+        return image.transform(square, Image.Transform.EXTENT, whole, self.filter)
+
+
+class OtherBandsError(ValueError):
+    """A scene has other bands than its dataset."""
+
+
 def read_scene(
     path: Path,
-    size: int,
-    resample: Image.Resampling,
+    resize: Resize,
     total_bands: int,
     bands: Sequence[int],
     value_range: ValueRange,
 ) -> Pixels:
-    """Returns one scene, resized directly to ``size`` x ``size`` (no crop).
+    """Returns one scene, resized directly to a square.
 
     Three-band scenes of 8 bits give the pixels of torchvision's ``ImageFolder`` and ``Resize((size, size))``: Pillow's
     ``convert("RGB")`` and ``resize``. Other pixels are resized band by band as floats, then mapped to 0..255.
 
     Args:
         path: A file of any kind that Pillow or tifffile reads.
-        size: Side in pixels.
-        resample: Pillow's filter.
+        resize: To which square, and how.
         total_bands: Bands the file must hold (a grey file serves for three).
         bands: Bands to keep, in this order; three-band 8-bit scenes are always red, green, blue.
         value_range: The values that become 0 and 255; None: all of the integer type. Unused for 8-bit RGB.
@@ -45,17 +73,33 @@ def read_scene(
 
     Raises:
         OSError: The file cannot be read, for example because it is cut off.
-        ValueError: It has other bands than ``total_bands``, or floats without a value range.
+        OtherBandsError: It has other bands than ``total_bands``.
+        ValueError: It holds floats and there is no value range.
     """
     if path.suffix.lower() in TIF_SUFFIXES and not (total_bands == 3 and _is_8_bit_picture(path)):
-        return _resize_bands(_read_tif(path, total_bands)[..., list(bands)], size, resample, value_range)
+        return _resize_bands(_read_tif(path, total_bands)[..., list(bands)], resize, value_range)
     with Image.open(path) as image:
         if total_bands != 3:
-            raise ValueError(f"holds {len(image.getbands())} bands, not {total_bands}")
+            raise OtherBandsError(f"holds {len(image.getbands())} bands, not {total_bands}")
         if image.mode.startswith("I"):  # grey of 16 bits, which convert("RGB") would clip at 255
             grey = np.asarray(image).astype(np.uint16)[..., None]
-            return _resize_bands(np.repeat(grey, 3, axis=2), size, resample, value_range)
-        return np.asarray(image.convert("RGB").resize((size, size), resample))
+            return _resize_bands(np.repeat(grey, 3, axis=2), resize, value_range)
+        return np.asarray(resize(image.convert("RGB")))
+
+
+def why_unreadable(error: Exception) -> str:
+    """Returns in words why :func:`read_scene` failed."""
+    return "not a picture" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+
+
+def scene_size(path: Path) -> tuple[int, int]:
+    """Returns width and height in pixels, as the head of the file states them."""
+    if path.suffix.lower() in TIF_SUFFIXES:
+        with tifffile.TiffFile(path) as tif:
+            sizes = tif.series[0].sizes
+            return sizes["width"], sizes["height"]
+    with Image.open(path) as image:
+        return image.size
 
 
 def scene_bands(path: Path) -> int:
@@ -97,13 +141,11 @@ def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
     if total_bands == 3 and found == 1:
         return np.repeat(values, 3, axis=2)
     if found != total_bands and not (total_bands == 3 and found == 4):
-        raise ValueError(f"holds {found} bands, not {total_bands}")
+        raise OtherBandsError(f"holds {found} bands, not {total_bands}")
     return values
 
 
-def _resize_bands(
-    values: npt.NDArray[np.generic], size: int, resample: Image.Resampling, value_range: ValueRange
-) -> Pixels:
+def _resize_bands(values: npt.NDArray[np.generic], resize: Resize, value_range: ValueRange) -> Pixels:
     """Returns (height, width, bands) of any number type as uint8 of the wanted size."""
     if value_range is None:
         if not np.issubdtype(values.dtype, np.integer):
@@ -113,8 +155,19 @@ def _resize_bands(
     low, high = value_range
     floats = values.astype(np.float32)
     resized = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(floats[..., band])).resize((size, size), resample))
-        for band in range(floats.shape[2])
+        np.asarray(resize(Image.fromarray(np.ascontiguousarray(floats[..., band])))) for band in range(floats.shape[2])
     ]
     scaled = (np.stack(resized, axis=2) - low) * (255.0 / (high - low))
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def decoder_versions() -> dict[str, str]:
+    """Returns the versions of what turns files into pixels; another one may give other values for the same file."""
+    known = {
+        "pillow": PIL.__version__,
+        "jpeg": features.version("jpg"),
+        "libjpeg-turbo": features.version("libjpeg_turbo"),
+        "libtiff": features.version("libtiff"),
+        "tifffile": tifffile.__version__,
+    }
+    return {name: version for name, version in known.items() if version is not None}

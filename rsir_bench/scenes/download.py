@@ -4,54 +4,56 @@ from __future__ import annotations
 
 import shutil
 import sys
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+import filelock
 import pooch
-from filelock import FileLock
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TaskID, TimeRemainingColumn
+import typer
 
 from rsir_bench.errors import SceneError, UserError
-from rsir_bench.progress import track
-from rsir_bench.scenes.card import DatasetCard
+from rsir_bench.scenes.archive import ArchiveError, unpack
+from rsir_bench.scenes.card import DatasetCard, Download
+from rsir_bench.scenes.fetch import fetch, forget
 from rsir_bench.scenes.layout import find_dataset, list_scenes
 
-MAX_EXPANSION = 20
-"""An archive that unpacks to more than this many times its size is refused; pictures hardly compress."""
 
-
-def download(card: DatasetCard, data_root: Path) -> Path:
-    """Downloads, checks and unpacks a dataset, and prints its licence first.
+def download(card: DatasetCard, data_root: Path, accept_licence: bool = False) -> Path:
+    """Downloads, checks and unpacks a dataset once its licence is accepted.
 
     The dataset appears under its name only when its hash (where the card has one), class folders and counts are right.
+    A download that was cut or stopped goes on from what ``data_root/.downloads`` holds of it, at the next call.
+
+    Args:
+        card: The dataset's card.
+        data_root: The folder that holds the datasets; made if need be.
+        accept_licence: The user accepts the licence; else a question at the terminal asks for it.
 
     Returns:
         The folder of the dataset; one that is there already is checked and left as it is.
 
     Raises:
-        UserError: The dataset comes by hand or is made on the spot, or the source, the archive or the disk fails.
+        UserError: The licence is not accepted, the dataset comes by hand or is made on the spot, or the source, the
+            archive or the disk fails.
         SceneError: What lies there, or what came, differs from the card.
     """
     if card.download is None:
         raise UserError(f"{card.name}: needs no download, it is made when it is used")
     if card.download.url is None:
         raise UserError(f"{card.name}: cannot be downloaded by a program; {card.download.by_hand}, under {data_root}")
+    if _is_present(card, data_root):
+        return find_dataset(card, data_root)
+    _ask_licence(card, accept_licence)
     workshop = data_root / ".downloads"
     try:
         workshop.mkdir(parents=True, exist_ok=True)
-        with FileLock(workshop / f"{card.name}.lock"):
-            if _is_present(card, data_root):
-                return find_dataset(card, data_root)
-            print(f"{card.title}: licence {card.licence}; source {card.source}")
-            archive = _fetch(card.name, card.download.url, card.download.known_hash, workshop)
-            unpacked = _unpack(archive, workshop / card.name)
-            list_scenes(card, unpacked)
-            unpacked.replace(data_root / PurePosixPath(card.folders[0]).parts[0])
-            shutil.rmtree(workshop / card.name, ignore_errors=True)
-            archive.unlink()
+        with _only_one(card.name, workshop):
+            if not _is_present(card, data_root):
+                _install(card, card.download, workshop, data_root)
     except OSError as error:
-        raise UserError(f"{card.name}: {error}; mend that, then start the download again") from error
+        problem = f"{error.strerror or error} ({error.filename or workshop})"
+        raise UserError(f"{card.name}: {problem}; mend that, then start the download again: it goes on") from error
     return find_dataset(card, data_root)
 
 
@@ -67,67 +69,81 @@ def _is_present(card: DatasetCard, data_root: Path) -> bool:
     return True
 
 
-def _fetch(name: str, url: str, known_hash: str | None, folder: Path) -> Path:
-    """Returns the archive, downloaded under a temporary name and checked against its hash."""
-    pooch.get_logger().setLevel("WARNING")
-    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        downloader = pooch.HTTPDownloader(progressbar=_Bar(progress, f"downloading {name}"), chunk_size=1 << 18)
-        try:
-            return Path(pooch.retrieve(url, known_hash, f"{name}.zip", folder, downloader=downloader))
-        except ValueError as error:  # how pooch tells a wrong hash
-            problem = f"{name}: what {url} sent has not the pinned hash {known_hash}; nothing was kept"
-            raise UserError(f"{problem}; try again, or get it from elsewhere and unpack it by hand") from error
+def _ask_licence(card: DatasetCard, accepted: bool) -> None:
+    """Shows the licence; returns only if it is accepted. Standard output stays for the dataset's folder."""
+    licence = f"{card.title}: licence {card.licence}; source {card.source}"
+    if accepted:
+        print(licence, file=sys.stderr)
+    elif not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UserError(f"{licence}; add --accept-licence to accept this licence and download it")
+    else:
+        print(licence, file=sys.stderr)
+        if not typer.confirm(f"Accept this licence and download {card.name}?", err=True):
+            raise UserError(f"{card.name}: not downloaded, the licence was not accepted")
 
 
-class _Bar:
-    """What pooch expects of a progress bar, shown with rich."""
-
-    def __init__(self, progress: Progress, what: str) -> None:
-        self._progress = progress
-        self._task: TaskID = progress.add_task(what, total=None)
-
-    @property
-    def total(self) -> float | None:
-        return self._progress.tasks[self._task].total
-
-    @total.setter
-    def total(self, size: int) -> None:
-        self._progress.update(self._task, total=size or None)
-
-    def update(self, size: int) -> None:
-        self._progress.advance(self._task, size)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.stop_task(self._task)
-
-
-def _unpack(archive: Path, folder: Path) -> Path:
-    """Returns the unpacked dataset: ``folder``, or the one folder in it. No file may leave ``folder``."""
-    shutil.rmtree(folder, ignore_errors=True)  # left behind by a download that was stopped
-    folder.mkdir()
+@contextmanager
+def _only_one(name: str, workshop: Path) -> Iterator[None]:
+    """Keeps other processes from the same download; says so where it must wait for one."""
+    lock = filelock.FileLock(workshop / f"{name}.lock")
     try:
-        with zipfile.ZipFile(archive) as content:
-            members = [member for member in content.infolist() if not member.filename.startswith("__MACOSX")]
-            _refuse_unsafe(members, archive, folder)
-            for member in track(members, f"unpacking {archive.stem}"):
-                content.extract(member, folder)
-    except zipfile.BadZipFile as error:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"{name}: waiting for the process that downloads it already", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Path) -> None:
+    """Fetches and unpacks in the workshop, on the same disk, and moves the dataset out when it is complete."""
+    archive = _fetch_checked(card.name, source, workshop)
+    folder = workshop / card.name
+    try:
+        unpack(archive, folder)
+        inner = list(folder.iterdir())
+        unpacked = inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+        list_scenes(card, unpacked)
+    except (ArchiveError, SceneError):  # unpacking these bytes again would end the same way
+        shutil.rmtree(folder, ignore_errors=True)
         archive.unlink()
-        raise UserError(f"{archive.stem}: the archive is damaged ({error}); start the download again") from error
-    inner = list(folder.iterdir())
-    return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+        raise
+    unpacked.replace(data_root / PurePosixPath(card.folders[0]).parts[0])
+    shutil.rmtree(folder, ignore_errors=True)
+    archive.unlink()
 
 
-def _refuse_unsafe(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
-    """Raises UserError for a path outside ``folder`` or a size that cannot be of pictures (zipfile enforces it)."""
-    for member in members:
-        if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{archive}: refused, it holds a path outside its folder: {member.filename}")
-    size, packed = sum(member.file_size for member in members), archive.stat().st_size
-    if size > MAX_EXPANSION * packed:
-        raise UserError(f"{archive}: refused, {packed} bytes would unpack to {size} bytes")
+def _fetch_checked(name: str, source: Download, workshop: Path) -> Path:
+    """Returns the archive with the size and hash of the card; one that is there already is not fetched again."""
+    pooch.get_logger().setLevel("WARNING")
+    part, joined = workshop / f"{name}.part", False
+
+    def gone_on_with(url: str, temporary: str, _: pooch.Pooch) -> None:
+        nonlocal joined
+        joined = fetch(url, part, source.size, name)
+        _second_name(part, Path(temporary))  # the part stays until its hash is known: hashing may be stopped too
+
+    for _ in range(2):
+        try:
+            archive = pooch.retrieve(source.url, source.known_hash, f"{name}.zip", workshop, downloader=gone_on_with)
+        except ValueError:  # how pooch tells a wrong hash
+            forget(part)
+            if not joined:  # else its first part may be of another version: once more, from the start
+                break
+        else:
+            forget(part)
+            return Path(archive)
+    size = f"{source.size} bytes" if source.size else None
+    pins = " and ".join(pin for pin in (size, source.known_hash) if pin)
+    problem = f"{name}: what {source.url} sent is not what the card pins ({pins}); nothing was kept"
+    raise UserError(f"{problem}; try again, or get it from elsewhere and unpack it by hand")
+
+
+def _second_name(path: Path, name: Path) -> None:
+    name.unlink()
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a disk that knows no links
+        shutil.copyfile(path, name)

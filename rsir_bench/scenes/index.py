@@ -110,6 +110,18 @@ def index_folder(folder: Path) -> SceneIndex:
     Raises:
         SceneError: The folder is missing or has fewer than two class folders.
     """
+    ordered = folder_scenes(folder)
+    bands = scene_bands(folder / next(iter(ordered.values()))[0])
+    rgb = tuple(min(band, bands - 1) for band in range(3))
+    return _assemble(f"folder-{folder.resolve().name}", folder, ordered, bands, rgb, None, None)
+
+
+def folder_scenes(folder: Path) -> dict[str, list[str]]:
+    """Returns the scene files of each class folder, as relative paths, the classes ordered by name.
+
+    Raises:
+        SceneError: The folder is missing or has fewer than two class folders.
+    """
     if not folder.is_dir():
         raise SceneError(f"{FOLDER_PREFIX}{folder}: no such folder; give the folder that holds the class folders")
     scenes: dict[str, list[str]] = defaultdict(list)
@@ -119,10 +131,7 @@ def index_folder(folder: Path) -> SceneIndex:
     if len(scenes) < 2:
         found = ", ".join(sorted(scenes)) or "none"
         raise SceneError(f"{FOLDER_PREFIX}{folder}: needs at least two class folders with scenes, found: {found}")
-    ordered = {name: scenes[name] for name in sorted(scenes)}
-    bands = scene_bands(folder / next(iter(ordered.values()))[0])
-    rgb = tuple(min(band, bands - 1) for band in range(3))
-    return _assemble(f"folder-{folder.resolve().name}", folder, ordered, bands, rgb, None, None)
+    return {name: scenes[name] for name in sorted(scenes)}
 
 
 def _index(card: DatasetCard, folder: Path) -> SceneIndex:

@@ -40,6 +40,14 @@ def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
     Raises:
         SceneError: Class folders are missing or unexpected, or a class has another number of scenes than expected.
     """
+    scenes, unexpected = sort_scenes(card, folder)
+    _check_classes(card, folder, scenes, unexpected)
+    _check_counts(card, folder, scenes)
+    return scenes
+
+
+def sort_scenes(card: DatasetCard, folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Returns what is there, unchecked: the scene files of each class, and the folders with scenes of no class."""
     class_of_folder = card.class_of_folder
     scenes: dict[str, list[str]] = {scene_class.name: [] for scene_class in card.classes}
     strays: list[PurePosixPath] = []
@@ -52,9 +60,7 @@ def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
             above_classes.update(owner.parents)
         elif names:
             strays.append(relative)
-    _check_classes(card, folder, scenes, [str(stray) for stray in strays if stray not in above_classes])
-    _check_counts(card, folder, scenes)
-    return scenes
+    return scenes, [str(stray) for stray in strays if stray not in above_classes]
 
 
 def _check_classes(card: DatasetCard, folder: Path, scenes: dict[str, list[str]], unexpected: list[str]) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from fake_data import small_card, write_dataset, write_scene
 from PIL import Image
+from torch.nn.functional import interpolate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, InterpolationMode, PILToTensor, Resize
 
@@ -74,6 +76,19 @@ def test_pixels_are_those_of_torchvision(resize: str, wild: SceneIndex) -> None:
     for (path, label), (tensor, _) in zip(expected.samples, expected, strict=True):
         np.testing.assert_array_equal(pixels[row[path]], tensor.permute(1, 2, 0).numpy(), err_msg=path)
         assert wild.labels[row[path]] == label
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "bicubic"])
+def test_without_antialias_pixels_are_read_off_at_their_place(resize: str, wild: SceneIndex) -> None:
+    """Torch's interpolation without antialias is written by others; it rounds at other moments."""
+    pixels = open_pixels(wild, Transform(16, resize, antialias=False))
+    for row, path in enumerate(wild.paths):
+        picture = torch.from_numpy(np.array(Image.open(wild.root / path).convert("RGB"))).permute(2, 0, 1)
+        # Pillow's cubic is steeper than torch's: only the linear filters are the same.
+        tolerance = 1.01 if resize == "bilinear" else 60
+        expected = interpolate(picture[None].float(), (16, 16), mode=resize)[0].permute(1, 2, 0).clamp(0, 255)
+        np.testing.assert_allclose(pixels[row], expected.numpy(), atol=tolerance, err_msg=path)
+    assert not np.array_equal(pixels, open_pixels(wild, Transform(16, resize)))
 
 
 def test_shape_type_and_size(rsscn7: SceneIndex) -> None:
@@ -223,6 +238,7 @@ def test_everything_that_changes_pixels_is_in_the_key(eurosat: SceneIndex, monke
             (eurosat, Transform(8)),
             (eurosat, Transform(9)),
             (eurosat, Transform(8, "bicubic")),
+            (eurosat, Transform(8, antialias=False)),
             (eurosat, Transform(8, bands="all")),
             (replace(eurosat, fingerprint="0" * 64), Transform(8)),
             (replace(eurosat, value_range=(0, 3000)), Transform(8)),
@@ -232,7 +248,7 @@ def test_everything_that_changes_pixels_is_in_the_key(eurosat: SceneIndex, monke
         return {cache._cache_file(index, transform).name for index, transform in variants}
 
     before = files()
-    assert len(before) == 8
+    assert len(before) == 9
     monkeypatch.setattr("PIL.__version__", "0.0")
     assert not before & files()
 

@@ -3,6 +3,7 @@
 import pytest
 
 from rsir_bench.errors import UserError
+from rsir_bench.listings import dataset_card
 from rsir_bench.scenes.card import folder_key, load_cards, parse_card
 
 SEVEN = {
@@ -48,6 +49,54 @@ def test_every_archive_is_pinned_by_hash_or_commit_or_comes_by_hand(name: str) -
         assert "6d77849df87d242b323184ab096e44dd63730c7e" in pin.url
     else:
         assert pin.known_hash is not None
+
+
+def test_scenes_per_class_of_the_unequal_datasets() -> None:
+    counts = {name: [entry.scenes for entry in load_cards()[name].classes] for name in ("aid", "eurosat")}
+    assert counts["aid"][:10] == [360, 310, 220, 400, 360, 260, 240, 350, 410, 300]
+    assert counts["aid"][10:20] == [370, 250, 390, 280, 290, 340, 350, 390, 370, 420]
+    assert counts["aid"][20:] == [380, 260, 290, 410, 300, 300, 330, 290, 360, 420]
+    assert counts["eurosat"] == [3000, 3000, 3000, 2500, 2500, 2000, 2500, 3000, 2500, 3000]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "licence"),
+    [
+        ("patternnet", 256, "CC-BY-4.0"),
+        ("rs19", 600, "unclear"),
+        ("ucm", 256, "public domain"),
+        ("rsscn7", 400, "research and academic use"),
+        ("aid", 600, "unclear"),
+        ("nwpu", 256, "CC-BY-NC-4.0"),
+        ("eurosat", 64, "MIT"),
+    ],
+)
+def test_pixels_and_licence(name: str, pixels: int, licence: str) -> None:
+    card = load_cards()[name]
+    assert card.pixels == pixels
+    assert card.licence.startswith(licence)
+
+
+@pytest.mark.parametrize("name", load_cards())
+def test_a_card_in_words_leaves_nothing_out(name: str) -> None:
+    card, shown = load_cards()[name], " ".join(dataset_card(name).split())
+    facts = [card.title, card.description, card.licence, card.citation, card.source, card.ground_resolution]
+    facts += [f"{entry.name} {entry.scenes}" for entry in card.classes]
+    facts += [f"{card.pixels} x {card.pixels} pixels", *card.defects]
+    if card.download:
+        facts += [card.download.url or card.download.by_hand, card.download.known_hash or "none that lasts"]
+    assert [fact for fact in facts if fact not in shown] == []
+
+
+def test_a_card_in_words_tells_of_bands_and_manifest() -> None:
+    assert "13 bands, of which 4, 3, 2 are red, green, blue" in dataset_card("eurosat")
+    assert "manifest: none" in dataset_card("eurosat")
+    assert "manifest: size and SHA-256 of 2,100 files" in dataset_card("ucm")
+
+
+def test_the_card_of_an_unknown_dataset() -> None:
+    with pytest.raises(UserError, match="did you mean rsscn7"):
+        dataset_card("rsscn")
 
 
 def test_eurosat_shows_red_green_blue_of_sentinel_2() -> None:

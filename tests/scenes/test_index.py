@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from fake_data import archive_path, small_card, write_dataset, write_scene
 from PIL import Image
 
 from rsir_bench.errors import SceneError, UserError
 from rsir_bench.scenes import fingerprint
+from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.index import find_dataset, index_folder, index_scenes, resolve_dataset
 
@@ -223,6 +225,40 @@ def test_own_folder_of_multi_band_scenes(bands: int, tmp_path: Path) -> None:
         write_scene(tmp_path / name / "1.tif", bands)
     index = index_folder(tmp_path)
     assert (index.bands, index.rgb) == (bands, (0, 1, min(2, bands - 1)))
+
+
+def test_own_folder_of_every_kind_of_picture_can_be_used(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65_536, (20, 20, 3), np.uint16)
+    for number, name in enumerate(
+        ["x/river/1.jpg", "x/y/river/2.png", "z/field/3.tif", "field/4.TIFF", "field/5.JPEG"]
+    ):
+        write_scene(tmp_path / "my" / name, seed=number)
+    tifffile.imwrite(tmp_path / "my/field/6.tif", deep, photometric="rgb")
+    Image.fromarray(deep[..., 0]).save(tmp_path / "my/x/river/7.png")
+    index = resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path)
+    assert [path.rsplit("/", 1)[-1][0] for path in index.paths] == list("3456127")
+    pixels = open_pixels(index, Transform(20, "nearest"))
+    assert pixels.shape == (7, 20, 20, 3)
+    np.testing.assert_array_equal(pixels[3], np.rint(deep / 65_535 * 255))
+    np.testing.assert_array_equal(pixels[6], np.repeat(np.rint(deep[..., :1] / 65_535 * 255), 3, axis=2))
+
+
+def test_nested_own_folder_of_multi_band_scenes_can_be_used(tmp_path: Path) -> None:
+    for number, name in enumerate(["a/river/1.tif", "b/c/field/1.tif"]):
+        write_scene(tmp_path / "my" / name, bands=6, seed=number)
+    index = resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path)
+    every, shown = open_pixels(index, Transform(20, "nearest", "all")), open_pixels(index, Transform(20, "nearest"))
+    river = tifffile.imread(tmp_path / "my/a/river/1.tif")
+    np.testing.assert_array_equal(every[1], np.rint(river / 65_535 * 255))
+    np.testing.assert_array_equal(shown, every[..., :3])
+
+
+def test_a_picture_among_multi_band_scenes_is_named(tmp_path: Path) -> None:
+    write_scene(tmp_path / "my/river/1.tif", bands=6)
+    write_scene(tmp_path / "my/field/1.tif", bands=6)
+    write_scene(tmp_path / "my/river/2.png")
+    with pytest.raises(SceneError, match=r"1 unreadable: .*river/2\.png \(.*holds 3 bands, not 6\)"):
+        open_pixels(resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path), Transform(8))
 
 
 def test_own_folder_needs_two_classes(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""The robustness table: shares of the clean mAP, from records alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from factory import record
+
+from rsir_bench.leaderboard.boards import Board, boards
+from rsir_bench.leaderboard.folder import check, render_leaderboards
+from rsir_bench.leaderboard.robustness import blocks, comma_separated, latex, markdown
+from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.terminal import terminal_table
+from rsir_bench.results import DistortionPart, Record
+
+
+def distorted(label: str, value: float, kind: str = "", severity: int = 0, **fields: object) -> Record:
+    """A record whose mAP is ``value``; without a kind, of the target as it is."""
+    made = record(label, metrics={"mAP": value}, key=f"{label} {kind} {severity} {fields}", **fields)
+    part = DistortionPart(name=kind, severity=severity, version=1) if kind else None
+    return made.model_copy(update={"distortion": part})
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    return [
+        distorted("jsst", 0.5),
+        distorted("jsst", 0.4, "haze", 1),
+        distorted("jsst", 0.2, "haze", 2),
+        distorted("jsst", 0.5, "flip", 3),
+        distorted("baseline", 0.6),
+        distorted("baseline", 0.3, "haze", 1),
+        distorted("baseline", 0.3, "haze", 2),
+        distorted("baseline", 0.6, "flip", 3),
+        distorted("se", 0.9),
+        distorted("cbp", 0.8),
+        distorted("cbp", 0.8, "haze", 1),
+    ]
+
+
+@pytest.fixture
+def board(records: list[Record]) -> Board:
+    (found,) = boards(records)
+    return found
+
+
+def test_shares_are_of_the_same_methods_clean_score(board: Board) -> None:
+    (block,) = blocks(board)
+    lines = {line.label: line for line in block.lines}
+    assert lines["jsst"].retained == pytest.approx({("haze", 1): 0.8, ("haze", 2): 0.4, ("flip", 3): 1.0})
+    assert lines["baseline"].mean_retained(block.conditions) == pytest.approx(2 / 3)
+    assert lines["jsst"].mean_retained(block.kinds["haze"]) == pytest.approx(0.6)
+
+
+def test_what_was_not_run_is_no_number(board: Board) -> None:
+    (block,) = blocks(board)
+    lines = {line.label: line for line in block.lines}
+    assert "se" not in lines  # it has no distorted result
+    assert lines["cbp"].mean_retained(block.conditions) is None
+    assert [line.label for line in block.lines] == ["jsst", "baseline", "cbp"]
+
+
+def test_seeds_are_paired() -> None:
+    """A seed that was distorted counts against its own clean score, and one without a clean score not at all."""
+    (board,) = boards(
+        [
+            distorted("jsst", 0.4, seed=0),
+            distorted("jsst", 0.8, seed=1),
+            distorted("jsst", 0.4, "haze", 1, seed=1),
+            distorted("jsst", 0.1, "haze", 1, seed=2),
+        ]
+    )
+    ((line,),) = [block.lines for block in blocks(board)]
+    assert line.retained == pytest.approx({("haze", 1): 0.5})
+    assert line.seeds == 2
+
+
+def test_markdown(board: Board) -> None:
+    text = markdown(board)
+    header = next(line for line in text.splitlines() if line.startswith("| Method"))
+    cells = [cell.strip() for cell in header.strip("|").split("|")]
+    assert cells == ["Method", "Row", "Seeds", "Clean mAP", "Mean retained", "flip 3", "haze 1-2"]
+    jsst = next(line for line in text.splitlines() if line.startswith("| JSST"))
+    assert [cell.strip() for cell in jsst.strip("|").split("|")][3:] == [
+        "0.5000",
+        "**73.3%**",
+        "**100.0%**",
+        "**60.0%**",
+    ]
+
+
+def test_latex_escapes_the_percent_signs(board: Board) -> None:
+    assert r"\textbf{73.3\%}" in latex(board)
+
+
+def test_csv_holds_the_curves(board: Board) -> None:
+    rows = list(csv.DictReader(io.StringIO(comma_separated(board))))
+    jsst = [row for row in rows if row["method"] == "jsst"]
+    assert [(row["distortion"], row["severity"], row["mAP"], row["retained"]) for row in jsst] == [
+        ("", "0", "0.5000", "1.0000"),
+        ("flip", "3", "0.5000", "1.0000"),
+        ("haze", "1", "0.4000", "0.8000"),
+        ("haze", "2", "0.2000", "0.4000"),
+    ]
+    assert next(row for row in rows if row["method"] == "cbp" and row["severity"] == "2")["mAP"] == ""
+
+
+def test_distorted_results_are_in_no_other_table(board: Board) -> None:
+    lines = [line for table in tables(board) for block in table.blocks for line in block.lines if line.seeds]
+    assert {(line.name.label, line.cells["mAP"].mean) for line in lines} == {
+        ("jsst", 0.5),
+        ("baseline", 0.6),
+        ("se", 0.9),
+        ("cbp", 0.8),
+    }
+
+
+def test_boards_write_it_only_where_something_was_distorted(records: list[Record], tmp_path) -> None:
+    assert "table_robustness.md" in {path.name for path in render_leaderboards(records, tmp_path)}
+    clean = [one for one in records if one.distortion is None]
+    assert [path.name for path in check(clean, tmp_path)] == [f"table_robustness.{end}" for end in ("csv", "md", "tex")]
+    assert "table_robustness.md" not in {path.name for path in render_leaderboards(clean, tmp_path)}
+
+
+def test_the_terminal_shows_it(records: list[Record]) -> None:
+    assert "UCM: retained mAP" in terminal_table(records)
+    assert "*73.3%" in terminal_table(records)

@@ -1,0 +1,333 @@
+"""Planted duplicates are found, each as what it is, and nothing else is."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from rsir_bench.audit_verb import Comparison, report_as_html, report_in_words, run_audit_verb
+from rsir_bench.cli import main
+from rsir_bench.errors import SceneError, UserError
+from rsir_bench.scenes import audit
+from rsir_bench.scenes.audit import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
+from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
+
+SIDE = 128
+
+
+def scene(seed: int, side: int = SIDE) -> Image.Image:
+    """Fields, paths and roofs, as far as noise on two scales can be these."""
+    chance = np.random.default_rng(seed)
+    noise = chance.normal(size=(2, side, side, 3))
+    both = [
+        gaussian_filter(layer, (sigma, sigma, 0.3), mode="wrap") for layer, sigma in zip(noise, (12, 2), strict=True)
+    ]
+    values = sum(layer / layer.std() for layer in both)
+    return Image.fromarray((values * 30 + 120).clip(0, 255).astype(np.uint8))
+
+
+def texture(seed: int, scale: float = 4) -> Image.Image:
+    """Open water: a colour, the light falling off to one side, and the camera's noise."""
+    noise = np.random.default_rng(seed).normal(0, scale, (SIDE, SIDE, 3))
+    slope = np.linspace(-20, 20, SIDE)[:, None, None]
+    return Image.fromarray((noise + slope + [40, 80, 110]).clip(0, 255).astype(np.uint8))
+
+
+def brighter(image: Image.Image) -> Image.Image:
+    return image.point(lambda value: min(255, int(value * 1.1 + 8)))
+
+
+def shifted(image: Image.Image, pixels: int) -> Image.Image:
+    """The same ground, cut out that many pixels further right; what comes in new is other ground."""
+    moved = scene(9999)
+    moved.paste(image, (-pixels, 0))
+    return moved
+
+
+def save(image: Image.Image, path: Path, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Four different scenes in each of two classes; no duplicates."""
+    for number in range(8):
+        save(scene(number), tmp_path / "source" / ("field" if number < 4 else "roofs") / f"s{number}.png")
+    return tmp_path / "source"
+
+
+def target_of(folder: Path, scenes: dict[str, Image.Image]) -> SceneIndex:
+    """A dataset of these scenes and two that are in no other."""
+    others = {"field/other.png": scene(500), "roofs/other.png": scene(501)}
+    for name, image in {**others, **scenes}.items():
+        save(image, folder / name)
+    return index_folder(folder)
+
+
+def named(first: SceneIndex, second: SceneIndex | None = None) -> set[tuple[str, str, str]]:
+    other = second or first
+    return {(first.paths[p.first], other.paths[p.second], p.kind.value) for p in find_pairs(first, second)}
+
+
+def test_nothing_is_found_where_nothing_is(source: Path, tmp_path: Path) -> None:
+    target = target_of(tmp_path / "target", {})
+    assert find_pairs(index_folder(source)) == []
+    assert find_pairs(index_folder(source), target) == []
+    assert not leaked(index_folder(source), target).any()
+
+
+def test_same_bytes_under_another_name_and_in_another_class(source: Path, tmp_path: Path) -> None:
+    target_of(tmp_path / "target", {})
+    shutil.copy(source / "field/s1.png", tmp_path / "target/roofs/again.png")
+    target = index_folder(tmp_path / "target")
+    pairs = find_pairs(index_folder(source), target)
+    assert named(index_folder(source), target) == {("field/s1.png", "roofs/again.png", "same bytes")}
+    assert (pairs[0].distance, pairs[0].correlation) == (0, 1.0)
+    assert leaked(index_folder(source), target).tolist() == [path == "roofs/again.png" for path in target.paths]
+
+
+def test_same_pixels_in_other_files(source: Path, tmp_path: Path) -> None:
+    target = target_of(tmp_path / "target", {"field/bmp.bmp": scene(0), "roofs/tif.tif": scene(5)})
+    assert named(index_folder(source), target) == {
+        ("field/s0.png", "field/bmp.bmp", "same pixels"),
+        ("roofs/s5.png", "roofs/tif.tif", "same pixels"),
+    }
+
+
+def test_one_other_pixel_is_not_the_same(source: Path, tmp_path: Path) -> None:
+    changed = scene(0)
+    changed.putpixel((5, 5), tuple(value ^ 1 for value in changed.getpixel((5, 5))))
+    assert named(index_folder(source), target_of(tmp_path / "target", {"field/c.png": changed})) == {
+        ("field/s0.png", "field/c.png", "near")
+    }
+
+
+NEAR = {
+    "jpeg.jpg": lambda image: image,
+    "smaller.png": lambda image: image.resize((80, 80), Image.Resampling.BICUBIC),
+    "larger.png": lambda image: image.resize((200, 200), Image.Resampling.BICUBIC),
+    "brighter.png": brighter,
+    "grey.png": lambda image: image.convert("L"),
+    "shifted.png": lambda image: shifted(image, 4),
+}
+OTHER = {
+    "cropped.png": lambda image: image.crop((32, 32, 96, 96)).resize((SIDE, SIDE)),
+    "mirrored.png": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "turned.png": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "far.png": lambda image: shifted(image, 40),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_near_duplicates(name: str, source: Path, tmp_path: Path) -> None:
+    changed = {f"field/{number}{name}": NEAR[name](scene(number)) for number in range(4)}
+    found = named(index_folder(source), target_of(tmp_path / "target", changed))
+    assert found == {(f"field/s{number}.png", f"field/{number}{name}", "near") for number in range(4)}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_strong_crops_and_turned_copies_are_not_claimed(name: str, source: Path, tmp_path: Path) -> None:
+    changed = {f"field/{number}{name}": OTHER[name](scene(number)) for number in range(4)}
+    assert find_pairs(index_folder(source), target_of(tmp_path / "target", changed)) == []
+
+
+def test_textures_are_proposed_by_the_hash_and_refused_by_the_pixels(tmp_path: Path) -> None:
+    water = target_of(tmp_path / "a", {f"field/w{seed}.png": texture(seed) for seed in range(6)})
+    sea = target_of(tmp_path / "b", {f"roofs/w{seed}.png": texture(10 + seed) for seed in range(6)})
+    plain = np.array([audit.imagehash.phash(texture(seed, 0.5)).hash.ravel() for seed in range(4)])
+    assert len(close_pairs(plain, plain, audit.MAX_DISTANCE)) >= 4  # each is at least close to itself
+    assert find_pairs(water) == []
+    for pair in find_pairs(water, sea):
+        assert pair.kind is Kind.SAME_BYTES  # the two that target_of adds to both
+
+
+def test_scenes_of_one_colour_are_no_near_duplicates(tmp_path: Path) -> None:
+    colours = {f"field/{value}.png": Image.new("RGB", (SIDE, SIDE), (value, 90, 20)) for value in (20, 90, 200)}
+    target = target_of(tmp_path / "flat", {**colours, "roofs/90.bmp": Image.new("RGB", (SIDE, SIDE), (90, 90, 20))})
+    assert named(target) == {("field/90.png", "roofs/90.bmp", "same pixels")}
+
+
+def test_within_a_dataset_each_pair_once(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    target_of(folder, {"field/a.png": scene(1), "roofs/b.png": brighter(scene(1)), "field/d.png": scene(2)})
+    shutil.copy(folder / "field/a.png", folder / "field/c.png")
+    index = index_folder(folder)
+    assert named(index) == {
+        ("field/a.png", "field/c.png", "same bytes"),
+        ("field/a.png", "roofs/b.png", "near"),
+        ("field/c.png", "roofs/b.png", "near"),
+    }
+    comparison = Comparison(index, index, find_pairs(index))
+    assert (comparison.count(Kind.SAME_BYTES), comparison.count(Kind.NEAR)) == (1, 2)
+    assert (comparison.twins, comparison.conflicts, comparison.share) == (3, 2, 0.5)
+    assert comparison.pairs[0].kind is Kind.SAME_BYTES
+    text = report_in_words([comparison], examples=2)
+    assert "3 of 6" in text
+    assert text.count(" = ") == 2
+    assert "LABEL CONFLICT (field / roofs)" in text
+
+
+def test_bytes_and_pixels_agree_in_both_directions(source: Path, tmp_path: Path) -> None:
+    target = target_of(tmp_path / "target", {"field/x.png": shifted(scene(3), 4), "field/y.jpg": scene(2)})
+    there, back = find_pairs(index_folder(source), target), find_pairs(target, index_folder(source))
+    assert len(there) == 2
+    assert {(p.first, p.second, p.distance) for p in there} == {(p.second, p.first, p.distance) for p in back}
+    assert [p.correlation for p in there] == pytest.approx([p.correlation for p in back], abs=1e-5)
+
+
+def test_blockwise_distances_equal_a_slow_loop() -> None:
+    chance = np.random.default_rng(3)
+    first, second = chance.integers(0, 2, (37, 64)).astype(bool), chance.integers(0, 2, (23, 64)).astype(bool)
+    second[4] = first[11]
+    for most in (0, 26, 30, 64):
+        slow = [(a, b) for a in range(37) for b in range(23) if sum(first[a] != second[b]) <= most]
+        assert close_pairs(first, second, most, block=10) == slow == close_pairs(first, second, most, block=100)
+
+
+def test_correlation_by_hand() -> None:
+    chance = np.random.default_rng(4)
+    ground = chance.normal(size=(20, 20)).astype(np.float32)
+    one, other = ground[2:18, 2:18], ground[4:20, 1:17]
+    assert correlation(one, other, max_shift=2) == pytest.approx(1, abs=1e-5)
+    assert correlation(one, other, max_shift=1) < MIN_CORRELATION
+    assert correlation(one, 3 * one + 7, max_shift=0) == pytest.approx(1, abs=1e-5)
+    assert correlation(one, -one, max_shift=0) == pytest.approx(-1, abs=1e-5)
+    assert correlation(one, one, max_shift=0) == pytest.approx(1, abs=1e-5)
+    assert correlation(one, np.full((16, 16), 5, np.float32), max_shift=2) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_second_call_reads_no_scene(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = target_of(tmp_path / "target", {"field/x.jpg": scene(600)})
+    first = leaked(index_folder(source), target)
+    monkeypatch.setattr(audit, "open_pixels", None)
+    np.testing.assert_array_equal(leaked(index_folder(source), target), first)
+    monkeypatch.setattr(audit, "AUDIT_VERSION", audit.AUDIT_VERSION + 1)
+    with pytest.raises(TypeError):
+        leaked(index_folder(source), target)
+
+
+def test_a_damaged_cache_file_is_made_anew(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
+    target = target_of(tmp_path / "target", {"field/x.jpg": scene(2)})
+    pairs = find_pairs(index_folder(source), target)
+    kept = list((tmp_path / "cache/audit").glob("*.npy"))
+    assert len(kept) == 3
+    for number, path in enumerate(kept):
+        path.write_bytes(path.read_bytes()[: 50 * number])
+    assert find_pairs(index_folder(source), target) == pairs
+    assert len(pairs) == 1
+
+
+def test_other_content_under_the_same_names_is_looked_at_again(source: Path, tmp_path: Path) -> None:
+    target = target_of(tmp_path / "target", {"field/x.png": scene(700)})
+    assert not leaked(index_folder(source), target).any()
+    target = target_of(tmp_path / "target", {"field/x.png": scene(3)})
+    assert leaked(index_folder(source), target).sum() == 1
+
+
+def test_an_unreadable_scene_is_named(source: Path) -> None:
+    (source / "field/s1.png").write_bytes(b"no picture")
+    with pytest.raises(SceneError, match=r"1 unreadable: .*s1\.png"):
+        find_pairs(index_folder(source))
+
+
+def test_the_page_escapes_names(source: Path, tmp_path: Path) -> None:
+    index = index_folder(source)
+    shutil.copy(source / "field/s1.png", tmp_path / "copy.png")
+    target = target_of(tmp_path / "t", {"<b>&amp/x.png": scene(1), "field/<i>.bmp": scene(2)})
+    marked = replace(target, classes=tuple(f"<script>{name}" for name in target.classes))
+    pairs = find_pairs(index, target)
+    page = report_as_html([Comparison(index, marked, pairs)])
+    assert len(pairs) == 2
+    assert page.count("<figure>") == 2
+    assert page.count('src="data:image/jpeg;base64,') == 4
+    assert "field / &lt;script&gt;&lt;b&gt;&amp;amp" in page
+    assert "&lt;i&gt;.bmp" in page
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert "<i>" not in page
+
+
+def test_the_page_shows_a_part_of_many(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = target_of(tmp_path / "target", {f"field/{number}.jpg": scene(number) for number in range(4)})
+    monkeypatch.setattr("rsir_bench.audit_verb.MAX_PICTURED", 3)
+    page = report_as_html([Comparison(index_folder(source), target, find_pairs(index_folder(source), target))])
+    assert page.count("<figure>") == 3
+    assert "0 exact and 4 near pairs" in page
+    assert "the first 3 pairs are shown" in page
+
+
+def test_everything_in_json(source: Path, tmp_path: Path) -> None:
+    target = target_of(tmp_path / "target", {"roofs/x.png": scene(1), "field/y.jpg": scene(2)})
+    shutil.copy(source / "field/s0.png", target.root / "field/again.png")
+    told: list[str] = []
+    found = run_audit_verb(
+        [f"folder:{source}", f"folder:{target.root}"], tmp_path, tmp_path / "out", 0, True, told.append
+    )
+    assert found
+    assert len(told) == 1
+    report = json.loads(told[0])
+    assert report == json.loads((tmp_path / "out/audit.json").read_text())
+    assert "<figure>" in (tmp_path / "out/audit.html").read_text()
+    within_source, within_target, between = report["comparisons"]
+    assert within_source["pairs"] == within_target["pairs"] == []
+    # PNG files that one program wrote of the same pixels have the same bytes.
+    assert between["pairs_by_kind"] == {"same bytes": 2, "same pixels": 0, "near": 1}
+    assert (between["scenes_with_twin"], between["scenes"], between["share"]) == (3, 5, 0.6)
+    assert between["pairs_of_other_classes"] == 1
+    assert between["pairs"][1] == {
+        "kind": "same bytes",
+        "distance": 0,
+        "correlation": 1.0,
+        "files": ["field/s1.png", "roofs/x.png"],
+        "classes": ["field", "roofs"],
+        "classes_agree": False,
+    }
+
+
+def test_a_dataset_named_twice_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="named twice"):
+        run_audit_verb([f"folder:{source}"] * 2, tmp_path, None, 5, False, print)
+
+
+def test_exit_codes(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def audit_exits_with(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["rsir-bench", "datasets", "audit", *words])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return int(exit_.value.code or 0)
+
+    target_of(tmp_path / "clean", {})
+    target_of(tmp_path / "leak", {"field/x.jpg": scene(3)})
+    first, clean, leak = f"folder:{source}", f"folder:{tmp_path}/clean", f"folder:{tmp_path}/leak"
+    assert audit_exits_with(first, leak) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "field/s3.png = field/x.jpg: near, distance" in told.out
+    assert "1 of 3" in told.out
+    assert audit_exits_with(first, leak, "--strict") == 1
+    assert audit_exits_with(leak, "--strict") == 0  # no twins of its own
+    assert audit_exits_with(first, clean, "--strict") == 0
+    capsys.readouterr()
+    assert audit_exits_with(first, "nowhere", "--strict") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("rsir-bench: unknown dataset 'nowhere'")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_known_twins_in_real_scenes(shared: Path) -> None:
+    index = resolve_dataset("ucm", shared / "data")
+    files = [{Path(index.paths[row]).stem for row in (p.first, p.second)} for p in find_pairs(index)]
+    assert {"airplane01", "airplane02"} in files
+    assert not any("runway" in name for pair in files for name in pair)  # alike, but other ground
