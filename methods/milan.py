@@ -60,6 +60,7 @@ class Milan(Method):
             "betas 0.9 and 0.999 (there 0.5 and 0.9), the protocol's weight decay and schedule",
             "code: sigmoid - 0.5, so that one half counts as set",
         ],
+        version=2,
     )
     Settings = MilanSettings
 

@@ -76,6 +76,11 @@ class Se(Method):
             add_squeeze_excitation(self.trunk.backbone, REDUCTION, settings.gate)
         self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
 
+    @classmethod
+    def backbone(cls, settings: SeSettings, trunk: str) -> str:
+        """The protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
+        return LEGACY if settings.legacy else trunk
+
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of FC2's output."""
         return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)

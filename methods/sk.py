@@ -70,6 +70,11 @@ class Sk(Method):
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
         self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
 
+    @classmethod
+    def backbone(cls, settings: SkSettings, trunk: str) -> str:
+        """timm's skresnet34, whatever the protocol's trunk is."""
+        return MODEL
+
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of FC2's output."""
         return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)

@@ -198,6 +198,16 @@ class Method(nn.Module, ABC):
         """Settings out of the text after the colon in ``--methods NAME:ARGUMENT``."""
         raise NotImplementedError
 
+    @classmethod
+    def backbone(cls, settings: Any, trunk: str) -> str:
+        """The timm model whose weights it starts from, for the record; a method with a trunk of its own names that.
+
+        Args:
+            settings: An instance of its ``Settings``.
+            trunk: Name of the protocol's trunk.
+        """
+        return trunk
+
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
         """What round ``number`` (from 1) is trained on; the labelled source by default.
 
@@ -281,6 +291,11 @@ class Composed(Method):
     def report(self) -> dict[str, float]:
         """Figures of both."""
         return {**self.front.report(), **self.inner.report()}
+
+    @classmethod
+    def backbone(cls, settings: ComposedSettings, trunk: str) -> str:
+        """The method's backbone."""
+        return cls.inner_class.backbone(settings.inner, trunk)
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
         """The method's training set."""

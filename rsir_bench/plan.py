@@ -361,7 +361,8 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
         settings["antialias"] = False
     if card.trained:
         trunk = protocol.trunk
-        weights["trunk"] = _weights_identity(trunk.weights, trunk.name, folders, trunk.sha256)
+        backbone = method.kind.backbone(method.settings, trunk.name)
+        weights["trunk"] = _weights_identity(trunk.weights, backbone, folders, trunk.sha256)
         settings |= {key: everything.get(key) for key in ("head", "train")}
         settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
         settings["source"] = plan.datasets[protocol.data.source].fingerprint

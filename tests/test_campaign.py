@@ -334,3 +334,16 @@ def test_scenes_that_leaked_from_the_source_can_be_left_out(tiny: Tiny, unlike: 
 def test_where_nothing_leaked_nothing_changes(tiny: Tiny, unlike: Path) -> None:
     kept, dropped = _kept_and_dropped(tiny, unlike)
     assert [record.metrics for record in kept] == [record.metrics for record in dropped]
+
+
+def test_the_record_names_the_weights_that_a_method_of_its_own_trunk_starts_from(tiny: Tiny) -> None:
+    overrides = ["trunk.name=resnet34", "trunk.weights=imagenet"]
+    runs = make_plan(tiny.request("baseline,se,sk,jsst+sk", overrides=overrides)).runs
+    legacy = make_plan(tiny.request("se", overrides=[*overrides, "methods.se.legacy=true"])).runs
+    assert {run.method.label: run.weights["trunk"] for run in [*runs, *legacy]} == {
+        "baseline": "imagenet:resnet34",
+        "se": "imagenet:resnet34",
+        "sk": "imagenet:skresnet34.ra_in1k",
+        "jsst+sk": "imagenet:skresnet34.ra_in1k",
+        "se (se.legacy=True)": "imagenet:legacy_seresnet34.in1k",
+    }

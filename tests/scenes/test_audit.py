@@ -32,11 +32,11 @@ def scene(seed: int, side: int = SIDE) -> Image.Image:
     return Image.fromarray((values * 30 + 120).clip(0, 255).astype(np.uint8))
 
 
-def texture(seed: int, scale: float = 4) -> Image.Image:
-    """Open water: a colour, the light falling off to one side, and the camera's noise."""
-    noise = np.random.default_rng(seed).normal(0, scale, (SIDE, SIDE, 3))
-    slope = np.linspace(-20, 20, SIDE)[:, None, None]
-    return Image.fromarray((noise + slope + [40, 80, 110]).clip(0, 255).astype(np.uint8))
+def texture(seed: int) -> Image.Image:
+    """A shore as every shore: light and dark lie alike in all of them, only the fine grain is a scene's own."""
+    broad = gaussian_filter(np.random.default_rng(1000).normal(size=(SIDE, SIDE, 1)), (8, 8, 0))
+    grain = np.random.default_rng(seed).normal(0, 30, (SIDE, SIDE, 1))
+    return Image.fromarray((broad / broad.std() * 20 + grain + [80, 110, 130]).clip(0, 255).astype(np.uint8))
 
 
 def brighter(image: Image.Image) -> Image.Image:
