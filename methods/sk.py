@@ -72,7 +72,7 @@ class Sk(Method):
 
     @classmethod
     def backbone(cls, settings: SkSettings, trunk: str) -> str:
-        """timm's skresnet34, whatever the protocol's trunk is."""
+        """The skresnet34 of timm, whatever the protocol's trunk is."""
         return MODEL
 
     def loss(self, batch: Batch) -> Tensor:
