@@ -1,0 +1,70 @@
+"""Which methods of a board differ from a plain one by more than other seeds and other classes would make them.
+
+    python studies/against_reference.py ucm-mobile --reference baseline --metrics mAP,P@5
+
+reads the published records and compares every method with the reference, target by target and row by row, with
+`rsir_bench.statistics.compare`: its unit is seed x class, and methods of fewer than five seeds are not tested. The
+last column adjusts the p-values for the number of tests printed (Holm).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from rsir_bench.leaderboard.boards import cell_of
+from rsir_bench.results import Record, read_records
+from rsir_bench.statistics import compare, holm
+
+HEADERS = ["metric", "target", "row", "method", "seeds", "mean", "reference", "difference", "p", "p (Holm)"]
+
+
+def per_class(records: Sequence[Record], metric: str) -> np.ndarray:
+    """(seeds, classes) scores of one cell, the classes by name."""
+    return np.array([[record.per_class[name][metric] for name in sorted(record.per_class)] for record in records])
+
+
+def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str]) -> list[list[object]]:
+    """One line for each metric, target, row and method other than the reference, under :data:`HEADERS`.
+
+    Classes count alike, so that a mean here is that over classes and not over queries.
+    """
+    cells: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.distortion is None:
+            cells[cell_of(record)].append(record)
+    lines: list[list[object]] = []
+    for metric in metrics:
+        for (target, method, row), found in sorted(cells.items()):
+            plain = cells.get((target, reference, row))
+            if method == reference or plain is None:
+                continue
+            ours, theirs = per_class(found, metric), per_class(plain, metric)
+            result = compare(ours, theirs)
+            p = result.note if result.p is None else result.p
+            lines.append([metric, target, row, method, len(ours), ours.mean(), theirs.mean(), result.difference, p])
+    tested = [number for number, line in enumerate(lines) if isinstance(line[-1], float)]
+    adjusted = dict(zip(tested, holm([lines[number][-1] for number in tested]), strict=True)) if tested else {}  # type: ignore[misc]
+    return [[*line, adjusted.get(number)] for number, line in enumerate(lines)]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("board", help="for example ucm-mobile")
+    parser.add_argument("--reference", default="baseline")
+    parser.add_argument("--metrics", default="mAP,P@5")
+    parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
+    options = parser.parse_args()
+    records = read_records([options.results / options.board])
+    lines = comparisons(records, options.reference, options.metrics.split(","))
+    print(tabulate(lines, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f", ".2g", ".2g")))
+
+
+if __name__ == "__main__":
+    main()
