@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from conftest import Tiny, write_scenes
 from PIL import Image
+from scenes.fake_data import small_card, write_dataset
 
 from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
@@ -281,26 +282,29 @@ def test_the_record_says_how_files_became_pixels(tiny: Tiny) -> None:
     assert {"jpeg", "tifffile"} <= pixels.decoders.keys()
 
 
-def test_the_bands_of_a_multi_band_dataset_reach_the_network(tmp_path: Path, tiny: Tiny) -> None:
-    for dataset, seed in (("source4", 5), ("target4", 6)):
-        for number, path in enumerate(sorted(write_scenes(tmp_path / dataset, 3, 8, seed).rglob("*.png"))):
-            scene = np.asarray(Image.open(path)).astype(np.uint16) * 100
-            infrared = np.random.default_rng(number).integers(0, 60000, (*scene.shape[:2], 1), np.uint16)
-            bands = np.concatenate([scene, infrared, infrared // 2], axis=2)
-            tifffile.imwrite(path.with_suffix(".tif"), bands, photometric="minisblack", planarconfig="contig")
-            path.unlink()
-    single = ["trunk.mean=[0.5]", "trunk.std=[0.25]", f"data.source=folder:{tmp_path / 'source4'}"]
-    scores, bands = [], []
-    for kept in ("rgb", "all"):
-        request = tiny.request(
-            "jsst", targets=[f"folder:{tmp_path / 'target4'}"], overrides=[*single, f"data.bands={kept}"]
-        )
+def test_thirteen_bands_go_from_the_card_to_the_record(tiny: Tiny, tmp_path: Path, monkeypatch) -> None:
+    """A small tree in EuroSAT's layout, 16 bit: as it shows to the eye and with all its bands."""
+    card = small_card("eurosat", scenes=4, classes=3)
+    write_dataset(card, tmp_path)
+    target = tmp_path / "other"
+    for number, path in enumerate(sorted(write_scenes(target, 3, 6, 6).rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 4000, (32, 32, 13), np.uint16)
+        tifffile.imwrite(path.with_suffix(".tif"), values, photometric="minisblack", planarconfig="contig")
+        path.unlink()
+    monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda: {"eurosat": card})
+    usual = ["data.source=eurosat", "trunk.mean=[0.5]", "trunk.std=[0.25]"]
+    found = {}
+    for bands in ("rgb", "all"):
+        request = tiny.request("jsst", targets=[f"folder:{target}"], overrides=[*usual, f"data.bands={bands}"])
         outcome = _run(request)
         assert outcome.failures == {}
-        scores.append(_scores(outcome.records))
-        bands.append(outcome.records[0].pixels.bands if outcome.records[0].pixels else None)
-    assert bands == [[0, 1, 2], [0, 1, 2, 3, 4]]
-    assert scores[0] != scores[1]
+        found[bands] = outcome.records
+    shown, every = (record[0].pixels for record in found.values())
+    assert shown is not None
+    assert every is not None
+    assert (every.bands, len(every.mean or [])) == (list(range(13)), 13)
+    assert len(shown.bands) == 3
+    assert _scores(found["rgb"]) != _scores(found["all"])
 
 
 @pytest.fixture
