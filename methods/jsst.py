@@ -136,9 +136,9 @@ class SpatSettings(JsstSettings):
 
 
 class JsstSpat(Jsst):
-    """SpatT: six affine parameters only (Table III)."""
+    """SpatT: six affine parameters only (Tables III and IV)."""
 
-    card = variant("jsst-spat", "JSST, spatial only", ["III"], "spatial only (SpatT)", [])
+    card = variant("jsst-spat", "JSST, spatial only", ["III", "IV"], "spatial only (SpatT)", [])
     Settings = SpatSettings
 
 
@@ -149,9 +149,9 @@ class SpecSettings(JsstSettings):
 
 
 class JsstSpec(Jsst):
-    """SpecT: four linear parameters only (Table III)."""
+    """SpecT: four linear parameters only (Tables III and V)."""
 
-    card = variant("jsst-spec", "JSST, spectral only", ["III"], "spectral only (SpecT)", [])
+    card = variant("jsst-spec", "JSST, spectral only", ["III", "V"], "spectral only (SpecT)", [])
     Settings = SpecSettings
 
 

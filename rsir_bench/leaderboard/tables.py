@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rsir_bench.leaderboard.boards import Board, cell_of, row_label
-from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, published
+from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.protocol import load_protocol
 from rsir_bench.results import PaperRow, Record
 
@@ -108,7 +108,8 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
     """The tables of a board that have at least one record.
 
     A board of a protocol that has tables of its own in the paper (``ucm``: Table VIII) gets those, any other the
-    tables of ``patternnet``; targets that these do not have come last, in the table ``targets``.
+    tables of ``patternnet``; an ablation table needs a result that no other table is about. Targets that these do not
+    have come last, in the table ``targets``.
     """
     own = [shape for shape in shapes if shape.protocol == board.protocol.name]
     chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
@@ -117,6 +118,8 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
     result = []
     for shape in chosen:
         records = [record for record in clean if record.target.paper_name in shape.targets]
+        if not shape.every_row and not own_rows(shape) & {record.row.paper for record in records}:
+            continue
         result.append(_table(board, shape, records))
     others = [record for record in clean if record.target.paper_name not in placed]
     result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others))

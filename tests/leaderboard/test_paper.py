@@ -1,12 +1,23 @@
 import pytest
 
-from rsir_bench.leaderboard.paper import HASHING_SLIP, PAPER_TABLES, PaperTable, paper_row, published, published_rows
+from rsir_bench.leaderboard.paper import (
+    HASHING_SLIP,
+    PAPER_TABLES,
+    PaperTable,
+    own_rows,
+    paper_row,
+    published,
+    published_rows,
+)
 from rsir_bench.results import PaperRow
 
 SHAPES = {shape.name: shape for shape in PAPER_TABLES}
 
 
-@pytest.mark.parametrize(("name", "rows_per_target"), [("I", 14), ("II", 7), ("VIII", 5)])
+@pytest.mark.parametrize(
+    ("name", "rows_per_target"),
+    [("I", 14), ("II", 7), ("III", 6), ("IV", 5), ("V", 4), ("VI", 5), ("VII", 4), ("VIII", 5)],
+)
 def test_every_target_of_a_table_has_all_its_rows(name, rows_per_target):
     entries = published(SHAPES[name])
     for target in SHAPES[name].targets:
@@ -40,6 +51,22 @@ def test_variants_are_named_in_our_words():
     variants = [entry.row.variant for entry in published(SHAPES["VIII"]) if entry.target == "RS19"]
     assert variants[0] == variants[-1] == ""
     assert variants[1].startswith("iteration1")
+
+
+def test_the_paper_has_eight_tables_and_150_rows():
+    assert list(SHAPES) == ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"]
+    assert sum(len(published(shape)) for shape in PAPER_TABLES) == 150
+
+
+def test_an_ablation_table_is_about_the_rows_that_no_other_has():
+    variants = {name: {row.variant for row in own_rows(shape)} for name, shape in SHAPES.items() if not shape.every_row}
+    assert variants == {
+        "III": {"spatial only (SpatT)", "spectral only (SpecT)"},
+        "IV": {"spatial=TPS", "spatial only (SpatT)"},
+        "V": {"spectral=intra-channel (gamma)", "spectral only (SpecT)"},
+        "VI": {"order=Hybrid", "order=Spec+Spat"},
+        "VII": {"PGN-I"},
+    }
 
 
 def test_a_table_that_the_paper_does_not_have_has_no_values():
