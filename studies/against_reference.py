@@ -63,7 +63,8 @@ def main() -> None:
     options = parser.parse_args()
     records = read_records([options.results / options.board])
     lines = comparisons(records, options.reference, options.metrics.split(","))
-    print(tabulate(lines, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f", ".2g", ".2g")))
+    shown = [[*line[:-2], *(f"{p:.2g}" if isinstance(p, float) else p for p in line[-2:])] for line in lines]
+    print(tabulate(shown, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f"), disable_numparse=[8, 9]))
 
 
 if __name__ == "__main__":
