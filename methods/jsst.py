@@ -72,8 +72,9 @@ class Jsst(FrontEnd):
         ],
         choices=[
             "layers and widths of the parameter network; batch norm in it",
-            "starts next to the identity; 0.1 of the learning rate; no weight decay on the regression layer: settled on "
-            "classes held out of a source, where a rate of 1 diverged, and 0.01, or 1 with bounds of 0.1, were no better",
+            "starts next to the identity; 0.1 of the learning rate; no weight decay on the regression layer: settled "
+            "on classes held out of a source, where a rate of 1 diverged, and 0.01, or 1 with bounds of 0.1, were no "
+            "better",
             "spectral conversion on [0, 1] before normalisation, not clamped; no bounds on the warp; border padding",
         ],
         version=2,
