@@ -8,11 +8,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from by_path import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import record
 
 from rsir_bench.results import DistortionPart, Record
+
+
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
+    return load("against_reference")
 
 
 def seeds_of(label: str, mean: float, seeds: int) -> list[Record]:

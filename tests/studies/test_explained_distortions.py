@@ -4,6 +4,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from by_path import load
+
+
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
+    return load("explained_distortions")
 
 
 def test_another_gauge_explains_as_much(study: ModuleType) -> None:

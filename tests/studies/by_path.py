@@ -1,4 +1,4 @@
-"""Studies are scripts beside the package: tests import them by path."""
+"""Studies are scripts beside the package: tests load them by path."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 
-@pytest.fixture(scope="module")
-def study(request: pytest.FixtureRequest) -> ModuleType:
-    """The study that a test file is named after."""
-    name = request.module.__name__.removeprefix("test_")
+def load(name: str) -> ModuleType:
+    """The study ``studies/NAME.py`` as a module."""
     spec = importlib.util.spec_from_file_location(name, STUDIES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
