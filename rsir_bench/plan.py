@@ -15,7 +15,6 @@ from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
-from rsir_bench.scenes.audit import AUDIT_VERSION
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
@@ -404,6 +403,8 @@ def _cells(
                 "score": protocol.score.model_dump(exclude_defaults=True),
             }
             if protocol.data.leaked == "drop":
+                from rsir_bench.scenes.audit import AUDIT_VERSION  # its packages are needed in this case only
+
                 scored["leaked"] = [AUDIT_VERSION, plan.datasets[protocol.data.source].fingerprint]
             # The board is part of a result's identity: the same figure under another protocol is another cell.
             key = digest(scored | {"protocol": protocol.hash, "name": name, "label": method.label})

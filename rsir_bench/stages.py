@@ -42,7 +42,6 @@ from rsir_bench.results import (
     TargetPart,
     write_record,
 )
-from rsir_bench.scenes.audit import leaked
 from rsir_bench.scenes.cache import open_pixels
 from rsir_bench.scenes.decode import decoder_versions
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distorted, Distortion
@@ -168,7 +167,7 @@ class Stages:
             # Distorting takes its own time, which is not the method's.
             "images_per_second": speed if distortion is None else known.get("images_per_second"),
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
-            "macs": multiply_accumulates(network, pixels, self.device),
+            "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
             "normalisation": _normalisation(network),
             "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
@@ -217,6 +216,8 @@ class Stages:
         if data.leaked == "keep":
             return np.ones(len(index), np.bool_)
         if target not in self._leaked:
+            from rsir_bench.scenes.audit import leaked  # its packages are needed in this case only
+
             self._leaked[target] = leaked(self.plan.datasets[data.source], index)
         return ~self._leaked[target]
 

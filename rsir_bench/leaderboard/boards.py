@@ -70,6 +70,13 @@ def cell_of(record: Record) -> tuple[str, str, str]:
     return record.target.name, record.method.label, row_label(record)
 
 
+def printed_title(record: Record) -> str:
+    """The method as tables print it: its title, with the settings that its label tells."""
+    method = record.method
+    settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
+    return method.title + settings
+
+
 def distortion_of(record: Record) -> str:
     """``"haze:3"``; empty where the target's scenes are as they are."""
     return f"{record.distortion.name}:{record.distortion.severity}" if record.distortion else ""

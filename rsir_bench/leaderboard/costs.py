@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.boards import Board, printed_title
 from rsir_bench.leaderboard.render import EMPTY, LATEX, MARKDOWN, ORIGIN, latex_frame, pipes
 from rsir_bench.results import Record
 
@@ -75,9 +75,7 @@ def lines(board: Board) -> list[Line]:
         ratios = {
             cost.key: _ratio(values[cost.key], (here if cost.speed else everywhere).get(cost.key)) for cost in COSTS
         }
-        method = records[0].method
-        title = method.title + (label.removeprefix(method.name) if label.startswith(method.name) else "")
-        result.append(Line(label, title, place, values, ratios))
+        result.append(Line(label, printed_title(records[0]), place, values, ratios))
     known = any(value is not None for line in result for value in line.values.values())
     return result if known else []
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rsir_bench.leaderboard.boards import Board, cell_of, row_label
+from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
 from rsir_bench.leaderboard.render import EMPTY, LATEX, MARKDOWN, ORIGIN, Style, latex_frame, pipes, plain_number
 from rsir_bench.results import Record
 
@@ -94,11 +94,9 @@ def _line(records: list[Record]) -> Line | None:
         condition: distorted[condition] / statistics.fmean(clean[record.seed] for record in found)
         for condition, found in by_condition.items()
     }
-    method = records[0].method
-    title = method.title + (method.label.removeprefix(method.name) if method.label.startswith(method.name) else "")
-    return Line(
-        method.label, title, row_label(records[0]), len(clean), statistics.fmean(clean.values()), distorted, retained
-    )
+    first = records[0]
+    mean = statistics.fmean(clean.values())
+    return Line(first.method.label, printed_title(first), row_label(first), len(clean), mean, distorted, retained)
 
 
 def _block(target: str, title: str, lines: list[Line]) -> Block:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rsir_bench.leaderboard.boards import Board, cell_of, row_label
+from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
 from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.protocol import load_protocol
 from rsir_bench.results import PaperRow, Record
@@ -177,11 +177,8 @@ def _names(shape: PaperTable, records: list[Record], entries: list[Published], b
 
 
 def _name(record: Record) -> Name:
-    method = record.method
-    # The label is the name with its settings; tables print the title with the same settings.
-    settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
     target_fit = record.row.fit == "target"
-    return Name(method.label, method.title + settings, row_label(record), target_fit, record.row.paper)
+    return Name(record.method.label, printed_title(record), row_label(record), target_fit, record.row.paper)
 
 
 def _paper_name(row: PaperRow) -> Name:
