@@ -45,6 +45,7 @@ def run(
     overrides: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     distortions: Sequence[str] = (),
+    published: str | Path | None = None,
 ) -> list[Record]:
     """Trains and scores methods; what is done already is only read.
 
@@ -59,6 +60,7 @@ def run(
         overrides: ``"section.key=value"``, as in ``--set``.
         plugins: Files with methods.
         distortions: As in ``--distort``: ``"haze:3"``, ``"haze"``, or ``["all"]``.
+        published: Folder of published records, which count as done.
 
     Returns:
         One record for each result.
@@ -84,6 +86,7 @@ def run(
         overrides=list(overrides),
         plugins=[Path(plugin) for plugin in plugins],
         distortions=parse_distortions(list(distortions)),
+        published=Path(published) if published is not None else None,
     )
     outcome = campaign(request, to_stderr)
     if outcome.failures:

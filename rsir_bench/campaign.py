@@ -52,7 +52,7 @@ def campaign(request: Request, say: Callable[[str], None], *, plan_only: bool = 
             say(f"{'FAILED' if failure else 'done'}    {run.title}{': ' + failure if failure else ''}")
             if failure:
                 outcome.failures[run.title] = failure
-    outcome.records = [read_record(cell.record) for run in plan.runs for cell in run.cells if cell.done]
+    outcome.records = [read_record(cell.finished) for run in plan.runs for cell in run.cells if cell.done]
     return outcome
 
 
@@ -86,12 +86,14 @@ def describe_plan(plan: Plan) -> str:
     protocol, todo = plan.protocol, plan.todo
     cells = [cell for run in plan.runs for cell in run.cells]
     done = sum(cell.done for cell in cells)
+    published = sum(cell.done and cell.finished == cell.published for cell in cells)
+    known = f"{done} done" + (f" ({published} published, in {plan.request.published})" if published else "")
     lines = [
         f"protocol  {plan.board} ({protocol.hash}): {protocol.title}",
         f"trunk     {protocol.trunk.name}, weights {protocol.trunk.weights}, "
         f"frozen: {', '.join(protocol.trunk.frozen) or 'nothing'}",
         f"runs      {len(plan.runs)}: {len(plan.runs) - len(todo)} done, {len(todo)} to do",
-        f"results   {len(cells)}: {done} done, {len(cells) - done} to make",
+        f"results   {len(cells)}: {known}, {len(cells) - done} to make",
     ]
     lines += [f"absent    {reason}" for reason in plan.absent]
     if todo:

@@ -41,6 +41,7 @@ def run(
         str, typer.Option(help="Comma list of NAME:SEVERITY or NAME; or all: what targets are put through too.")
     ] = "",
     plugin: Plugins = None,
+    again: Annotated[bool, typer.Option("--again", help=f"Make results too that {RESULTS} holds.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +63,7 @@ def run(
         overrides=override or [],
         plugins=plugin or [],
         distortions=parse_distortions(_comma_list(distort)) if distort else [],
+        published=None if again else RESULTS,
     )
     outcome = campaign(request, to_stderr, plan_only=plan)
     if as_json:

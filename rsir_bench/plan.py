@@ -15,6 +15,7 @@ from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
+from rsir_bench.results import read_record
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
@@ -42,6 +43,7 @@ class Request:
         overrides: ``"section.key=value"``.
         plugins: Files with methods.
         distortions: What the targets are scored under, beside as they are.
+        published: Folder of published records, which count as done; None: nothing is published.
     """
 
     methods: Sequence[str]
@@ -54,6 +56,7 @@ class Request:
     overrides: Sequence[str] = ()
     plugins: Sequence[Path] = ()
     distortions: Sequence[Distortion] = ()
+    published: Path | None = None
 
     def command(self, method: str, seed: int, target: str, distortion: Distortion | None = None) -> str:
         """The command that makes one run's results on one target, without the folders of this machine."""
@@ -82,7 +85,8 @@ class Cell:
         distortion: What its scenes are put through; None: they are taken as they are.
         key: Digest of every setting that changes the result.
         descriptors: File of the row's descriptors.
-        record: File of the result record.
+        record: File of the result record in the run's folder.
+        published: File of the same record among the published ones, where it is there.
     """
 
     row_name: str
@@ -93,11 +97,17 @@ class Cell:
     key: str
     descriptors: Path
     record: Path
+    published: Path | None
 
     @property
     def done(self) -> bool:
         """Only a written record counts."""
-        return self.record.is_file()
+        return self.published is not None or self.record.is_file()
+
+    @property
+    def finished(self) -> Path:
+        """The record of a result that is done: the one made here before the published one."""
+        return self.record if self.published is None or self.record.is_file() else self.published
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,7 @@ class Plan:
         board: The leaderboard's name.
         transform: How scenes become pixels.
         datasets: The scenes by name of dataset.
+        published: Published records of the board, by key.
         runs: In the order of the request.
         absent: Runs and cells that are left out, with the reason.
     """
@@ -158,6 +169,7 @@ class Plan:
     board: str
     transform: Transform
     datasets: dict[str, SceneIndex]
+    published: dict[str, Path]
     runs: list[Run] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
@@ -208,7 +220,9 @@ def make_plan(request: Request) -> Plan:
         index = _attempt(problems, lambda name=name: resolve_dataset(name, request.data_root))  # type: ignore[misc]
         if index is not None:
             datasets[name] = index
-    plan = Plan(request, protocol, board_name(protocol), _transform(protocol), datasets, absent=absent)
+    board = board_name(protocol)
+    published = _published(request.published / board) if request.published else {}
+    plan = Plan(request, protocol, board, _transform(protocol), datasets, published, absent=absent)
     if not problems:
         for method in kept:
             for seed in _seeds(method, request.seeds):
@@ -219,6 +233,10 @@ def make_plan(request: Request) -> Plan:
     if not plan.runs:
         raise UserError(f"nothing to run: {'; '.join(plan.absent)}")
     return plan
+
+
+def _published(folder: Path) -> dict[str, Path]:
+    return {read_record(path).key: path for path in sorted(folder.rglob("*.json"))}
 
 
 def _file_name(protocol: str) -> str:
@@ -419,6 +437,7 @@ def _cells(
                     key,
                     folder / "descriptors" / place / f"{stem}-{described_key[:8]}.npy",
                     folder / "results" / place / f"{stem}-{key[:8]}.json",
+                    plan.published.get(key),
                 )
             )
     return cells

@@ -16,6 +16,7 @@ from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.plan import Request, make_plan
+from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records
 from rsir_bench.scenes.distort import parse_distortions
 from rsir_bench.stages import Stages
@@ -70,6 +71,23 @@ def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: p
     campaign(tiny.request(), lines.append, plan_only=True)
     assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
     assert _scores(_run(tiny.request()).records) == _scores(first.records)
+
+
+def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tiny.folder / "leaderboards" / "results"
+    first = _run(tiny.request())
+    publish([tiny.folder / "runs"], results)
+    lines: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+        elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
+        assert elsewhere.records == first.records
+        assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
+        changed = tiny.request(out="elsewhere", published=results, overrides=["describe.pca=3"])
+        assert not any(cell.done for run in make_plan(changed).runs for cell in run.cells)
+    again = _run(tiny.request(out="elsewhere"))
+    assert _scores(again.records) == _scores(first.records)
+    assert len(list((tiny.folder / "elsewhere").rglob("results/**/*.json"))) == 2
 
 
 def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

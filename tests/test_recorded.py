@@ -1,0 +1,29 @@
+"""From records back to runs."""
+
+from __future__ import annotations
+
+import numpy as np
+from conftest import Tiny
+
+from rsir_bench.campaign import campaign
+from rsir_bench.recorded import locate
+from rsir_bench.scenes.distort import parse_distortions
+
+
+def test_records_lead_to_their_descriptors_and_scenes(tiny: Tiny) -> None:
+    records = campaign(tiny.request(distortions=parse_distortions(["haze:3"])), lambda line: None).records
+    found = locate(records, tiny.folder / "runs", tiny.folder, protocol=str(tiny.protocol))
+    assert set(found) == {record.key for record in records}
+    for record in records:
+        there = found[record.key]
+        descriptors = np.load(there.cell.descriptors)
+        assert descriptors.shape == (record.target.scenes, record.row.dimensions)
+        assert str(there.cell.distortion or "") == ("haze:3" if record.distortion else "")
+        assert len(there.plan.datasets[there.cell.target]) == len(descriptors)
+
+
+def test_records_that_the_protocol_would_not_give_now_are_left_out(tiny: Tiny) -> None:
+    records = campaign(tiny.request(), lambda line: None).records
+    assert locate(records, tiny.folder / "runs", tiny.folder) == {}  # the protocol is the user's own
+    tiny.protocol.write_text(tiny.protocol.read_text().replace("epochs = 2", "epochs = 3"))
+    assert locate(records, tiny.folder / "runs", tiny.folder, protocol=str(tiny.protocol)) == {}
