@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.errors import UserError
-from rsir_bench.files import slug
-from rsir_bench.leaderboard.boards import distortion_of
+from rsir_bench.leaderboard.traces import place
 from rsir_bench.results import Record, read_record, read_records, write_record
 
 
@@ -26,21 +25,13 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
         _check(record)
     written = []
     for record in records:
-        path = results / record.protocol.board / slug(record.method.label) / _file_name(record)
+        path = results / place(record)
         if not path.is_file():
             write_record(path, record)
             written.append(path)
         elif not _same_scores(read_record(path), record):
             raise UserError(f"{path}: other scores than {record.command!r} gave; delete it to replace it")
     return written
-
-
-def _file_name(record: Record) -> str:
-    distortion = f"-{slug(distortion_of(record))}" if record.distortion else ""
-    fit = "-target-fit" if record.row.fit == "target" else ""
-    return (
-        f"{slug(record.row.name)}{fit}-{slug(record.target.name)}{distortion}-seed{record.seed}-{record.key[:8]}.json"
-    )
 
 
 def _check(record: Record) -> None:

@@ -7,6 +7,7 @@ from conftest import Tiny
 
 from rsir_bench.campaign import campaign
 from rsir_bench.errors import UserError
+from rsir_bench.leaderboard.traces import place
 from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records, write_record
 
@@ -20,7 +21,7 @@ def records(tiny: Tiny) -> list[Record]:
 def _change(tiny: Tiny, record: Record, **metrics: float) -> None:
     changed = record.model_copy(update={"metrics": {**record.metrics, **metrics}})
     path = next(path for path in (tiny.folder / "runs").rglob("results/**/*.json") if record.key[:8] in path.name)
-    write_record(path, changed)
+    write_record(path, changed, sealed=True)
 
 
 def test_published_records_are_the_same_and_published_once(tiny: Tiny, records: list[Record]) -> None:
@@ -29,6 +30,7 @@ def test_published_records_are_the_same_and_published_once(tiny: Tiny, records: 
     assert [path.parent.name for path in written] == ["baseline", "baseline"]
     assert {path.parent.parent.name for path in written} == {records[0].protocol.board}
     assert sorted(read_records([results]), key=lambda r: r.key) == sorted(records, key=lambda r: r.key)
+    assert sorted(written) == sorted(results / place(record) for record in records)
     assert publish([tiny.folder / "runs"], results) == []
 
 
@@ -48,6 +50,6 @@ def test_an_impossible_score_is_refused_before_anything_is_written(
 ) -> None:
     _change(tiny, records[1], **{"P@5": value})
     results = tiny.folder / "leaderboards" / "results"
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"P@5 is .*, outside 0\.\.1"):
         publish([tiny.folder / "runs"], results)
     assert not results.exists()

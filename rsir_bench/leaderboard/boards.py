@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rsir_bench.errors import UserError
@@ -22,12 +22,14 @@ class Board:
         metric_version: The definition of all its metrics.
         records: Sorted by target, method, row, distortion and seed; no two of the same target, method, row, distortion
             and seed.
+        siblings: Other protocols whose board has that name; each stands apart, under its hash.
     """
 
     name: str
     protocol: ProtocolPart
     metric_version: int
     records: tuple[Record, ...]
+    siblings: tuple[ProtocolPart, ...] = ()
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
@@ -49,7 +51,13 @@ def boards(records: Iterable[Record]) -> list[Board]:
             )
         name = board if names.count(board) == 1 else f"{board}-{protocol_hash}"
         result.append(_board(name, group))
-    return result
+    return [replace(board, siblings=_siblings(board, result)) for board in result]
+
+
+def _siblings(board: Board, others: list[Board]) -> tuple[ProtocolPart, ...]:
+    return tuple(
+        other.protocol for other in others if other is not board and other.protocol.board == board.protocol.board
+    )
 
 
 def row_label(record: Record) -> str:
@@ -106,12 +114,10 @@ def _target(record: Record) -> str:
 
 def _refuse_mixed(board: str, group: list[Record]) -> None:
     """Refuses records that were not scored alike, or seeds that were not trained alike."""
-    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    seen: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
 
     def note(subject: str, what: str, value: object, record: Record) -> None:
-        origin = f"{record.method.label}, seed {record.seed}, target {record.target.name}"
-        origins = seen[subject, what]
-        origins[str(value)] = min(origin, origins.get(str(value), origin))
+        seen[subject, what][str(value)].append(record)
 
     for record in group:
         note("the metrics", "versions", record.metric_version, record)
@@ -122,12 +128,22 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
             note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
         note(f"method {record.method.label}", "versions", record.method.version, record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
-    for (subject, what), origins in sorted(seen.items()):
-        if len(origins) > 1:
-            found = "; ".join(f"{value} ({origin})" for value, origin in sorted(origins.items()))
-            raise UserError(
-                f"board {board}: {subject} has different {what}: {found}; run the outdated ones again or remove them"
-            )
+    differing = {f"{subject} has different {what}": found for (subject, what), found in seen.items() if len(found) > 1}
+    if differing:
+        (first, values), *others = sorted(differing.items())
+        found = "; ".join(f"{value} ({_origin(records)})" for value, records in sorted(values.items()))
+        more = f"; and so: {', '.join(words for words, _ in others)}" if others else ""
+        raise UserError(f"board {board}: {first}: {found}{more}; run the outdated ones again or remove them")
+
+
+def _origin(records: list[Record]) -> str:
+    """How many records, and the first of them by name, so that its file can be found and its age be seen."""
+    first = min(records, key=lambda record: (*_place(record), record.key))
+    others = f"{len(records)} records, as " if len(records) > 1 else ""
+    return (
+        f"{others}{first.method.label}, seed {first.seed}, target {_target(first)}, file *-{first.key[:8]}.json, "
+        f"made {first.created}"
+    )
 
 
 def _differences(one: Record, other: Record) -> list[str]:

@@ -7,9 +7,12 @@ import io
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from rsir_bench.leaderboard import page
 from rsir_bench.leaderboard.boards import Board, printed_title
-from rsir_bench.leaderboard.render import EMPTY, LATEX, MARKDOWN, ORIGIN, latex_frame, pipes
+from rsir_bench.leaderboard.render import LATEX, MARKDOWN, TRACED, again, latex_frame, pipes, traced
+from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
 from rsir_bench.results import Record
 
 REFERENCE = "baseline"  # its label: a run with other settings is no reference
@@ -52,6 +55,7 @@ class Line:
         environment: The values of :data:`ENVIRONMENT`; empty where a record lacks one.
         values: By key of :data:`COSTS`; None where no record tells it.
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
+        records: That tell them.
     """
 
     label: str
@@ -59,6 +63,7 @@ class Line:
     environment: tuple[str, ...]
     values: dict[str, float | None]
     ratios: dict[str, float | None]
+    records: tuple[Record, ...]
 
 
 def lines(board: Board) -> list[Line]:
@@ -75,7 +80,7 @@ def lines(board: Board) -> list[Line]:
         ratios = {
             cost.key: _ratio(values[cost.key], (here if cost.speed else everywhere).get(cost.key)) for cost in COSTS
         }
-        result.append(Line(label, printed_title(records[0]), place, values, ratios))
+        result.append(Line(label, printed_title(records[0]), place, values, ratios, tuple(records)))
     known = any(value is not None for line in result for value in line.values.values())
     return result if known else []
 
@@ -98,16 +103,25 @@ def _ratio(value: float | None, reference: float | None) -> float | None:
 def markdown(board: Board) -> str:
     """The costs in Markdown."""
     escape = MARKDOWN.escape
-    rows = [[escape(cell) for cell in _row(line)] for line in lines(board)]
+    found = lines(board)
+    rows = [_row(line, MARKDOWN) for line in found]
     grid = pipes([escape(header) for header in _headers()], rows, words=4)
     parts = [f"<!-- {ORIGIN} -->", f"# {escape(_heading(board))}", grid, *map(escape, _notes(board))]
-    return "\n\n".join(parts) + "\n"
+    records = (record for line in found for record in line.records)
+    return "\n\n".join([*parts, *again(records, "table_costs")]) + "\n"
+
+
+def html(board: Board) -> str:
+    """The costs in HTML."""
+    found = [page.Line(partial(_row, line), line.records) for line in lines(board)]
+    return page.page(_heading(board), [page.Grid(f"Board {board.name}", _headers(), 4, found)], _notes(board))
 
 
 def comma_separated(board: Board) -> str:
     """The costs in CSV: plain numbers, an empty field where there is none."""
     columns = ["board", "protocol_hash", "method", *ENVIRONMENT]
     columns += [name for cost in COSTS for name in (cost.key, f"{cost.key} ratio")]
+    columns += TRACED
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -115,7 +129,7 @@ def comma_separated(board: Board) -> str:
         fields = [board.name, board.protocol.hash, line.label, *line.environment]
         for cost in COSTS:
             fields += [_plain(line.values[cost.key], ".6g" if cost.speed else ".0f"), _plain(line.ratios[cost.key])]
-        writer.writerow(fields)
+        writer.writerow([*fields, *traced(line.records).values()])
     return stream.getvalue()
 
 
@@ -123,7 +137,7 @@ def latex(board: Board) -> str:
     """The costs in LaTeX (packages booktabs and graphicx)."""
     escape = LATEX.escape
     headers = _headers()
-    body = [r"\midrule", *(" & ".join(map(escape, _row(line))) + r" \\" for line in lines(board))]
+    body = [r"\midrule", *(" & ".join(_row(line, LATEX)) + r" \\" for line in lines(board))]
     columns = "llll" + "r" * (len(headers) - 4)
     return latex_frame(_heading(board), f"{board.name}-costs", columns, headers, body, list(map(escape, _notes(board))))
 
@@ -138,11 +152,12 @@ def _headers() -> list[str]:
     ]
 
 
-def _row(line: Line) -> list[str]:
-    row = [line.title, *(value or EMPTY for value in line.environment)]
+def _row(line: Line, style: Style) -> list[str]:
+    row = [style.escape(word or EMPTY) for word in (line.title, *line.environment)]
     for cost in COSTS:
         value = line.values[cost.key]
-        row += [EMPTY if value is None else cost.show(value), _plain(line.ratios[cost.key]) or EMPTY]
+        row += [style.ours(EMPTY if value is None else cost.show(value))]
+        row += [style.ours(_plain(line.ratios[cost.key]) or EMPTY)]
     return row
 
 

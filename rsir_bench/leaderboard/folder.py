@@ -8,17 +8,22 @@ from pathlib import Path
 from rsir_bench.files import write_text
 from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.render import comma_separated, latex, markdown
+from rsir_bench.leaderboard.render import comma_separated, html, latex, markdown
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.results import Record
 
-FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex}
-ROBUSTNESS = {"md": robustness.markdown, "csv": robustness.comma_separated, "tex": robustness.latex}
-COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex}
+FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex, "html": html}
+ROBUSTNESS = {
+    "md": robustness.markdown,
+    "csv": robustness.comma_separated,
+    "tex": robustness.latex,
+    "html": robustness.html,
+}
+COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex, "html": costs.html}
 
 
 def render_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex}`` for every board and removes tables that have no records.
+    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board; removes tables that have no records.
 
     A board whose records tell any cost has a table ``costs`` too, and one with distorted targets ``robustness``.
 

@@ -1,29 +1,23 @@
-"""Renderings of a table: Markdown, CSV and LaTeX. Equal tables give equal text."""
+"""Renderings of a table: Markdown, CSV, LaTeX and HTML. Equal tables give equal text."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Sequence
+from functools import partial
 
+from rsir_bench.leaderboard import comparison, page, traces
 from rsir_bench.leaderboard.paper import PUBLISHED_COLUMNS
+from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
 from rsir_bench.leaderboard.tables import DIGITS, METRICS, OTHER_TARGETS, Block, Cell, Line, Table
+from rsir_bench.results import Record
 
-ORIGIN = "Rendered from result records by `rsir-bench leaderboard`; do not edit."
-EMPTY = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one format writes what is more than plain text; templates hold one ``{}``."""
-
-    escape: Callable[[str], str]
-    best: str
-    second: str
-    footnote: str
+TRACED = ("command", "records")
+"""Columns of every CSV: one line for the shell that makes the line again, and the keys of its records."""
 
 
 def markdown(table: Table) -> str:
@@ -35,17 +29,45 @@ def markdown(table: Table) -> str:
         rows = [_row(table, line, MARKDOWN) for line in block.lines]
         parts += [f"## {escape(block_title(block))}", pipes(headers, rows)]
     parts += [escape(note) for note in table.notes]
-    parts += [f"<sup>{number}</sup> {escape(slip)}" for number, slip in enumerate(table.footnotes, start=1)]
-    return "\n\n".join(parts) + "\n"
+    parts += [f"{MARKDOWN.raised(str(number))} {escape(slip)}" for number, slip in enumerate(table.footnotes, start=1)]
+    records = (record for block in table.blocks for line in block.lines for record in line.records)
+    return "\n\n".join([*parts, *again(records, f"table_{table.name}")]) + "\n"
+
+
+def again(records: Iterable[Record], name: str) -> list[str]:
+    """The end of a page in Markdown: the commands that make its records, method by method; ``name`` is the page's."""
+    lines = [line for commands in traces.by_method(records).values() for line in commands]
+    where = f"The records of every line are linked in {name}.html and named by key in {name}.csv."
+    return [
+        "## To make a line again",
+        escape_markdown(f"{traces.AGAIN} {where}"),
+        textwrap.indent("\n".join(lines), "    "),
+    ]
+
+
+def html(table: Table) -> str:
+    """The table in HTML, one grid per target."""
+    headers = _headers(table)
+    grids = [
+        page.Grid(
+            block_title(block),
+            headers,
+            2,
+            [page.Line(partial(_row, table, line), line.records) for line in block.lines],
+        )
+        for block in table.blocks
+    ]
+    return page.page(heading(table), grids, table.notes, table.footnotes)
 
 
 def comma_separated(table: Table) -> str:
     """The table in CSV: one line per target, method and row, plain numbers, an empty field where there is none."""
     columns = ["board", "protocol_hash", "table", "target", "method", "row", "seeds"]
-    columns += [column for metric in METRICS for column in (metric, f"{metric} sd")]
+    columns += [column for metric in METRICS for column in (metric, f"{metric} sd", f"{metric} not worse")]
     if table.beside_paper:
         columns += [name for metric in PUBLISHED_COLUMNS for name in (paper_header(metric), f"{metric} difference")]
         columns.append("slip")
+    columns += TRACED
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
@@ -63,7 +85,7 @@ def latex(table: Table) -> str:
         body += [r"\midrule", rf"\multicolumn{{{len(headers)}}}{{l}}{{\textit{{{escape(block_title(block))}}}}} \\"]
         body += [" & ".join(_row(table, line, LATEX)) + r" \\" for line in block.lines]
     notes = [escape(note) for note in table.notes]
-    notes += [LATEX.footnote.format(number) + escape(slip) for number, slip in enumerate(table.footnotes, start=1)]
+    notes += [LATEX.raised(str(number)) + escape(slip) for number, slip in enumerate(table.footnotes, start=1)]
     name = f"{table.board.name}-{table.name}"
     return latex_frame(heading(table), name, f"ll{'r' * (len(headers) - 2)}", headers, body, notes)
 
@@ -127,11 +149,12 @@ _LATEX_CHARACTERS = str.maketrans(
         MINUS: "$-$",
         EMPTY: "--",
         "Δ": r"$\Delta$",
+        comparison.SIGN: r"$\approx$",
     }
 )
 
-MARKDOWN = Style(escape_markdown, best="**{}**", second="<u>{}</u>", footnote="<sup>{}</sup>")
-LATEX = Style(escape_latex, best=r"\textbf{{{}}}", second=r"\underline{{{}}}", footnote=r"\textsuperscript{{{}}}")
+MARKDOWN = Style(escape_markdown, best="**{}**", second="<u>{}</u>", superscript="<sup>{}</sup>")
+LATEX = Style(escape_latex, best=r"\textbf{{{}}}", second=r"\underline{{{}}}", superscript=r"\textsuperscript{{{}}}")
 
 
 def paper_header(metric: str) -> str:
@@ -170,7 +193,7 @@ def pipes(headers: list[str], rows: list[list[str]], words: int = 2) -> str:
 def _row(table: Table, line: Line, style: Style) -> list[str]:
     """One line of a grid, under :func:`_headers`."""
     escape = style.escape
-    footnote = style.footnote.format(line.footnote) if line.footnote else ""
+    footnote = style.raised(str(line.footnote)) if line.footnote else ""
     row = [escape(line.name.title) + footnote, escape(line.name.row), escape(str(line.seeds or EMPTY))]
     for metric in METRICS:
         cell = line.cells[metric]
@@ -181,8 +204,7 @@ def _row(table: Table, line: Line, style: Style) -> list[str]:
 
 
 def _ours(cell: Cell, style: Style) -> str:
-    template = {"best": style.best, "second": style.second, "": "{}"}[cell.mark]
-    mean = template.format(style.escape(plain_number(cell.mean)))
+    mean = style.ours(plain_number(cell.mean), cell.mark) + (style.raised(comparison.SIGN) if cell.not_worse else "")
     return mean if cell.sd is None else f"{mean} {style.escape('±')} {plain_number(cell.sd)}"
 
 
@@ -209,9 +231,15 @@ def _fields(table: Table, block: Block, line: Line) -> dict[str, str | int]:
     }
     for metric, cell in line.cells.items():
         fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}
+        fields[f"{metric} not worse"] = {True: "yes", False: "no", None: ""}[cell.not_worse]
         if _compared(table, metric):
             fields[paper_header(metric)] = plain_number(cell.paper, empty="")
             fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
     if table.beside_paper:
         fields["slip"] = table.footnotes[line.footnote - 1] if line.footnote else ""
-    return fields
+    return fields | traced(line.records)
+
+
+def traced(records: Sequence[Record]) -> dict[str, str | int]:
+    """The fields of :data:`TRACED`."""
+    return {"command": traces.command(records), "records": traces.keys(records)}

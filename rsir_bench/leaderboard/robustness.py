@@ -8,9 +8,12 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from rsir_bench.leaderboard import page
 from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
-from rsir_bench.leaderboard.render import EMPTY, LATEX, MARKDOWN, ORIGIN, Style, latex_frame, pipes, plain_number
+from rsir_bench.leaderboard.render import LATEX, MARKDOWN, TRACED, again, latex_frame, pipes, plain_number, traced
+from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
 from rsir_bench.results import Record
 
 Condition = tuple[str, int]
@@ -29,6 +32,7 @@ class Line:
         clean: mAP without a distortion, mean over the seeds.
         distorted: mAP under each condition, mean over its seeds.
         retained: ``distorted`` divided by the clean mAP of the same seeds.
+        records: Without a distortion and under each condition.
     """
 
     label: str
@@ -38,6 +42,14 @@ class Line:
     clean: float
     distorted: dict[Condition, float]
     retained: dict[Condition, float]
+    records: tuple[Record, ...]
+
+    def behind(self, condition: Condition | None) -> list[Record]:
+        """The records behind the values of one condition; None: without a distortion."""
+        found = [record for record in self.records if _condition(record) == condition]
+        seeds = {record.seed for record in found}
+        clean = [record for record in self.records if record.distortion is None and record.seed in seeds]
+        return found if condition is None else clean + found
 
     def mean_retained(self, conditions: Iterable[Condition]) -> float | None:
         """The mean over the conditions; None where one of them was not run."""
@@ -79,6 +91,10 @@ def blocks(board: Board) -> list[Block]:
     return [_block(target, titles[target], found) for target, found in sorted(lines.items())]
 
 
+def _condition(record: Record) -> Condition | None:
+    return (record.distortion.name, record.distortion.severity) if record.distortion else None
+
+
 def _line(records: list[Record]) -> Line | None:
     clean = {record.seed: record.metrics["mAP"] for record in records if record.distortion is None}
     by_condition: dict[Condition, list[Record]] = defaultdict(list)
@@ -96,7 +112,8 @@ def _line(records: list[Record]) -> Line | None:
     }
     first = records[0]
     mean = statistics.fmean(clean.values())
-    return Line(first.method.label, printed_title(first), row_label(first), len(clean), mean, distorted, retained)
+    used = tuple(record for record in records if record.seed in clean)
+    return Line(first.method.label, printed_title(first), row_label(first), len(clean), mean, distorted, retained, used)
 
 
 def _block(target: str, title: str, lines: list[Line]) -> Block:
@@ -112,10 +129,21 @@ def markdown(board: Board) -> str:
     """The retained mAP in Markdown, a grid for each target."""
     escape = MARKDOWN.escape
     parts = [f"<!-- {ORIGIN} -->", f"# {escape(_heading(board))}"]
-    for block in blocks(board):
+    found = blocks(board)
+    for block in found:
         names = [escape(header) for header in headers(block)]
         parts += [f"## {escape(block.title)}", pipes(names, rows(block, MARKDOWN))]
-    return "\n\n".join([*parts, *map(escape, _notes(board))]) + "\n"
+    records = (record for block in found for line in block.lines for record in line.records)
+    return "\n\n".join([*parts, *map(escape, _notes(board)), *again(records, "table_robustness")]) + "\n"
+
+
+def html(board: Board) -> str:
+    """The retained mAP in HTML, a grid for each target."""
+    grids = []
+    for block in blocks(board):
+        lines = [page.Line(partial(_row, block, number), line.records) for number, line in enumerate(block.lines)]
+        grids.append(page.Grid(block.title, headers(block), 2, lines))
+    return page.page(_heading(board), grids, _notes(board))
 
 
 def latex(board: Board) -> str:
@@ -136,14 +164,16 @@ def comma_separated(board: Board) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     columns = ["board", "protocol_hash", "target", "method", "row", "distortion", "severity", "mAP", "retained"]
-    writer.writerow(columns)
+    writer.writerow([*columns, *TRACED])
     for block in blocks(board):
         for line in block.lines:
             start = [board.name, board.protocol.hash, block.target, line.label, line.row]
-            writer.writerow([*start, "", 0, plain_number(line.clean), plain_number(1.0)])
+            behind = traced(line.behind(None)).values()
+            writer.writerow([*start, "", 0, plain_number(line.clean), plain_number(1.0), *behind])
             for condition in block.conditions:
                 values = [line.distorted.get(condition), line.retained.get(condition)]
-                writer.writerow([*start, *condition, *(plain_number(value, empty="") for value in values)])
+                behind = traced(line.behind(condition)).values()
+                writer.writerow([*start, *condition, *(plain_number(value, empty="") for value in values), *behind])
     return stream.getvalue()
 
 
@@ -166,22 +196,23 @@ def _span(conditions: list[Condition]) -> str:
 
 def rows(block: Block, style: Style) -> list[list[str]]:
     """The lines of a block's grid under :func:`headers`, the largest share of each column marked."""
-    groups = [list(block.conditions), *block.kinds.values()]
-    columns = [[line.mean_retained(group) for line in block.lines] for group in groups]
-    best = [max((share for share in column if share is not None), default=None) for column in columns]
-    result = []
-    for number, line in enumerate(block.lines):
-        cells = [_percent(column[number], most, style) for column, most in zip(columns, best, strict=True)]
-        words = [style.escape(line.title), style.escape(line.row), str(line.seeds), plain_number(line.clean)]
-        result.append([*words, *cells])
-    return result
+    return [_row(block, number, style) for number in range(len(block.lines))]
+
+
+def _row(block: Block, number: int, style: Style) -> list[str]:
+    line = block.lines[number]
+    row = [style.escape(line.title), style.escape(line.row), str(line.seeds), style.ours(plain_number(line.clean))]
+    for group in (list(block.conditions), *block.kinds.values()):
+        shares = [other.mean_retained(group) for other in block.lines]
+        best = max((share for share in shares if share is not None), default=None)
+        row.append(_percent(shares[number], best, style))
+    return row
 
 
 def _percent(share: float | None, best: float | None, style: Style) -> str:
     if share is None:
         return style.escape(EMPTY)
-    text = style.escape(f"{100 * share:.1f}%")
-    return style.best.format(text) if share == best else text
+    return style.ours(f"{100 * share:.1f}%", "best" if share == best else "")
 
 
 def _notes(board: Board) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tables: what stands in which cell, before anything is said about Markdown, CSV or LaTeX."""
+"""Tables: what stands in which cell, before anything is said about Markdown, CSV, LaTeX or HTML."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from rsir_bench.leaderboard import blanks, comparison
 from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
 from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.protocol import load_protocol
-from rsir_bench.results import PaperRow, Record
+from rsir_bench.results import PaperRow, ProtocolPart, Record
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
 DIGITS = 4
@@ -27,12 +28,14 @@ class Cell:
         sd: Sample standard deviation over the seeds; None for a single seed.
         paper: The published value of the same quantity.
         mark: Whether the mean is the best or second best of its block.
+        not_worse: Whether it is not shown to be worse than the best of its block that was tested; None: not tested.
     """
 
     mean: float | None = None
     sd: float | None = None
     paper: float | None = None
     mark: Literal["", "best", "second"] = ""
+    not_worse: bool | None = None
 
     @property
     def difference(self) -> float | None:
@@ -63,12 +66,17 @@ class Name:
 
 @dataclass(frozen=True)
 class Line:
-    """One method and row on one target; ``seeds`` is 0 where only the paper has it, or where it was not run."""
+    """One method and row on one target; no ``records`` where only the paper has it, or where it was not run."""
 
     name: Name
-    seeds: int
+    records: tuple[Record, ...]
     cells: dict[str, Cell]
     footnote: int | None = None
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the values are means over."""
+        return len(self.records)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,7 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
             results = cells.get((target, name.label, name.row), [])
             entry = values.get((paper_target, name.paper)) if name.paper else None
             footnote = footnotes.index(entry.slip) + 1 if entry and entry.slip in footnotes else None
-            lines.append(Line(name, len(results), _cells(results, entry), footnote))
+            lines.append(Line(name, tuple(results), _cells(results, entry), footnote))
         blocks.append(_block(target, records, lines))
     return Table(
         name=shape.name,
@@ -151,7 +159,7 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
         board=board,
         beside_paper=beside_paper,
         blocks=tuple(blocks),
-        notes=tuple(_notes(board, shape, names, common, beside_paper)),
+        notes=tuple(_notes(board, shape, blocks, common, beside_paper)),
         footnotes=tuple(footnotes),
     )
 
@@ -219,9 +227,12 @@ def _cells(results: list[Record], entry: Published | None) -> dict[str, Cell]:
 
 
 def _marked(lines: list[Line]) -> tuple[Line, ...]:
-    """Marks the best and second best printed value of each metric among our source-fit lines."""
+    """Marks the best, the second best and the not worse values of each metric among our source-fit lines."""
     lines = [replace(line, cells=dict(line.cells)) for line in lines]
     for metric in METRICS:
+        records = [() if line.name.target_fit else line.records for line in lines]
+        for line, not_worse in zip(lines, comparison.not_worse(records, metric), strict=True):
+            line.cells[metric] = replace(line.cells[metric], not_worse=not_worse)
         means = [None if line.name.target_fit else line.cells[metric].mean for line in lines]
         ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
         if sum(mean is not None for mean in means) < 2:
@@ -241,12 +252,13 @@ def _slips(entries: list[Published]) -> tuple[str, list[str]]:
     return "", list(dict.fromkeys(slip for slip in slips if slip))
 
 
-def _notes(board: Board, shape: PaperTable, names: list[Name], common: str, beside_paper: bool) -> Iterator[str]:
-    protocol = board.protocol
+def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, beside_paper: bool) -> Iterator[str]:
+    protocol, lines = board.protocol, [line for block in blocks for line in block.lines]
     yield (
         f"Protocol {board.name} (hash {protocol.hash}), source {protocol.settings['data']['source']}; "
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
+    yield from (_apart(board, other) for other in board.siblings)
     if beside_paper:
         yield (
             'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
@@ -255,8 +267,11 @@ def _notes(board: Board, shape: PaperTable, names: list[Name], common: str, besi
         yield from (note for note in (shape.note, common and f"All published rows: {common}.") if note)
     else:
         yield f"Not comparable with the paper: {_why_not(board, shape)}."
-    fits = ", among rows that are not fitted on the target" if any(name.target_fit for name in names) else ""
+    fits = ", among rows that are not fitted on the target" if any(line.name.target_fit for line in lines) else ""
     yield f"Best and second best of our values per target and metric are marked{fits}."
+    if any(cell.not_worse is not None for line in lines for cell in line.cells.values()):
+        yield comparison.NOTE
+    yield from blanks.notes(blocks, beside_paper)
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:
@@ -268,11 +283,21 @@ def _why_not(board: Board, shape: PaperTable) -> str:
     papers = dict(_settings(load_protocol(shape.protocol).settings()))
     # A setting that is newer than the record was at its default, as it is in the paper's protocols.
     papers = {key: value for key, value in papers.items() if key in ours}
-    # The order of the protocol's own settings, which does not depend on how a record was written.
-    keys = [*papers, *sorted(ours.keys() - papers.keys())]
-    differing = [key for key in keys if ours.get(key) != papers.get(key)]
-    changes = ", ".join(f"{key} {_word(ours.get(key))} instead of {_word(papers.get(key))}" for key in differing)
+    changes = ", ".join(_changes(ours, papers))
     return f"protocol {board.name} is not {shape.protocol}" + (f" ({changes})" if changes else "")
+
+
+def _apart(board: Board, other: ProtocolPart) -> str:
+    """What sets another protocol of the same name apart, whose records are not in the board's tables."""
+    changes = ", ".join(_changes(dict(_settings(board.protocol.settings)), dict(_settings(other.settings))))
+    return f"Not here: records of {other.board} under hash {other.hash} ({changes or 'no recorded setting differs'})."
+
+
+def _changes(ours: dict[str, Any], others: dict[str, Any]) -> Iterator[str]:
+    """``"train.epochs 10 instead of 40"``, in the order of the other's settings, however a record was written."""
+    for key in [*others, *sorted(ours.keys() - others.keys())]:
+        if ours.get(key) != others.get(key):
+            yield f"{key} {_word(ours.get(key))} instead of {_word(others.get(key))}"
 
 
 def _settings(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

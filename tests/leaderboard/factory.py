@@ -5,8 +5,21 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from rsir_bench.files import digest
+from rsir_bench.plan import Request
 from rsir_bench.protocol import load_protocol
-from rsir_bench.results import MethodPart, PaperRow, ProtocolPart, QueriesPart, Record, RowPart, SourcePart, TargetPart
+from rsir_bench.results import (
+    DistortionPart,
+    MethodPart,
+    PaperRow,
+    ProtocolPart,
+    QueriesPart,
+    Record,
+    RowPart,
+    SourcePart,
+    TargetPart,
+)
+from rsir_bench.scenes.distort import Distortion
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}
 JSST = PaperRow(method="JSST", pooling="PCA")
@@ -73,11 +86,15 @@ def record(
     metric_version: int = 1,
     key: str | None = None,
     created: str = "2026-01-01T00:00:00Z",
+    per_class: dict[str, dict[str, float]] | None = None,
+    distortion: DistortionPart | None = None,
 ) -> Record:
     name = label.split(" ")[0]
     protocol = protocol or protocol_part()
+    request = Request([name], [target], protocol.name, overrides=protocol.overrides)
+    strength = Distortion(distortion.name, distortion.severity) if distortion else None
     return Record(
-        key=key or f"{protocol.hash} {label} {row} {dimensions} {fit} {target} {seed}",
+        key=key or digest([protocol.hash, label, row, dimensions, fit, target, seed]),
         method=MethodPart(
             name=name,
             label=label,
@@ -101,11 +118,12 @@ def record(
         metrics=scores(0.9) if metrics is None else metrics,
         tie_bounds={},
         metric_version=metric_version,
-        per_class={},
+        per_class=per_class or {},
+        distortion=distortion,
         queries=QueriesPart(count=2100, skipped=0, constant=0),
         weights={},
         cost={},
         environment={},
-        command="rsir-bench run",
+        command=request.command(name, seed, target, strength),
         created=created,
     )

@@ -30,6 +30,8 @@ def test_two_versions_of_a_protocol_do_not_share_a_folder():
     new = protocol_part("demo", hash="111111111111")
     found = boards([record(protocol=new), record(protocol=old)])
     assert [board.name for board in found] == ["demo-000000000000", "demo-111111111111"]
+    assert [[other.hash for other in board.siblings] for board in found] == [["111111111111"], ["000000000000"]]
+    assert boards([record(protocol=new)])[0].siblings == ()
 
 
 def test_protocols_with_equal_settings_and_different_names_do_not_share_a_board():
@@ -51,6 +53,25 @@ def test_records_that_were_not_scored_alike_are_refused(changes, words):
     message = str(refusal.value)
     assert "\n" not in message
     assert all(word in message for word in ["board patternnet", "baseline", "jsst", *words]), message
+
+
+def test_a_refusal_counts_the_records_and_names_a_file_of_each_side():
+    records = [*(record(seed=seed, fingerprint="old") for seed in range(3)), record("mine", fingerprint="new")]
+    with pytest.raises(UserError) as refusal:
+        boards(records)
+    message = str(refusal.value)
+    assert f"old (3 records, as jsst, seed 0, target ucm, file *-{records[0].key[:8]}.json, made 2026-01-01" in message
+    assert f"new (mine, seed 0, target ucm, file *-{records[3].key[:8]}.json" in message
+    with pytest.raises(UserError, match=re.escape(message)):
+        boards(reversed(records))
+
+
+def test_a_refusal_names_everything_that_differs():
+    with pytest.raises(UserError) as refusal:
+        boards([record(), record("mine", fingerprint="beef", metric_version=2, source_fingerprint="dead")])
+    also = "and so: target ucm has different fingerprints, the metrics has different versions"
+    assert "source patternnet has different fingerprints: cafe (" in str(refusal.value)
+    assert also in str(refusal.value)
 
 
 @pytest.mark.parametrize("changes", [{"version": 2}, {"method_settings": {"padding": "zeros"}}])

@@ -114,17 +114,18 @@ def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
     ]  # fmt: skip
     paths = render_leaderboards(records, tmp_path)
     mine = [path for path in paths if path.stem == "table_costs"]
-    assert [path.suffix for path in mine] == [".csv", ".md", ".tex"]
+    assert [path.suffix for path in mine] == [".csv", ".html", ".md", ".tex"]
+    _, _, page, tex = mine
     assert check(random.Random(0).sample(records, len(records)), tmp_path) == []
-    grid = [line for line in mine[1].read_text().splitlines() if line.startswith("|")]
+    grid = [line for line in page.read_text().splitlines() if line.startswith("|")]
     assert len({len(line) for line in grid}) == 1
-    text = mine[2].read_text()
+    text = tex.read_text()
     assert text.isascii()
     assert text.count(r" \\") == 1 + 3
-    mine[1].write_text("edited")
-    assert check(records, tmp_path) == [mine[1]]
+    page.write_text("edited")
+    assert check(records, tmp_path) == [page]
     render_leaderboards([record(protocol=part)], tmp_path)
-    assert not mine[1].exists()
+    assert not page.exists()
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -6,7 +6,7 @@ from factory import JSST, modified, protocol_part, record, scores
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard import check, render_leaderboards
 
-FORMATS = ["csv", "md", "tex"]
+FORMATS = ["csv", "html", "md", "tex"]
 
 
 def some_records():
@@ -24,7 +24,7 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_each_board_has_a_folder_with_its_tables_in_three_formats(tmp_path):
+def test_each_board_has_a_folder_with_its_tables_in_every_format(tmp_path):
     records = some_records()
     paths = render_leaderboards(records, tmp_path)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
@@ -78,7 +78,7 @@ def test_the_check_writes_nothing(tmp_path):
 def test_another_value_fails_the_check(tmp_path):
     render_leaderboards([record()], tmp_path)
     differing = check([record(metrics=scores(0.9001))], tmp_path)
-    assert [path.name for path in differing] == ["table_I.csv", "table_I.md", "table_I.tex"]
+    assert [path.name for path in differing] == [f"table_I.{suffix}" for suffix in FORMATS]
 
 
 def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):

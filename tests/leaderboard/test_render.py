@@ -12,6 +12,7 @@ from rsir_bench.leaderboard.render import (
     comma_separated,
     escape_latex,
     escape_markdown,
+    html,
     latex,
     markdown,
 )
@@ -35,13 +36,22 @@ Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean ov
 Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).
 
 Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.
+
+A dash in a line with seeds: the record of at least one of them lacks that metric.
+
+## To make a line again
+
+Each command makes all seeds of a line; --data-root names the folder of the datasets, and --again is needed where the published records lie in leaderboards/results. The records of every line are linked in table\\_targets.html and named by key in table\\_targets.csv.
+
+    rsir-bench run --protocol small --methods baseline --seeds 0 --targets t
+    rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t
 """  # noqa: E501, RUF001
 
 GOLDEN_CSV = """\
-board,protocol_hash,table,target,method,row,seeds,mAP,mAP sd,AP@10h,AP@10h sd,P@5,P@5 sd,P@10,P@10 sd,P@50,P@50 sd,P@100,P@100 sd
-small,0123456789ab,targets,t,baseline,FC,1,0.5000,,0.8000,,0.7500,,0.7000,,0.6000,,0.5500,
-small,0123456789ab,targets,t,jsst,PCA,2,0.5500,0.0707,0.8500,0.0707,0.8000,0.0707,0.7500,0.0707,0.6500,0.0707,0.6000,0.0707
-small,0123456789ab,targets,t,jsst,PCA (target fit),1,0.6300,,0.9300,,0.8800,,0.8300,,0.7300,,,
+board,protocol_hash,table,target,method,row,seeds,mAP,mAP sd,mAP not worse,AP@10h,AP@10h sd,AP@10h not worse,P@5,P@5 sd,P@5 not worse,P@10,P@10 sd,P@10 not worse,P@50,P@50 sd,P@50 not worse,P@100,P@100 sd,P@100 not worse,command,records
+small,0123456789ab,targets,t,baseline,FC,1,0.5000,,,0.8000,,,0.7500,,,0.7000,,,0.6000,,,0.5500,,,rsir-bench run --protocol small --methods baseline --seeds 0 --targets t,1f98bcfc96128319ea508e233d6f3da8241ed4b1198ce5f9cffcdb8c511cfb97
+small,0123456789ab,targets,t,jsst,PCA,2,0.5500,0.0707,,0.8500,0.0707,,0.8000,0.0707,,0.7500,0.0707,,0.6500,0.0707,,0.6000,0.0707,,"rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t",978fa1cdba5d88eb3f46af724c77c5201d387f82ebe57b5b3911086b82ffc901 8b7e16176575e88ae5bad9b64854b5d7b5e8c1ac229b6b57fa6cb3d08d7c7e1f
+small,0123456789ab,targets,t,jsst,PCA (target fit),1,0.6300,,,0.9300,,,0.8800,,,0.8300,,,0.7300,,,,,,rsir-bench run --protocol small --methods jsst --seeds 0 --targets t,9a9b93851b9e81afb02d66b79f99303bab01f192b1c43f605fcbd4e85590585a
 """  # noqa: E501
 
 GOLDEN_LATEX = r"""% Rendered from result records by `rsir-bench leaderboard`; do not edit.
@@ -63,6 +73,7 @@ JSST & PCA (target fit) & 1 & 0.6300 & 0.9300 & 0.8800 & 0.8300 & 0.7300 & -- \\
 \par\smallskip{\footnotesize Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean over seeds $\pm$ sample standard deviation where there are several.\par}
 \par\smallskip{\footnotesize Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).\par}
 \par\smallskip{\footnotesize Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.\par}
+\par\smallskip{\footnotesize A dash in a line with seeds: the record of at least one of them lacks that metric.\par}
 \end{table*}
 """  # noqa: E501
 
@@ -138,7 +149,7 @@ def test_every_grid_has_a_rule_that_markdown_knows():
 
 def test_no_paper_in_any_format_elsewhere():
     (table,) = only_board_tables([record(paper=JSST, protocol=protocol_part("aid-lite"))])
-    for render in (markdown, comma_separated, latex):
+    for render in (markdown, comma_separated, latex, html):
         text = render(table).replace("Not comparable with the paper", "")
         assert "paper" not in text
         assert "0.9290" not in text
@@ -230,11 +241,72 @@ def test_equal_records_give_equal_text_in_any_order():
     records = [
         record(label, seed=seed, paper=JSST, metrics=scores(0.9 - seed / 7)) for label in "ab" for seed in range(3)
     ]
-    for render in (markdown, comma_separated, latex):
+    for render in (markdown, comma_separated, latex, html):
         assert render(paper_table(*records)) == render(paper_table(*reversed(records)))
 
 
 def test_every_metric_has_a_column_in_every_format():
     table = small_table()
-    for text in (markdown(table), comma_separated(table), latex(table)):
+    for text in (markdown(table), comma_separated(table), latex(table), html(table)):
         assert all(metric in text for metric in METRICS)
+
+
+def compared_table():
+    """Five seeds of a good, a close and a bad method, and one seed of the best of all."""
+    per_class = {"good": 0.8, "close": 0.7995, "bad": 0.4}
+    records = [
+        record(
+            label,
+            target="t",
+            seed=seed,
+            metrics=scores(value + seed / 1000),
+            per_class={name: scores(value + shift + seed / 1000) for name, shift in (("x", 0.1), ("y", -0.1))},
+        )
+        for label, value in per_class.items()
+        for seed in range(5)
+    ]
+    (table,) = only_board_tables([*records, record("once", target="t", metrics=scores(0.95))])
+    return table
+
+
+def test_what_is_not_worse_than_the_best_is_marked_in_every_format():
+    table = compared_table()
+    _, rows = grid(markdown(table), "T")
+    assert {label: "<sup>≈</sup>" in row[3] for (label, _), row in rows.items()} == {
+        "GOOD": True,
+        "CLOSE": True,
+        "BAD": False,
+        "ONCE": False,
+    }
+    assert rows["GOOD", "PCA"][3] == "<u>0.5020</u><sup>≈</sup> ± 0.0016"
+    assert r"\underline{0.5020}\textsuperscript{$\approx$} $\pm$ 0.0016" in latex(table)
+    assert latex(table).isascii()
+    assert "<u>0.5020</u></a><sup>≈</sup> ± 0.0016" in html(table)
+    marks = {row["method"]: row["mAP not worse"] for row in read_csv(table)}
+    assert marks == {"good": "yes", "close": "yes", "bad": "no", "once": ""}
+
+
+def test_the_sign_is_explained_only_where_something_was_tested():
+    for render in (markdown, html):
+        assert "≈: not shown to be worse" in render(compared_table())
+        assert "≈" not in render(small_table())
+
+
+def test_csv_tells_the_command_and_the_records_of_each_line():
+    records = [record(seed=seed, paper=JSST) for seed in (1, 0)]
+    rows = {(row["target"], row["method"]): row for row in read_csv(paper_table(*records))}
+    ours = rows["ucm", "jsst"]
+    assert ours["command"] == "rsir-bench run --protocol patternnet --methods jsst --seeds 0,1 --targets ucm"
+    assert ours["records"].split() == [records[1].key, records[0].key]
+    assert (rows["ucm", "CBP"]["command"], rows["ucm", "CBP"]["records"]) == ("", "")
+
+
+def test_markdown_ends_with_one_command_per_method():
+    records = [
+        record(label, seed=seed, target=target) for label in "ab" for seed in (0, 1) for target in ("aid", "nwpu")
+    ]
+    text = markdown(paper_table(*records))
+    end = text.partition("## To make a line again")[2]
+    assert [line for line in end.splitlines() if line.startswith("    ")] == [
+        f"    rsir-bench run --protocol patternnet --methods {label} --seeds 0,1 --targets aid,nwpu" for label in "ab"
+    ]

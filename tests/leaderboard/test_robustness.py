@@ -18,9 +18,8 @@ from rsir_bench.results import DistortionPart, Record
 
 def distorted(label: str, value: float, kind: str = "", severity: int = 0, **fields: object) -> Record:
     """A record whose mAP is ``value``; without a kind, of the target as it is."""
-    made = record(label, metrics={"mAP": value}, key=f"{label} {kind} {severity} {fields}", **fields)
     part = DistortionPart(name=kind, severity=severity, version=1) if kind else None
-    return made.model_copy(update={"distortion": part})
+    return record(label, metrics={"mAP": value}, key=f"{label} {kind} {severity} {fields}", distortion=part, **fields)
 
 
 @pytest.fixture
@@ -107,6 +106,22 @@ def test_csv_holds_the_curves(board: Board) -> None:
     assert next(row for row in rows if row["method"] == "cbp" and row["severity"] == "2")["mAP"] == ""
 
 
+def test_csv_tells_what_each_condition_was_made_from(records: list[Record], board: Board) -> None:
+    rows = list(csv.DictReader(io.StringIO(comma_separated(board))))
+    found = {(row["method"], row["distortion"], row["severity"]): row for row in rows}
+    clean, haze = found["jsst", "", "0"], found["jsst", "haze", "2"]
+    words = "rsir-bench run --protocol patternnet --methods jsst --seeds 0 --targets ucm"
+    assert (clean["command"], clean["records"]) == (words, "jsst  0 {}")
+    assert (haze["command"], haze["records"]) == (f"{words} --distort haze:2", "jsst  0 {} jsst haze 2 {}")
+    assert (found["cbp", "haze", "2"]["command"], found["cbp", "haze", "2"]["records"]) == ("", "")
+
+
+def test_markdown_ends_with_the_commands(board: Board) -> None:
+    end = markdown(board).partition("## To make a line again")[2]
+    assert "--methods baseline --seeds 0 --targets ucm --distort flip:3,haze:1,haze:2\n" in end
+    assert "--methods se" not in end  # it has no line
+
+
 def test_distorted_results_are_in_no_other_table(board: Board) -> None:
     lines = [line for table in tables(board) for block in table.blocks for line in block.lines if line.seeds]
     assert {(line.name.label, line.cells["mAP"].mean) for line in lines} == {
@@ -120,7 +135,9 @@ def test_distorted_results_are_in_no_other_table(board: Board) -> None:
 def test_boards_write_it_only_where_something_was_distorted(records: list[Record], tmp_path) -> None:
     assert "table_robustness.md" in {path.name for path in render_leaderboards(records, tmp_path)}
     clean = [one for one in records if one.distortion is None]
-    assert [path.name for path in check(clean, tmp_path)] == [f"table_robustness.{end}" for end in ("csv", "md", "tex")]
+    assert [path.name for path in check(clean, tmp_path)] == [
+        f"table_robustness.{end}" for end in ("csv", "html", "md", "tex")
+    ]
     assert "table_robustness.md" not in {path.name for path in render_leaderboards(clean, tmp_path)}
 
 

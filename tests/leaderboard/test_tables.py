@@ -256,3 +256,27 @@ def test_the_papers_other_words_for_a_variant_stand_beside_ours():
     table = tables_of(record("jsst-spat", paper=spatial))["IV"]
     assert lines_of(table, "ucm")["jsst-spat", "PCA"].cells["AP@10h"].paper == 0.9233  # and not Table III's 0.9102
     assert "read as spatial conversion alone" in " ".join(table.notes)
+
+
+def test_a_table_says_which_records_of_its_name_stand_elsewhere_and_why():
+    changed = modified("demo", "train.epochs=9")
+    now, then = protocol_part("demo"), protocol_part("demo", hash=changed.hash, settings=changed.settings)
+    notes = {
+        board.protocol.hash: [note for table in tables(board) for note in table.notes if note.startswith("Not here")]
+        for board in boards([record(protocol=now, target="t"), record(protocol=then, target="t")])
+    }
+    assert notes[now.hash] == [f"Not here: records of demo under hash {then.hash} (train.epochs 4 instead of 9)."]
+    assert notes[then.hash] == [f"Not here: records of demo under hash {now.hash} (train.epochs 9 instead of 4)."]
+
+
+def test_a_target_fit_is_not_compared_with_the_best():
+    def seeds(label, value, **fields):
+        return [
+            record(label, seed=seed, target="t", per_class={c: scores(value + seed / 999) for c in "xy"}, **fields)
+            for seed in range(5)
+        ]
+
+    records = [*seeds("a", 0.8), *seeds("b", 0.7), *seeds("a", 0.9, fit="target")]
+    lines = lines_of(tables_of(*records)["targets"], "t")
+    marks = {(label, row): line.cells["P@5"].not_worse for (label, row), line in lines.items()}
+    assert marks == {("a", "PCA"): True, ("b", "PCA"): False, ("a", "PCA (target fit)"): None}

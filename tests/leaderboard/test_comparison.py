@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from factory import record
+
+from rsir_bench.leaderboard.comparison import not_worse
+from rsir_bench.statistics import not_worse_than_best
+
+
+def line(label, mean, seeds=5, classes=4, chance=0):
+    rng = np.random.default_rng([chance, seeds])
+    values = mean + rng.normal(0, 0.01, (seeds, classes))
+    return [
+        record(label, seed=seed, per_class={f"c{n}": {"mAP": float(v)} for n, v in enumerate(row)})
+        for seed, row in enumerate(values)
+    ]
+
+
+def test_marks_are_those_of_the_statistics():
+    lines = [line("a", 0.5), line("b", 0.502, chance=1), line("c", 0.3, chance=2), line("d", 0.9, seeds=4)]
+    scores = {str(n): [[c["mAP"] for c in one.per_class.values()] for one in of] for n, of in enumerate(lines)}
+    assert not_worse(lines, "mAP") == [True, True, False, None] == list(not_worse_than_best(scores).values())
+
+
+def test_the_order_of_a_records_classes_does_not_matter():
+    lines = [line("a", 0.5), line("b", 0.49, chance=1)]
+    steep = {f"c{n}": {"mAP": n / 10} for n in range(4)}
+    lines[0] = [one.model_copy(update={"per_class": steep}) for one in lines[0]]
+    turned = [one.model_copy(update={"per_class": dict(reversed(steep.items()))}) for one in lines[0]]
+    assert not_worse([turned, lines[1]], "mAP") == not_worse(lines, "mAP")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [line("a", 0.5)],
+        [line("a", 0.5), line("b", 0.4, seeds=4)],
+        [line("a", 0.5, seeds=1), line("b", 0.4, seeds=1)],
+        [line("a", 0.5), []],
+        [line("a", 0.5, classes=1), line("b", 0.4, classes=1)],
+        [line("a", 0.5), [one.model_copy(update={"per_class": {}}) for one in line("b", 0.4)]],
+    ],
+    ids=["none", "alone", "four seeds", "one seed", "not run", "one class", "no classes"],
+)
+def test_nothing_to_compare_is_not_tested(lines):
+    assert not_worse(lines, "mAP") == [None] * len(lines)
+
+
+def test_a_metric_that_one_seed_lacks_is_not_tested():
+    lines = [line("a", 0.5), line("b", 0.4), line("c", 0.45)]
+    lines[1][2] = lines[1][2].model_copy(update={"per_class": {f"c{n}": {} for n in range(4)}})
+    assert [mark is None for mark in not_worse(lines, "mAP")] == [False, True, False]
+    assert not_worse(lines, "P@5") == [None, None, None]
