@@ -29,6 +29,7 @@ class Baseline(Method):
             "cross-entropy loss, no dropout (not stated)",
         ],
     )
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: Settings) -> None:
         super().__init__(setup, settings)

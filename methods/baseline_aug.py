@@ -58,6 +58,7 @@ class BaselineAug(Method):
         ],
     )
     Settings = BaselineAugSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: BaselineAugSettings) -> None:
         super().__init__(setup, settings)

@@ -62,6 +62,7 @@ class Cbp(Method):
         ],
     )
     Settings = CbpSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: CbpSettings) -> None:
         super().__init__(setup, settings)

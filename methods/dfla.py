@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.across import gathered
 from rsir_bench.nn.attention import channel_and_spatial
 from rsir_bench.nn.centre import CentreLoss
 from rsir_bench.nn.head import Head
@@ -53,6 +54,7 @@ class Dfla(Method):
         ],
     )
     Settings = DflaSettings
+    across_ranks = "gathered"
 
     def __init__(self, setup: Setup, settings: DflaSettings) -> None:
         super().__init__(setup, settings)
@@ -65,10 +67,10 @@ class Dfla(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
-        pooled = self._pooled(batch.scenes)
+        pooled, labels = gathered(self._pooled(batch.scenes), batch.labels)
         return {
-            "class": functional.cross_entropy(self.head(pooled)["FC"], batch.labels),
-            "centre": self.settings.centre * self.centre(pooled, batch.labels),
+            "class": functional.cross_entropy(self.head(pooled)["FC"], labels),
+            "centre": self.settings.centre * self.centre(pooled, labels),
         }
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:

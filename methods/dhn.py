@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup, balanced_of_size
+from rsir_bench.nn.across import gathered
 from rsir_bench.nn.hashing import pairwise_loss, quantisation_loss
 
 
@@ -55,6 +56,7 @@ class Dhn(Method):
         ],
     )
     Settings = DhnSettings
+    across_ranks = "gathered"
 
     def __init__(self, setup: Setup, settings: DhnSettings) -> None:
         super().__init__(setup, settings)
@@ -65,9 +67,9 @@ class Dhn(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The pairwise and the weighted quantisation loss."""
-        codes = self.describe(batch.scenes)["bits"]
+        codes, labels = gathered(self.describe(batch.scenes)["bits"], batch.labels)
         return {
-            "pairs": pairwise_loss(codes, batch.labels),
+            "pairs": pairwise_loss(codes, labels),
             "quantisation": self.settings.quantisation * quantisation_loss(codes),
         }
 

@@ -59,6 +59,7 @@ class Ldcnn(Method):
         version=2,
     )
     Settings = LdcnnSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: LdcnnSettings) -> None:
         super().__init__(setup, settings)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
+from rsir_bench.nn.across import common, gathered
 from rsir_bench.nn.hashing import balance_loss, push_loss
 from rsir_bench.nn.triplet import random_triplets, triplet_loss
 from rsir_bench.protocol import Train
@@ -63,6 +64,7 @@ class Milan(Method):
         version=2,
     )
     Settings = MilanSettings
+    across_ranks = "gathered"
 
     def __init__(self, setup: Setup, settings: MilanSettings) -> None:
         super().__init__(setup, settings)
@@ -78,8 +80,8 @@ class Milan(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Triplet, push and balance loss, weighted."""
-        shares = self._shares(batch.scenes)
-        triplets = random_triplets(batch.labels)
+        shares, labels = gathered(self._shares(batch.scenes), batch.labels)
+        triplets = common(random_triplets(labels))
         return {
             "triplet": triplet_loss(functional.normalize(shares), triplets, self.settings.margin),
             "push": self.settings.push * push_loss(shares),

@@ -114,6 +114,7 @@ class NtsNet(Method):
         ],
     )
     Settings = NtsNetSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: NtsNetSettings) -> None:
         super().__init__(setup, settings)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.nn.across import gathered
 from rsir_bench.nn.memory_bank import MemoryBank
 from rsir_bench.nn.warp import affine
 from rsir_bench.protocol import Train
@@ -79,6 +80,7 @@ class Ride(Method):
         ],
     )
     Settings = RideSettings
+    across_ranks = "gathered"
 
     def __init__(self, setup: Setup, settings: RideSettings) -> None:
         super().__init__(setup, settings)
@@ -96,10 +98,11 @@ class Ride(Method):
             UserError: A scene beyond those the network was built for.
         """
         rotation = batch.rotation if isinstance(batch, RotatedBatch) else torch.zeros_like(batch.index)
-        features = self.describe(batch.scenes)["embedding"]
+        own = self.describe(batch.scenes)["embedding"]
+        features, labels, index, rotation = gathered(own, batch.labels, batch.index, rotation)
         # Before the loss: autograd keeps the bank for the backward pass, which must find it unchanged.
-        self.bank.update(features, batch.labels, batch.index, rotation)
-        of_class, of_scene = self.bank(features, batch.labels, batch.index, rotation, self.settings.temperature)
+        self.bank.update(features, labels, index, rotation)
+        of_class, of_scene = self.bank(features, labels, index, rotation, self.settings.temperature)
         return {"class": of_class, "scene": self.settings.scene * of_scene}
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:

@@ -66,6 +66,7 @@ class Se(Method):
         trunk="resnet34",
     )
     Settings = SeSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: SeSettings) -> None:
         super().__init__(setup, settings)

@@ -72,6 +72,7 @@ class SelfTraining(Method):
         unlabelled=True,
     )
     Settings = SelfTrainingSettings
+    across_ranks = "mean"
     rounds = 1 + ITERATIONS
 
     def __init__(self, setup: Setup, settings: SelfTrainingSettings) -> None:

@@ -61,6 +61,7 @@ class Sk(Method):
         trunk="resnet34",
     )
     Settings = SkSettings
+    across_ranks = "mean"
 
     def __init__(self, setup: Setup, settings: SkSettings) -> None:
         super().__init__(setup, settings)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
+from rsir_bench.nn.across import common, gathered
 from rsir_bench.nn.non_local import NonLocal
 from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets
 
@@ -57,6 +58,7 @@ class TNlnn(Method):
         ],
     )
     Settings = TNlnnSettings
+    across_ranks = "gathered"
 
     def __init__(self, setup: Setup, settings: TNlnnSettings) -> None:
         super().__init__(setup, settings)
@@ -68,9 +70,9 @@ class TNlnn(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """The dual-anchor triplet loss."""
-        embeddings = self.describe(batch.scenes)["FC1"]
+        embeddings, labels = gathered(self.describe(batch.scenes)["FC1"], batch.labels)
         hard = self.settings.mining == "hard"
-        triplets = hard_triplets(embeddings, batch.labels) if hard else random_triplets(batch.labels)
+        triplets = hard_triplets(embeddings, labels) if hard else common(random_triplets(labels))
         return dual_anchor_loss(embeddings, triplets, self.settings.margin)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:

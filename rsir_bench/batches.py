@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +12,10 @@ import torch
 from torch import Tensor
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+RESIDENT_SHARE = 0.5
+"""Most of a GPU's free memory that a training's scenes may take; the rest is for the network and its activations."""
+COPIED_AT_ONCE = 1024  # scenes
 
 
 class PixelArray(Protocol):
@@ -46,6 +52,10 @@ class Batch:
     def with_scenes(self, scenes: Tensor) -> Batch:
         """The same batch with other scenes."""
         return replace(self, scenes=scenes)
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the scenes; of a subclass's own tensors (N, ...) the same rows."""
+        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -99,8 +109,51 @@ class Scenes:
 
     def batch(self, index: Tensor, device: torch.device) -> Batch:
         """The batch of the given scenes on the device."""
-        scenes = unit_range(self.pixels(index.numpy()).to(device, non_blocking=True))
+        pixels = self.pixels(index.numpy())
+        if device.type == "cuda":
+            pixels = pixels.pin_memory()  # else the copy would wait for the steps before it
+        scenes = unit_range(pixels.to(device, non_blocking=True))
         return Batch(scenes, self.labels[index].to(device), index.to(device))
+
+
+@dataclass(frozen=True)
+class ResidentScenes:
+    """Labelled scenes that live on a device.
+
+    Attributes:
+        pixels: (N, H, W, B) uint8.
+        labels: (N,) int64.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, scenes: Scenes, device: torch.device) -> ResidentScenes:
+        """A copy of the scenes, in their order."""
+        pixels = torch.empty((len(scenes), *scenes.caches[0].shape[1:]), dtype=torch.uint8, device=device)
+        for start in range(0, len(scenes), COPIED_AT_ONCE):
+            index = np.arange(start, min(start + COPIED_AT_ONCE, len(scenes)))
+            pixels[start : start + len(index)] = scenes.pixels(index).permute(0, 2, 3, 1).to(device)
+        return cls(pixels, scenes.labels.to(device))
+
+    def batch(self, index: Tensor) -> Batch:
+        """As :meth:`Scenes.batch`, without a read or a copy of pixels from the host."""
+        index = index.to(self.pixels.device, non_blocking=True)
+        return Batch(unit_range(self.pixels[index].permute(0, 3, 1, 2)), self.labels[index], index)
+
+
+def batch_source(scenes: Scenes, device: torch.device) -> Callable[[Tensor], Batch]:
+    """Gives the batch of an index: from the device's own memory where the scenes fit there, else read and copied.
+
+    A CPU gains nothing from a copy of its memory-mapped caches.
+    """
+    if device.type == "cuda":
+        size = len(scenes) * int(np.prod(scenes.caches[0].shape[1:]))
+        free, _ = torch.cuda.mem_get_info(device)
+        if size <= RESIDENT_SHARE * free:
+            return ResidentScenes.of(scenes, device).batch
+    return partial(scenes.batch, device=device)
 
 
 def unit_range(pixels: Tensor) -> Tensor:
@@ -145,9 +198,17 @@ def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def flipped(batch: Batch, generator: torch.Generator) -> Batch:
     """Each scene flipped left-right and up-down with probability one half each."""
+    return flipped_as(batch, draw_flips(len(batch.scenes), generator))
+
+
+def draw_flips(count: int, generator: torch.Generator) -> Tensor:
+    """Which of ``count`` scenes are flipped up-down, and which left-right: (2, count) bool."""
+    return torch.stack([torch.rand(count, generator=generator) < 0.5 for _ in range(2)])
+
+
+def flipped_as(batch: Batch, flips: Tensor) -> Batch:
+    """Each scene flipped as :func:`draw_flips` has drawn."""
     scenes = batch.scenes
-    for dimension in (2, 3):
-        chosen = torch.rand(len(scenes), generator=generator) < 0.5
-        chosen = chosen.to(scenes.device)
+    for dimension, chosen in zip((2, 3), flips.to(scenes.device), strict=True):
         scenes = torch.where(chosen[:, None, None, None], scenes.flip(dimension), scenes)
     return batch.with_scenes(scenes)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from rsir_bench.apart import work_off_apart
 from rsir_bench.errors import RunError, UserError
 from rsir_bench.estimate import Estimate, cache_bytes, estimate
 from rsir_bench.files import write_text
@@ -31,13 +33,41 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def campaign(request: Request, say: Callable[[str], None], *, plan_only: bool = False) -> Outcome:
+@dataclass(frozen=True)
+class Finished:
+    """A run that was worked off.
+
+    Attributes:
+        run: Which one.
+        failure: Why it failed, in one line; None otherwise.
+        place: Where it ran, in words; empty for this process.
+    """
+
+    run: Run
+    failure: str | None
+    place: str = ""
+
+
+Launcher = Callable[[Plan], Iterator[Finished]]
+"""Works off the unfinished runs of a plan, and gives each as it ends."""
+
+
+def one_by_one(plan: Plan) -> Iterator[Finished]:
+    """Works off the runs in this process, in the order of the request."""
+    for run in plan.todo:
+        yield Finished(run, work_off_within_limit(plan, run))
+
+
+def campaign(
+    request: Request, say: Callable[[str], None], *, plan_only: bool = False, launcher: Launcher = one_by_one
+) -> Outcome:
     """Makes every missing result of a request.
 
     Args:
         request: What to run.
         say: Shows a line to the user.
         plan_only: Print the plan and stop.
+        launcher: Where and in which order the runs are worked off.
 
     Raises:
         UserError: Anything that the user must change first; nothing was started then.
@@ -46,14 +76,18 @@ def campaign(request: Request, say: Callable[[str], None], *, plan_only: bool = 
     say(describe_plan(plan))
     outcome = Outcome(plan)
     if not plan_only:
+        _read_all(_finished(plan))  # a damaged one shows now, as a corrupt scene does
         _open_all_pixels(plan)
-        for run in plan.todo:
-            failure = _work_off(plan, run)
-            say(f"{'FAILED' if failure else 'done'}    {run.title}{': ' + failure if failure else ''}")
-            if failure:
-                outcome.failures[run.title] = failure
-    outcome.records = [read_record(cell.finished) for run in plan.runs for cell in run.cells if cell.done]
+        for done in launcher(plan):
+            say(_told(done))
+            if done.failure:
+                outcome.failures[done.run.title] = done.failure
+    outcome.records = _read_all(_finished(plan))
     return outcome
+
+
+def _finished(plan: Plan) -> list[Path]:
+    return [cell.finished for run in plan.runs for cell in run.cells if cell.done]
 
 
 def _open_all_pixels(plan: Plan) -> None:
@@ -68,17 +102,51 @@ def _open_all_pixels(plan: Plan) -> None:
         raise UserError("\n".join(problems))
 
 
-def _work_off(plan: Plan, run: Run) -> str | None:
+def _told(done: Finished) -> str:
+    where = f" on {done.place}" if done.place else ""
+    return f"FAILED    {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
+
+
+def work_off_within_limit(plan: Plan, run: Run) -> str | None:
+    """:func:`work_off`, stopped after the request's time limit if there is one."""
+    limit = plan.request.time_limit
+    return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
+
+
+def work_off(plan: Plan, run: Run) -> str | None:
     """Makes the results of one run; returns why it failed, None otherwise."""
     try:
         Stages(plan, run)()
     except (RunError, UserError) as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - a method may raise anything
-        report = run.folder / "error.txt"
-        write_text(report, traceback.format_exc())
-        return f"{type(error).__name__}: {error} (traceback in {report})"
+        return _in_one_line(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may raise anything
+        return f"{type(error).__name__}: {_in_one_line(error)} ({_report(run.folder / 'error.txt')})"
     return None
+
+
+def _report(path: Path) -> str:
+    try:
+        write_text(path, traceback.format_exc())
+    except UserError as error:
+        return _in_one_line(error)
+    return f"traceback in {path}"
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _read_all(paths: Iterable[Path]) -> list[Record]:
+    """The records; all damaged ones are told together."""
+    records, problems = [], []
+    for path in paths:
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return records
 
 
 def describe_plan(plan: Plan) -> str:
@@ -102,7 +170,10 @@ def describe_plan(plan: Plan) -> str:
 
 
 def _costs(plan: Plan, todo: list[Run]) -> list[str]:
-    lines: list[str] = []
+    if plan.request.time_limit is not None:  # what may hang or crash is not tried here, not even for a step
+        lines = [f"to do     {run.title}: {len(run.todo)} results" for run in todo]
+        return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
+    lines = []
     known: dict[str, Estimate] = {}
     seconds, size = 0.0, 0
     for run in todo:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from rsir_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rsir_bench.cluster import Cluster
 
 
 def _group(text: str) -> typer.Typer:
@@ -24,6 +29,8 @@ app.add_typer(datasets_app, name="datasets", invoke_without_command=True)
 DataRoot = Annotated[Path, typer.Option(help="Folder that holds the datasets.", envvar="RSIR_BENCH_DATA")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A .py file with a method; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
+Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
 RESULTS = Path("leaderboards/results")
 
 
@@ -35,6 +42,9 @@ def run(
     seeds: Annotated[str, typer.Option(help="Comma list of whole numbers.")] = "0",
     data_root: DataRoot = Path("data"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Processes, one per GPU or sharing the CPU, that train and describe together.")
+    ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     distort: Annotated[
@@ -42,30 +52,45 @@ def run(
     ] = "",
     plugin: Plugins = None,
     again: Annotated[bool, typer.Option("--again", help=f"Make results too that {RESULTS} holds.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.01, help="Minutes for each run, in a process of its own; it is stopped then.")
+    ] = None,
+    launcher: Launcher = "local",
+    address: Address = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Trains and scores methods: every result of the request that is not there yet."""
-    from rsir_bench.campaign import campaign, to_stderr
+    from rsir_bench.campaign import campaign, one_by_one, to_stderr
     from rsir_bench.leaderboard import terminal_table
+    from rsir_bench.parallel import launched, team
     from rsir_bench.plan import Request
     from rsir_bench.scenes.distort import parse_distortions
+    from rsir_bench.stages import follow
     from rsir_bench.train import find_device
 
-    request = Request(
-        methods=_comma_list(methods),
-        targets=_comma_list(targets),
-        protocol=protocol,
-        seeds=[_seed(word) for word in _comma_list(seeds)],
-        data_root=data_root,
-        device=find_device(device),
-        out=out,
-        overrides=override or [],
-        plugins=plugin or [],
-        distortions=parse_distortions(_comma_list(distort)) if distort else [],
-        published=None if again else RESULTS,
-    )
-    outcome = campaign(request, to_stderr, plan_only=plan)
+    if launched() or devices > 1:
+        device = _share(devices, device, plan_only=plan, apart=launcher != "local" or time_limit is not None)
+    with _cluster(launcher, address) as cluster, team(device) as rank:
+        request = Request(
+            methods=_comma_list(methods),
+            targets=_comma_list(targets),
+            protocol=protocol,
+            seeds=[_seed(word) for word in _comma_list(seeds)],
+            data_root=data_root,
+            device=(cluster.find_device if cluster else find_device)(device),
+            out=out,
+            overrides=override or [],
+            plugins=plugin or [],
+            distortions=parse_distortions(_comma_list(distort)) if distort else [],
+            published=None if again else RESULTS,
+            time_limit=time_limit,
+        )
+        if rank:
+            follow(request)
+            raise typer.Exit
+        start = cluster.launch if cluster else one_by_one
+        outcome = campaign(request, to_stderr, plan_only=plan, launcher=start)
     if as_json:
         for record in outcome.records:
             print(record.model_dump_json())
@@ -87,14 +112,58 @@ def score(
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
+    launcher: Launcher = "local",
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Scores descriptors that were made anywhere."""
     from rsir_bench.score_verb import run_score_verb
     from rsir_bench.train import find_device
 
+    if launcher == "ray" and device != "cpu":
+        raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
     device = find_device(device)
-    print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json, block, device))
+    with _cluster(launcher, address) as cluster:
+        measure = cluster.measure if cluster else None
+        print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json, block, device, measure))
+
+
+@app.command()
+def search(
+    image: Annotated[Path, typer.Argument(help="An image file from anywhere.")],
+    target: Annotated[str, typer.Option(help="The dataset that is searched, or folder:PATH.")],
+    method: Annotated[str, typer.Option(help="A trained method, or timm:NAME@WEIGHTS.")],
+    top: Annotated[int, typer.Option(min=1, help="Scenes to find.")] = 10,
+    ann: Annotated[str | None, typer.Option(help="hnsw or ivf: approximate, its recall printed.")] = None,
+    row: Annotated[str | None, typer.Option(help="A row of the method; its PCA or code row by default.")] = None,
+    protocol: Annotated[str, typer.Option(help="Name, or a TOML file.")] = "patternnet",
+    seed: Annotated[int, typer.Option(min=0, help="Of the run.")] = 0,
+    data_root: DataRoot = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    override: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    plugin: Plugins = None,
+    panel: Annotated[Path | None, typer.Option(help="An HTML file to write, with pictures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Searches a target for the scenes most like an image, as a trained method sees them."""
+    from rsir_bench.campaign import to_stderr
+    from rsir_bench.plan import Request
+    from rsir_bench.search_verb import run_search_verb
+    from rsir_bench.train import find_device
+
+    request = Request(
+        methods=[method],
+        targets=[target],
+        protocol=protocol,
+        seeds=[seed],
+        data_root=data_root,
+        device=find_device(device),
+        out=out,
+        overrides=override or [],
+        plugins=plugin or [],
+    )
+    print(run_search_verb(image, request, row, top, ann, as_json, panel, to_stderr))
 
 
 @app.command()
@@ -122,6 +191,23 @@ def leaderboard(
 
 
 @app.command()
+def report(
+    records: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report; index.html opens from disk.")] = Path("report"),
+    runs: Annotated[
+        list[Path] | None, typer.Option(help="A folder that `run` wrote, for pages of scenes; may be repeated.")
+    ] = None,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Makes a folder of pages: leaderboard, methods, datasets and figures, and with --runs the scenes behind them."""
+    from rsir_bench.report.site import build_report
+    from rsir_bench.results import read_records
+
+    pages = build_report(read_records(records or [RESULTS]), out, runs or [], data_root)
+    print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")
+
+
+@app.command()
 def publish(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
     results: Annotated[Path, typer.Option(help="Where the records go.")] = RESULTS,
@@ -131,6 +217,32 @@ def publish(
 
     for path in publish_records(runs, results):
         print(path)
+
+
+@app.command()
+def drift(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
+    baseline: Annotated[Path, typer.Option(help="The records they are compared with.")] = RESULTS,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on scenes that come along.")] = False,
+    accept: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Put the results in the baseline's place; REASON is kept.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compares results with a baseline; 1 if any moved further than seeds explain, or if nothing was compared."""
+    from rsir_bench.drift_verb import run_accept_verb, run_drift_verb, run_exact_verb
+
+    if exact and runs:
+        raise UserError("drift: --exact takes no folders, it makes its own results; leave one of the two out")
+    if exact:
+        passed = run_exact_verb(accept, markdown, as_json, print)
+    elif accept is not None:
+        passed = run_accept_verb(runs or [], baseline, accept, print)
+    else:
+        passed = run_drift_verb(runs or [], baseline, markdown, as_json, print)
+    if not passed:
+        raise typer.Exit(1)
 
 
 @methods_app.callback()
@@ -236,6 +348,34 @@ def _comma_list(text: str) -> list[str]:
     if not words:
         raise UserError(f"empty list {text!r}: name at least one, or all")
     return words
+
+
+def _share(devices: int, device: str, *, plan_only: bool, apart: bool) -> str:
+    """The device of this rank; where torchrun has not started ranks yet, they are started and this process ends."""
+    from rsir_bench import parallel
+    from rsir_bench.train import find_device
+
+    if apart:
+        raise UserError("--devices: not with --launcher ray or --time-limit, which give each run a process of its own")
+    if not parallel.launched() and not plan_only:
+        raise typer.Exit(parallel.launch(devices, find_device(device), sys.argv[1:]))
+    return parallel.rank_device(find_device(device), devices)
+
+
+def _cluster(launcher: str, address: str | None) -> AbstractContextManager[Cluster | None]:
+    """The cluster to compute on; None stands for this process."""
+    if launcher not in ("local", "ray"):
+        raise UserError(f"--launcher {launcher!r}: unknown; known: local, ray")
+    if launcher == "local":
+        if address is not None:
+            raise UserError("--address: only a cluster has one; add --launcher ray")
+        return nullcontext()
+    if find_spec("ray") is None:
+        raise UserError("--launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`")
+    from rsir_bench.campaign import to_stderr
+    from rsir_bench.cluster import connected
+
+    return connected(address, to_stderr)
 
 
 def _seed(word: str) -> int:

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
+from rsir_bench import parallel
 from rsir_bench.batches import PixelArray, Scenes, unit_range
 from rsir_bench.method import Method
+from rsir_bench.nn import across
 from rsir_bench.progress import track
 
 Descriptors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -24,6 +26,8 @@ def describe(
 ) -> dict[str, Descriptors]:
     """The named descriptors (N, D) float32 of all scenes, in 32-bit arithmetic and evaluation mode.
 
+    Where ranks work together, each describes some of the batches; the first alone gets all, and the others nothing.
+
     Args:
         method: A network, trained or as it comes.
         pixels: (N, H, W, B) uint8.
@@ -34,17 +38,28 @@ def describe(
     method.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
     size = BATCH.get(device.type, 64)
+    # Whole batches for each rank: a batch gives the same values whoever describes it.
     starts = range(0, len(pixels), size)
+    starts = starts[parallel.share_of(len(starts))]
+    first, end = starts.start, min(starts.stop, len(pixels))
     collected: dict[str, Descriptors] = {}
-    for start in track(starts, what, len(starts)):
+    for start in starts if across.rank() else track(starts, what, len(starts)):
         index = np.arange(start, min(start + size, len(pixels)))
         for name, values in method.describe(unit_range(scenes.pixels(index).to(device))).items():
             if names is not None and name not in names:
                 continue
             if name not in collected:
-                collected[name] = np.empty((len(pixels), values.shape[1]), np.float32)
-            collected[name][index] = values.float().cpu().numpy()
-    return collected
+                collected[name] = np.empty((end - first, values.shape[1]), np.float32)
+            collected[name][index - first] = values.float().cpu().numpy()
+    return _joined(parallel.to_first(collected))
+
+
+def _joined(parts: list[dict[str, Descriptors]]) -> dict[str, Descriptors]:
+    """The ranks' scenes in their order; a rank without a batch has none."""
+    parts = [part for part in parts if part]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def estimate(plan: Plan, run: Run) -> Estimate:
         method = run.method.build(setup)
     except UserError:
         raise
-    except Exception:  # noqa: BLE001 - a method that raises is reported when its run fails
+    except (Exception, SystemExit):  # noqa: BLE001 - a method that raises is reported when its run fails
         return Estimate(None, 0)
     parameters = sum(tensor.numel() for tensor in method.parameters())
     described = sum(len(plan.datasets[name]) for name, _ in targets) + (setup.scenes if trained else 0)
@@ -51,7 +51,7 @@ def estimate(plan: Plan, run: Run) -> Estimate:
     size = 4 * parameters * 3 * len(rounds) + 4 * described * width
     try:
         training, describing = _seconds_per_scene(method, setup, plan.request.device)
-    except Exception:  # noqa: BLE001 - as above
+    except (Exception, SystemExit):  # noqa: BLE001 - as above
         return Estimate(None, size)
     epochs = method.recipe(plan.protocol.train).epochs * len(rounds)
     return Estimate(training * epochs * setup.scenes + describing * described, size)

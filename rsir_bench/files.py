@@ -7,13 +7,20 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from rsir_bench.errors import UserError
+
+PARTIAL = ".partial-"
+"""How the names of unfinished files begin."""
+
+SEALED_VERSIONS = 8
 
 
 def digest(value: Any) -> str:
@@ -38,7 +45,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The temporary name keeps the suffix: numpy appends its own to a name without it.
-        temporary = path.with_name(f".partial-{os.getpid()}-{threading.get_ident()}-{path.name}")
+        temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{path.name}")
         write(temporary)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -48,12 +55,72 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(f"{path}: cannot be written ({reason}); free space or choose another --out") from None
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            discard(temporary)
+
+
+def discard(unfinished: Path) -> None:
+    """Removes what a failed write left; where that fails too, the failed write has told why."""
+    with suppress(OSError):
+        unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically as UTF-8."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
+    """:func:`write_atomically`, and the file's SHA-256 in ``<path>.sha256``, so that :func:`is_intact` can tell damage.
+
+    The seal is written first and keeps the digests of the last versions: whenever the process is killed, the file that
+    is there is one of them.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+
+    def write_and_seal(temporary: Path) -> None:
+        write(temporary)
+        seal = seal_of(path)
+        known = seal.read_bytes().split() if seal.is_file() else []
+        if not known and path.is_file():
+            known = [file_digest(path).encode()]  # from before there were seals
+        kept = [*known, file_digest(temporary).encode()][-SEALED_VERSIONS:]
+        write_atomically(seal, lambda unfinished: unfinished.write_bytes(b"\n".join(kept) + b"\n"))
+
+    write_atomically(path, write_and_seal)
+
+
+def seal_of(path: Path) -> Path:
+    """The file that holds a file's digests."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a file is there with the bytes it was written with; one without a seal is taken as it is."""
+    if not path.is_file():
+        return False
+    seal = seal_of(path)
+    return not seal.is_file() or file_digest(path).encode() in seal.read_bytes().split()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file ``path``, made with its folder; other processes wait, and a killed one lets go of it.
+
+    Raises:
+        UserError: The file cannot be made or locked.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made or locked ({error.strerror}); choose a folder you can write") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def slug(text: str) -> str:

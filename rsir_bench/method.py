@@ -145,6 +145,11 @@ class ParameterGroup:
 class Method(nn.Module, ABC):
     """A retrieval method. Subclasses set ``card`` and write ``__init__``, ``loss`` and ``describe``.
 
+    ``across_ranks`` says how the loss of a batch comes about where several devices hold a part of it each: ``"mean"``,
+    it is the mean over scenes of what each costs by itself; ``"gathered"``, scenes are compared with each other, and
+    every term is computed on what :func:`rsir_bench.nn.across.gathered` gives; None, it cannot, or nobody has thought
+    about it: the method is trained on one device only.
+
     Args:
         setup: What it is built for.
         settings: Its own settings, an instance of its ``Settings``.
@@ -153,6 +158,7 @@ class Method(nn.Module, ABC):
     card: ClassVar[Card]
     Settings: ClassVar[type[Settings]] = Settings
     rounds: ClassVar[int] = 1
+    across_ranks: ClassVar[Literal["mean", "gathered"] | None] = None
 
     def __init__(self, setup: Setup, settings: Any) -> None:
         super().__init__()
@@ -320,7 +326,7 @@ def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[
         "version": 1000 * front.card.version + inner.card.version,
     }
     body = {"card": inner.card.model_copy(update=changes), "front_class": front, "inner_class": inner}
-    body["rounds"] = inner.rounds
+    body |= {"rounds": inner.rounds, "across_ranks": inner.across_ranks}
     return type("Composed", (Composed,), body)
 
 

@@ -15,7 +15,7 @@ from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
-from rsir_bench.results import read_record
+from rsir_bench.results import read_record, record_files
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
@@ -44,6 +44,7 @@ class Request:
         plugins: Files with methods.
         distortions: What the targets are scored under, beside as they are.
         published: Folder of published records, which count as done; None: nothing is published.
+        time_limit: Minutes for each run, which then has a process of its own; None: as long as it takes, in this one.
     """
 
     methods: Sequence[str]
@@ -57,6 +58,7 @@ class Request:
     plugins: Sequence[Path] = ()
     distortions: Sequence[Distortion] = ()
     published: Path | None = None
+    time_limit: float | None = None
 
     def command(self, method: str, seed: int, target: str, distortion: Distortion | None = None) -> str:
         """The command that makes one run's results on one target, without the folders of this machine."""
@@ -236,7 +238,7 @@ def make_plan(request: Request) -> Plan:
 
 
 def _published(folder: Path) -> dict[str, Path]:
-    return {read_record(path).key: path for path in sorted(folder.rglob("*.json"))}
+    return {read_record(path).key: path for path in record_files(folder)}
 
 
 def _file_name(protocol: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from rsir_bench.errors import UserError
 from rsir_bench.files import digest
+from rsir_bench.toml import check_values, parse_toml, read_toml
 
 
 class _Section(BaseModel):
@@ -24,7 +24,7 @@ class Data(_Section):
     source: str
     targets: list[str] = Field(min_length=1)
     unlabelled: str | None = None
-    size: int = Field(ge=16, description="Side of the square scene in pixels after the direct resize.")
+    size: int = Field(ge=16, le=8192, description="Side of the square scene in pixels after the direct resize.")
     resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
     antialias: bool = Field(default=True, description="Whether the filter widens where it shrinks, as Pillow's does.")
     bands: Literal["rgb", "all"] = "rgb"
@@ -198,15 +198,18 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     if path is None:
         raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        settings = read_toml(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"protocol {path}: cannot be read ({error}); mend the file") from None
     for override in overrides or []:
         _apply(settings, override)
     try:
+        check_values(settings)
         return Protocol.model_validate(settings)
     except ValidationError as error:
         raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
+    except ValueError as error:
+        raise UserError(f"protocol {name_or_file}: {error}; take the setting out") from None
 
 
 def is_shipped(protocol: Protocol) -> bool:
@@ -235,8 +238,8 @@ def parse_value(text: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
@@ -257,12 +260,12 @@ def _apply(settings: dict[str, Any], override: str) -> None:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    where = " ".join(".".join(str(part) for part in problem["loc"]).split())
     if problem["type"] == "extra_forbidden":
         section: Any = Protocol
         for part in problem["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
         return f"{where}: {suggest(str(problem['loc'][-1]), list(section.model_fields))}"
-    got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r:.100})"
     text = problem["msg"].removeprefix("Value error, ") + got
     return f"{where}: {text}" if where else text

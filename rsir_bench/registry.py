@@ -76,11 +76,11 @@ def _classes(plugins: Sequence[Path]) -> Iterator[list[Entry]]:
 def _import(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{what}: cannot be imported ({_in_one_line(error)}); mend it") from error
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -95,7 +95,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"plugin {path}: cannot be imported ({_in_one_line(error)}); mend it") from error
     if not list(_entries(module)):
         raise UserError(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rsir_bench.errors import UserError
-from rsir_bench.files import write_text
+from rsir_bench.files import is_intact, write_atomically, write_sealed
 
 RECORD_SCHEMA = 1
 # Other JSON files of a run; they lie below "results" where --out is called so.
@@ -123,8 +123,16 @@ class QueriesPart(_Part):
     constant: int
 
 
+class AcceptedPart(_Part):
+    """A deliberate change: why this result took the place of another one in the baseline, and what that one was."""
+
+    reason: str
+    previous: dict[str, float]
+    previous_key: str
+
+
 class Record(_Part):
-    """One result = run x row x target."""
+    """One result = run x row x target; ``accepted`` are the deliberate changes it went through, the oldest first."""
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
     key: str
@@ -146,19 +154,30 @@ class Record(_Part):
     environment: dict[str, str]
     command: str
     created: str
+    accepted: tuple[AcceptedPart, ...] = ()
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Writes a record atomically, with sorted keys, so that equal records are equal bytes."""
-    write_text(path, json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
+    """Writes a record atomically, with sorted keys, so that equal records are equal bytes.
+
+    Args:
+        path: Where to.
+        record: The record.
+        sealed: Whether a checksum goes beside it; published records have git's.
+    """
+    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write = write_sealed if sealed else write_atomically
+    write(path, lambda unfinished: unfinished.write_bytes(text.encode()))
 
 
 def read_record(path: Path) -> Record:
     """Reads one record.
 
     Raises:
-        UserError: The file is no record of this version.
+        UserError: The file is no record of this version, or not as it was written.
     """
+    if not is_intact(path):
+        raise UserError(f"{path}: damaged (its checksum differs); delete it and run again")
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -177,7 +196,14 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
-        for path in sorted(folder.rglob("*.json")):
-            if "results" in path.resolve().parts and path.name not in RUN_NOTES and not path.name.startswith("."):
+        for path in record_files(folder):
+            if "results" in path.resolve().parts:
                 records.append(read_record(path))
     return records
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The JSON files below a folder, sorted, without the other notes of a run and without unfinished ones."""
+    return [
+        path for path in sorted(folder.rglob("*.json")) if path.name not in RUN_NOTES and not path.name.startswith(".")
+    ]

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from rsir_bench.descriptor_files import read_descriptors, read_labels, read_queries
 from rsir_bench.errors import UserError
 from rsir_bench.ranking import Scores, score
+from rsir_bench.ranking.scores import Measure
 
 
 def run_score_verb(
@@ -22,6 +23,7 @@ def run_score_verb(
     as_json: bool = False,
     block: int | None = None,
     device: str = "cpu",
+    measure: Measure | None = None,
 ) -> str:
     """Scores descriptors in a file.
 
@@ -35,6 +37,7 @@ def run_score_verb(
         as_json: JSON of `Scores.as_dict` in place of a table.
         block: queries per block; None chooses.
         device: "cpu" or "cuda".
+        measure: who ranks and measures; this process where None.
 
     Returns:
         str: what to print.
@@ -55,6 +58,7 @@ def run_score_verb(
         queries=None if queries is None else read_queries(queries),
         block=block,
         device=device,
+        measure=measure,
     )
     return json.dumps(scores.as_dict(), allow_nan=False) if as_json else table(scores)
 

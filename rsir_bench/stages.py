@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import platform
 import time
-from dataclasses import asdict
-from functools import cached_property
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from rsir_bench import parallel
 from rsir_bench.batches import Pixels, Scenes
 from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import digest, file_digest, write_atomically, write_text
+from rsir_bench.files import PARTIAL, digest, file_digest, is_intact, locked, write_atomically, write_sealed
 from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
-from rsir_bench.plan import Cell, Plan, Run
+from rsir_bench.plan import Cell, Plan, Request, Run, make_plan
 from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import METRIC_VERSION, Scores, score
 from rsir_bench.registry import without_folders
@@ -46,7 +50,38 @@ from rsir_bench.scenes.cache import open_pixels
 from rsir_bench.scenes.decode import decoder_versions
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distorted, Distortion
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.train import effective_precision, make_fabric, seed_everything, train
+from rsir_bench.train import Trained, effective_precision, make_fabric, seed_everything, train
+
+
+@dataclass(frozen=True)
+class _TrainOrder:
+    """To the other ranks: train a round of a run, after this network of the round before."""
+
+    folder: Path
+    number: int
+    previous: dict[str, Tensor] | None
+
+
+@dataclass(frozen=True)
+class _DescribeOrder:
+    """To the other ranks: describe a dataset with this network of a run."""
+
+    folder: Path
+    number: int | None
+    dataset: str
+    names: set[str]
+    distortion: Distortion | None
+    state: dict[str, Tensor]
+
+
+def follow(request: Request) -> None:
+    """On every rank but the first: takes its part in what the first trains and describes, until that ends."""
+    plan: Plan | None = None
+    for order in parallel.orders():
+        with parallel.together(str(order.folder)):
+            plan = plan or make_plan(request)
+            run = next(run for run in plan.runs if run.folder == order.folder)
+            Stages(plan, run).take_part(order)
 
 
 class Stages:
@@ -71,14 +106,22 @@ class Stages:
             RunError: The training failed.
             UserError: Something of the run's folder cannot be read or written.
         """
-        self.run.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.run.folder / ".lock"):
+        with locked(self.run.folder / ".lock"):
+            self._sweep()
             todo = self.run.todo
             for place in dict.fromkeys((cell.target, cell.distortion) for cell in todo):
                 cells = [cell for cell in todo if (cell.target, cell.distortion) == place]
-                self._describe(*place, [cell for cell in cells if not cell.descriptors.is_file()])
+                self._describe(*place, [cell for cell in cells if not self._is_described(cell)])
                 for cell in cells:
-                    write_record(cell.record, self._record(cell))
+                    write_record(cell.record, self._record(cell), sealed=True)
+
+    def _sweep(self) -> None:
+        """Removes what a killed process left, and the checkpoints of finished rounds."""
+        trained = (self.run.note(number).parent for number in range(1, self.run.method.kind.rounds + 1))
+        finished = (folder for folder in trained if (folder / "trained.json").is_file())
+        checkpoints = (path for folder in finished for path in folder.glob("checkpoint.pt*"))
+        for rest in [*self.run.folder.rglob(f"{PARTIAL}*"), *checkpoints]:
+            rest.unlink()
 
     def _pixels(self, name: str) -> Pixels:
         return open_pixels(self.plan.datasets[name], self.plan.transform)
@@ -104,7 +147,7 @@ class Stages:
         if not self.run.is_trained(number):
             return None
         weights = self._weights(number)
-        if not weights.is_file() or file_digest(weights) != json.loads(note.read_text())["weights_sha256"]:
+        if not weights.is_file() or file_digest(weights) != _read_note(note)["weights_sha256"]:
             raise UserError(f"{weights}: damaged or gone; delete {note} to train again")
         network = self._build(number)
         try:
@@ -116,6 +159,18 @@ class Stages:
 
     def _train(self, number: int) -> Method:
         previous = self.network(number - 1).eval() if number > 1 else None
+        order = partial(_TrainOrder, self.run.folder, number)
+        with parallel.together(self.run.title, lambda: order(None if previous is None else _state(previous))):
+            network, trained, scenes = self._fit(number, previous)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        write_atomically(self._weights(number), lambda path: save_file(state, path))
+        note = {**asdict(trained), "scenes": scenes, "weights_sha256": file_digest(self._weights(number))}
+        _write_note(self.run.note(number), note)
+        self._sweep()
+        return network
+
+    def _fit(self, number: int, previous: Method | None) -> tuple[Method, Trained, int]:
+        """Trains a round, on every rank; returns the network, what it took, and the number of scenes."""
         data, card = self.plan.protocol.data, self.run.method.kind.card
         source = Scenes.of(self._pixels(data.source), self.plan.datasets[data.source].labels)
         pool = None
@@ -125,20 +180,50 @@ class Stages:
         network = self._build(number)
         fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
         scenes = network.training_set(number, previous, source, pool)
+        # The others' arithmetic may give another pseudo-label.
+        cache, row, labels = parallel.from_first(lambda: (scenes.cache, scenes.row, scenes.labels))
+        scenes = replace(scenes, cache=cache, row=row, labels=labels)
         what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
         folder = self.run.folder / f"round{number}"
-        trained = train(network, scenes, fabric, folder, (self.run.seed, number), what)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        write_atomically(self._weights(number), lambda path: save_file(state, path))
-        note = {**asdict(trained), "scenes": len(scenes), "weights_sha256": file_digest(self._weights(number))}
-        write_text(self.run.note(number), json.dumps(note, indent=1))
-        (folder / "checkpoint.pt").unlink()
-        return network
+        return network, train(network, scenes, fabric, folder, (self.run.seed, number), what), len(scenes)
 
     def _weights(self, number: int) -> Path:
         return self.run.folder / f"round{number}" / "weights.safetensors"
 
     # --- describe ---
+
+    def descriptors(self, cell: Cell) -> np.ndarray:
+        """(N, D) of all scenes of the cell's target; they are described now where they are not on disk.
+
+        Raises:
+            RunError: They are not finite.
+            UserError: They cannot be read or written.
+        """
+        if not self._is_described(cell):
+            with locked(self.run.folder / ".lock"):
+                self._describe(cell.target, cell.distortion, [cell])
+        return _read_arrays(cell.descriptors)["descriptors"]
+
+    def describe_scenes(self, pixels: Pixels, cell: Cell) -> np.ndarray:
+        """(M, D) of any scenes as the cell's row describes them, or their packed codes.
+
+        Args:
+            pixels: (M, H, W, B) uint8, as the plan's transform makes them.
+            cell: Gives the row. Where its components are fitted on the target, they are fitted again.
+        """
+        name, dimensions = cell.row.descriptor, self.plan.protocol.describe.pca
+        if cell.fit == "target":
+            fitted = {name: fit_reduction(self._raw(cell.target, cell.row.round, {name})[name], dimensions)}
+        else:
+            fitted = self._source_reductions(cell.row.round, [cell] if cell.fit == "source" else [])
+        network = self.network(cell.row.round)
+        raw = describe(network, pixels, self.device, f"describing with {self.run.title}", {name})[name]
+        if cell.row.kind == "code":
+            return as_bits(raw)
+        return fitted[name](raw) if cell.row.kind == "pca" else raw
+
+    def _is_described(self, cell: Cell) -> bool:
+        return _is_there(cell.descriptors) and cell.row.descriptor in self._described().get("lengths", {})
 
     def _describe(self, target: str, distortion: Distortion | None, cells: list[Cell]) -> None:
         """Writes the descriptors of the cells; one pass over the target for each round."""
@@ -148,19 +233,17 @@ class Stages:
             raw = self._raw(target, number, {cell.row.descriptor for cell in of_round}, distortion)
             for cell in of_round:
                 row = _reduced(raw[cell.row.descriptor], cell, reductions, self.plan.protocol.describe.pca)
-                if not np.isfinite(row).all():
-                    raise RunError(f"{self.run.title}: descriptors of {target} are not finite; mend the method")
-                write_atomically(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
+                write_sealed(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
 
     def _raw(
         self, dataset: str, number: int | None, names: set[str], distortion: Distortion | None = None
     ) -> dict[str, Descriptors]:
         network = self.network(number)
         pixels = self._pixels(dataset)
-        seen = pixels if distortion is None else Distorted(pixels, distortion)
-        what = dataset if distortion is None else f"{dataset} under {distortion}"
         started = time.perf_counter()
-        raw = describe(network, seen, self.device, f"describing {what} with {self.run.title}", names)
+        order = partial(_DescribeOrder, self.run.folder, number, dataset, names, distortion)
+        with parallel.together(self.run.title, lambda: order(_state(network))):
+            raw = self._see(network, dataset, names, distortion)
         speed = len(pixels) / (time.perf_counter() - started)
         known = self._described()
         note = {
@@ -171,25 +254,51 @@ class Stages:
             "normalisation": _normalisation(network),
             "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
-        write_text(self.run.folder / "described.json", json.dumps(note, indent=1))
+        _write_note(self.run.folder / "described.json", note)
         if missing := names - set(raw):
             raise RunError(f"{self.run.title}: describe() gives {', '.join(sorted(raw))} but no {', '.join(missing)}")
+        if not all(np.isfinite(values).all() for values in raw.values()):
+            raise RunError(f"{self.run.title}: descriptors of {dataset} are not finite; mend the method")
         return raw
+
+    def _see(
+        self, network: Method, dataset: str, names: set[str], distortion: Distortion | None
+    ) -> dict[str, Descriptors]:
+        """The dataset's descriptors, which the ranks make together."""
+        pixels = self._pixels(dataset)
+        seen = pixels if distortion is None else Distorted(pixels, distortion)
+        what = dataset if distortion is None else f"{dataset} under {distortion}"
+        return describe(network, seen, self.device, f"describing {what} with {self.run.title}", names)
+
+    def take_part(self, order: _TrainOrder | _DescribeOrder) -> None:
+        """What the first rank orders: the same work, of which this rank writes nothing."""
+        if isinstance(order, _TrainOrder):
+            previous = None if order.previous is None else self._copy(order.number - 1, order.previous)
+            self._fit(order.number, previous)
+        else:
+            network = self._copy(order.number or self.run.method.kind.rounds, order.state)
+            self._see(network, order.dataset, order.names, order.distortion)
+
+    def _copy(self, number: int, state: dict[str, Tensor]) -> Method:
+        """The first rank's network of a round."""
+        network = self._build(number)
+        network.load_state_dict(state)
+        return network.to(self.device).eval()
 
     def _source_reductions(self, number: int | None, cells: list[Cell]) -> dict[str, Reduction]:
         """Components fitted on the source, by descriptor; kept in the run's folder."""
         wanted = self.plan.protocol.describe.pca
         paths = {cell.row.descriptor: self._reduction_path(cell, wanted) for cell in cells}
-        missing = {name for name, path in paths.items() if not path.is_file()}
+        missing = {name for name, path in paths.items() if not _is_there(path)}
         if missing:
             raw = self._raw(self.plan.protocol.data.source, number, missing)
             for name in missing:
                 fitted = fit_reduction(raw[name], wanted)
-                write_atomically(paths[name], lambda path, fitted=fitted: np.savez(path, **asdict(fitted)))  # type: ignore[misc]
+                write_sealed(paths[name], lambda path, fitted=fitted: np.savez(path, **asdict(fitted)))  # type: ignore[misc]
         reductions = {}
         for name, path in paths.items():
-            with np.load(path) as arrays:
-                reductions[name] = Reduction(arrays["mean"], arrays["components"])
+            arrays = _read_arrays(path)
+            reductions[name] = Reduction(arrays["mean"], arrays["components"])
         return reductions
 
     def _reduction_path(self, cell: Cell, dimensions: int) -> Path:
@@ -201,7 +310,7 @@ class Stages:
 
     def _score(self, cell: Cell, descriptors: np.ndarray) -> Scores:
         index, settings = self.plan.datasets[cell.target], self.plan.protocol.score
-        kept = self._kept(cell.target)
+        kept = self.kept(cell.target)
         descriptors, labels = descriptors[kept], index.labels[kept]
         queries = choose_queries(labels, settings.queries, settings.query_seed)
         names = list(index.classes)
@@ -210,7 +319,7 @@ class Stages:
             return score(descriptors, labels, codes=True, bits=bits, queries=queries, class_names=names)
         return score(descriptors, labels, similarity=settings.similarity, queries=queries, class_names=names)
 
-    def _kept(self, target: str) -> np.ndarray:
+    def kept(self, target: str) -> np.ndarray:
         """Which scenes of the target count, bool (N,): all, or those without a duplicate in the source."""
         index, data = self.plan.datasets[target], self.plan.protocol.data
         if data.leaked == "keep":
@@ -222,10 +331,10 @@ class Stages:
         return ~self._leaked[target]
 
     def _record(self, cell: Cell) -> Record:
-        descriptors = np.load(cell.descriptors)
+        descriptors = _read_arrays(cell.descriptors)["descriptors"]
         scores, lengths = self._score(cell, descriptors), self._described()["lengths"]
         plan, method, index = self.plan, self.run.method, self.plan.datasets[cell.target]
-        kept = int(self._kept(cell.target).sum())
+        kept = int(self.kept(cell.target).sum())
         card = method.kind.card
         published = cell.row.paper if not method.changed else None
         source = plan.datasets[plan.protocol.data.source] if card.trained else None
@@ -270,7 +379,7 @@ class Stages:
             queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
             weights=self._weights_part(),
             cost=self._cost(),
-            environment=environment(str(self.device), plan.protocol.train.precision),
+            environment=environment(str(self.device), plan.protocol.train.precision) | _ranks(),
             command=plan.request.command(method.name, self.run.seed, cell.target, cell.distortion),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -303,16 +412,19 @@ class Stages:
 
     def _notes(self) -> list[dict[str, Any]]:
         notes = (self.run.note(number) for number in range(1, self.run.method.kind.rounds + 1))
-        return [json.loads(note.read_text()) for note in notes if note.is_file()]
+        return [_read_note(note) for note in notes if note.is_file()]
 
     def _weights_part(self) -> dict[str, str | None]:
         notes = self._notes()
         return {**self.run.weights, "trained": f"sha256:{notes[-1]['weights_sha256']}" if notes else None}
 
     def _described(self) -> dict[str, Any]:
-        """What the last pass of describing left: images/s, parameters, MACs, length of each descriptor."""
+        """What the last pass of describing left: images/s, parameters, MACs, length of each descriptor.
+
+        Empty where there was none, or where its note is damaged: the scenes are described again then.
+        """
         note = self.run.folder / "described.json"
-        return json.loads(note.read_text()) if note.is_file() else {}
+        return _read_note(note) if _is_there(note) else {}
 
     def _cost(self) -> dict[str, float | None]:
         notes, described = self._notes(), self._described()
@@ -324,6 +436,45 @@ class Stages:
             "train_loss": notes[-1]["loss"] if notes else None,
             "describe_images_per_second": described["images_per_second"],
         }
+
+
+def _state(network: Method) -> dict[str, Tensor]:
+    return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+
+
+def _ranks() -> dict[str, str]:
+    return {"ranks": str(parallel.size())} if parallel.size() > 1 else {}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file that can be made again is there, whole; damage is told."""
+    intact = is_intact(path)
+    if path.is_file() and not intact:
+        logging.getLogger(__name__).warning("%s: damaged; it is made again", path)
+    return intact
+
+
+def _write_note(path: Path, note: dict[str, Any]) -> None:
+    write_sealed(path, lambda unfinished: unfinished.write_text(json.dumps(note, indent=1), encoding="utf-8"))
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8")) if is_intact(path) else None
+    except ValueError:
+        note = None
+    if not isinstance(note, dict):
+        raise UserError(f"{path}: damaged; delete it, what it tells of is made again")
+    return note
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` by name, or the one of an ``.npy`` as ``"descriptors"``."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return {"descriptors": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: damaged ({type(error).__name__}); delete it, it is made again") from None
 
 
 def _normalisation(network: Method) -> dict[str, list[float] | None]:

@@ -6,29 +6,36 @@ import csv
 import io
 import logging
 import math
+import os
 import pickle
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from rsir_bench.batches import Batch, Scenes, flipped
+from rsir_bench import parallel
+from rsir_bench.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import digest, write_atomically, write_text
-from rsir_bench.method import Method, trainable
+from rsir_bench.files import digest, is_intact, write_sealed, write_text
+from rsir_bench.method import Composed, Method, trainable
+from rsir_bench.nn import across
 from rsir_bench.progress import track
 from rsir_bench.protocol import Train
 
 # Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
 CHECK_EVERY = 16
 
+# Its new name is not known to every torch that will do.
+warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
 
 
@@ -67,11 +74,23 @@ def find_device(name: str) -> str:
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """Fabric for one device, with ``precision`` ``"32"``, ``"bf16"`` or ``"auto"`` (bf16 where it is native)."""
+    """Fabric for one device, with ``precision`` ``"32"``, ``"bf16"`` or ``"auto"`` (bf16 where it is native).
+
+    Where ranks work together it is for all of their devices, one each: gradients are averaged over them.
+    """
     accelerator, _, number = device.partition(":")
-    devices: Any = [int(number)] if number else 1
     chosen = effective_precision(precision, accelerator)
-    return Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if chosen == "bf16" else "32-true")
+    options: dict[str, Any] = {"precision": "bf16-mixed" if chosen == "bf16" else "32-true"}
+    if across.ranks() == 1:
+        return Fabric(accelerator=accelerator, devices=[int(number)] if number else 1, **options)
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    # Some losses leave parameters out, and not the same ones in every step. Buffers need no broadcast: batch norm is
+    # frozen or synchronised, and memories take in the whole batch.
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    nodes = across.ranks() // here
+    fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=here, num_nodes=nodes, **options)
+    fabric.launch()
+    return fabric
 
 
 def effective_precision(precision: str, device: str) -> str:
@@ -119,7 +138,8 @@ def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRSchedule
 def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tuple[int, ...], what: str) -> Trained:
     """Trains a method to its end, from the checkpoint in ``folder`` where there is one.
 
-    Every epoch is seeded by itself, so that a training that was killed goes on as if it had not been.
+    Every epoch is seeded by itself, so that a training that was killed goes on as if it had not been. Where ranks work
+    together, each calls this, and the first alone writes.
 
     Args:
         method: A new network, on the CPU; trained in place.
@@ -131,65 +151,115 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
 
     Raises:
         RunError: The loss is not finite.
+        UserError: The method cannot be split over ranks.
     """
     recipe = method.recipe(method.setup.protocol.train)
     torch.use_deterministic_algorithms(True, warn_only=fabric.device.type != "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
+    if across.ranks() > 1:
+        parallel.split_method(method.train(), first, method.across_ranks, fabric.device)
     optimizer = make_optimizer(method, recipe)
-    steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
+    steps = len(first)
     schedule = make_schedule(optimizer, recipe, steps)
     wrapped, optimizer = fabric.setup(method, optimizer)
     wrapped.mark_forward_method("loss")
     checkpoint = folder / "checkpoint.pt"
     log = _resume(checkpoint, method, optimizer, schedule)
+    draw = batch_source(scenes, fabric.device)
     for epoch in range(len(log) + 1, recipe.epochs + 1):
         generator = seed_everything(*seed, epoch)
         batches = method.batches(scenes.labels, recipe.batch, generator)
+        if rank := across.rank():
+            seed_everything(*seed, epoch, f"rank {rank}")  # dropout must not strike every part of a batch alike
         title = f"training {what}, epoch {epoch} of {recipe.epochs}"
-        loader = _loader(method, scenes, track(batches, title, len(batches)), recipe, generator, fabric.device)
+        shown = batches if rank else track(batches, title, len(batches))
+        loader = _loader(method, draw, shown, recipe, generator)
         log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
         log[-1] = {"epoch": epoch, **log[-1], **method.report()}
         state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
         state["schedule"] = schedule.state_dict()
-        write_atomically(checkpoint, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
-        write_text(folder / "log.csv", _as_csv(log))
+        parallel.from_first(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
     return Trained(seconds, images / seconds, log[-1]["loss"], len(log))
 
 
+def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
+    write_sealed(checkpoint, lambda path: torch.save(state, path))
+    write_text(checkpoint.with_name("log.csv"), _as_csv(state["log"]))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a rank sees of a step.
+
+    Attributes:
+        batch: The whole batch, or this rank's part.
+        images: Scenes of the whole batch.
+        weight: What the part's loss counts in the mean over ranks, so that this is the mean over the whole batch.
+    """
+
+    batch: Batch
+    images: int
+    weight: float = 1.0
+
+
 def _loader(
     method: Method,
-    scenes: Scenes,
-    batches: Iterator[Tensor],
+    draw: Callable[[Tensor], Batch],
+    batches: Iterable[Tensor],
     recipe: Train,
     generator: torch.Generator,
-    device: torch.device,
-) -> Iterator[Batch]:
+) -> Iterator[_Step]:
+    split = across.ranks() > 1
     for index in batches:
-        batch = scenes.batch(index, device)
-        yield method.view(flipped(batch, generator) if recipe.flip else batch, generator)
+        if split:
+            yield _part(method, draw, index, recipe, generator)
+        else:
+            batch = draw(index)
+            view = method.view(flipped(batch, generator) if recipe.flip else batch, generator)
+            yield _Step(view, len(view.labels))
+
+
+def _part(
+    method: Method, draw: Callable[[Tensor], Batch], index: Tensor, recipe: Train, generator: torch.Generator
+) -> _Step:
+    """This rank's part of a batch, with the flips and views that it has in the whole batch."""
+    count = len(index)
+    mine = parallel.share_of(count)
+    own_view = type(method.inner if isinstance(method, Composed) else method).view is not Method.view
+    # A method draws the chance of its views for the batch it is given: that has to be the whole one.
+    seen = slice(None) if own_view else mine
+    batch = draw(index[seen])
+    if recipe.flip:
+        batch = flipped_as(batch, draw_flips(count, generator)[:, seen])
+    if own_view:
+        batch = method.view(batch, generator).part(mine)
+    weight = 1.0 if method.across_ranks == "gathered" else len(batch.labels) * across.ranks() / count
+    return _Step(batch, count, weight)
 
 
 def _epoch(
-    method: Any, loader: Iterator[Batch], optimizer: Any, schedule: LRScheduler, fabric: Fabric, where: str
+    method: Any, loader: Iterator[_Step], optimizer: Any, schedule: LRScheduler, fabric: Fabric, where: str
 ) -> dict[str, float]:
     """One epoch; returns the mean of the loss and of its terms, the highest rate, images and seconds."""
     method.train()
     sums: dict[str, Tensor] = {}
     images, rate, started = 0, 0.0, time.perf_counter()
-    for step, batch in enumerate(loader, 1):
+    for step, part in enumerate(loader, 1):
         rate = max(rate, *(group["lr"] for group in optimizer.param_groups))
-        terms, total = loss_terms(method, batch, fabric)
+        terms, total = loss_terms(method, part.batch, fabric)
         optimizer.zero_grad()
-        fabric.backward(total)
+        fabric.backward(total if part.weight == 1 else total * part.weight)
         optimizer.step()
         schedule.step()
-        images += len(batch.labels)
+        images += part.images
         for name, value in {**terms, "loss": total}.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * part.weight
         if step % CHECK_EVERY == 0:
-            _check_finite(sums, f"{where}, step {step}", rate)
+            _check_finite(_over_ranks(sums), f"{where}, step {step}", rate)
+    sums = _over_ranks(sums)
     _check_finite(sums, where, rate)
     figures = {name: value.item() / step for name, value in sums.items()}
     seconds = time.perf_counter() - started
@@ -204,6 +274,14 @@ def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Ten
     return terms, torch.stack(list(terms.values())).sum()
 
 
+def _over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The means over ranks, so that all of them find, or do not find, the same."""
+    if across.ranks() == 1:
+        return sums
+    means = across.summed(torch.stack([value.double() for value in sums.values()])) / across.ranks()
+    return dict(zip(sums, means.unbind(), strict=True))
+
+
 def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
     for name, value in sums.items():
         if not math.isfinite(value.item()):
@@ -212,17 +290,26 @@ def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
 
 def _resume(checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler) -> list[dict[str, float]]:
     """Restores the state after the last whole epoch and returns the log so far; empty at the start."""
-    if not checkpoint.is_file():
+    state = parallel.from_first(lambda: _read_checkpoint(checkpoint))
+    if state is None:
         return []
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
     method.load_state_dict(state["method"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
     log: list[dict[str, float]] = state["log"]
     return log
+
+
+def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.is_file():
+        return None
+    if not is_intact(checkpoint):
+        raise RunError(f"{checkpoint}: damaged (its checksum differs); delete it to train again")
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
+    return state
 
 
 def _as_csv(log: list[dict[str, float]]) -> str:

@@ -17,6 +17,11 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faults.commands import Commands, Place
+    from faults.tally import Tally
+
     from rsir_bench.plan import Request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -100,3 +105,47 @@ def tiny(tmp_path: Path) -> Tiny:
         """
     )
     return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")
+
+
+# --- the fault suite: pytest -m faults, pytest -m faults_long ---
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """Counts tries of faults for the table at the end; the test is lost where one of them was."""
+    from faults.tally import Tally
+
+    tally = Tally()
+    request.node.user_properties.append(("faults", tally.counts))
+    yield tally
+    assert not tally.lost, "\n".join(tally.lost)
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Runs commands in forked processes."""
+    from faults.commands import Commands
+
+    commands = Commands()
+    yield commands
+    commands.close()
+
+
+@pytest.fixture(scope="session")
+def reference(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place with the results of a run that nothing befell."""
+    from faults.commands import make_place
+
+    place = make_place(tmp_path_factory.mktemp("reference") / "place")
+    (ended,) = commands(place.job())
+    ended.check_told(0)
+    assert len(place.records()) == 2
+    return place
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how often each fault was tried and survived."""
+    from faults.tally import table
+
+    for line in table(report for reports in terminalreporter.stats.values() for report in reports):
+        terminalreporter.write_line(line)

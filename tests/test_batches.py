@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from rsir_bench.batches import Batch, Scenes, balanced, flipped, shuffled, unit_range
+from rsir_bench.batches import (
+    Batch,
+    ResidentScenes,
+    Scenes,
+    balanced,
+    batch_source,
+    draw_flips,
+    flipped,
+    flipped_as,
+    shuffled,
+    unit_range,
+)
 
 CPU = torch.device("cpu")
 
@@ -83,6 +94,36 @@ class TestScenes:
         batch = Scenes.of(pixels, np.arange(3)).batch(torch.tensor([2]), CPU)
         assert batch.scenes.shape == (1, 13, 4, 4)
         assert batch.scenes[0, 12, 1, 2].item() == pytest.approx(pixels[2, 1, 2, 12] / 255)
+
+
+class TestResidentScenes:
+    @pytest.mark.parametrize("parts", [1, 2])
+    def test_batches_are_those_that_are_read(self, parts, monkeypatch):
+        monkeypatch.setattr("rsir_bench.batches.COPIED_AT_ONCE", 3)
+        scenes = Scenes.of(cache(4, 0), np.array([5, 6, 7, 8]))
+        if parts == 2:
+            scenes = (scenes + Scenes.of(cache(5, 1), np.arange(5))).take(np.array([7, 0, 2, 8, 1]))
+        resident = ResidentScenes.of(scenes, CPU)
+        assert resident.pixels.dtype == torch.uint8
+        index = torch.tensor([3, 1, 1])
+        read, held = scenes.batch(index, CPU), resident.batch(index)
+        assert torch.equal(read.scenes, held.scenes)
+        assert held.scenes.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(read.labels, held.labels)
+        assert torch.equal(read.index, held.index)
+
+    @pytest.mark.parametrize(("free", "resident"), [(720, True), (719, False)])
+    def test_on_a_gpu_they_take_a_stated_share_of_its_free_memory_or_stay(self, monkeypatch, free, resident):
+        scenes = Scenes.of(cache(4, 0), np.arange(4))  # 4 x 6 x 5 x 3 bytes
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**6))
+        monkeypatch.setattr(ResidentScenes, "of", lambda scenes, device: ResidentScenes(torch.zeros(0), torch.zeros(0)))
+        source = batch_source(scenes, torch.device("cuda"))
+        assert isinstance(getattr(source, "__self__", None), ResidentScenes) == resident
+
+    def test_on_a_cpu_they_are_read(self):
+        scenes = Scenes.of(cache(4, 0), np.arange(4))
+        assert batch_source(scenes, CPU)(torch.tensor([2])).labels.tolist() == [2]
+        assert not hasattr(batch_source(scenes, CPU), "__self__")
 
 
 def test_unit_range():
@@ -176,6 +217,16 @@ class TestFlipped:
         first, again, other = (flipped(batch, generator(seed)).scenes for seed in (1, 1, 2))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
+
+
+def test_a_part_flipped_with_the_whole_batchs_draws_is_the_part_of_the_flipped_batch():
+    batch = Batch(torch.rand(9, 3, 4, 5, generator=generator(2)), torch.arange(9), torch.arange(9))
+    whole = flipped(batch, generator(1))
+    flips = draw_flips(9, generator(1))
+    for rows in (slice(0, 5), slice(5, 9)):
+        part = flipped_as(batch.part(rows), flips[:, rows])
+        assert torch.equal(part.scenes, whole.scenes[rows])
+        assert part.labels.tolist() == list(range(9))[rows]
 
 
 def test_with_scenes_leaves_the_batch():

@@ -153,6 +153,11 @@ BROKEN = {
         "the loss after a resume",
         {"init": "self.steps = 0", "loss": "self.steps += 1; fc = fc * (2 if self.steps < 4 else 1)"},
     ),
+    "compares scenes and says it does not": (
+        "split",
+        "parts of a batch cost",
+        {"more": "across_ranks = 'mean'", "loss": "fc = fc * len(fc) / 16"},
+    ),
     "learns nothing": ("learns", "hardly falls", {"loss": "fc = fc * 1e-3"}),
     "descriptors that tell nothing": (
         "learns",

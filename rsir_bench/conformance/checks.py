@@ -32,6 +32,7 @@ from rsir_bench.leaderboard.paper import paper_row, published_rows
 from rsir_bench.listings import method_card
 from rsir_bench.method import FrontEndCard, Method
 from rsir_bench.nn.trunk import Trunk
+from rsir_bench.train import loss_terms, make_fabric
 
 # The loss must lose this share of its start, and this share of the scenes must have a nearest neighbour of their class:
 # what slow recipes reach; one scene in seven would by chance.
@@ -199,6 +200,29 @@ def frozen(bench: Bench) -> str:
     return f"{len(kept)} tensors" if trunks else "it has no Trunk"
 
 
+def split(bench: Bench) -> str:
+    """A loss that is said to be a mean over scenes is one, so that several devices can take a part of a batch each."""
+    network = bench.build()
+    how = network.across_ranks
+    if how != "mean":
+        return how or "on one device only"
+    scenes = network.training_set(1, None, bench.draw(), bench.pool())
+    everything = torch.arange(len(scenes))
+    batch = network.view(scenes.batch(everything, torch.device("cpu")), torch.Generator().manual_seed(0))
+    network.eval()  # of dropout and batch norm the training loop takes care
+    fabric = make_fabric("cpu", "32")
+    third = len(scenes) // 3
+    with torch.no_grad():
+        first, rest, whole = (
+            loss_terms(network, batch.part(rows), fabric)[1].item()
+            for rows in (slice(third), slice(third, None), slice(None))
+        )
+    mean = (third * first + (len(scenes) - third) * rest) / len(scenes)
+    if abs(mean - whole) > TOLERANCE * max(abs(whole), 1):
+        raise Failure(f"across_ranks is mean, but parts of a batch cost {mean:.6g} on average, the whole {whole:.6g}")
+    return how
+
+
 def _parts(bench: Bench) -> list[str]:
     """The first parts with parameters of the protocol's trunk."""
     backbone = bench.setup().trunk().backbone
@@ -345,6 +369,7 @@ CHECKS = (
     Check("gradients", gradients, ("builds", "training set"), training=True),
     Check("learns", learns, ("gradients", "rows"), training=True),
     Check("frozen parts", frozen, ("training set",), training=True),
+    Check("split", split, ("training set",), training=True),
     Check("bf16", half_precision, ("training set",), training=True),
     Check("other shape", other_shape, ("rows",)),
     Check("deterministic", deterministic, ("rows",)),

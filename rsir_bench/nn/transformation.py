@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsir_bench.nn import spectral, warp
+from rsir_bench.nn.across import summed
 from rsir_bench.nn.pgn import ParameterNetwork
 
 Warp = Literal["affine", "perspective", "tps", "off"]
@@ -141,7 +142,7 @@ class JointTransformation(nn.Module):
 
     def statistics(self) -> dict[str, tuple[float, float]]:
         """Mean and spread of each parameter over the scenes seen in training since the last call."""
-        count, total, squares = self.seen.cpu()
+        count, total, squares = summed(self.seen).cpu()
         moved = total / count
         spread = (squares / count - moved**2).clamp_min(0).sqrt()
         mean = self.identity.cpu() + moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,17 @@ class Task:
     def gallery_size(self) -> int:
         """Scenes in the gallery, the query included where it is one of them."""
         return int(self.starts[-1])
+
+    def part(self, queries: slice) -> Task:
+        """The same gallery with some of the queries, which are measured as in the whole."""
+        return replace(
+            self,
+            query_rows=None if self.query_rows is None else self.query_rows[queries],
+            queries=self.queries[queries],
+            positions=self.positions[queries],
+            query_classes=self.query_classes[queries],
+            own_columns=None if self.own_columns is None else self.own_columns[queries],
+        )
 
 
 def scoring_task(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+Measure = Callable[[Task, int | None, Sequence[int], int], tuple[FloatArray, FloatArray]]
+"""What `measure_queries` is: of a task, queries per block, the cut-offs k and hits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,7 @@ def score(
     block: int | None = None,
     device: str | torch.device = "cpu",
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
+    measure: Measure | None = None,
 ) -> Scores:
     """Ranks the gallery for every query and scores the rankings, exactly, with ties taken as an expectation.
 
@@ -129,6 +132,7 @@ def score(
         device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
             `torch.get_num_threads` says.
         class_names: the names of integer labels in ``per_class``.
+        measure: who ranks and measures: this process where None; for example `rsir_bench.cluster.Cluster.measure`.
 
     Returns:
         Scores: the mean over queries, per class, per query, and the bounds of ties.
@@ -159,18 +163,36 @@ def score(
             device=device,
             workers=pool,
         )
-        harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
-        table = torch.empty(3, len(names), len(task.queries), dtype=torch.float64)
-        curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
+    table, curves = (measure or measure_queries)(task, block, k, hits)
+    return assemble(task, names, table, curves)
 
-        def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
-            curve = metrics.precision_at_recall(ranks).sum(dim=0)
-            return score_ranks(ranks, k, hits, harmonic).cpu(), curve.cpu()
 
+def measure_queries(task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
+    """Ranks the gallery for every query of a task and measures the rankings, in this process.
+
+    Args:
+        task: queries and gallery.
+        block: queries per block; None chooses.
+        k: the cut-offs of P@k.
+        hits: the cut-off of AP@{hits}h.
+
+    Returns:
+        tuple: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task; and
+        (classes, 101) sums of the precision-recall curves of the queries of each class.
+    """
+    harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
+    table = torch.empty(3, len(metric_names(k, hits)), len(task.queries), dtype=torch.float64)
+    curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
+
+    def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
+        curve = metrics.precision_at_recall(ranks).sum(dim=0)
+        return score_ranks(ranks, k, hits, harmonic).cpu(), curve.cpu()
+
+    with workers(task.device) as pool:
         for rows, (values, curve) in measure_blocks(task, pool, block, measure):
             table[:, :, rows] = values
             curves[task.query_classes[rows.start]] += curve
-    return assemble(task, names, table.numpy(), curves.numpy())
+    return table.numpy(), curves.numpy()
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:

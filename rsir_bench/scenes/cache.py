@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
 import PIL
-from filelock import FileLock
 from PIL import Image, features
 
 from rsir_bench.errors import SceneError, UserError
+from rsir_bench.files import discard, is_intact, locked, seal_of, write_text
 from rsir_bench.progress import track
 from rsir_bench.scenes.decode import Pixels, Resize, read_scene, why_unreadable
 from rsir_bench.scenes.index import SceneIndex
@@ -69,21 +70,36 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
 
     Raises:
         SceneError: Scenes cannot be read; the line counts them and names up to five.
-        UserError: The disk is full.
+        UserError: The cache cannot be written.
     """
     path = _cache_file(index, transform)
-    if not is_cached(index, transform):
-        path.parent.mkdir(exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not is_cached(index, transform):
+    if not _is_whole(path, index, transform):
+        with locked(path.with_name(f"{path.name}.lock")):
+            if not _is_whole(path, index, transform):
                 _build(path, index, transform)
     return np.memmap(path, np.uint8, "r", shape=_shape(index, transform))
 
 
 def is_cached(index: SceneIndex, transform: Transform) -> bool:
-    """Tells whether the pixels are there in full."""
+    """Tells whether the pixels are there in full; whether they are undamaged, :func:`open_pixels` finds out."""
     path = _cache_file(index, transform)
     return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
+
+
+def _is_whole(path: Path, index: SceneIndex, transform: Transform) -> bool:
+    if not path.is_file():
+        return False
+    state = path.stat()
+    intact = is_cached(index, transform) and _is_intact(path, state.st_ino, state.st_mtime_ns)
+    if not intact:
+        logging.getLogger(__name__).warning("%s: damaged; the scenes of %s are decoded again", path, index.name)
+    return intact
+
+
+@cache
+def _is_intact(path: Path, _file: int, _changed: int) -> bool:
+    """Compares the checksum once in a process, as long as the file stays as it is."""
+    return is_intact(path)
 
 
 def estimated_bytes(index: SceneIndex, transform: Transform) -> int:
@@ -118,26 +134,28 @@ def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
     """Writes the cache file under another name and moves it into place when it is complete."""
     unreadable: list[str] = []
     unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
+    sha256 = hashlib.sha256()
     try:
         with unfinished.open("wb") as file:
             for scene, pixels in zip(index.paths, _decoded(index, transform), strict=True):
                 if isinstance(pixels, str):
                     unreadable.append(f"{index.root / scene} ({pixels})")
                 elif not unreadable:
-                    file.write(pixels.tobytes())
+                    content = pixels.tobytes()
+                    sha256.update(content)
+                    file.write(content)
             _raise_unreadable(index, unreadable)
             _flush(file)
+        write_text(seal_of(path), sha256.hexdigest() + "\n")
         unfinished.replace(path)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
         needed = estimated_bytes(index, transform) / 1e9
         raise UserError(
-            f"no space left in {path.parent} for the pixels of {index.name} ({needed:.1f} GB); "
-            "free some or set RSIR_BENCH_CACHE to another disk"
+            f"{path.parent}: the pixels of {index.name} ({needed:.1f} GB) cannot be written ({error.strerror}); "
+            "free some space or set RSIR_BENCH_CACHE to another disk"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        discard(unfinished)
 
 
 def _flush(file: IO[bytes]) -> None:

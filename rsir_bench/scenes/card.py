@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pydantic
 
 from rsir_bench.errors import UserError
+from rsir_bench.toml import parse_toml
 
 
 class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -124,13 +124,13 @@ def parse_card(text: str, file_name: str) -> DatasetCard:
         UserError: One line that names the file and the field.
     """
     try:
-        card = DatasetCard.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"dataset card {file_name}: not valid TOML: {error}") from error
+        card = DatasetCard.model_validate(parse_toml(text))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
-        raise UserError(f"dataset card {file_name}: {field}: {first['msg']}") from error
+        raise UserError(f"dataset card {file_name}: {' '.join(field.split())}: {first['msg']}") from error
+    except ValueError as error:
+        raise UserError(f"dataset card {file_name}: not valid TOML: {error}") from error
     if file_name != f"{card.name}.toml":
         raise UserError(f"dataset card {file_name}: name: {card.name!r}, the file must be called {card.name}.toml")
     return card

@@ -81,6 +81,8 @@ def read_scene(
     with Image.open(path) as image:
         if total_bands != 3:
             raise OtherBandsError(f"holds {len(image.getbands())} bands, not {total_bands}")
+        if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # of which Pillow would take the first
+            raise OtherBandsError("is a tif of several pages under another name; call it .tif")
         if image.mode.startswith("I"):  # grey of 16 bits, which convert("RGB") would clip at 255
             grey = np.asarray(image).astype(np.uint16)[..., None]
             return _resize_bands(np.repeat(grey, 3, axis=2), resize, value_range)
@@ -135,6 +137,7 @@ def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
     """Returns a tif of any layout and depth as (height, width, total_bands)."""
     with tifffile.TiffFile(path) as tif:
         series = tif.series[0]
+        _refuse_bomb(series)
         values = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
     values = values.reshape(*values.shape[:2], -1)
     found = values.shape[2]
@@ -143,6 +146,13 @@ def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
     if found != total_bands and not (total_bands == 3 and found == 4):
         raise OtherBandsError(f"holds {found} bands, not {total_bands}")
     return values
+
+
+def _refuse_bomb(series: tifffile.TiffPageSeries) -> None:
+    """Pillow's limit for tifs that it does not read."""
+    pixels = series.sizes["height"] * series.sizes["width"]
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"{pixels:,} pixels, more than any scene has")
 
 
 def _resize_bands(values: npt.NDArray[np.generic], resize: Resize, value_range: ValueRange) -> Pixels:

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock
-
 from rsir_bench.errors import SceneError
-from rsir_bench.files import file_digest
+from rsir_bench.files import file_digest, is_intact, locked, write_sealed
 from rsir_bench.progress import track
 from rsir_bench.scenes.paths import cache_root, worker_count
 
@@ -44,7 +42,10 @@ def hash_files(root: Path, paths: Sequence[str], what: str) -> list[str]:
     """
     store = cache_root() / "hashes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
     known = _load(store)
-    stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
+    try:
+        stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
+    except OSError as error:
+        raise SceneError(f"cannot read {error.filename}: {error.strerror}; restore the scenes of {root}") from error
     states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True)}
     stale = [path for path, state in states.items() if known.get(path, ())[:2] != state]
     if stale:
@@ -64,15 +65,12 @@ def _sha256(path: Path) -> str:
 
 def _load(store: Path) -> dict[str, FileState]:
     try:
-        states = json.loads(store.read_text())
+        states = json.loads(store.read_text()) if is_intact(store) else {}
         return {path: (size, changed, digest) for path, (size, changed, digest) in states.items()}
-    except (FileNotFoundError, ValueError):  # the hashes are derived: a damaged list is made anew
+    except (OSError, ValueError, TypeError, AttributeError):  # the hashes are derived: a damaged list is made anew
         return {}
 
 
 def _save(store: Path, states: dict[str, FileState]) -> None:
-    store.parent.mkdir(exist_ok=True)
-    unfinished = store.with_suffix(".tmp")
-    with FileLock(f"{store}.lock"):
-        unfinished.write_text(json.dumps(states))
-        unfinished.replace(store)
+    with locked(store.with_name(f"{store.name}.lock")):
+        write_sealed(store, lambda unfinished: unfinished.write_text(json.dumps(states)))

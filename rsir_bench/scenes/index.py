@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from rsir_bench.errors import SceneError, UserError
+from rsir_bench.files import locked
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.decode import ValueRange, scene_bands
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
@@ -176,12 +176,17 @@ def _synthesize(name: str, generator: Generator) -> Path:
     state = b"".join(source.read_bytes() for source in sources)
     key = hashlib.sha256(state + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
     folder = cache_root() / "synthetic" / f"{name}-{key}"
-    folder.parent.mkdir(exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             unfinished = folder.with_suffix(".tmp")
             shutil.rmtree(unfinished, ignore_errors=True)  # left behind by a process that was stopped
-            unfinished.mkdir()
-            getattr(module, function_name)(unfinished, **generator.arguments)
-            unfinished.rename(folder)
+            try:
+                unfinished.mkdir()
+                getattr(module, function_name)(unfinished, **generator.arguments)
+                unfinished.rename(folder)
+            except OSError as error:
+                raise UserError(
+                    f"{folder}: the scenes of {name} cannot be written ({error.strerror}); "
+                    "free some space or set RSIR_BENCH_CACHE to another disk"
+                ) from error
     return folder

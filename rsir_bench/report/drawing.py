@@ -1,0 +1,157 @@
+"""How figures look: colours that all can tell apart, a marker and a dash to each, and SVG of lasting bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+INK, MUTED, RULE, REST = "#1d2329", "#66717b", "#dfe1dd", "#c2c8cc"
+# Okabe and Ito's colours, with a brown in the place of their yellow, which white swallows; and of the dark scheme.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d5a2b", "#33383d")
+DARK = {
+    INK: "#e6eaed",
+    MUTED: "#9ca8b2",
+    RULE: "#2f373e",
+    REST: "#56616a",
+    "#0072b2": "#4ea6e6",
+    "#d55e00": "#f0793a",
+    "#009e73": "#2fc39a",
+    "#cc79a7": "#e39cc4",
+    "#e69f00": "#f0b93e",
+    "#56b4e9": "#a9dcfa",
+    "#7d5a2b": "#c4a06e",
+    "#33383d": "#f5f7f8",
+}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+Dash = tuple[float, Sequence[float]]
+DASHES: tuple[Dash, ...] = (
+    (0, ()),
+    (0, (5, 1)),
+    (0, (1, 1)),
+    (0, (4, 1, 1, 1)),
+    (0, (7, 2)),
+    (0, (2, 2)),
+    (0, (4, 1, 1, 1, 1, 1)),
+    (0, (9, 1)),
+)
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it is read aloud, found and in the reader's font
+    "svg.hashsalt": "rsir-bench",
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": RULE,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and dash of one method, the same in all figures of a board."""
+
+    colour: str
+    marker: str
+    dash: Dash
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure ready to be shown.
+
+    Attributes:
+        name: Of its files.
+        light: SVG for a light page; transparent.
+        dark: The same in the colours of a dark page.
+        caption: What it shows, and how.
+        alt: What is found in it, in numbers.
+        width: In pixels of the page, as ``height``.
+        height: Likewise.
+    """
+
+    name: str
+    light: str
+    dark: str
+    caption: str
+    alt: str
+    width: int
+    height: int
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """A look for each of the first eight labels; what has none is drawn grey."""
+    found = zip(COLOURS, MARKERS, DASHES, strict=True)
+    return {label: Look(*look) for label, look in zip(labels, found, strict=False)}
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Draws in the report's style, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(SETTINGS)
+        yield
+
+
+def svg(figure: Figure) -> tuple[str, str]:
+    """The figure as SVG, for light and dark pages: equal figures give equal text, without date or version."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    light = stream.getvalue()
+    dark = light
+    for colour, instead in DARK.items():
+        dark = dark.replace(colour, instead)
+    return light, dark
+
+
+def legend(figure: Figure, shown: dict[str, Look], rest: int, lines: bool = False) -> None:
+    """A legend above the panels; ``rest`` methods are grey.
+
+    Args:
+        figure: With a constrained layout, which makes room.
+        shown: The methods in the figure that have a look.
+        rest: How many others it shows.
+        lines: Whether methods are lines, and not points.
+    """
+    handles = [
+        _handle(look.colour, look.marker, look.dash if lines else "none", label) for label, look in shown.items()
+    ]
+    if rest:
+        words = f"{rest} other method{'s' * (rest > 1)}"
+        handles.append(_handle(REST, "" if lines else ".", "-" if lines else "none", words))
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=2.4 if lines else 1, fontsize=9)
+
+
+def _handle(colour: str, marker: str, dash: Dash | Literal["-", "none"], label: str) -> Line2D:
+    return Line2D([], [], color=colour, marker=marker, linestyle=dash, label=label)
+
+
+def points(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look | None) -> None:
+    """The points of one method."""
+    if look is None:
+        axes.plot(x, y, ".", color=REST, markersize=5, zorder=2)
+    else:
+        axes.plot(x, y, look.marker, color=look.colour, markersize=5.5, markeredgewidth=0, alpha=0.9, zorder=3)

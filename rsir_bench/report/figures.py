@@ -1,0 +1,299 @@
+"""Figures from records: mAP by class, against cost, over seeds, and under distortions; each says what it finds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rsir_bench.files import slug
+from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
+from rsir_bench.leaderboard.robustness import Block
+from rsir_bench.leaderboard.robustness import Line as Curve
+from rsir_bench.report.drawing import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
+from rsir_bench.report.views import SPEED, BoardView, Standing, Target
+
+COLOURED = 8  # methods that have a colour; more cannot be told apart
+WIDTH = 7.6  # inches
+
+
+@dataclass(frozen=True)
+class ClassValues:
+    """mAP of each class and method on one target, mean over seeds.
+
+    Attributes:
+        classes: Names, the easiest first: by the median over methods.
+        values: By label, in the order of ``classes``.
+    """
+
+    classes: list[str]
+    values: dict[str, list[float]]
+
+
+def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
+    """The figures that a board's records give for one target."""
+    with settings():
+        for draw in (by_class, against_cost, over_seeds, under_distortion):
+            drawing = draw(view, target)
+            if drawing is not None:
+                yield drawing
+
+
+def coloured(view: BoardView) -> dict[str, Look]:
+    """The methods with a colour: the best by mean mAP over targets, and the reference."""
+    labels = [standing.label for standing in view.main]
+    chosen = labels[:COLOURED]
+    if REFERENCE in labels and REFERENCE not in chosen:
+        chosen = [*chosen[:-1], REFERENCE]
+    return looks(chosen)
+
+
+def class_values(view: BoardView, target: Target) -> ClassValues | None:
+    """None where the records hold no values by class."""
+    values: dict[str, dict[str, float]] = {}
+    for standing in view.main:
+        records = [record for record in view.records(target.name, standing) if record.per_class]
+        if records:
+            names = records[0].per_class
+            values[standing.label] = {
+                name: statistics.fmean(record.per_class[name]["mAP"] for record in records) for name in names
+            }
+    if not values:
+        return None
+    middle = {name: statistics.median(found[name] for found in values.values()) for name in next(iter(values.values()))}
+    classes = sorted(middle, key=lambda name: (-middle[name], name))
+    return ClassValues(classes, {label: [found[name] for name in classes] for label, found in values.items()})
+
+
+def by_class(view: BoardView, target: Target) -> Drawing | None:
+    """Draws mAP of each class (the paper's Fig. 4), one line of points per class."""
+    found = class_values(view, target)
+    if found is None:
+        return None
+    shown = {label: look for label, look in coloured(view).items() if label in found.values}
+    figure = Figure(figsize=(WIDTH, 0.23 * len(found.classes) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    places = list(range(len(found.classes)))
+    for label, values in found.values.items():
+        points(axes, values, places, shown.get(label))
+    axes.set_yticks(places, found.classes, color=INK)
+    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_xlabel("mAP")
+    axes.set_xlim(0, 1)
+    legend(figure, shown, len(found.values) - len(shown))
+    return _drawing(
+        figure,
+        view,
+        target,
+        "classes",
+        f"The easiest class first. {MAIN}",
+        _classes_in_words(found, target),
+    )
+
+
+MAIN = "Row PCA fitted on the source where a method has one, or else its first row; mean over seeds."
+
+
+def _classes_in_words(found: ClassValues, target: Target) -> str:
+    middle = [statistics.median(column) for column in zip(*found.values.values(), strict=True)]
+    parts = [
+        f"mAP by class on {target.title}, {_count(len(found.values), 'method')}: easiest {found.classes[0]} "
+        f"(median {middle[0]:.3f}), hardest {found.classes[-1]} (median {middle[-1]:.3f})."
+    ]
+    if len(found.values) > 1:
+        spans = [max(column) - min(column) for column in zip(*found.values.values(), strict=True)]
+        place = spans.index(max(spans))
+        ranked = sorted(found.values, key=lambda label: found.values[label][place])
+        low, high = ranked[0], ranked[-1]
+        parts.append(
+            f"Methods differ most on {found.classes[place]}: from {found.values[low][place]:.3f} ({low}) "
+            f"to {found.values[high][place]:.3f} ({high})."
+        )
+    return " ".join(parts)
+
+
+def against_cost(view: BoardView, target: Target) -> Drawing | None:
+    """Draws mAP against parameters, multiply-accumulates and speed, a panel for each that is known."""
+    panels = [(cost, found) for cost in COSTS if (found := _costs(view, target, cost))]
+    panels = [(cost, found) for cost, found in panels if not cost.speed or cost.key == SPEED]
+    if not panels:
+        return None
+    known = {standing.label for _, found in panels for standing, _, _ in found}
+    shown = {label: look for label, look in coloured(view).items() if label in known}
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (cost, found) in zip(row, panels, strict=True):
+        for standing, value, mean in found:
+            points(axes, [value], [mean], shown.get(standing.label))
+        axes.set_xlabel(_axis(cost))
+        axes.margins(x=0.12)
+    row[0].set_ylabel("mAP")
+    legend(figure, shown, len(known - shown.keys()))
+    return _drawing(
+        figure,
+        view,
+        target,
+        "costs",
+        f"Speed is images per second divided by the reference's in the same environment, as the runs went. {MAIN}",
+        _costs_in_words(panels, target),
+    )
+
+
+def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, float, float]]:
+    """Standing, cost as the axis shows it, and mAP of each method of which both are known."""
+    found = []
+    for standing in view.main:
+        mean = standing.cells[target.name, "mAP"].mean
+        if standing.cost is None or mean is None:
+            continue
+        value = standing.cost.ratios[cost.key] if cost.speed else standing.cost.values[cost.key]
+        if value is not None:
+            found.append((standing, value if cost.speed else float(cost.show(value)), mean))
+    return found
+
+
+def _costs_in_words(panels: Sequence[tuple[Cost, list[tuple[Standing, float, float]]]], target: Target) -> str:
+    parts = [f"mAP on {target.title} against cost."]
+    for cost, found in panels:
+        standing, value, mean = max(found, key=lambda entry: entry[2])
+        extreme, least, its_mean = (max if cost.speed else min)(found, key=lambda entry: entry[1])
+        words = "fastest" if cost.speed else "least"
+        parts.append(f"{_axis(cost)}: the best, {standing.label}, has {value:.4g} at mAP {mean:.3f};")
+        if least == value:
+            parts.append(f"that is the {words} of all.")
+        else:
+            parts.append(f"the {words}, {extreme.label}, {least:.4g} at {its_mean:.3f}.")
+    return " ".join(parts)
+
+
+def _axis(cost: Cost) -> str:
+    return f"Describing speed, {REFERENCE} = 1" if cost.speed else cost.header
+
+
+def over_seeds(view: BoardView, target: Target) -> Drawing | None:
+    """Draws mAP of each seed; None where no method has two."""
+    values = {
+        standing.label: [record.metrics["mAP"] for record in view.records(target.name, standing)]
+        for standing in view.main
+    }
+    values = {label: found for label, found in values.items() if found}
+    if all(len(found) < 2 for found in values.values()):
+        return None
+    order = sorted(values, key=lambda label: (-statistics.fmean(values[label]), label))
+    figure = Figure(figsize=(WIDTH, 0.26 * len(order) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for place, label in enumerate(order):
+        found = values[label]
+        axes.plot(found, [place] * len(found), "o", color=COLOUR, markersize=6, markeredgewidth=0, alpha=0.55, zorder=3)
+        axes.plot([statistics.fmean(found)], [place], "|", color=INK, markersize=13, markeredgewidth=1.8, zorder=4)
+    axes.set_yticks(range(len(order)), [f"{label} ({len(values[label])})" for label in order], color=INK)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.set_xlabel("mAP")
+    return _drawing(
+        figure,
+        view,
+        target,
+        "seeds",
+        "Every seed is a point and their mean a bar; the number of seeds in brackets. "
+        "Row PCA fitted on the source where a method has one, or else its first row.",
+        _seeds_in_words({label: found for label, found in values.items() if len(found) > 1}, target),
+    )
+
+
+COLOUR = "#0072b2"
+
+
+def _seeds_in_words(values: dict[str, list[float]], target: Target) -> str:
+    widest, narrowest = (
+        choose(values, key=lambda label: max(values[label]) - min(values[label])) for choose in (max, min)
+    )
+
+    def words(label: str) -> str:
+        found = values[label]
+        return f"{label}, {min(found):.3f} to {max(found):.3f} over {len(found)} seeds"
+
+    text = f"mAP on {target.title} over seeds: widest spread {words(widest)}"
+    return f"{text}." if widest == narrowest else f"{text}; narrowest {words(narrowest)}."
+
+
+def under_distortion(view: BoardView, target: Target) -> Drawing | None:
+    """Draws mAP against severity, a panel for each kind of distortion."""
+    block = view.robustness.get(target.name)
+    if block is None:
+        return None
+    rows = {standing.label: standing.name.row for standing in view.main}
+    curves = [line for line in block.lines if rows.get(line.label) == line.row]
+    if not curves:
+        return None
+    looked = coloured(view)
+    shown = {line.label: looked[line.label] for line in curves if line.label in looked}
+    across = min(4, len(block.kinds))
+    down = math.ceil(len(block.kinds) / across)
+    figure = Figure(figsize=(WIDTH, 1.9 * down + 1), layout="constrained")
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, kind in zip(panels, block.kinds, strict=False):
+        _kind(axes, block, kind, curves, shown)
+    for place, axes in enumerate(panels):
+        if place >= len(block.kinds):
+            axes.set_axis_off()
+        axes.tick_params(labelbottom=place + across >= len(block.kinds))  # the lowest of each column
+    figure.supylabel("mAP", color=MUTED, fontsize=9.5)
+    figure.supxlabel("severity (0: as it is)", color=MUTED, fontsize=9.5)
+    legend(figure, shown, len(curves) - len(shown), lines=True)
+    return _drawing(
+        figure,
+        view,
+        target,
+        "robustness",
+        f"Severity 0 is the target as it is. {MAIN}",
+        _robustness_in_words(block, curves, target),
+    )
+
+
+def _kind(axes: Axes, block: Block, kind: str, curves: list[Curve], shown: dict[str, Look]) -> None:
+    for line in reversed(curves):
+        known = [condition for condition in block.kinds[kind] if condition in line.distorted]
+        if not known:
+            continue
+        severities = [0, *(severity for _, severity in known)]
+        means = [line.clean, *(line.distorted[condition] for condition in known)]
+        look = shown.get(line.label)
+        if look is None:
+            axes.plot(severities, means, color=REST, linewidth=1, zorder=2)
+        else:
+            axes.plot(
+                severities, means, color=look.colour, marker=look.marker, linestyle=look.dash, markersize=4, zorder=3
+            )
+    axes.set_title(kind)
+    axes.set_xticks(range(6))
+
+
+def _robustness_in_words(block: Block, curves: list[Curve], target: Target) -> str:
+    parts = [f"mAP on distorted {target.title}."]
+    kept = {line.label: line.mean_retained(block.conditions) for line in curves}
+    whole = {label: share for label, share in kept.items() if share is not None}
+    ranked = sorted(whole, key=lambda label: -whole[label])
+    shares = [f"{label} keeps {100 * whole[label]:.1f} % of it" for label in dict.fromkeys(ranked[:1] + ranked[-1:])]
+    if shares:
+        ends = " (most) and " if len(shares) > 1 else ""
+        last = " (least)" if len(shares) > 1 else ""
+        parts.append(f"Over all {len(block.conditions)} conditions {ends.join(shares)}{last}.")
+    share, (kind, severity), label = min(
+        (share, condition, line.label) for line in curves for condition, share in line.retained.items()
+    )
+    parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
+    return " ".join(parts)
+
+
+def _drawing(figure: Figure, view: BoardView, target: Target, kind: str, caption: str, alt: str) -> Drawing:
+    light, dark = svg(figure)
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())  # a CSS pixel is 1/96 inch
+    return Drawing(f"{view.name}/{slug(target.name)}-{kind}", light, dark, caption, alt, width, height)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,0 +1,282 @@
+"""The pages that records alone give: leaderboard, boards, methods and datasets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsir_bench.leaderboard import traces
+from rsir_bench.leaderboard.costs import COSTS
+from rsir_bench.leaderboard.tables import METRICS
+from rsir_bench.registry import Entry
+from rsir_bench.report.drawing import Drawing
+from rsir_bench.report.figures import ClassValues, class_values
+from rsir_bench.report.frame import Frame
+from rsir_bench.report.links import Link
+from rsir_bench.report.views import (
+    BoardView,
+    Column,
+    Standing,
+    Target,
+    environment_in_words,
+    page_of_dataset,
+    page_of_method,
+)
+from rsir_bench.scenes.card import DatasetCard
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the pages are made of.
+
+    Attributes:
+        views: The boards, in the order they are shown in.
+        drawings: Figures by board and target.
+        tables: Files of each board's tables, by table and then by format, relative to the report's folder.
+        methods: What is known of methods without a record.
+        datasets: The dataset cards.
+        links: Pages with scenes.
+    """
+
+    views: list[BoardView]
+    drawings: dict[tuple[str, str], list[Drawing]]
+    tables: dict[str, dict[str, dict[str, str]]]
+    methods: dict[str, Entry]
+    datasets: dict[str, DatasetCard]
+    links: list[Link]
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """A card as a page shows it; ``settings`` are defaults by name."""
+
+    name: str
+    paper: str
+    year: int
+    tables: list[str]
+    stated: list[str]
+    choices: list[str]
+    settings: dict[str, str]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A method's lines on one board, what they cost in words, and the commands that make them."""
+
+    view: BoardView
+    standings: list[Standing]
+    costs: str
+    commands: list[str]
+
+
+@dataclass(frozen=True)
+class MethodPage:
+    """One method; ``cards`` has several for a front end before a method, and none where its code is not there."""
+
+    name: str
+    title: str
+    year: int | None
+    cards: list[MethodCard]
+    results: list[MethodResult]
+
+
+@dataclass(frozen=True)
+class DatasetPart:
+    """A dataset's results on one board."""
+
+    view: BoardView
+    columns: list[Column]
+    standings: list[Standing]
+    drawings: list[Drawing]
+
+
+@dataclass(frozen=True)
+class DatasetPage:
+    """One dataset; no card for a folder that only records know. ``figures`` are classes, scenes and pixels."""
+
+    name: str
+    title: str
+    card: DatasetCard | None
+    figures: tuple[int, int, int]
+    source_of: list[BoardView]
+    parts: list[DatasetPart]
+
+    @property
+    def views(self) -> list[BoardView]:
+        """The boards that it is a target of."""
+        return [part.view for part in self.parts]
+
+
+@dataclass(frozen=True)
+class BoardPart:
+    """What a board's page shows of one target; ``missing`` says which figures its records do not give, and why."""
+
+    target: Target
+    drawings: list[Drawing]
+    missing: list[str]
+    by_class: ClassValues | None
+
+
+MISSING = {
+    "classes": "No figure by class: these records hold no values by class.",
+    "costs": "No figure of costs: these records tell no cost.",
+    "seeds": "No figure of seeds: no method has two on this target, so how far they spread is not known.",
+    "robustness": "No figure of distortions: nothing was run on distorted scenes of this target (--distort all).",
+}
+
+
+def write_pages(frame: Frame, content: Content) -> None:
+    """Renders every page that records give."""
+    _write_leaderboard(frame, content)
+    for view in content.views:
+        _write_board(frame, content, view)
+    methods = method_pages(content)
+    frame.render("methods.html", "methods/index.html", pages=methods)
+    for method in methods:
+        found = _concerning(content.links, method={method.name, *_labels(method)})
+        path = page_of_method(method.name)
+        frame.render("method.html", path, page=method, links=found, metrics=METRICS, again=traces.AGAIN)
+    datasets = dataset_pages(content)
+    frame.render("datasets.html", "datasets/index.html", pages=datasets)
+    for dataset in datasets:
+        found = _concerning(content.links, target={dataset.name})
+        frame.render("dataset.html", page_of_dataset(dataset.name), page=dataset, links=found)
+
+
+def _write_leaderboard(frame: Frame, content: Content) -> None:
+    labels = {record.method.label for view in content.views for record in view.board.records}
+    targets = {target.name for view in content.views for target in view.targets}
+    number = sum(len(view.board.records) for view in content.views)
+    sizes = [(number, "result"), (len(labels), "method"), (len(targets), "target"), (len(content.views), "board")]
+    counts = ", ".join(f"{size:,} {what}{'s' * (size != 1)}" for size, what in sizes)
+    frame.render(
+        "leaderboard.html", "index.html", views=content.views, counts=counts, metrics=METRICS, links=content.links
+    )
+
+
+def _write_board(frame: Frame, content: Content, view: BoardView) -> None:
+    parts = []
+    for target in view.targets:
+        drawings = content.drawings[view.name, target.name]
+        kinds = {drawing.name.rpartition("-")[2] for drawing in drawings}
+        missing = [words for kind, words in MISSING.items() if kind not in kinds]
+        parts.append(BoardPart(target, drawings, missing, class_values(view, target)))
+    frame.render(
+        "board.html",
+        view.page,
+        view=view,
+        parts=parts,
+        tables=content.tables[view.name],
+        settings=dict(_flat(view.board.protocol.settings)),
+        links=_concerning(content.links, board={view.name}),
+    )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _concerning(links: list[Link], **whom: set[str]) -> list[Link]:
+    """The links that name one of these boards, targets or methods."""
+    return [link for link in links if any(getattr(link, what) in names for what, names in whom.items())]
+
+
+def method_pages(content: Content) -> list[MethodPage]:
+    """One page for each method that has results or a card, by name."""
+    recorded = {record.method.name for view in content.views for record in view.board.records}
+    pages = []
+    for name in sorted(recorded | content.methods.keys()):
+        words = name.partition(":")[0].split("+")
+        cards = [_card(content.methods[word]) for word in words if word in content.methods]
+        results = [_method_result(view, name) for view in content.views]
+        found = [result for result in results if result.standings]
+        years = [card.year for card in cards]
+        pages.append(MethodPage(name, _title(content, name, found), years[-1] if years else None, cards, found))
+    return pages
+
+
+def _title(content: Content, name: str, results: list[MethodResult]) -> str:
+    """As the boards print it; of a method without results as its card has it."""
+    titles = [line.name.title for result in results for line in result.standings if line.label == name]
+    if titles or name not in content.methods:
+        return ", ".join(dict.fromkeys(titles)) or name
+    return content.methods[name].kind.card.title.replace("{trunk}", "the protocol's trunk")
+
+
+def _card(entry: Entry) -> MethodCard:
+    card = entry.kind.card
+    fields = entry.kind.Settings.model_fields.items()
+    settings = {key: "(required)" if field.is_required() else repr(field.default) for key, field in fields}
+    return MethodCard(card.name, card.paper, card.year, card.tables, card.stated, card.choices, settings)
+
+
+def _method_result(view: BoardView, name: str) -> MethodResult:
+    standings = [standing for standing in view.standings if standing.method == name]
+    records = [record for record in view.board.records if record.method.name == name]
+    return MethodResult(view, standings, _costs_in_words(standings), traces.commands(records))
+
+
+def _costs_in_words(standings: list[Standing]) -> str:
+    """``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
+    sentences = []
+    for label, cost in {standing.label: standing.cost for standing in standings}.items():
+        if cost is None:
+            continue
+        words = []
+        for kind in COSTS:
+            value, ratio = cost.values[kind.key], cost.ratios[kind.key]
+            if value is not None:
+                beside = f" ({ratio:.3f} times the reference)" if ratio is not None else ""
+                words.append(f"{kind.header} {kind.show(value)}{beside}")
+        if words:
+            sentences.append(f"{label}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
+    return " ".join(sentences)
+
+
+def _labels(page: MethodPage) -> set[str]:
+    return {standing.label for result in page.results for standing in result.standings}
+
+
+def dataset_pages(content: Content) -> list[DatasetPage]:
+    """One page for each dataset that has a card or is a target, by name."""
+    titles = {target.name: target.title for view in content.views for target in view.targets}
+    pages = []
+    for name in sorted(titles.keys() | content.datasets.keys()):
+        card = content.datasets.get(name)
+        figures = (len(card.classes), sum(entry.scenes for entry in card.classes), card.pixels) if card else (0, 0, 0)
+        sources = [view for view in content.views if view.board.protocol.settings["data"]["source"] == name]
+        parts = [_dataset_part(content, view, name) for view in content.views]
+        found = [part for part in parts if part.columns]
+        pages.append(DatasetPage(name, card.title if card else titles[name], card, figures, sources, found))
+    return pages
+
+
+def _dataset_part(content: Content, view: BoardView, name: str) -> DatasetPart:
+    columns = [column for column in view.columns if column.target == name]
+    if not columns:
+        return DatasetPart(view, [], [], [])
+    known = [line for line in view.ranked(columns[0]) if any(_has_value(line, column) for column in columns)]
+    return DatasetPart(view, columns, known, content.drawings[view.name, name])
+
+
+def _has_value(line: Standing, column: Column) -> bool:
+    cell = line.cells[column.target, column.metric]
+    return cell.mean is not None or cell.paper is not None
+
+
+def tables_of(files: Iterable[Path], out: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """The files of rendered tables by board, table and format, relative to the report's folder."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for file in files:
+        name = file.stem.removeprefix("table_")
+        title = f"Table {name}" if name.isupper() else name.capitalize()
+        formats = found.setdefault(file.parent.name, {}).setdefault(title, {})
+        formats[file.suffix[1:]] = file.relative_to(out).as_posix()
+    return found

@@ -1,0 +1,95 @@
+"""The report as a whole: from records, and the runs behind them, to one folder of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import write_text
+from rsir_bench.leaderboard import render_leaderboards, traces
+from rsir_bench.progress import track
+from rsir_bench.registry import discover
+from rsir_bench.report.drawing import Drawing
+from rsir_bench.report.figures import figures
+from rsir_bench.report.frame import Frame
+from rsir_bench.report.pages import Content, tables_of, write_pages
+from rsir_bench.report.views import BoardView, views
+from rsir_bench.results import Record, write_record
+from rsir_bench.scenes.card import load_cards
+
+MARK = "static/table.js"  # a folder that has it is a report, and may be written over
+OWN = ("boards", "methods", "datasets", "figures", "tables/results")  # nothing lasts there that a report did not write
+
+
+def build_report(
+    records: Sequence[Record], out: Path, runs: Sequence[Path] = (), data_root: Path = Path("data")
+) -> list[Path]:
+    """Writes the report, which opens from disk at ``out / "index.html"``.
+
+    Pages, figures and tables from records depend on the records alone: equal records give equal bytes.
+
+    Args:
+        records: Of any boards.
+        out: A new folder, an empty one, or an older report, which is replaced.
+        runs: Folders of runs; with them come pages of scenes.
+        data_root: Where the datasets lie; needed for pages of scenes only.
+
+    Returns:
+        Every page.
+
+    Raises:
+        UserError: No records, records that must not share a board, a folder that holds something else, or runs whose
+            scenes or methods are not there.
+    """
+    if not records:
+        raise UserError("no records to report; make some with `rsir-bench run`, or name a folder that holds them")
+    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: holds something that is no report; name a new or an empty folder with --out")
+    frame = Frame(out)
+    frame.add_static("style.css", "table.js")
+    shown = views(records)
+    drawings = _draw(shown, out)
+    content = Content(shown, drawings, _tables(records, out), discover(), load_cards(), [])
+    write_pages(frame, content)
+    if runs:
+        from rsir_bench.report.retrieval import add_scenes  # its packages are needed for scenes only
+
+        links = add_scenes(out, runs, data_root, frame.render)
+        write_pages(frame, replace(content, links=links))
+    pages = list(dict.fromkeys(frame.pages))
+    _remove_old(out, pages, drawings, records)
+    return pages
+
+
+def _draw(shown: list[BoardView], out: Path) -> dict[tuple[str, str], list[Drawing]]:
+    places = [(view, target) for view in shown for target in view.targets]
+    drawings = {}
+    for view, target in track(places, "drawing figures"):
+        drawings[view.name, target.name] = list(figures(view, target))
+        for drawing in drawings[view.name, target.name]:
+            write_text(out / "figures" / f"{drawing.name}.svg", drawing.light)
+            write_text(out / "figures" / f"{drawing.name}-dark.svg", drawing.dark)
+    return drawings
+
+
+def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Writes the tables as ``rsir-bench leaderboard`` does, and the records that they link to."""
+    folder = out / "tables"
+    for record in track(records, "writing records"):
+        write_record(folder / "results" / traces.place(record), record)
+    return tables_of(render_leaderboards(records, folder), out)
+
+
+def _remove_old(
+    out: Path, pages: list[Path], drawings: dict[tuple[str, str], list[Drawing]], records: Sequence[Record]
+) -> None:
+    """Removes what an older report had of methods, datasets and boards that are gone."""
+    names = [drawing.name for found in drawings.values() for drawing in found]
+    kept = {*pages, *(out / "figures" / f"{name}{end}.svg" for name in names for end in ("", "-dark"))}
+    kept |= {out / "tables" / "results" / traces.place(record) for record in records}
+    for folder in OWN:
+        for file in (out / folder).rglob("*"):
+            if file.is_file() and file not in kept:
+                file.unlink()

@@ -1,0 +1,168 @@
+"""A target as one row of a run describes it, ready to be searched."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import faiss
+import numpy as np
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import digest, file_digest
+from rsir_bench.plan import Cell, Request, Run, make_plan
+from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.search import index as indices
+from rsir_bench.search.index import Comparison
+from rsir_bench.search.kept import kept_index
+from rsir_bench.search.query import Query
+from rsir_bench.search.space import Array, Space
+from rsir_bench.stages import Stages
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A scene that was found.
+
+    Attributes:
+        scene: Its number in the target.
+        value: Similarity, or distance, to the query.
+        itself: Whether it is the query itself.
+    """
+
+    scene: int
+    value: float
+    itself: bool
+
+
+class Gallery:
+    """The scenes of a target that count, as the protocol compares them; described first if they are not yet.
+
+    Args:
+        stages: The run's.
+        cell: The row and the target.
+        say: Told what takes long or has to be made again.
+
+    Raises:
+        RunError: The target had to be described, and its descriptors are not finite.
+        UserError: The descriptors cannot be read or written.
+    """
+
+    def __init__(self, stages: Stages, cell: Cell, say: Callable[[str], object]) -> None:
+        self.stages, self.cell, self.say = stages, cell, say
+        self.scenes: SceneIndex = stages.plan.datasets[cell.target]
+        if not cell.descriptors.is_file():
+            say(f"{cell.target} is not described yet; this is done once")
+        self.descriptors = stages.descriptors(cell)
+        self.rows = np.flatnonzero(stages.kept(cell.target))
+        code = cell.row.kind == "code"
+        self.space = Space.of(self._counting, "hamming" if code else stages.plan.protocol.score.similarity)
+        self._indices: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        """The number of scenes that are searched."""
+        return len(self.rows)
+
+    @cached_property
+    def _counting(self) -> Array:
+        everything = len(self.rows) == len(self.descriptors)
+        return self.descriptors if everything else self.descriptors[self.rows]
+
+    @cached_property
+    def _content(self) -> list[str]:
+        """What every index is made of."""
+        return [file_digest(self.cell.descriptors), digest(self.rows.tolist()), self.space.similarity]
+
+    def index(self, kind: str) -> Any:
+        """The index of a kind, see :func:`rsir_bench.search.index.build`; kept in the run's folder.
+
+        Raises:
+            UserError: It cannot be written, or codes cannot be searched so.
+        """
+        if kind not in self._indices:
+            key = digest([*self._content, kind, indices.settings(kind), faiss.__version__])
+            path = self.stages.run.folder / "search" / f"{kind}-{key[:16]}.faiss"
+            self._indices[kind] = kept_index(path, self.space.binary, partial(self._build, kind), self.say)
+        return self._indices[kind]
+
+    def _build(self, kind: str) -> Any:
+        return indices.build(self.space.rows(self._counting), self.space, kind)
+
+    def find(self, query: Query, top: int, kind: str = "flat") -> list[Hit]:
+        """The nearest scenes, nearest first.
+
+        A scene of the target is searched for with the descriptor it was scored with; it stands first itself, and
+        ``top`` others follow.
+
+        Args:
+            query: What to search for.
+            top: How many scenes.
+            kind: Of index.
+        """
+        if query.scene is None:
+            descriptor = self.stages.describe_scenes(query.pixels, self.cell)
+        else:
+            descriptor = self.descriptors[query.scene : query.scene + 1]
+        row = self.space.rows(descriptor)
+        own = self._place(query.scene)
+        values, found = indices.nearest_others(self.index(kind), row, np.array([own]), top)
+        shown = self.space.shown(values[0])
+        others = [Hit(int(self.rows[at]), float(shown[rank]), False) for rank, at in enumerate(found[0]) if at >= 0]
+        return others if own < 0 else [Hit(int(self.rows[own]), self._to_itself(row), True), *others]
+
+    def _place(self, scene: int | None) -> int:
+        """Where a scene stands in the index; -1 if it does not."""
+        place = int(np.searchsorted(self.rows, -1 if scene is None else scene))
+        return place if place < len(self.rows) and self.rows[place] == scene else -1
+
+    def _to_itself(self, row: Array) -> float:
+        return 0.0 if self.space.smaller_is_nearer else float(row[0] @ row[0])
+
+    def compare(self, kind: str, top: int) -> Comparison:
+        """Recall and time of an approximate index beside the exact one; see :func:`rsir_bench.search.index.compare`."""
+        return indices.compare(self.index(kind), self.index("flat"), self._rows_at, top)
+
+    def _rows_at(self, places: Array) -> Array:
+        return self.space.rows(self._counting[places])
+
+
+def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
+    """The trained run that a request names, and the row that is searched. Nothing is trained.
+
+    Args:
+        request: One method, one seed, one target.
+        row: Name of the row; None: the first of principal components, else of codes, else the first.
+
+    Raises:
+        UserError: The run is not trained (the line has the command that trains it), there is no such row, or the
+            request names something that is not there.
+    """
+    plan = make_plan(request)
+    run = plan.runs[0]
+    cell = _choose_cell(run, row)
+    if run.method.kind.card.trained and not run.is_trained(cell.row.round or run.method.kind.rounds):
+        raise UserError(f"{run.title}: not trained in {run.folder}; run `{training_command(request)}`")
+    return Stages(plan, run), cell
+
+
+def _choose_cell(run: Run, row: str | None) -> Cell:
+    if row is None:
+        return min(run.cells, key=lambda cell: ("pca", "code", "real").index(cell.row.kind))
+    for cell in run.cells:
+        if cell.row_name == row:
+            return cell
+    names = ", ".join(dict.fromkeys(cell.row_name for cell in run.cells))
+    raise UserError(f"--row {row}: {run.method.label} has no such row; choose from {names}")
+
+
+def training_command(request: Request) -> str:
+    """The command that trains the request's run, with the folders as they were given."""
+    words = ["rsir-bench", "run", "--protocol", request.protocol, "--methods", *request.methods]
+    words += ["--seeds", *map(str, request.seeds), "--targets", *request.targets]
+    words += ["--data-root", str(request.data_root), "--out", str(request.out)]
+    words += [word for override in request.overrides for word in ("--set", override)]
+    words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
+    return shlex.join([*words, "--again"])  # a published result, which has no network, does not count

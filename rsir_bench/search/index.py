@@ -1,0 +1,216 @@
+"""Indices of faiss: exact, or approximate with their recall measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+
+from rsir_bench.errors import UserError
+from rsir_bench.progress import track
+from rsir_bench.search.space import Array, Space
+
+APPROXIMATE = ("hnsw", "ivf")
+KINDS = ("flat", *APPROXIMATE)
+
+HNSW_LINKS = 16
+"""Neighbours of a node in the graph (twice as many at its base). More cost memory, 8 bytes a link and scene; 32 find no
+more among 50,000 scenes."""
+
+HNSW_BUILDING = 40
+"""Candidates while building, as faiss has it. Twice as many take twice as long for half a percent of recall, which a
+broader search has for less."""
+
+HNSW_BREADTH = 256
+"""Candidates while searching, never fewer than twice the scenes that are wanted. Time grows with it in proportion; half
+as many find 90 % of the neighbours among a million scenes."""
+
+IVF_SCENES_PER_LIST = 39
+"""Fewest scenes to fit a list's centre on: with fewer, faiss warns that centres follow single scenes."""
+
+IVF_TRAINING = 64
+"""Most scenes per list that centres are fitted on: more only make k-means slower."""
+
+IVF_PROBED = 32
+"""One list in so many is looked at: a query costs about that share of exact search."""
+
+IVF_FEWEST = 32
+"""Lists that are looked at in any case: few lists are large, and neighbours lie across their borders."""
+
+ADDED = 10_000  # scenes between two steps of the progress bar
+
+SAMPLE = 200
+"""Scenes that recall is measured on: 2,000 neighbours at ten each, so that it is known to about half a percent."""
+
+TIMED = 50
+"""Of these, how many are timed, one query at a time."""
+
+
+def build(rows: Array, space: Space, kind: str) -> Any:
+    """An index of the rows.
+
+    Args:
+        rows: (N, D) as :meth:`Space.rows` makes them.
+        space: How they are compared.
+        kind: ``flat`` is exact; ``hnsw`` follows a graph of neighbours; ``ivf`` looks at the nearest of about 2 sqrt(N)
+            lists: that many keep the search for the lists as cheap as the search in them.
+
+    Raises:
+        UserError: An approximate index of codes.
+    """
+    metric = faiss.METRIC_L2 if space.smaller_is_nearer else faiss.METRIC_INNER_PRODUCT
+    dimensions = rows.shape[1]
+    index: Any
+    if space.binary:
+        refuse_approximate_codes(kind)
+        index = faiss.IndexBinaryFlat(8 * dimensions)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimensions, HNSW_LINKS, metric)
+        index.hnsw.efConstruction = HNSW_BUILDING
+    elif kind == "ivf":
+        index = _trained_ivf(rows, metric)
+    else:
+        index = faiss.IndexFlat(dimensions, metric)
+    for start in track(range(0, len(rows), ADDED), f"indexing {len(rows):,} scenes ({kind})"):
+        index.add(rows[start : start + ADDED])
+    return index
+
+
+def settings(kind: str) -> list[int]:
+    """What an index is built with, beside the rows."""
+    return {"flat": [], "hnsw": [HNSW_LINKS, HNSW_BUILDING], "ivf": [IVF_SCENES_PER_LIST, IVF_TRAINING]}[kind]
+
+
+def refuse_approximate_codes(kind: str) -> None:
+    """Codes are only searched exactly.
+
+    Raises:
+        UserError: The kind is approximate.
+    """
+    if kind in APPROXIMATE:
+        raise UserError(f"--ann {kind}: codes are searched exactly, a million of 64 bits in 2 ms; leave it out")
+
+
+def _trained_ivf(rows: Array, metric: int) -> Any:
+    dimensions, lists = rows.shape[1], ivf_lists(len(rows))
+    index = faiss.IndexIVFFlat(faiss.IndexFlat(dimensions, metric), dimensions, lists, metric)
+    index.cp.max_points_per_centroid = IVF_TRAINING
+    index.cp.min_points_per_centroid = 1  # ivf_lists sees to it where there are scenes enough; no warning elsewhere
+    index.train(rows)
+    return index
+
+
+def ivf_lists(scenes: int) -> int:
+    """Into how many lists that many scenes are put: 2 sqrt(N), fewer where a list would hold too few; 1 at least."""
+    return max(1, min(int(2 * scenes**0.5), scenes // IVF_SCENES_PER_LIST))
+
+
+def nearest(index: Any, queries: Array, wanted: int) -> tuple[Array, Array]:
+    """The nearest scenes of each query, nearest first, equal ones in the order of the scenes.
+
+    Args:
+        index: As :func:`build` makes it.
+        queries: (Q, D), as the rows of the index.
+        wanted: How many; all scenes where there are no more.
+
+    Returns:
+        tuple: (Q, K) faiss's values, and (Q, K) int64 rows; -1 in the last places where an approximate index found
+        fewer.
+    """
+    wanted = min(wanted, index.ntotal)
+    _broaden(index, wanted)
+    values, found = index.search(queries, wanted)
+    order = np.lexsort((found, values if index.metric_type == faiss.METRIC_L2 else -values, found < 0))
+    return np.take_along_axis(values, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+
+def _broaden(index: Any, wanted: int) -> None:
+    """Looks at enough candidates for what is wanted."""
+    if isinstance(index, faiss.IndexHNSW):
+        index.hnsw.efSearch = max(HNSW_BREADTH, 2 * wanted)
+    elif isinstance(index, faiss.IndexIVF):
+        holding = -(-4 * wanted * index.nlist // index.ntotal)  # lists that hold four times as many on average
+        index.nprobe = min(index.nlist, max(IVF_FEWEST, index.nlist // IVF_PROBED, holding))
+
+
+def nearest_others(index: Any, queries: Array, own: Array, wanted: int) -> tuple[Array, Array]:
+    """:func:`nearest` without the query itself.
+
+    It is left out by its row and not by its place, since with scenes that are there twice it need not come first.
+
+    Args:
+        index: As :func:`build` makes it.
+        queries: (Q, D).
+        own: (Q,) int64 row of each query; -1 where it is no scene of the gallery.
+        wanted: How many others.
+
+    Returns:
+        tuple: As :func:`nearest`; -1 in the last place too where the gallery holds fewer others.
+    """
+    values, found = nearest(index, queries, wanted + 1)
+    found = np.where(found == own[:, None], -1, found)
+    others = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
+    return np.take_along_axis(values, others, axis=1), np.take_along_axis(found, others, axis=1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An approximate index beside the exact one.
+
+    Attributes:
+        recall: Share of the exact neighbours that it finds, 0 to 1.
+        top: How many neighbours are asked for.
+        scenes: How many scenes of the gallery are queries.
+        milliseconds: Median time per query, one at a time.
+        exact_milliseconds: The same of the exact index.
+    """
+
+    recall: float
+    top: int
+    scenes: int
+    milliseconds: float
+    exact_milliseconds: float
+
+
+def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top: int) -> Comparison:
+    """Measures an approximate index on a sample of its own scenes, each left out of its own results.
+
+    A scene counts as found if it is at least as near as the last of the exact result: which of several equally near
+    scenes stand there is chance.
+
+    Args:
+        approximate: An index of the gallery.
+        exact: The exact index of the same.
+        rows_of: Gives the rows (Q, D) of the scenes of the gallery that are named by (Q,) int64.
+        top: Neighbours to find.
+    """
+    top = min(top, exact.ntotal - 1)
+    own = np.sort(np.random.default_rng(0).permutation(exact.ntotal)[:SAMPLE])
+    queries = rows_of(own)
+    true, _ = nearest_others(exact, queries, own, top)
+    values, found = nearest_others(approximate, queries, own, top)
+    sign = 1 if exact.metric_type == faiss.METRIC_L2 else -1
+    last = sign * true[:, -1:]
+    near = (found >= 0) & (sign * values <= last + 1e-5 * np.abs(last) + 1e-6)  # both sum in another order
+    return Comparison(
+        recall=float(near.sum() / true.size),
+        top=top,
+        scenes=len(own),
+        milliseconds=milliseconds_per_query(approximate, queries[:TIMED], top),
+        exact_milliseconds=milliseconds_per_query(exact, queries[:TIMED], top),
+    )
+
+
+def milliseconds_per_query(index: Any, queries: Array, top: int) -> float:
+    """Median time of a search for one query, after one that warms the caches."""
+    nearest(index, queries[:1], top)
+    seconds = []
+    for query in queries:
+        started = time.perf_counter()
+        nearest(index, query[None], top)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * float(np.median(seconds))

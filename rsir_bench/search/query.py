@@ -1,0 +1,70 @@
+"""From an image file to a query: its pixels, and whether it is a scene of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsir_bench.errors import UserError
+from rsir_bench.files import file_digest
+from rsir_bench.scenes.cache import Transform
+from rsir_bench.scenes.decode import OtherBandsError, Pixels, read_scene, why_unreadable
+from rsir_bench.scenes.fingerprint import hash_files
+from rsir_bench.scenes.index import SceneIndex
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image to search for.
+
+    Attributes:
+        path: The file.
+        pixels: uint8 of shape (1, size, size, bands), as the scenes of the target are read.
+        scene: Its number in the target if it is one of its scenes, else None.
+    """
+
+    path: Path
+    pixels: Pixels
+    scene: int | None
+
+
+def read_query(path: Path, index: SceneIndex, transform: Transform) -> Query:
+    """Reads an image as if it were a scene of the target.
+
+    Args:
+        path: An image file from anywhere.
+        index: The target.
+        transform: How scenes become pixels.
+
+    Raises:
+        UserError: It is no file, no picture, damaged, or has other bands than the target.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}; name an image file")
+    pixels = read_pixels(path, index, transform)
+    return Query(path, pixels[None], _scene_number(path, index))
+
+
+def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
+    """uint8 of shape (size, size, bands), on the same way as the pixels of the index's scenes.
+
+    Raises:
+        UserError: It cannot be read, or has other bands.
+    """
+    bands = transform.kept_bands(index)
+    try:
+        return read_scene(path, transform.resizing, index.bands, bands, index.value_range)
+    except OtherBandsError as error:
+        raise UserError(f"{path}: {error} as the scenes of {index.name} do; give an image of the same bands") from None
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        reason = " ".join(why_unreadable(error).split())
+        raise UserError(f"{path}: cannot be read ({reason}); give an image that is whole") from error
+
+
+def _scene_number(path: Path, index: SceneIndex) -> int | None:
+    """The scene that is this very file, else the first one of the same bytes."""
+    digest = file_digest(path)
+    hashes = hash_files(index.root, index.paths, f"hashing the scenes of {index.name}")
+    same = [number for number, scene in enumerate(hashes) if scene == digest]
+    return min(same, key=lambda number: not path.samefile(index.root / index.paths[number]), default=None)

@@ -1,0 +1,58 @@
+"""TOML from anyone: refused where it is absurdly long or deep, before a parser's time or stack runs out."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+LONGEST = 50_000
+"""Characters: several times the longest file that ships, and still parsed in no time however it is made."""
+
+DEEPEST = 20
+"""Levels of tables and arrays."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no TOML that :func:`parse_toml` takes.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        return parse_toml(stream.read(LONGEST + 1))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table of a text.
+
+    Raises:
+        ValueError: It is no TOML, or longer than 50,000 characters, nested deeper than 20 levels, or has an integer of
+            more than 64 bits.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"longer than {LONGEST:,} characters")
+    try:
+        table = tomllib.loads(text.replace("\r\n", "\n"))
+    except RecursionError:
+        raise ValueError(f"nested deeper than {DEEPEST} levels") from None
+    check_values(table)
+    return table
+
+
+def check_values(table: dict[str, Any]) -> None:
+    """Raises ValueError for what is nested deeper than 20 levels, and for integers of more than 64 bits."""
+    level: list[Any] = [table]
+    for _ in range(DEEPEST):
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError("an integer of more than 64 bits")
+        level = [inner for value in level for inner in _inside(value)]
+    if level:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

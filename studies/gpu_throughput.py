@@ -1,0 +1,163 @@
+"""How much of a network's own speed training reaches, and how long Table I takes at the speeds measured.
+
+    python studies/gpu_throughput.py                                    # every method of Table I, on the GPU
+    python studies/gpu_throughput.py baseline jsst
+    python studies/gpu_throughput.py baseline --device cpu --scenes 32 --described 32 --size 96 --rounds 1   # a trial
+
+The protocol's training loop runs over synthetic scenes in memory, as its pixel cache holds them (uint8, already at the
+protocol's size: 256 px scenes are resized once, when they are cached), one epoch in each round. In turns with it, the
+same network takes as many steps on one batch that stays on the device. The ratio is the share of that speed that is
+left when scenes are drawn, copied, flipped and viewed: the median over the rounds. Networks start from chance: weights
+change no speed. The projection is arithmetic on these speeds: the protocol's epochs over its source, every round of a
+method, and describing its source and targets; no decoding, no scoring.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from rsir_bench.batches import Scenes
+from rsir_bench.describe import describe
+from rsir_bench.errors import UserError
+from rsir_bench.method import Method, NamedMethod, Setup
+from rsir_bench.protocol import Protocol, load_protocol
+from rsir_bench.registry import discover, resolve
+from rsir_bench.scenes.index import find_card
+from rsir_bench.train import find_device, loss_terms, make_fabric, make_optimizer, train
+
+
+class Speeds(NamedTuple):
+    """Of one method.
+
+    Attributes:
+        training: Images per second in the training loop.
+        constant: The same network's on a constant batch.
+        ratio: Median over rounds of the one over the other.
+        describing: Images per second.
+    """
+
+    training: float
+    constant: float
+    ratio: float
+    describing: float
+
+
+def synthetic(count: int, size: int, classes: int) -> Scenes:
+    """Random scenes (count, size, size, 3) uint8 with the classes in turn."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    return Scenes.of(pixels, np.arange(count) % classes)
+
+
+def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> Callable[[], float]:
+    """Trains on one batch that stays on the device; a call returns its images per second."""
+    recipe = method.recipe(method.setup.protocol.train)
+    fabric = make_fabric(device, recipe.precision)
+    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
+    wrapped.mark_forward_method("loss")
+    chance = torch.Generator().manual_seed(0)
+    index = method.batches(scenes.labels, recipe.batch, chance)[0]
+    batch = method.view(scenes.batch(index, fabric.device), chance)
+
+    def run() -> float:
+        method.train()
+        started = time.perf_counter()
+        for _ in range(steps):
+            total = loss_terms(wrapped, batch, fabric)[1]
+            optimizer.zero_grad()
+            fabric.backward(total)
+            optimizer.step()
+        total.item()  # a GPU has finished only then
+        return steps * len(index) / (time.perf_counter() - started)
+
+    return run
+
+
+def measure(named: NamedMethod, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
+    """Speeds of one method; the first, shorter call of each loop warms it and does not count."""
+    size = protocol.data.size
+    method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
+    recipe = method.recipe(protocol.train)
+    steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
+    fabric = make_fabric(device, recipe.precision)
+    constant_steps(method, scenes, min(steps, 5), device)()
+    constant = constant_steps(method, scenes, steps, device)
+    pairs = []
+    for _ in range(rounds):
+        theirs = constant()
+        with tempfile.TemporaryDirectory() as folder:
+            ours = train(method, scenes, fabric, Path(folder), (0,), named.name).images_per_second
+        pairs.append((ours, theirs))
+    pixels = np.asarray(scenes.caches[0][np.arange(min(described, len(scenes)))])
+    describe(method, pixels[:256], fabric.device, "warming")
+    started = time.perf_counter()
+    describe(method, pixels, fabric.device, f"describing with {named.name}")
+    describing = len(pixels) / (time.perf_counter() - started)
+    training, constants = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Speeds(training, constants, statistics.median(ours / theirs for ours, theirs in pairs), describing)
+
+
+def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
+    """Training and describing of one method with one seed under a protocol, at these speeds."""
+
+    def scenes(name: str) -> int:
+        return sum(part.scenes for part in find_card(name).classes)
+
+    source = scenes(protocol.data.source)
+    described = source + sum(map(scenes, protocol.data.targets))
+    seen = rounds * protocol.train.epochs * source
+    return (seen / speeds.training + described / speeds.describing) / 3600
+
+
+def table_one(names: Sequence[str], protocol: Protocol) -> list[NamedMethod]:
+    """The named methods, or all trained ones of Table I that the protocol can carry."""
+    found = discover()
+    if not names:
+        names = [name for name, entry in found.items() if "I" in entry.kind.card.tables]
+    return [resolve(name, found, protocol.methods, {}) for name in names]
+
+
+def main() -> None:
+    """Prints a line for each method, and the projection."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", help="names; every method of Table I by default")
+    parser.add_argument("--protocol", default="patternnet")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--scenes", type=int, default=30_400)
+    parser.add_argument("--described", type=int, default=10_000)
+    parser.add_argument("--size", type=int, help="the protocol's by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
+    options = parser.parse_args()
+    usual = load_protocol(options.protocol)
+    size = options.size or usual.data.size
+    changes = ["trunk.weights=none", "train.epochs=1", "train.milestones=[]", f"data.size={size}", *options.overrides]
+    protocol, device = load_protocol(options.protocol, changes), find_device(options.device)
+    scenes, rows, hours = synthetic(options.scenes, size, 38), [], 0.0
+    for named in table_one(options.methods, protocol):
+        try:
+            speeds = measure(named, protocol, scenes, options.described, device, options.rounds)
+        except UserError as error:
+            print(f"{named.name}: {error}")
+            continue
+        takes = projected_hours(speeds, usual, named.kind.rounds)
+        hours += takes
+        rows.append([named.name, speeds.training, speeds.constant, speeds.ratio, speeds.describing, takes])
+    headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "hours projected"]
+    print(tabulate(rows, headers, floatfmt=("", ".0f", ".0f", ".2f", ".0f", ".2f")))
+    machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    print(f"{device} ({machine}), {size} px, {len(scenes)} scenes: {hours:.1f} hours for these methods, one seed each")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""A tiny campaign, and the report's pages of its scenes: made once for all tests of a session."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_scenes
+
+from rsir_bench.campaign import campaign
+from rsir_bench.plan import Request
+from rsir_bench.report.frame import Frame
+from rsir_bench.report.links import Link
+from rsir_bench.report.retrieval import add_scenes
+from rsir_bench.report.shown import Target, find_targets
+
+EVIL = "<i>class2&amp;"
+METHODS = ("baseline", "jsst", "gamma", "dhn")
+PROTOCOL = """
+name = "tiny"
+title = "For tests"
+[data]
+source = "folder:{source}"
+targets = ["folder:{target}"]
+size = 32
+[trunk]
+name = "test_resnet"
+weights = "none"
+[head]
+fc1 = 16
+[train]
+epochs = 2
+batch = 8
+rate = 0.05
+schedule = "one-cycle"
+[describe]
+pca = 4
+"""
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """The runs, the report, and what it was made of."""
+
+    folder: Path
+    runs: Path
+    out: Path
+    protocol: str
+    links: list[Link]
+    targets: list[Target]
+
+    @property
+    def target(self) -> Target:
+        (target,) = self.targets
+        return target
+
+    def data(self, name: str) -> Any:
+        """What a data script hands to the page."""
+        return read_script(self.out / name)
+
+
+def read_script(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith('explorer.receive("')
+    assert text.endswith(");\n")
+    return json.loads(text[text.index(", ") + 2 : -3])
+
+
+def scenery(factory: pytest.TempPathFactory) -> Scenery:
+    """The session's campaign and pages."""
+    return _make(factory.getbasetemp())
+
+
+@functools.cache
+def _make(base: Path) -> Scenery:
+    """Two seeds of the baseline, one of the others; 120 scenes, so that there are two sheets of thumbnails."""
+    folder = base / "scenery"
+    source = write_scenes(folder / "source", 3, 8, seed=1)
+    target = write_scenes(folder / "target", 3, 40, seed=2)
+    (target / "class2").rename(target / EVIL)
+    protocol = folder / "tiny.toml"
+    protocol.write_text(PROTOCOL.format(source=source, target=target))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSIR_BENCH_CACHE", str(base / "cache"))
+        for methods, seeds in ((["baseline"], [0, 1]), (METHODS[1:], [0])):
+            request = Request(methods, ["all"], str(protocol), seeds, folder, out=folder / "runs")
+            assert not campaign(request, lambda _: None).failures
+        out = folder / "report"
+        frame = Frame(out)
+        links = add_scenes(out, [folder / "runs"], folder, frame.render, protocol=str(protocol))
+        frame.add_static("style.css")
+        targets = find_targets([folder / "runs"], folder, pytest.fail, protocol=str(protocol))
+    return Scenery(folder, folder / "runs", out, str(protocol), links, targets)

@@ -1,0 +1,157 @@
+"""Figures from records: what they say is in the records, what they show can be told apart, and bytes last."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from made import costs, result, small
+
+from rsir_bench.report.drawing import COLOURS, DARK, REST, Drawing
+from rsir_bench.report.figures import COLOURED, class_values, coloured, figures
+from rsir_bench.report.views import BoardView, main_rows, views
+from rsir_bench.results import Record
+
+
+def drawn(records: list[Record], target: str = "rsscn7") -> dict[str, Drawing]:
+    (view,) = views(records)
+    (found,) = [entry for entry in view.targets if entry.name == target]
+    return {drawing.name.rpartition("-")[2]: drawing for drawing in figures(view, found)}
+
+
+@pytest.fixture(scope="module")
+def drawings() -> dict[str, Drawing]:
+    return drawn(small())
+
+
+def test_each_kind_is_drawn_where_the_records_give_it(drawings: dict[str, Drawing]) -> None:
+    assert list(drawings) == ["classes", "costs", "seeds", "robustness"]
+    assert list(drawn(small(), "aid")) == ["classes", "costs", "seeds"]
+    bare = result("jsst", 0.7, target="aid").model_copy(update={"per_class": {}})
+    assert drawn([bare], "aid") == {}
+
+
+def test_the_finding_by_class_is_in_numbers(drawings: dict[str, Drawing]) -> None:
+    # baseline 0.51 on every class; jsst 0.5, 0.4, 0.3
+    assert drawings["classes"].alt == (
+        "mAP by class on RSSCN7, 2 methods: easiest beach (median 0.505), "
+        "hardest <b>harbour</b> & $x$ (median 0.405). Methods differ most on <b>harbour</b> & $x$: "
+        "from 0.300 (jsst) to 0.510 (baseline)."
+    )
+
+
+def test_the_finding_on_costs_is_in_numbers(drawings: dict[str, Drawing]) -> None:
+    assert drawings["costs"].alt == (
+        "mAP on RSSCN7 against cost. "
+        "Parameters (M): the best, baseline, has 2 at mAP 0.510; that is the least of all. "
+        "MACs (G): the best, baseline, has 1 at mAP 0.510; that is the least of all. "
+        "Describing speed, baseline = 1: the best, baseline, has 1 at mAP 0.510; that is the fastest of all."
+    )
+    dear = drawn(
+        [
+            result("baseline", 0.8, cost=costs(2e6, 1e9, 9), target="aid"),
+            result("se", 0.9, cost=costs(3e6, 1e9, 6), target="aid"),
+        ],
+        "aid",
+    )
+    assert "Parameters (M): the best, se, has 3 at mAP 0.600; the least, baseline, 2 at 0.500." in dear["costs"].alt
+    assert "the best, se, has 0.6667 at mAP 0.600; the fastest, baseline, 1 at 0.500." in dear["costs"].alt
+
+
+def test_the_finding_over_seeds_is_in_numbers(drawings: dict[str, Drawing]) -> None:
+    assert drawings["seeds"].alt == (
+        "mAP on RSSCN7 over seeds: widest spread baseline, 0.500 to 0.520 over 2 seeds; "
+        "narrowest jsst, 0.400 to 0.400 over 2 seeds."
+    )
+
+
+def test_the_finding_under_distortion_is_in_numbers(drawings: dict[str, Drawing]) -> None:
+    # baseline keeps 0.4 and 0.25 of 0.5 (seed 0), jsst 0.35 and 0.275 of 0.4
+    assert drawings["robustness"].alt == (
+        "mAP on distorted RSSCN7. Over all 2 conditions jsst keeps 78.1 % of it (most) and baseline keeps 65.0 % of it "
+        "(least). The heaviest loss is under haze at severity 3: baseline keeps 50.0 %."
+    )
+
+
+def test_figures_show_the_row_that_a_rule_chooses_not_the_best() -> None:
+    rows = [
+        result("jsst", 0.9, row="FC", kind="real", fit=None),
+        result("jsst", 0.5),
+        result("jsst", 0.95, row="PCA", fit="target"),
+        result("ldcnn", 0.5, row="GAP", kind="real", fit=None),
+        result("ldcnn", 0.9, row="Max Pooling", kind="real", fit=None),
+        result("ride", 0.9, row="Embedding", kind="real", fit=None, distorted=("haze", 1)),
+    ]
+    assert main_rows(rows) == {"jsst": "PCA", "ldcnn": "GAP"}
+
+
+def test_values_by_class_are_means_over_seeds() -> None:
+    (view,) = views([result("jsst", 0.5, seed=0), result("jsst", 0.7, seed=1, slope=0.1)])
+    found = class_values(view, view.targets[0])
+    assert found is not None
+    assert found.classes == ["beach", "forest", "<b>harbour</b> & $x$"]
+    assert found.values["jsst"] == pytest.approx([0.35, 0.3, 0.25])
+
+
+@pytest.fixture(scope="module")
+def crowd() -> BoardView:
+    labels = [f"m{number:02}" for number in range(20)]
+    records = [result(label, 0.9 - place / 50) for place, label in enumerate(labels)]
+    (view,) = views([*records, result("baseline", 0.4)])
+    return view
+
+
+def test_eight_of_a_crowd_have_a_colour_and_the_reference_is_one_of_them(crowd: BoardView) -> None:
+    found = coloured(crowd)
+    assert list(found) == [*(f"m{number:02}" for number in range(COLOURED - 1)), "baseline"]
+    for part in ("colour", "marker", "dash"):
+        assert len({getattr(look, part) for look in found.values()}) == COLOURED
+
+
+def test_a_crowd_is_grey_and_counted(crowd: BoardView) -> None:
+    (drawing,) = figures(crowd, crowd.targets[0])
+    assert "13 other methods" in drawing.light
+    assert REST in drawing.light
+
+
+def test_equal_records_give_equal_bytes_in_any_order(drawings: dict[str, Drawing]) -> None:
+    assert drawn(small()[::-1]) == drawings
+
+
+def test_figures_are_well_formed_transparent_and_without_a_date(drawings: dict[str, Drawing]) -> None:
+    for drawing in drawings.values():
+        for text in (drawing.light, drawing.dark):
+            ElementTree.fromstring(text)
+            assert not re.search(r"<dc:date>|Matplotlib v", text)
+            assert "#ffffff" not in text
+
+
+def test_text_stays_text_and_names_are_not_mathematics(drawings: dict[str, Drawing]) -> None:
+    words = [
+        "".join(found.itertext())
+        for found in ElementTree.fromstring(drawings["classes"].light).iter()
+        if found.tag.endswith("text")
+    ]
+    assert "<b>harbour</b> & $x$" in words
+
+
+def test_the_dark_figure_has_no_colour_of_the_light_one(drawings: dict[str, Drawing]) -> None:
+    for drawing in drawings.values():
+        assert not [colour for colour in DARK if colour in drawing.dark]
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_colours_stand_out_from_either_page(colour: str) -> None:
+    assert contrast(colour, "#fcfcfa") > 2
+    assert contrast(DARK[colour], "#13171b") > 4.5

@@ -1,0 +1,137 @@
+"""Pages from records: what stands on them, what is said where nothing was found, and that no name is ever run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made import protocol_part, record, result, small
+
+from rsir_bench.registry import discover
+from rsir_bench.report.frame import Frame
+from rsir_bench.report.links import Link
+from rsir_bench.report.pages import Content, dataset_pages, method_pages, write_pages
+from rsir_bench.report.views import views
+from rsir_bench.results import Record
+from rsir_bench.scenes.card import load_cards
+
+
+def content(records: list[Record], links: list[Link] | None = None) -> Content:
+    found = views(records)
+    none = {(view.name, target.name): [] for view in found for target in view.targets}
+    return Content(found, none, {view.name: {} for view in found}, discover(), load_cards(), links or [])
+
+
+def written(folder: Path, records: list[Record], links: list[Link] | None = None) -> dict[str, str]:
+    frame = Frame(folder)
+    write_pages(frame, content(records, links))
+    return {page.relative_to(folder).as_posix(): page.read_text() for page in frame.pages}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return written(tmp_path_factory.mktemp("report"), small())
+
+
+def test_every_method_and_dataset_has_a_page(pages: dict[str, str]) -> None:
+    assert {f"methods/{name}.html" for name in discover()} <= pages.keys()
+    assert {f"datasets/{name}.html" for name in load_cards()} <= pages.keys()
+    assert {"index.html", "boards/ucm-mobile.html", "methods/index.html", "datasets/index.html"} <= pages.keys()
+
+
+def test_a_method_shows_card_results_and_commands(pages: dict[str, str]) -> None:
+    page = pages["methods/jsst.html"]
+    card = discover()["jsst"].kind.card
+    for text in [card.paper, *card.stated, *card.choices]:
+        assert text.replace("&", "&amp;") in page
+    assert "0.4000" in page
+    assert "0.6000" in page
+    assert "Parameters (M) 3.00 (1.500 times the reference)" in page
+    assert "--methods jsst" in page
+    assert "--seeds 0,1" in page
+    assert "--methods baseline" not in page
+
+
+def test_a_dataset_shows_card_and_results(pages: dict[str, str]) -> None:
+    page, card = pages["datasets/rsscn7.html"], load_cards()["rsscn7"]
+    for text in [card.citation, card.licence, card.source, *card.defects, *(entry.name for entry in card.classes)]:
+        assert text.replace("&", "&amp;").replace("'", "&#39;") in page
+    assert "0.5100" in page
+
+
+def test_what_is_not_there_is_said(pages: dict[str, str]) -> None:
+    assert "None in these records." in pages["methods/ride.html"]
+    assert "It is a target of none of these boards." in pages["datasets/nwpu.html"]
+    assert "Trained on in" in pages["datasets/ucm.html"]
+    for words in ("No figure by class", "No figure of costs", "No figure of seeds", "No figure of distortions"):
+        assert words in pages["boards/ucm-mobile.html"]  # the fixture draws none
+
+
+def test_a_method_without_code_and_a_folder_without_card_have_pages(tmp_path: Path) -> None:
+    pages = written(tmp_path, [result("gone", 0.8, target="folder:mine")])
+    assert "the code of this method is not installed" in pages["methods/gone.html"]
+    assert "a folder of scenes that only its records know" in next(
+        text for name, text in pages.items() if name.startswith("datasets/folder")
+    )
+
+
+def test_only_the_papers_boards_show_its_values(tmp_path: Path, pages: dict[str, str]) -> None:
+    ours = "not comparable with the paper"
+    for page in ("index.html", "boards/ucm-mobile.html", "methods/jsst.html", "datasets/rsscn7.html"):
+        assert ours in pages[page]
+        assert 'class="number paper"' not in pages[page]
+    assert "Not comparable with the paper: protocol ucm-mobile is not patternnet" in pages["index.html"]
+    papers = written(tmp_path, [record("baseline", paper=None, protocol=protocol_part(), target="ucm")])
+    assert "beside the paper's values" in papers["index.html"]
+    assert ours not in papers["index.html"]
+    assert papers["index.html"].count('class="number paper"') > 100
+    assert "paper &#34;mAP&#34;" in papers["index.html"]  # what it prints as mAP stands beside AP@10h
+
+
+def test_the_best_is_marked_once_for_each_target_and_metric(pages: dict[str, str]) -> None:
+    assert pages["index.html"].count('class="value best"') == 2 * 6
+
+
+def test_boards_of_the_paper_come_first_and_synthetic_ones_last() -> None:
+    records = [result("jsst", 0.8, protocol=protocol_part("demo"), target="demo-view", seed=seed) for seed in range(9)]
+    records += [result("jsst", 0.8, target="aid", seed=seed) for seed in range(3)]
+    records += [result("jsst", 0.8, protocol=protocol_part("patternnet"), target="ucm")]
+    assert [view.name for view in views(records)] == ["patternnet", "ucm-mobile", "demo"]
+
+
+def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    records = [
+        result("x", 0.8, title=evil, target="aid"),
+        result(f'"><img src=x onerror=alert(1)> {evil}', 0.7, target="aid"),
+    ]
+    records[0] = records[0].model_copy(
+        update={"target": records[0].target.model_copy(update={"title": evil}), "command": records[0].command}
+    )
+    for text in written(tmp_path, records).values():
+        assert "<script>" not in text
+        assert "<img" not in text
+    assert "&lt;script&gt;" in (tmp_path / "index.html").read_text()
+
+
+def test_links_stand_on_the_pages_they_concern(tmp_path: Path) -> None:
+    links = [
+        Link("Explorer", "explorer.html", "Everything."),
+        Link("Panels", "scenes/a.html", "Queries.", board="ucm-mobile", target="aid", method="jsst"),
+    ]
+    pages = written(tmp_path, small(), links)
+    showing = {name for name, text in pages.items() if "scenes/a.html" in text}
+    assert showing == {"index.html", "boards/ucm-mobile.html", "methods/jsst.html", "datasets/aid.html"}
+    assert 'href="../scenes/a.html"' in pages["methods/jsst.html"]
+    assert [name for name, text in pages.items() if "explorer.html" in text] == ["index.html"]
+
+
+def test_composed_methods_show_the_cards_of_their_parts() -> None:
+    (page,) = [page for page in method_pages(content([result("jsst+se", 0.8)])) if page.name == "jsst+se"]
+    assert [card.name for card in page.cards] == ["jsst", "se"]
+
+
+def test_a_dataset_lists_only_lines_that_were_run_on_it() -> None:
+    records = [result("baseline", 0.8, target="aid"), result("jsst", 0.8, target="rsscn7")]
+    found = {page.name: page for page in dataset_pages(content(records))}
+    assert [line.label for line in found["aid"].parts[0].standings] == ["baseline"]

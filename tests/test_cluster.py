@@ -1,0 +1,314 @@
+"""Campaigns and scoring on a real Ray cluster of several nodes, of which one is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Tiny
+
+ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to test campaigns on a cluster")
+
+from ray.cluster_utils import Cluster as Nodes  # noqa: E402
+
+from rsir_bench.campaign import Outcome, campaign  # noqa: E402
+from rsir_bench.cluster import Cluster, Needs, Node, Order, carry_out, connected, needs, pack, split, unpack  # noqa: E402
+from rsir_bench.errors import UserError  # noqa: E402
+from rsir_bench.plan import make_plan  # noqa: E402
+from rsir_bench.ranking import Scores, score  # noqa: E402
+from rsir_bench.results import Record  # noqa: E402
+
+ONE_CPU: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+# Ray would take 127.0.0.1 for the address of the network card, where nothing listens here.
+ONE_CPU["node_ip_address"] = "127.0.0.2"
+
+# The first time it is trained, it tells where and waits to be killed there.
+STUCK = """
+import time
+from pathlib import Path
+import ray
+from rsir_bench.methods.baseline import Baseline
+
+class Stuck(Baseline):
+    card = Baseline.card.model_copy(update={"name": "stuck"})
+
+    def loss(self, batch):
+        told = Path(__file__).with_name("told")
+        if not told.exists():
+            told.write_text(ray.get_runtime_context().get_node_id())
+            time.sleep(600)
+        return super().loss(batch)
+"""
+BROKEN = """
+from pathlib import Path
+from rsir_bench.methods.baseline import Baseline
+
+class Broken(Baseline):
+    card = Baseline.card.model_copy(update={"name": "broken"})
+
+    def loss(self, batch):
+        with Path(__file__).with_name("tries").open("a") as tries:
+            tries.write("once\\n")
+        raise ValueError("no such loss")
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """A head that computes nothing, and two nodes of one CPU in processes of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves its workers where anything else runs
+        patch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        running = Nodes(initialize_head=True, head_node_args={**ONE_CPU, "num_cpus": 0})
+        for _ in range(2):
+            running.add_node(**ONE_CPU)
+        yield running
+        ray.shutdown()
+        running.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes: Nodes) -> Iterator[Cluster]:
+    with connected(nodes.address, lambda line: None) as joined:
+        yield joined
+
+
+def _told(records: list[Record]) -> list[dict[str, Any]]:
+    """All that a record says but times."""
+    dumped = [record.model_dump(mode="json", exclude={"created"}) for record in records]
+    for record in dumped:
+        record["cost"] = {name: value for name, value in record["cost"].items() if "second" not in name}
+    return dumped
+
+
+def _quietly(request: Any, **options: Any) -> Outcome:
+    return campaign(request, lambda line: None, **options)
+
+
+def _kill_where_it_is_stuck(told: Path, nodes: Nodes) -> None:
+    while not (told.exists() and told.read_text()):
+        time.sleep(0.2)
+    name = told.read_text()
+    nodes.remove_node(next(node for node in nodes.list_all_nodes() if node.node_id == name), allow_graceful=False)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_elsewhere_when_its_node_is_killed(tiny: Tiny, nodes: Nodes, cluster: Cluster) -> None:
+    plugin = tiny.folder / "stuck.py"
+    plugin.write_text(STUCK)
+    told = tiny.folder / "told"
+    killer = threading.Thread(target=_kill_where_it_is_stuck, args=(told, nodes), daemon=True)
+    killer.start()
+    lines: list[str] = []
+    request = tiny.request("stuck,baseline", seeds=[0, 1], plugins=[plugin])
+    outcome = campaign(request, lines.append, launcher=cluster.launch)
+    killer.join(timeout=10)
+    nodes.add_node(**ONE_CPU)  # for the tests that follow
+    assert not killer.is_alive()
+    assert outcome.failures == {}
+    assert "cluster   3 nodes, 2 CPUs, 0 GPUs; runs: 2 at a time, 1 CPUs each" in lines
+    ended = [line for line in lines if line.startswith("done")]
+    assert sorted(line.split(" on ")[0] for line in ended) == [
+        f"done    {method} seed {seed}" for method in ("baseline", "stuck") for seed in (0, 1)
+    ]
+    again = next(line for line in ended if "stuck seed" in line)
+    assert f"(node {told.read_text()[:8]})" not in again
+    local = _quietly(replace(request, out=tiny.folder / "local"))
+    assert _told(outcome.records) == _told(local.records)
+    assert not list((tiny.folder / "runs").glob(".campaign-*"))
+
+
+@pytest.mark.slow
+def test_a_method_that_raises_is_reported_as_here_and_never_tried_again(tiny: Tiny, cluster: Cluster) -> None:
+    plugin = tiny.folder / "broken.py"
+    plugin.write_text(BROKEN)
+    request = tiny.request("broken,timm:test_resnet@none", plugins=[plugin])
+    outcome = _quietly(request, launcher=cluster.launch)
+    local = _quietly(replace(request, out=tiny.folder / "local"))
+    here, there = str(tiny.folder / "local"), str(tiny.folder / "runs")
+    assert outcome.failures == {title: line.replace(here, there) for title, line in local.failures.items()}
+    assert "ValueError: no such loss (traceback in " in outcome.failures["broken seed 0"]
+    assert (tiny.folder / "tries").read_text().splitlines() == ["once", "once"]  # there and here
+    assert _told(outcome.records) == _told(local.records)
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_one_process(cluster: Cluster) -> None:
+    chance = np.random.default_rng(0)
+    labels = chance.integers(0, 7, 400)
+    rows = chance.normal(size=(400, 16)).astype(np.float32)
+    rows[50:60] = rows[40:50]  # equal rows tie
+    lines: list[str] = []
+    told = replace(cluster, say=lines.append)
+    for options in ({}, {"queries": np.arange(0, 400, 3)}, {"similarity": "euclidean"}):
+        _same(score(rows, labels, block=16, measure=told.measure, **options), score(rows, labels, block=16, **options))
+    assert lines[0].startswith("cluster   ")
+    assert "9 parts of the queries" not in lines[0]  # at most four for each of two slots
+    codes = rows > 0
+    _same(score(codes, labels, codes=True, block=16, measure=told.measure), score(codes, labels, codes=True, block=16))
+    apart = {"gallery": rows[:300], "gallery_labels": labels[:300]}
+    _same(
+        score(rows[300:], labels[300:], block=16, measure=told.measure, **apart),
+        score(rows[300:], labels[300:], block=16, **apart),
+    )
+
+
+def _same(there: Scores, here: Scores) -> None:
+    """Values of queries to the bit; the curve, summed in another order, to rounding."""
+    assert (there.overall, there.lower, there.upper) == (here.overall, here.lower, here.upper)
+    assert there.per_class == here.per_class
+    for name, values in here.per_query.items():
+        assert np.array_equal(there.per_query[name], values), name
+    assert np.array_equal(there.query_index, here.query_index)
+    assert np.allclose(there.curve, here.curve, rtol=1e-12, atol=0)
+
+
+@pytest.mark.slow
+def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    np.save(tiny.folder / "rows.npy", rows)
+    np.save(tiny.folder / "labels.npy", np.arange(60) % 3)
+    command = [sys.executable, "-m", "rsir_bench", "score", "--descriptors", "rows.npy", "--labels", "labels.npy"]
+    ends = [
+        subprocess.run([*command, *words], cwd=tiny.folder, capture_output=True, text=True, check=False)
+        for words in ([], ["--launcher", "ray", "--address", nodes.address])
+    ]
+    assert [end.returncode for end in ends] == [0, 0], ends[1].stderr
+    assert ends[0].stdout == ends[1].stdout
+    assert [line.split()[0] for line in ends[1].stderr.splitlines()] == ["cluster"]
+
+
+@pytest.mark.slow
+def test_no_cluster_at_the_address_is_one_line() -> None:
+    if ray.is_initialized():
+        pytest.fail("a test left its cluster")
+    said = r"--address nowhere: no Ray cluster can be joined .*`ray start --head`"
+    with pytest.raises(UserError, match=said) as caught, connected("nowhere", lambda line: None):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+# --- without a cluster ---
+
+
+def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[Order, Path]:
+    request = tiny.request()
+    run = make_plan(request).runs[0]
+    return Order(request, run.key, Path.cwd(), mark, 1), run.folder
+
+
+@pytest.fixture
+def _some_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsir_bench.cluster.place", lambda: "here")
+    monkeypatch.setattr(ray, "get", lambda references: references)
+
+
+@pytest.mark.usefixtures("_some_node")
+def test_a_node_that_does_not_share_the_folder_gives_the_whole_run_back(tiny: Tiny) -> None:
+    order, folder = _ordered(tiny)
+    answer = carry_out(order, [])
+    assert answer.failure is None
+    assert answer.files is not None
+    assert not folder.exists()
+    unpack(answer.files, folder)
+    here = _quietly(replace(order.request, out=tiny.folder / "local"))
+    assert _told(_quietly(order.request).records) == _told(here.records)
+    again, _ = carry_out(order, [answer.files]), folder
+    assert again.files == answer.files  # all was there: nothing was made again, not even a date
+
+
+@pytest.mark.usefixtures("_some_node")
+def test_a_node_that_shares_the_folder_gives_nothing_back(tiny: Tiny) -> None:
+    order, folder = _ordered(tiny, ".mark")
+    (tiny.folder / "runs").mkdir()
+    (tiny.folder / "runs" / ".mark").write_text("")
+    assert carry_out(order, []).files is None
+    assert len(list(folder.glob("results/**/*.json"))) == 2
+
+
+@pytest.mark.usefixtures("_some_node")
+def test_what_a_node_lacks_is_told(tiny: Tiny) -> None:
+    order, _ = _ordered(tiny)
+    assert "no folder /nowhere here" in str(carry_out(replace(order, folder=Path("/nowhere")), []).failure)
+    assert "other code, weights or scenes" in str(carry_out(replace(order, key="other"), []).failure)
+
+
+def test_an_interrupted_return_leaves_no_record_without_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["results/t/a.json", "descriptors/t/a.npy", "descriptors/t/a.npy.sha256", "round1/weights.safetensors"]
+    files = {name: name.encode() for name in names}
+    written: list[str] = []
+    monkeypatch.setattr("rsir_bench.cluster.write_atomically", lambda path, write: written.append(path.name))
+    unpack(files, tmp_path)
+    assert written == ["a.npy.sha256", "a.npy", "weights.safetensors", "a.json"]
+    monkeypatch.undo()
+    unpack(files, tmp_path)
+    (tmp_path / ".lock").touch()
+    (tmp_path / "results" / ".partial-1-a.json").touch()
+    assert pack(tmp_path) == files
+
+
+def test_what_a_task_occupies() -> None:
+    small, large, gpu = Node(2, 0), Node(16, 0), Node(32, 8)
+    assert needs("cpu", [small, large], 4) == Needs(4, 0)
+    assert Needs(4, 0).slots([small, large]) == 4
+    assert needs("cpu", [small], 8) == Needs(2, 0)  # a task that fits nowhere would wait for ever
+    assert needs("cuda", [small, gpu], 64) == Needs(4, 1)
+    assert Needs(4, 1).slots([small, gpu]) == 8
+    assert needs("cuda", [Node(2, 4)], 1) == Needs(1, 1)
+    with pytest.raises(UserError, match="no node of the cluster has a GPU"):
+        needs("cuda", [small], 1)
+    with pytest.raises(UserError, match="no node of the cluster offers a CPU"):
+        needs("cpu", [Node(0, 0)], 1)
+
+
+def test_the_device_is_the_clusters_and_not_the_callers() -> None:
+    with_gpu = Cluster((Node(8, 1),), print, 1)
+    assert [with_gpu.find_device(name) for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert Cluster((Node(8, 0),), print, 1).find_device("auto") == "cpu"
+    with pytest.raises(UserError, match="which GPU is up to Ray"):
+        with_gpu.find_device("cuda:1")
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 100])
+def test_parts_are_whole_blocks_and_all_of_them(parts: int) -> None:
+    cut = split(103, 10, parts)
+    assert torch.cat([torch.arange(103)[part] for part in cut]).tolist() == list(range(103))
+    assert len(cut) <= parts
+    assert all(part.start % 10 == 0 for part in cut)
+
+
+def test_without_ray_one_line_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, sys; find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
+        "import rsir_bench.cli; sys.argv = ['rsir-bench', 'run', '--methods', 'baseline', *sys.argv[1:]]\n"
+        "rsir_bench.cli.main()"
+    )
+
+    def said(*words: str) -> tuple[int, str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        end = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=environment
+        )
+        return end.returncode, end.stderr
+
+    assert said("--launcher", "ray") == (
+        2,
+        "rsir-bench: --launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`\n",
+    )
+    assert said("--address", "host:1")[1] == "rsir-bench: --address: only a cluster has one; add --launcher ray\n"
+    assert said("--launcher", "slurm")[1] == "rsir-bench: --launcher 'slurm': unknown; known: local, ray\n"

@@ -1,0 +1,199 @@
+"""Two real processes on the CPU give what one gives; what cannot be split is refused; a rank that fails ends all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_scenes
+from tiny import message, tiny_method, tiny_setup
+
+import rsir_bench
+from rsir_bench import parallel
+from rsir_bench.nn import across
+from rsir_bench.results import read_record, record_files
+
+HERE = Path(__file__).parent
+LIMIT = 400  # seconds; far more than it takes, also on a busy machine
+CPU = torch.device("cpu")
+
+BREAKS = """
+import os
+from rsir_bench.methods.baseline import Baseline
+
+class Breaks(Baseline):
+    card = Baseline.card.model_copy(update={"name": "breaks"})
+    steps = 0
+
+    def loss(self, batch):
+        self.steps += 1
+        if os.environ.get("RANK") == "1" and self.steps == 5:
+            raise RuntimeError("the second rank broke")
+        return super().loss(batch)
+"""
+
+
+@pytest.fixture
+def protocol(tmp_path: Path) -> Path:
+    write_scenes(tmp_path / "source", 3, 8, seed=1)
+    write_scenes(tmp_path / "target", 3, 30, seed=2)  # two batches to describe
+    path = tmp_path / "split.toml"
+    path.write_text(
+        f"""
+        name = "split"
+        title = "For tests"
+        [data]
+        source = "folder:{tmp_path}/source"
+        targets = ["folder:{tmp_path}/target"]
+        size = 32
+        [trunk]
+        name = "test_vit"
+        weights = "none"
+        arguments = {{img_size = 32}}
+        [head]
+        fc1 = 16
+        [train]
+        epochs = 2
+        batch = 9
+        rate = 0.05
+        schedule = "one-cycle"
+        [describe]
+        pca = 4
+        """
+    )
+    return path
+
+
+def on_two(protocol: Path, methods: str, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["run", "--devices", "2", "--device", "cpu", "--methods", methods, "--protocol", str(protocol)]
+    words += ["--data-root", str(protocol.parent), "--out", str(out), *more]
+    command = [sys.executable, "-m", "rsir_bench", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def on_one(protocol: Path, methods: str, out: Path, plugins: tuple[Path, ...] = (), overrides: tuple[str, ...] = ()):
+    return rsir_bench.run(
+        methods.split(","),
+        protocol=str(protocol),
+        data_root=protocol.parent,
+        device="cpu",
+        out=out,
+        plugins=plugins,
+        overrides=overrides,
+    )
+
+
+def same_descriptors(one: Path, other: Path) -> int:
+    files = sorted(path.relative_to(one) for path in one.rglob("descriptors/**/*.npy"))
+    for file in files:
+        first, second = np.load(one / file), np.load(other / file)
+        np.testing.assert_allclose(first, second, atol=2e-4 * np.abs(first.astype(np.float64)).max(), err_msg=str(file))
+    return len(files)
+
+
+def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_they_cannot(protocol, tmp_path):
+    one = {record.key: record for record in on_one(protocol, "baseline,dhn,ride", tmp_path / "one")}
+    done = on_two(protocol, "jsst,baseline,dhn,ride", tmp_path / "two")
+    assert done.returncode == 1, done.stderr
+    (refused,) = (line for line in done.stderr.splitlines() if line.startswith("failed: "))
+    assert "jsst seed 0: BatchNorm2d (4 in all) learns from whole batches" in refused
+    two = {record.key: record for record in map(read_record, record_files(tmp_path / "two"))}
+    assert one.keys() == two.keys()
+    assert same_descriptors(tmp_path / "one", tmp_path / "two") == len(one) == 5
+    for key, record in two.items():
+        assert record.environment["ranks"] == "2"
+        assert record.metrics == pytest.approx(one[key].metrics, abs=2e-3)
+        assert record.cost["train_loss"] == pytest.approx(one[key].cost["train_loss"], rel=1e-4)
+    assert "Warning" not in done.stderr
+
+
+def test_a_rank_that_fails_ends_the_others_with_its_message_and_one_process_goes_on(protocol, tmp_path):
+    plugin = tmp_path / "breaks.py"
+    plugin.write_text(BREAKS)
+    done = on_two(protocol, "breaks", tmp_path / "runs", "--plugin", str(plugin))
+    assert done.returncode == 1, done.stderr
+    assert "rank 1 of 2: " in done.stderr
+    assert "RuntimeError: the second rank broke; every rank stops" in done.stderr
+    (log,) = (tmp_path / "runs").rglob("log.csv")
+    first_epoch = log.read_text().splitlines()[1]
+    on_one(protocol, "breaks", tmp_path / "runs", (plugin,))
+    assert log.read_text().splitlines()[1] == first_epoch  # which is not trained again
+    on_one(protocol, "breaks", tmp_path / "whole", (plugin,))
+    assert same_descriptors(tmp_path / "whole", tmp_path / "runs") == 2
+
+
+def test_every_methods_gradients_over_two_ranks_are_those_of_one_process(tmp_path):
+    out = tmp_path / "gradients.json"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(HERE / "ranks_agree.py"), str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert len(results) == 12
+    for name, (off, largest, loss, expected) in results.items():
+        assert largest > 0, name
+        assert off <= 1e-4 * largest, name
+        assert loss == pytest.approx(expected, rel=1e-5), name
+
+
+class TestRefusals:
+    BATCHES = (torch.arange(4), torch.arange(3))
+
+    @pytest.fixture(autouse=True)
+    def two_ranks(self, monkeypatch):
+        monkeypatch.setattr(across, "ranks", lambda: 2)
+
+    def test_a_method_that_says_nothing(self):
+        method = tiny_method("baseline", tiny_setup())
+        text = message(lambda: parallel.split_method(method, self.BATCHES, None, CPU))
+        assert "set across_ranks there, or use one device" in text
+
+    def test_fewer_scenes_than_ranks(self):
+        method = tiny_method("baseline", tiny_setup())
+        batches = [torch.arange(4), torch.arange(1)]
+        text = message(lambda: parallel.split_method(method, batches, "mean", CPU))
+        assert text == "a batch of 1 scenes cannot be split over 2 ranks; use fewer devices"
+
+    def test_batch_norm_that_learns_on_a_cpu_but_not_a_frozen_one(self):
+        frozen = 'trunk.frozen=["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]'
+        parallel.split_method(tiny_method("baseline", tiny_setup(frozen)).train(), self.BATCHES, "mean", CPU)
+        learning = tiny_method("baseline", tiny_setup()).train()
+        assert "ranks can share on CUDA only" in message(
+            lambda: parallel.split_method(learning, self.BATCHES, "mean", CPU)
+        )
+
+    def test_on_cuda_only_the_learning_norms_are_synchronised(self):
+        method = tiny_method("baseline", tiny_setup('trunk.frozen=["conv1", "bn1"]')).train()
+        before = set(method.state_dict())
+        parallel.split_method(method, self.BATCHES, "mean", torch.device("cuda"))
+        backbone = method.trunk.backbone
+        kinds = {name: type(part) for name, part in backbone.named_modules() if hasattr(part, "running_mean")}
+        frozen = {name for name in kinds if name.startswith(("conv1", "bn1"))}
+        assert frozen
+        assert {name for name, kind in kinds.items() if not issubclass(kind, torch.nn.SyncBatchNorm)} == frozen
+        assert set(method.state_dict()) == before
+
+
+def test_parts_cover_everything_once(monkeypatch):
+    for ranks in (1, 2, 3, 5):
+        monkeypatch.setattr(across, "ranks", lambda ranks=ranks: ranks)
+        for count in (0, 1, 4, 7, 15):
+            parts = []
+            for rank in range(ranks):
+                monkeypatch.setattr(across, "rank", lambda rank=rank: rank)
+                parts.append(list(range(count))[parallel.share_of(count)])
+            assert [thing for part in parts for thing in part] == list(range(count))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_one_gpu_cannot_be_named_for_several():
+    text = message(lambda: parallel.launch(2, "cuda:1", []))
+    assert text == "--device cuda:1 with --devices 2: name the kind only, --device cuda"
