@@ -172,7 +172,7 @@ def leaderboard(
     out: Annotated[Path, typer.Option(help="Folder of the rendered tables.")] = Path("leaderboards"),
     check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
-    """Renders the tables of all records in Markdown, CSV and LaTeX."""
+    """Renders the tables of all records in Markdown, CSV, LaTeX and HTML."""
     from rsir_bench import leaderboard as tables
     from rsir_bench.results import read_records
 
@@ -198,12 +198,14 @@ def report(
         list[Path] | None, typer.Option(help="A folder that `run` wrote, for pages of scenes; may be repeated.")
     ] = None,
     data_root: DataRoot = Path("data"),
+    protocol: Annotated[str | None, typer.Option(help="Your own TOML file, for runs under it.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Makes a folder of pages: leaderboard, methods, datasets and figures, and with --runs the scenes behind them."""
     from rsir_bench.report.site import build_report
     from rsir_bench.results import read_records
 
-    pages = build_report(read_records(records or [RESULTS]), out, runs or [], data_root)
+    pages = build_report(read_records(records or [RESULTS]), out, runs or [], data_root, plugin or [], protocol)
     print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")
 
 

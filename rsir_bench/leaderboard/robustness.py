@@ -28,8 +28,8 @@ class Line:
         label: The method as ``--methods`` takes it.
         title: The method as it is printed.
         row: The row, with the particulars of its PCA.
-        seeds: That were scored without a distortion.
-        clean: mAP without a distortion, mean over the seeds.
+        seeds: How many were scored both with and without a distortion; others are left out.
+        clean: mAP without a distortion, mean over these seeds.
         distorted: mAP under each condition, mean over its seeds.
         retained: ``distorted`` divided by the clean mAP of the same seeds.
         records: Without a distortion and under each condition.
@@ -110,10 +110,10 @@ def _line(records: list[Record]) -> Line | None:
         condition: distorted[condition] / statistics.fmean(clean[record.seed] for record in found)
         for condition, found in by_condition.items()
     }
-    first = records[0]
-    mean = statistics.fmean(clean.values())
-    used = tuple(record for record in records if record.seed in clean)
-    return Line(first.method.label, printed_title(first), row_label(first), len(clean), mean, distorted, retained, used)
+    first, seeds = records[0], {record.seed for found in by_condition.values() for record in found}
+    mean = statistics.fmean(clean[seed] for seed in seeds)
+    used = tuple(record for record in records if record.seed in seeds)
+    return Line(first.method.label, printed_title(first), row_label(first), len(seeds), mean, distorted, retained, used)
 
 
 def _block(target: str, title: str, lines: list[Line]) -> Block:

@@ -93,5 +93,18 @@ def _merged(rest: Words, runs: dict[tuple[str, int], set[str]]) -> list[str]:
 def _line(rest: Words, seeds: Iterable[int], targets: Iterable[str], distortions: Sequence[str]) -> str:
     before, after = rest
     merged = [("--seeds", ",".join(map(str, seeds))), ("--targets", ",".join(targets))]
-    merged += [("--distort", ",".join(distortions))] if distortions else []
+    merged += [("--distort", ",".join(_shortened(distortions)))] if distortions else []
     return shlex.join(["rsir-bench", "run", *(word for option in (*before, *merged, *after) for word in option)])
+
+
+def _shortened(distortions: Sequence[str]) -> list[str]:
+    """``haze`` for all five of ``haze:1`` to ``haze:5``, as ``--distort`` reads it."""
+    severities: dict[str, list[str]] = defaultdict(list)
+    for distortion in distortions:
+        kind, _, severity = distortion.partition(":")
+        severities[kind].append(severity)
+    return [
+        word
+        for kind, found in severities.items()
+        for word in ([kind] if found == list("12345") else [f"{kind}:{severity}" for severity in found])
+    ]

@@ -15,7 +15,7 @@ class Link:
         text: One sentence on what is found there.
         board: The board that it concerns, None where it concerns all.
         target: Likewise the dataset.
-        method: Likewise the method, by its label.
+        methods: The methods that it concerns, by their labels.
     """
 
     title: str
@@ -23,4 +23,4 @@ class Link:
     text: str
     board: str | None = None
     target: str | None = None
-    method: str | None = None
+    methods: tuple[str, ...] = ()

@@ -136,13 +136,14 @@ def write_pages(frame: Frame, content: Content) -> None:
     methods = method_pages(content)
     frame.render("methods.html", "methods/index.html", pages=methods)
     for method in methods:
-        found = _concerning(content.links, method={method.name, *_labels(method)})
+        names = {method.name, *_labels(method)}
+        found = [link for link in content.links if names & {*link.methods}]
         path = page_of_method(method.name)
         frame.render("method.html", path, page=method, links=found, metrics=METRICS, again=traces.AGAIN)
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:
-        found = _concerning(content.links, target={dataset.name})
+        found = [link for link in content.links if link.target == dataset.name]
         frame.render("dataset.html", page_of_dataset(dataset.name), page=dataset, links=found)
 
 
@@ -171,7 +172,7 @@ def _write_board(frame: Frame, content: Content, view: BoardView) -> None:
         parts=parts,
         tables=content.tables[view.name],
         settings=dict(_flat(view.board.protocol.settings)),
-        links=_concerning(content.links, board={view.name}),
+        links=[link for link in content.links if link.board == view.name],
     )
 
 
@@ -181,11 +182,6 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value if isinstance(value, str) else json.dumps(value)
-
-
-def _concerning(links: list[Link], **whom: set[str]) -> list[Link]:
-    """The links that name one of these boards, targets or methods."""
-    return [link for link in links if any(getattr(link, what) in names for what, names in whom.items())]
 
 
 def method_pages(content: Content) -> list[MethodPage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from rsir_bench.report.thumbnails import Sheets, write_sheets
 from rsir_bench.scenes.decode import why_unreadable
 
 STATIC = ("explorer.css", "explorer.js")
-OWN = ("explorer", "scenes", "thumbnails")  # folders in which nothing lasts that is not written here
 
 
 def add_scenes(
@@ -51,8 +49,6 @@ def add_scenes(
         UserError: A folder of runs does not exist, a record cannot be read, or a file cannot be written.
     """
     missing: list[str] = []
-    for name in OWN:
-        shutil.rmtree(out / name, ignore_errors=True)  # of an older report
 
     def say(line: str) -> None:
         missing.append(line)
@@ -108,4 +104,5 @@ def _write_page(
     )
     parts = "Precision-recall curves, retrieval panels" + (", converted scenes" if converted else "")
     title = f"Scenes of {target.title} ({target.board})"
-    return Link(title, href, f"{parts}: what the methods retrieve.", board=target.board, target=target.index.name)
+    labels = tuple(shown.record.method.label for shown in target.methods)
+    return Link(title, href, f"{parts}: what the methods retrieve.", target.board, target.index.name, labels)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rsir_bench.errors import UserError
@@ -13,18 +13,25 @@ from rsir_bench.progress import track
 from rsir_bench.registry import discover
 from rsir_bench.report.drawing import Drawing
 from rsir_bench.report.figures import figures
-from rsir_bench.report.frame import Frame
+from rsir_bench.report.frame import NAVIGATION, Frame
 from rsir_bench.report.pages import Content, tables_of, write_pages
 from rsir_bench.report.views import BoardView, views
 from rsir_bench.results import Record, write_record
 from rsir_bench.scenes.card import load_cards
 
 MARK = "static/table.js"  # a folder that has it is a report, and may be written over
+EXPLORER = "explorer.html"
+SCENES = ("explorer", "scenes", "thumbnails")  # made anew each time
 OWN = ("boards", "methods", "datasets", "figures", "tables/results")  # nothing lasts there that a report did not write
 
 
 def build_report(
-    records: Sequence[Record], out: Path, runs: Sequence[Path] = (), data_root: Path = Path("data")
+    records: Sequence[Record],
+    out: Path,
+    runs: Sequence[Path] = (),
+    data_root: Path = Path("data"),
+    plugins: Sequence[Path] = (),
+    protocol: str | None = None,
 ) -> list[Path]:
     """Writes the report, which opens from disk at ``out / "index.html"``.
 
@@ -35,6 +42,8 @@ def build_report(
         out: A new folder, an empty one, or an older report, which is replaced.
         runs: Folders of runs; with them come pages of scenes.
         data_root: Where the datasets lie; needed for pages of scenes only.
+        plugins: Files of methods that are found nowhere else.
+        protocol: The user's own protocol file, for runs under it.
 
     Returns:
         Every page.
@@ -51,16 +60,19 @@ def build_report(
     frame.add_static("style.css", "table.js")
     shown = views(records)
     drawings = _draw(shown, out)
-    content = Content(shown, drawings, _tables(records, out), discover(), load_cards(), [])
-    write_pages(frame, content)
+    content = Content(shown, drawings, _tables(records, out), discover(plugins), load_cards(), [])
+    for name in SCENES:
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / EXPLORER).unlink(missing_ok=True)
     if runs:
         from rsir_bench.report.retrieval import add_scenes  # its packages are needed for scenes only
 
-        links = add_scenes(out, runs, data_root, frame.render)
-        write_pages(frame, replace(content, links=links))
-    pages = list(dict.fromkeys(frame.pages))
-    _remove_old(out, pages, drawings, records)
-    return pages
+        frame.nav = [*NAVIGATION, ("Explorer", EXPLORER)]
+        content.links.extend(add_scenes(out, runs, data_root, frame.render, plugins, protocol))
+    frame.nav = [*NAVIGATION, *([("Explorer", EXPLORER)] if content.links else [])]
+    write_pages(frame, content)
+    _remove_old(out, frame.pages, drawings, records)
+    return frame.pages
 
 
 def _draw(shown: list[BoardView], out: Path) -> dict[tuple[str, str], list[Drawing]]:

@@ -87,6 +87,12 @@ def test_targets_of_unequal_seeds_are_made_by_two_commands_in_one_line():
     assert command([]) == ""
 
 
+def test_all_severities_of_a_kind_are_one_word():
+    turned = DistortionPart(name="rotation", severity=2, version=1)
+    (line,) = commands([record(distortion=part) for part in (*map(haze, range(1, 6)), turned)])
+    assert "--distort haze,rotation:2" in line
+
+
 def test_the_order_of_seeds_and_distortions_does_not_matter():
     records = [record(seed=seed, distortion=part) for seed in range(3) for part in (None, haze(2), haze(1))]
     assert len({command(order) for order in itertools.islice(itertools.permutations(records), 0, 362880, 9973)}) == 1

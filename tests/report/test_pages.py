@@ -117,7 +117,7 @@ def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
 def test_links_stand_on_the_pages_they_concern(tmp_path: Path) -> None:
     links = [
         Link("Explorer", "explorer.html", "Everything."),
-        Link("Panels", "scenes/a.html", "Queries.", board="ucm-mobile", target="aid", method="jsst"),
+        Link("Panels", "scenes/a.html", "Queries.", board="ucm-mobile", target="aid", methods=("jsst",)),
     ]
     pages = written(tmp_path, small(), links)
     showing = {name for name, text in pages.items() if "scenes/a.html" in text}

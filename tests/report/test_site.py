@@ -53,7 +53,12 @@ def test_equal_records_give_equal_bytes(report: Path, tmp_path: Path) -> None:
 def test_an_older_report_is_replaced_without_a_trace(tmp_path: Path) -> None:
     build_report([result("gone", 0.8, target="aid"), result("jsst", 0.7, target="aid")], tmp_path)
     assert (tmp_path / "methods" / "gone.html").is_file()
+    (tmp_path / "scenes").mkdir()
+    for name in ("explorer.html", "scenes/rsscn7.html"):
+        (tmp_path / name).write_text("of runs that are not named now")
     build_report([result("jsst", 0.7, target="rsscn7")], tmp_path)
+    assert not (tmp_path / "explorer.html").exists()
+    assert not (tmp_path / "scenes").exists()
     assert not (tmp_path / "methods" / "gone.html").exists()
     assert not list((tmp_path / "figures").rglob("aid-*"))
     assert list((tmp_path / "figures").rglob("rsscn7-*"))
