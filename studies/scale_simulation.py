@@ -4,8 +4,7 @@
     python studies/scale_simulation.py --scenes 2000   # the same in seconds, with coarser constants
 
 Everything is processor time of one thread. Other work on the machine still slows caches and memory down, so that ratios
-are what to read.
-`docs/scale.md` holds the tables of one run and what follows from them.
+are what to read, and the check tells whether the constants of this run may be extrapolated at all.
 """
 
 from __future__ import annotations
