@@ -8,7 +8,7 @@ from pathlib import Path
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.drift import by_place, name_of
 from rsir_bench.leaderboard.traces import place
-from rsir_bench.publish import _check
+from rsir_bench.publish import check_sound
 from rsir_bench.results import AcceptedPart, Record, read_records, write_record
 
 
@@ -40,7 +40,7 @@ def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]
         )
     written = []
     for key, record in changed.items():
-        _check(record)
+        check_sound(record)
         written.append(_replace(before[key], record, baseline, reason))
     return written
 

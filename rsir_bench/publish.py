@@ -22,7 +22,7 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
     """
     records = read_records(runs)
     for record in records:
-        _check(record)
+        check_sound(record)
     written = []
     for record in records:
         path = results / place(record)
@@ -34,7 +34,12 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
     return written
 
 
-def _check(record: Record) -> None:
+def check_sound(record: Record) -> None:
+    """Refuses what no scoring of a target can give.
+
+    Raises:
+        UserError: A metric outside 0 to 1, or no query.
+    """
     what = f"{record.method.label} {record.row.name} on {record.target.name} seed {record.seed}"
     for name, value in record.metrics.items():
         if not (math.isfinite(value) and 0 <= value <= 1):

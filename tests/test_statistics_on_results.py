@@ -20,7 +20,8 @@ def tables() -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
     """(seeds, classes) scores and the classes' weights, by board, method, row, target and metric; ten seeds or more."""
     by_cell = defaultdict(list)
     for record in read_records([RESULTS]):
-        by_cell[record.protocol.board, record.method.label, record.row.name, record.target.name].append(record)
+        if record.distortion is None:
+            by_cell[record.protocol.board, record.method.label, record.row.name, record.target.name].append(record)
     found = {}
     for cell, records in by_cell.items():
         if len(records) < 2 * FEWEST_SEEDS:
