@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -156,7 +157,8 @@ def test_scores_are_those_of_one_process(cluster: Cluster) -> None:
     for options in ({}, {"queries": np.arange(0, 400, 3)}, {"similarity": "euclidean"}):
         _same(score(rows, labels, block=16, measure=told.measure, **options), score(rows, labels, block=16, **options))
     assert lines[0].startswith("cluster   ")
-    assert "9 parts of the queries" not in lines[0]  # at most four for each of two slots
+    parts, slots = map(int, re.findall(r"(\d+) parts of the queries: (\d+) at a time", lines[0])[0])
+    assert slots <= parts <= 4 * slots  # a node that was killed may still count
     codes = rows > 0
     _same(score(codes, labels, codes=True, block=16, measure=told.measure), score(codes, labels, codes=True, block=16))
     apart = {"gallery": rows[:300], "gallery_labels": labels[:300]}
