@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tabulate import tabulate
 
 from rsir_bench.errors import UserError
@@ -22,6 +19,7 @@ from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.card import folder_key
 from rsir_bench.scenes.decode import read_scene
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
+from rsir_bench.scenes.picture import as_address
 
 PICTURE = Transform(192)
 """How scenes are shown on the page."""
@@ -238,7 +236,4 @@ def _picture(index: SceneIndex, row: int) -> str:
     """A scene as the address of an image that holds its bytes."""
     bands = PICTURE.kept_bands(index)
     path = index.root / index.paths[row]
-    scene = read_scene(path, PICTURE.resizing, index.bands, bands, index.value_range)
-    stream = io.BytesIO()
-    Image.fromarray(scene).save(stream, "jpeg", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return as_address(read_scene(path, PICTURE.resizing, index.bands, bands, index.value_range))

@@ -212,15 +212,14 @@ class Stages:
             cell: Gives the row. Where its components are fitted on the target, they are fitted again.
         """
         name, dimensions = cell.row.descriptor, self.plan.protocol.describe.pca
+        reduction = None
         if cell.fit == "target":
-            fitted = {name: fit_reduction(self._raw(cell.target, cell.row.round, {name})[name], dimensions)}
-        else:
-            fitted = self._source_reductions(cell.row.round, [cell] if cell.fit == "source" else [])
+            reduction = fit_reduction(self._raw(cell.target, cell.row.round, {name})[name], dimensions)
+        elif cell.fit == "source":
+            reduction = self._source_reductions(cell.row.round, [cell])[name]
         network = self.network(cell.row.round)
         raw = describe(network, pixels, self.device, f"describing with {self.run.title}", {name})[name]
-        if cell.row.kind == "code":
-            return as_bits(raw)
-        return fitted[name](raw) if cell.row.kind == "pca" else raw
+        return _reduced(raw, cell, reduction)
 
     def _is_described(self, cell: Cell) -> bool:
         return _is_there(cell.descriptors) and cell.row.descriptor in self._described().get("lengths", {})
@@ -232,7 +231,10 @@ class Stages:
             reductions = self._source_reductions(number, [cell for cell in of_round if cell.fit == "source"])
             raw = self._raw(target, number, {cell.row.descriptor for cell in of_round}, distortion)
             for cell in of_round:
-                row = _reduced(raw[cell.row.descriptor], cell, reductions, self.plan.protocol.describe.pca)
+                values, reduction = raw[cell.row.descriptor], reductions.get(cell.row.descriptor)
+                if cell.fit == "target":
+                    reduction = fit_reduction(values, self.plan.protocol.describe.pca)
+                row = _reduced(values, cell, reduction)
                 write_sealed(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
 
     def _raw(
@@ -503,13 +505,11 @@ def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) 
     return float(counter.get_total_flops()) / 2  # it counts a multiplication and an addition as two
 
 
-def _reduced(raw: Descriptors, cell: Cell, reductions: dict[str, Reduction], dimensions: int) -> np.ndarray:
+def _reduced(raw: Descriptors, cell: Cell, reduction: Reduction | None) -> np.ndarray:
+    """The cell's row out of raw descriptors; only a cell with fitted components has a ``reduction`` to apply."""
     if cell.row.kind == "code":
         return as_bits(raw)
-    if cell.row.kind == "pca":
-        reduction = reductions[cell.row.descriptor] if cell.fit == "source" else fit_reduction(raw, dimensions)
-        return reduction(raw)
-    return raw
+    return reduction(raw) if cell.fit and reduction else raw
 
 
 def environment(device: str, precision: str) -> dict[str, str]:

@@ -59,6 +59,28 @@ def write_scenes(folder: Path, classes: int, scenes: int, seed: int, pixels: int
     return folder
 
 
+TINY_PROTOCOL = """
+name = "tiny"
+title = "For tests"
+[data]
+source = "folder:{source}"
+targets = ["folder:{target}"]
+size = 32
+[trunk]
+name = "test_resnet"
+weights = "none"
+[head]
+fc1 = 16
+[train]
+epochs = 2
+batch = 8
+rate = 0.05
+schedule = "one-cycle"
+[describe]
+pca = 4
+"""
+
+
 @dataclass(frozen=True)
 class Tiny:
     """A protocol that trains in a second, on scenes of its own."""
@@ -82,28 +104,7 @@ def tiny(tmp_path: Path) -> Tiny:
     source = write_scenes(tmp_path / "source", 3, 8, seed=1)
     target = write_scenes(tmp_path / "target", 3, 6, seed=2)
     protocol = tmp_path / "tiny.toml"
-    protocol.write_text(
-        f"""
-        name = "tiny"
-        title = "For tests"
-        [data]
-        source = "folder:{source}"
-        targets = ["folder:{target}"]
-        size = 32
-        [trunk]
-        name = "test_resnet"
-        weights = "none"
-        [head]
-        fc1 = 16
-        [train]
-        epochs = 2
-        batch = 8
-        rate = 0.05
-        schedule = "one-cycle"
-        [describe]
-        pca = 4
-        """
-    )
+    protocol.write_text(TINY_PROTOCOL.format(source=source, target=target))
     return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")
 
 

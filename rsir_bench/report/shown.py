@@ -19,6 +19,7 @@ from rsir_bench.recorded import Recorded, locate
 from rsir_bench.report.neighbours import Neighbours, find_neighbours
 from rsir_bench.results import Record, read_records
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.stages import Stages
 
 Say = Callable[[str], None]
 Find = Callable[[list[Record]], dict[str, Recorded]]
@@ -181,18 +182,10 @@ def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Recor
         return
     if place not in targets:
         index = recorded.plan.datasets[recorded.cell.target]
-        targets[place] = Target(place[0], index, _kept(recorded, index))
+        kept = np.flatnonzero(Stages(recorded.plan, recorded.run).kept(recorded.cell.target))
+        targets[place] = Target(place[0], index, kept)
     target = targets[place]
     targets[place].methods.append(Shown(record, recorded, _ranked(np.load(path), target, record, recorded)))
-
-
-def _kept(recorded: Recorded, index: SceneIndex) -> npt.NDArray[np.int64]:
-    data = recorded.plan.protocol.data
-    if data.leaked == "keep":
-        return np.arange(len(index))
-    from rsir_bench.scenes.audit import leaked  # its packages are needed in this case only
-
-    return np.flatnonzero(~leaked(recorded.plan.datasets[data.source], index))
 
 
 def _ranked(descriptors: npt.NDArray[np.generic], target: Target, record: Record, recorded: Recorded) -> Neighbours:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tabulate import tabulate
 
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.picture import as_address
 from rsir_bench.search.gallery import Gallery, Hit
 from rsir_bench.search.index import Comparison
 from rsir_bench.search.query import Query, read_pixels
@@ -164,6 +162,4 @@ def as_page(answer: Answer) -> str:
 
 def _picture(path: Path, index: SceneIndex) -> str:
     """A scene as the address of an image that holds its bytes."""
-    stream = io.BytesIO()
-    Image.fromarray(read_pixels(path, index, PICTURE)).save(stream, "jpeg", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return as_address(read_pixels(path, index, PICTURE))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import write_scenes
+from conftest import TINY_PROTOCOL, write_scenes
 from safetensors.torch import load_file
 
 from rsir_bench.files import is_intact
@@ -23,27 +23,6 @@ from rsir_bench.files import is_intact
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 UNFINISHED = (".lock", ".tmp")
 TIMES = ("train_seconds", "train_images_per_second", "describe_images_per_second")
-
-PROTOCOL = """
-name = "tiny"
-title = "For tests"
-[data]
-source = "folder:{source}"
-targets = ["folder:{target}"]
-size = 32
-[trunk]
-name = "test_resnet"
-weights = "none"
-[head]
-fc1 = 16
-[train]
-epochs = 2
-batch = 8
-rate = 0.05
-schedule = "one-cycle"
-[describe]
-pca = 4
-"""
 
 
 @dataclass
@@ -189,7 +168,7 @@ class Place:
 def make_place(folder: Path) -> Place:
     write_scenes(folder / "source", 3, 8, seed=1)
     write_scenes(folder / "target", 3, 6, seed=2)
-    (folder / "tiny.toml").write_text(PROTOCOL.format(source="source", target="target"))
+    (folder / "tiny.toml").write_text(TINY_PROTOCOL.format(source="source", target="target"))
     return Place(folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_scenes
+from conftest import TINY_PROTOCOL, write_scenes
 
 from rsir_bench.campaign import campaign
 from rsir_bench.plan import Request
@@ -20,26 +20,6 @@ from rsir_bench.report.shown import Target, find_targets
 
 EVIL = "<i>class2&amp;"
 METHODS = ("baseline", "jsst", "gamma", "dhn")
-PROTOCOL = """
-name = "tiny"
-title = "For tests"
-[data]
-source = "folder:{source}"
-targets = ["folder:{target}"]
-size = 32
-[trunk]
-name = "test_resnet"
-weights = "none"
-[head]
-fc1 = 16
-[train]
-epochs = 2
-batch = 8
-rate = 0.05
-schedule = "one-cycle"
-[describe]
-pca = 4
-"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +63,7 @@ def _make(base: Path) -> Scenery:
     target = write_scenes(folder / "target", 3, 40, seed=2)
     (target / "class2").rename(target / EVIL)
     protocol = folder / "tiny.toml"
-    protocol.write_text(PROTOCOL.format(source=source, target=target))
+    protocol.write_text(TINY_PROTOCOL.format(source=source, target=target))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RSIR_BENCH_CACHE", str(base / "cache"))
         for methods, seeds in ((["baseline"], [0, 1]), (METHODS[1:], [0])):
