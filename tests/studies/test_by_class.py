@@ -1,0 +1,63 @@
+"""Where two methods differ, on records whose classes are known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from by_path import load
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
+from factory import record
+
+from rsir_bench.results import DistortionPart, Record
+
+JITTER = (0.0, 0.01, -0.01, 0.02, -0.02)
+
+
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
+    return load("by_class")
+
+
+def seeds_of(label: str, scores: dict[str, float], seeds: int = 5) -> list[Record]:
+    """Records whose classes have the given means over five seeds."""
+    return [
+        record(label, seed=seed).model_copy(
+            update={"per_class": {name: {"mAP": mean + JITTER[seed]} for name, mean in scores.items()}}
+        )
+        for seed in range(seeds)
+    ]
+
+
+def test_classes_stand_in_the_order_of_the_difference(study: ModuleType) -> None:
+    plain = seeds_of("baseline", {"beach": 0.5, "forest": 0.5, "river": 0.5})
+    other = seeds_of("jsst", {"beach": 0.5, "forest": 0.7, "river": 0.4})
+    lines = study.differences([*plain, *other], "jsst", "baseline")
+    assert [line[1] for line in lines] == ["river", "beach", "forest"]
+    assert [line[5] for line in lines] == pytest.approx([-0.1, 0.0, 0.2])
+    assert lines[2][2:5] == pytest.approx([5, 0.7, 0.5])
+
+
+def test_p_values_tell_a_difference_and_are_adjusted(study: ModuleType) -> None:
+    plain = seeds_of("baseline", {"beach": 0.5, "forest": 0.5})
+    other = seeds_of("jsst", {"beach": 0.5, "forest": 0.7})
+    alike, apart = study.differences([*plain, *other], "jsst", "baseline")
+    assert alike[6] == pytest.approx(1)
+    assert apart[6] < 1e-4
+    assert apart[7] == pytest.approx(2 * apart[6])
+
+
+def test_one_seed_is_not_tested(study: ModuleType) -> None:
+    records = [*seeds_of("baseline", {"beach": 0.5}), *seeds_of("jsst", {"beach": 0.7}, seeds=1)]
+    assert study.differences(records, "jsst", "baseline")[0][6:] == [None, None]
+
+
+def test_distorted_targets_and_other_rows_stay_out(study: ModuleType) -> None:
+    dark = DistortionPart(name="gain", severity=1, version=1)
+    distorted = [one.model_copy(update={"distortion": dark}) for one in seeds_of("jsst", {"beach": 0.1})]
+    records = [*seeds_of("baseline", {"beach": 0.5}), *seeds_of("jsst", {"beach": 0.7}), *distorted]
+    assert study.differences(records, "jsst", "baseline")[0][3] == pytest.approx(0.7)
+    assert study.differences(records, "jsst", "baseline", row="FC") == []
