@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,13 @@ from rsir_bench.campaign import campaign
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize(
-    "runs", [pytest.param(20, marks=pytest.mark.faults), pytest.param(200, marks=pytest.mark.faults_long)]
-)
-def test_memory_and_open_files_stay_flat(runs: int, tiny: Tiny, tally: Tally) -> None:
+def growth(tiny: Tiny, runs: int, after_each: Callable[[], object] = lambda: None) -> tuple[float, float]:
+    """Bytes and open files more with each run, over the second half of a campaign in this process."""
     measured: list[tuple[int, int]] = []
 
     def say(line: str) -> None:
         if line.startswith("done"):
+            after_each()
             resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
             measured.append((resident, len(list(Path("/proc/self/fd").iterdir()))))
 
@@ -31,12 +32,47 @@ def test_memory_and_open_files_stay_flat(runs: int, tiny: Tiny, tally: Tally) ->
     assert len(measured) == runs
     second_half = np.array(measured[runs // 2 :], float)
     steps = np.arange(len(second_half))
-    bytes_per_run, files_per_run = (np.polyfit(steps, second_half[:, column], 1)[0] for column in (0, 1))
+    bytes_per_run, files_per_run = (float(np.polyfit(steps, second_half[:, column], 1)[0]) for column in (0, 1))
     print(f"{runs} runs: {bytes_per_run / 1e3:.1f} kB and {files_per_run:.3f} open files more with each run")
+    return bytes_per_run, files_per_run
 
-    def flat() -> None:
-        # The tiny network has 1 MB with its optimizer: a run that is kept would show ten times over.
-        assert bytes_per_run < (1e6 if runs < 100 else 1e5), f"{bytes_per_run / 1e3:.0f} kB more with each run"
-        assert files_per_run < 0.05, f"{files_per_run:.2f} open files more with each run"
 
-    tally.attempt(f"soak of {runs} runs", "", flat)
+def flat_memory(bytes_per_run: float, runs: int) -> None:
+    # The tiny network has 1 MB with its optimizer: a run that is kept would show ten times over.
+    assert bytes_per_run < (1e6 if runs < 100 else 1e5), f"{bytes_per_run / 1e3:.0f} kB more with each run"
+
+
+def flat_files(files_per_run: float) -> None:
+    assert files_per_run < 0.05, f"{files_per_run:.2f} open files more with each run"
+
+
+@pytest.mark.parametrize(
+    "runs", [pytest.param(20, marks=pytest.mark.faults), pytest.param(200, marks=pytest.mark.faults_long)]
+)
+def test_memory_and_open_files_stay_flat(runs: int, tiny: Tiny, tally: Tally) -> None:
+    more_bytes, more_files = growth(tiny, runs)
+    tally.attempt(f"soak of {runs} runs", "memory", lambda: flat_memory(more_bytes, runs))
+    tally.attempt(f"soak of {runs} runs", "open files", lambda: flat_files(more_files))
+
+
+@pytest.mark.parametrize(
+    ("runs", "leaked"),
+    [
+        pytest.param(20, 2_000_000, marks=pytest.mark.faults),
+        pytest.param(200, 200_000, marks=pytest.mark.faults_long),
+    ],
+)
+def test_a_leak_is_seen(runs: int, leaked: int, tiny: Tiny) -> None:
+    """Twice what is let pass, and one file for each run: the soak would find them."""
+    kept: list[bytes] = []
+    with ExitStack() as opened:
+
+        def leak() -> None:
+            kept.append(b"x" * leaked)
+            opened.enter_context(Path(os.devnull).open())
+
+        more_bytes, more_files = growth(tiny, runs, leak)
+    with pytest.raises(AssertionError, match="kB more with each run"):
+        flat_memory(more_bytes, runs)
+    with pytest.raises(AssertionError, match="open files more"):
+        flat_files(more_files)
