@@ -21,7 +21,12 @@ from sklearn.model_selection import KFold, cross_val_predict
 from tabulate import tabulate
 
 from rsir_bench.batches import unit_range
-from rsir_bench.datasets.synthetic import AFFINE_COLUMNS, GAIN_COLUMNS, OFFSET_COLUMN, read_distortions
+from rsir_bench.datasets.synthetic import (  # type: ignore[import-not-found] # the folder datasets/, as installed
+    AFFINE_COLUMNS,
+    GAIN_COLUMNS,
+    OFFSET_COLUMN,
+    read_distortions,
+)
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.scenes.cache import open_pixels
 from rsir_bench.stages import Stages
@@ -35,7 +40,7 @@ def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
     network = Stages(plan, run).network().eval()
     pixels = torch.from_numpy(np.array(open_pixels(plan.datasets[target], plan.transform))).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator]
+        parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator, no-untyped-call]
         return torch.cat(parts).double().numpy()
 
 
