@@ -19,7 +19,7 @@ from rsir_bench.plan import Request, make_plan
 from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records
 from rsir_bench.scenes.distort import parse_distortions
-from rsir_bench.stages import Stages
+from rsir_bench.stages import Stages, processor
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -369,3 +369,20 @@ def test_the_record_names_the_weights_that_a_method_of_its_own_trunk_starts_from
         "jsst+sk": "imagenet:skresnet34.ra_in1k",
         "se (se.legacy=True)": "imagenet:legacy_seresnet34.in1k",
     }
+
+
+def test_the_model_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text(
+        "processor\t: 0\nmodel\t\t: 207\nmodel name\t: Quick CPU 7763 64-Core Processor   \nflags\t\t: fpu\n"
+    )
+    assert processor(told) == "Quick CPU 7763 64-Core Processor"
+    monkeypatch.setattr("platform.processor", lambda: "arm")
+    assert processor(tmp_path / "none") == "arm"
+    monkeypatch.setattr("platform.processor", lambda: "")
+    assert processor(tmp_path / "none") == "unknown model"
+
+
+def test_a_record_names_the_model_of_the_cpu(tiny: Tiny) -> None:
+    (record, *_) = _run(tiny.request("timm:test_resnet@none")).records
+    assert record.environment["device"] == f"cpu ({processor()})"
