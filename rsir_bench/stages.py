@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
-import platform
-import re
 import time
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +24,16 @@ from rsir_bench.batches import Pixels, Scenes
 from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
 from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import PARTIAL, digest, file_digest, is_intact, locked, write_atomically, write_sealed
-from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.plan import Cell, Plan, Request, Run, make_plan
+from rsir_bench.provenance import Left, make_record
 from rsir_bench.queries import choose_queries
-from rsir_bench.ranking import METRIC_VERSION, Scores, score
-from rsir_bench.registry import without_folders
-from rsir_bench.results import (
-    DistortionPart,
-    MethodPart,
-    PixelsPart,
-    ProtocolPart,
-    QueriesPart,
-    Record,
-    RowPart,
-    SourcePart,
-    TargetPart,
-    write_record,
-)
+from rsir_bench.ranking import Scores, score
+from rsir_bench.results import Record, write_record
 from rsir_bench.scenes.cache import open_pixels
-from rsir_bench.scenes.decode import decoder_versions
-from rsir_bench.scenes.distort import DISTORTION_VERSION, Distorted, Distortion
-from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.train import Trained, effective_precision, make_fabric, seed_everything, train
+from rsir_bench.scenes.distort import Distorted, Distortion
+from rsir_bench.train import Trained, make_fabric, seed_everything, train
 
 
 @dataclass(frozen=True)
@@ -335,91 +317,13 @@ class Stages:
 
     def _record(self, cell: Cell) -> Record:
         descriptors = _read_arrays(cell.descriptors)["descriptors"]
-        scores, lengths = self._score(cell, descriptors), self._described()["lengths"]
-        plan, method, index = self.plan, self.run.method, self.plan.datasets[cell.target]
-        kept = int(self.kept(cell.target).sum())
-        card = method.kind.card
-        published = cell.row.paper if not method.changed else None
-        source = plan.datasets[plan.protocol.data.source] if card.trained else None
-        trunk_title = plan.protocol.trunk.title or plan.protocol.trunk.name
-        title = method.name if method.name.startswith(f"{card.name}:") else card.title.replace("{trunk}", trunk_title)
-        return Record(
-            key=cell.key,
-            method=MethodPart(
-                name=method.name,
-                label=method.label,
-                title=title,
-                version=card.version,
-                settings=without_folders(method.values),
-                source_sha256=digest([file_digest(path) for path in method.sources]),
-            ),
-            row=RowPart(
-                name=cell.row_name,
-                descriptor=cell.row.descriptor,
-                kind=cell.row.kind,
-                dimensions=lengths[cell.row.descriptor] if cell.row.kind == "code" else descriptors.shape[1],
-                fit=cell.fit,
-                paper=paper_row(cell.row_name, published) if published else None,
-            ),
-            protocol=self._protocol_part,
-            seed=self.run.seed,
-            source=SourcePart(name=source.name, fingerprint=source.fingerprint, scenes=len(source)) if source else None,
-            target=TargetPart(
-                name=index.name,
-                title=index.card.title if index.card else index.name,
-                paper_name=index.card.paper_name if index.card else None,
-                fingerprint=index.fingerprint,
-                scenes=kept,
-                excluded=len(index) - kept,
-                classes=len(index.classes),
-            ),
-            pixels=self._pixels_part(index),
-            distortion=_distortion_part(cell.distortion),
-            metrics=scores.overall,
-            tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
-            metric_version=METRIC_VERSION,
-            per_class=scores.per_class,
-            queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
-            weights=self._weights_part(),
-            cost=self._cost(),
-            environment=environment(str(self.device), plan.protocol.train.precision) | _ranks(),
-            command=plan.request.command(method.name, self.run.seed, cell.target, cell.distortion),
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        )
-
-    def _pixels_part(self, index: SceneIndex) -> PixelsPart:
-        transform = self.plan.transform
-        return PixelsPart(
-            size=transform.size,
-            filter=transform.resize,
-            antialias=transform.antialias,
-            bands=list(transform.kept_bands(index)),
-            value_range=index.value_range,
-            **self._described().get("normalisation", {"mean": None, "std": None}),  # an older pass noted none
-            decoders=decoder_versions(),
-        )
-
-    @cached_property
-    def _protocol_part(self) -> ProtocolPart:
-        protocol = self.plan.protocol
-        modified = self.plan.board != protocol.name
-        return ProtocolPart(
-            name=protocol.name,
-            hash=protocol.hash,
-            board=self.plan.board,
-            modified=modified,
-            paper=protocol.paper and not modified,
-            overrides=list(self.plan.request.overrides),
-            settings=protocol.settings(),
-        )
+        scores = self._score(cell, descriptors)
+        left = Left(self._notes(), self._described(), descriptors.shape[1], int(self.kept(cell.target).sum()))
+        return make_record(self.plan, self.run, cell, scores, left)
 
     def _notes(self) -> list[dict[str, Any]]:
         notes = (self.run.note(number) for number in range(1, self.run.method.kind.rounds + 1))
         return [_read_note(note) for note in notes if note.is_file()]
-
-    def _weights_part(self) -> dict[str, str | None]:
-        notes = self._notes()
-        return {**self.run.weights, "trained": f"sha256:{notes[-1]['weights_sha256']}" if notes else None}
 
     def _described(self) -> dict[str, Any]:
         """What the last pass of describing left: images/s, parameters, MACs, length of each descriptor.
@@ -429,24 +333,9 @@ class Stages:
         note = self.run.folder / "described.json"
         return _read_note(note) if _is_there(note) else {}
 
-    def _cost(self) -> dict[str, float | None]:
-        notes, described = self._notes(), self._described()
-        return {
-            "parameters": described["parameters"],
-            "macs": described.get("macs"),  # a pass of an older version left none
-            "train_seconds": sum(note["seconds"] for note in notes) if notes else None,
-            "train_images_per_second": notes[-1]["images_per_second"] if notes else None,
-            "train_loss": notes[-1]["loss"] if notes else None,
-            "describe_images_per_second": described["images_per_second"],
-        }
-
 
 def _state(network: Method) -> dict[str, Tensor]:
     return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-
-
-def _ranks() -> dict[str, str]:
-    return {"ranks": str(parallel.size())} if parallel.size() > 1 else {}
 
 
 def _is_there(path: Path) -> bool:
@@ -486,12 +375,6 @@ def _normalisation(network: Method) -> dict[str, list[float] | None]:
     return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
 
 
-def _distortion_part(distortion: Distortion | None) -> DistortionPart | None:
-    if distortion is None:
-        return None
-    return DistortionPart(name=distortion.name, severity=distortion.severity, version=DISTORTION_VERSION)
-
-
 def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) -> float:
     """Multiply-accumulates of describing one scene: convolutions, matrix products and attention; no other arithmetic.
 
@@ -511,29 +394,3 @@ def _reduced(raw: Descriptors, cell: Cell, reduction: Reduction | None) -> np.nd
     if cell.row.kind == "code":
         return as_bits(raw)
     return reduction(raw) if cell.fit and reduction else raw
-
-
-def environment(device: str, precision: str) -> dict[str, str]:
-    """Versions and machine, for the record."""
-    packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
-    return {
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "device": f"{device} ({name})",
-        "precision": effective_precision(precision, device),
-        "threads": str(torch.get_num_threads()),
-        "platform": platform.system(),
-    }
-
-
-def processor(told: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's model: speeds depend on it, and the last bits of what is computed.
-
-    The same training ends with the same bits on one model, and elsewhere only where it rests on the same kernels.
-
-    Args:
-        told: Where Linux tells it; other systems have no such file.
-    """
-    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.MULTILINE) if told.is_file() else None
-    return found[1].strip() if found else platform.processor() or "unknown model"

@@ -16,10 +16,11 @@ from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.plan import Request, make_plan
+from rsir_bench.provenance import processor
 from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records
 from rsir_bench.scenes.distort import parse_distortions
-from rsir_bench.stages import Stages, processor
+from rsir_bench.stages import Stages
 
 PLUGINS = Path(__file__).parent / "plugins"
 

@@ -19,10 +19,11 @@ from rsir_bench.errors import UserError
 from rsir_bench.files import file_digest, write_atomically, write_text
 from rsir_bench.leaderboard.drift import EXACT, Tolerance, Verdict
 from rsir_bench.plan import Cell, Plan, Request, Run, make_plan
+from rsir_bench.provenance import environment
 from rsir_bench.results import Record, read_record
 from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.index import index_folder
-from rsir_bench.stages import Stages, environment
+from rsir_bench.stages import Stages
 
 FOLDER = Path(__file__).parent
 STEPS = ("scenes", "pixels", "descriptors", "components", "scores")
