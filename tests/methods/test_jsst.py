@@ -142,9 +142,9 @@ class TestOptimizer:
         network = method.front.transformation.networks[0]
         found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
         for parameter in network.features.parameters():
-            assert found[id(parameter)] == (pytest.approx(0.1 * train.rate), train.weight_decay)
+            assert found[id(parameter)] == (pytest.approx(0.01 * train.rate), train.weight_decay)
         for parameter in network.regression.parameters():
-            assert found[id(parameter)] == (pytest.approx(0.1 * train.rate), 0.0)
+            assert found[id(parameter)] == (pytest.approx(0.01 * train.rate), 0.0)
         for parameter in method.inner.parameters():
             assert found[id(parameter)] == (train.rate, train.weight_decay)
         assert len(found) == len(list(method.parameters()))
