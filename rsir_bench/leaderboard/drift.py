@@ -195,10 +195,19 @@ def differences(one: Record, other: Record) -> tuple[str, ...]:
     """What makes two results of one place incomparable: definitions, scenes, settings; not scores, not the machine."""
     left, right = _circumstances(one), _circumstances(other)
     return tuple(
-        f"{name}: {left[name]} -> {right[name]}"
+        change
         for name in left
         if left[name] != right[name] and None not in (left[name], right[name])  # an older record did not note it
+        for change in _changes(name, left[name], right[name])
     )
+
+
+def _changes(name: str, before: Any, after: Any) -> list[str]:
+    """``"method.settings.jsst.rate: 0.1 -> 0.01"``: of mappings only what differs."""
+    if not isinstance(before, dict):
+        return [f"{name}: {before} -> {after}"]
+    pairs = {key: (before.get(key, "absent"), after.get(key, "absent")) for key in sorted({*before, *after})}
+    return [f"{name}.{key}: {old} -> {new}" for key, (old, new) in pairs.items() if old != new]
 
 
 def name_of(record: Record) -> str:

@@ -106,7 +106,7 @@ class TestNeverCompared:
             ({"version": 2}, "method.version: 1 -> 2"),
             ({"metric_version": 2}, "metric_version: 1 -> 2"),
             ({"metrics": {"mAP": 0.5}}, "metrics: "),
-            ({"method_settings": {"rate": 2}}, "method.settings: {} -> {'rate': 2}"),
+            ({"method_settings": {"rate": 2}}, "method.settings.rate: absent -> 2"),
         ],
     )
     def test_what_was_made_otherwise(self, changes, what):
@@ -115,6 +115,10 @@ class TestNeverCompared:
         assert drift.cells[0].differs[0].startswith(what)
         assert not drift.passed
         assert drift.compared == 0
+
+    def test_of_settings_only_those_that_differ(self):
+        now, before = (record(method_settings={"rate": rate, "spread": 1, "bound": None}) for rate in (0.01, 0.1))
+        assert compare([now], [before]).cells[0].differs == ("method.settings.rate: 0.1 -> 0.01",)
 
     def test_a_protocol_that_changed_under_its_name(self):
         other = record().protocol.model_copy(update={"hash": "0" * 12})
