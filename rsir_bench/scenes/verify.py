@@ -121,10 +121,13 @@ class Verification:
 
     @property
     def verdict_in_words(self) -> str:
-        """The verdict, with no claim about bytes where nothing is known of the originals."""
+        """The verdict, with no claim about bytes where nothing is known of the originals.
+
+        Without a manifest, copies are known by their size: some originals have odd ones, but never all scenes.
+        """
         if self.verdict is not Verdict.COMPLETE:
             return self.verdict.value
-        if self.comparison is not None:
+        if self.comparison is not None or len(self.other_sizes) == len(self.sizes):
             return "complete, not the original bytes"
         if self.card is not None:
             return "complete; no manifest says whether these are the original bytes"
