@@ -44,12 +44,13 @@ def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
 
 
 def coloured(view: BoardView) -> dict[str, Look]:
-    """The methods with a colour: the best by mean mAP over targets, and the reference."""
+    """The methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
     labels = [standing.label for standing in view.main]
-    chosen = labels[:COLOURED]
-    if REFERENCE in labels and REFERENCE not in chosen:
-        chosen = [*chosen[:-1], REFERENCE]
-    return looks(chosen)
+    distorted = {line.label for block in view.robustness.values() for line in block.lines}
+    # Few methods are run under distortions, and seldom the best: their curves would all be grey.
+    sought = [REFERENCE] * (REFERENCE in labels) + [label for label in labels if label in distorted]
+    chosen = list(dict.fromkeys([*sought[: COLOURED // 2], *labels]))[:COLOURED]
+    return looks([label for label in labels if label in chosen])
 
 
 def class_values(view: BoardView, target: Target) -> ClassValues | None:

@@ -109,6 +109,12 @@ def test_eight_of_a_crowd_have_a_colour_and_the_reference_is_one_of_them(crowd: 
         assert len({getattr(look, part) for look in found.values()}) == COLOURED
 
 
+def test_what_was_run_under_distortions_has_a_colour() -> None:
+    crowded = [result(f"m{number:02}", 0.9 - number / 50) for number in range(20)]
+    (view,) = views([*crowded, result("baseline", 0.4), result("m15", 0.3, distorted=("haze", 1))])
+    assert list(coloured(view)) == [*(f"m{number:02}" for number in range(COLOURED - 2)), "m15", "baseline"]
+
+
 def test_a_crowd_is_grey_and_counted(crowd: BoardView) -> None:
     (drawing,) = figures(crowd, crowd.targets[0])
     assert "13 other methods" in drawing.light
