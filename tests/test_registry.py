@@ -270,7 +270,7 @@ class TestNames:
 
 class TestSettings:
     def test_the_label_shows_changed_settings_only(self):
-        assert named("jsst", jsst={"rate": 0.1, "padding": "zeros"}).label == "jsst (jsst.padding=zeros)"
+        assert named("jsst", jsst={"rate": 0.01, "padding": "zeros"}).label == "jsst (jsst.padding=zeros)"
         both = named("jsst+baseline", jsst={"spread": 0.01, "rate": 1})
         assert both.label == "jsst+baseline (jsst.rate=1.0, jsst.spread=0.01)"
 

@@ -168,7 +168,7 @@ def test_the_optimizer_gets_each_group_with_its_rate_and_decay_and_no_frozen_par
     plan = make_plan(tiny.request("jsst", overrides=['trunk.frozen=["conv1"]', "train.weight_decay=0.01"]))
     network = _network(plan)
     groups = make_optimizer(network, plan.protocol.train).param_groups
-    assert [group["lr"] for group in groups] == pytest.approx([0.005, 0.005, 0.05])
+    assert [group["lr"] for group in groups] == pytest.approx([0.0005, 0.0005, 0.05])
     assert [group["weight_decay"] for group in groups] == [0.01, 0, 0.01]
     held = {id(parameter) for group in groups for parameter in group["params"]}
     assert held == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}

@@ -35,7 +35,7 @@ def test_more_parts_even_stragglers_out_and_moving_the_gallery_costs(study: Modu
 def test_the_projection_is_pairs_times_constants(study: ModuleType) -> None:
     rows = {(row[0], row[1]): row[2:] for row in study.projection(_constants(study))}
     assert rows["1e+07", "exact, floats"] == ["10 GB", "3.3 min", "2.3 d", "0.00", "2.22"]
-    assert rows["1e+09", "scan of codes"][0] == "8 GB"
+    assert rows["1e+09", "scan of codes"][0] == "8.0 GB"
     assert rows["1e+09", "inverted file, floats"][1] == "10.4 min"  # 1e4 x 1e9 / 64 / 1e9 x 4 s
 
 
