@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from rsir_bench.plan import Plan, Run
 from rsir_bench.scenes.cache import estimated_bytes, is_cached
 from rsir_bench.train import loss_terms, make_fabric, make_optimizer
 
-SAMPLE = 16
+FEW, MORE = 8, 24
 
 
 @dataclass
@@ -64,26 +65,47 @@ def cache_bytes(plan: Plan) -> int:
 
 
 def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float, float]:
-    fabric = make_fabric(device, method.recipe(setup.protocol.train).precision)
+    """Seconds to train on a scene, in batches of the recipe's size, and to describe one."""
+    recipe = method.recipe(setup.protocol.train)
+    fabric = make_fabric(device, recipe.precision)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    scenes = torch.rand(SAMPLE, setup.bands, setup.size, setup.size, device=fabric.device)
-    labels = torch.arange(SAMPLE, device=fabric.device) % setup.classes
-    batch = Batch(
-        scenes.contiguous(memory_format=torch.channels_last), labels, torch.arange(SAMPLE, device=fabric.device)
-    )
+    few, more = (_noise(setup, count, fabric.device) for count in (FEW, MORE))
     training = 0.0
     if method.card.trained:
-        wrapped, optimizer = fabric.setup(method, make_optimizer(method, method.recipe(setup.protocol.train)))
+        wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
         wrapped.mark_forward_method("loss")
-        for _ in range(2):  # the first step also allocates
-            started = time.perf_counter()
+
+        def step(batch: Batch) -> None:
             fabric.backward(loss_terms(wrapped, batch, fabric)[1])
             optimizer.step()
-            training = time.perf_counter() - started
+
+        step(few)  # also allocates
+        times = [_seconds(lambda batch=batch: step(batch), fabric.device) for batch in (few, more)]  # type: ignore[misc]
+        training = _per_scene(*times, recipe.batch)
     method.eval()
     with torch.inference_mode():
-        for _ in range(2):
-            started = time.perf_counter()
-            method.describe(batch.scenes)
-            describing = time.perf_counter() - started
-    return training / SAMPLE, describing / SAMPLE
+        method.describe(more.scenes)
+        describing = _seconds(lambda: method.describe(more.scenes), fabric.device)
+    return training, describing / MORE
+
+
+def _noise(setup: Setup, count: int, device: torch.device) -> Batch:
+    scenes = torch.rand(count, setup.bands, setup.size, setup.size, device=device)
+    index = torch.arange(count, device=device)
+    scenes = scenes.contiguous(memory_format=torch.channels_last)
+    return Batch(scenes, index % setup.classes, index % setup.scenes)
+
+
+def _per_scene(few: float, more: float, batch: int) -> float:
+    """Seconds of a scene in a batch, from those of ``FEW`` and of ``MORE``: a step takes time for the weights too."""
+    scene = max(0.0, more - few) / (MORE - FEW)
+    weights = max(0.0, few - FEW * scene)
+    return scene + weights / batch
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":  # it has been given the work, but has not done it
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

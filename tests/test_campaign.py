@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
 import pytest
 import tifffile
+import torch
 from conftest import Tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
 
 from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
+from rsir_bench.estimate import estimate
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.plan import Request, make_plan
 from rsir_bench.provenance import processor
@@ -183,6 +187,21 @@ def test_a_plan_alone_makes_nothing(tiny: Tiny) -> None:
     assert "runs      2: 0 done, 2 to do" in lines[0]
     assert "estimate  about" in lines[0]
     assert not list((tiny.folder / "runs").rglob("*"))
+
+
+def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(torch.optim.SGD):
+        def step(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
+            time.sleep(0.5)
+
+    plan = make_plan(tiny.request())
+    quick = estimate(plan, plan.runs[0]).seconds
+    monkeypatch.setattr("rsir_bench.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
+    slow = estimate(plan, plan.runs[0]).seconds
+    assert quick is not None
+    assert slow is not None
+    epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
+    assert slow - quick == pytest.approx(0.5 * epochs * batches, rel=0.3)
 
 
 def test_weights_that_were_changed_on_disk_are_refused(tiny: Tiny) -> None:
