@@ -21,7 +21,7 @@ class Baseline(Method):
             "FC": Row(descriptor="FC", paper=("ResNet34", "baseline")),
             "PCA": Row(descriptor="FC1", kind="pca", paper=("ResNet34", "")),
         },
-        tables=["I", "II", "III", "IV", "V", "VI", "VII"],
+        tables=["I", "II", "III", "IV", "V", "VI", "VII", "VIII"],
         stated=["FC1 with 4096 units, FC2 with one per class; PCA in the place of FC2 at retrieval"],
         choices=[
             "global average pooling before FC1 (the paper: 'the last feature')",

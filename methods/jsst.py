@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup
@@ -54,6 +54,26 @@ class JsstSettings(Settings):
     points: int = Field(6, ge=2)
     cells: int = Field(1, ge=1)
 
+    @model_validator(mode="after")
+    def _every_setting_acts(self) -> Self:
+        warps, recolours = self.warp != "off", self.spectral != "off"
+        if not warps and not recolours:
+            raise ValueError("warp and spectral are both off: nothing is left to learn; leave one of them on")
+        acts = {
+            "points": (self.warp == "tps", "warp=tps"),
+            "padding": (warps, "a warp"),
+            "interpolation": (warps, "a warp"),
+            "cells": (self.spectral == "gamma", "spectral=gamma"),
+            "order": (warps and recolours, "both conversions"),
+            "generator": (warps and recolours, "both conversions"),
+        }
+        for name, (does, needed) in acts.items():
+            if not does and getattr(self, name) != JsstSettings.model_fields[name].default:
+                raise ValueError(f"{name} changes nothing without {needed}; leave it out")
+        if self.order == "hybrid" and self.padding == "border" and self.spectral == "linear":
+            raise ValueError("order=hybrid is spat-spec where the edge is repeated: both are linear; set padding=zeros")
+        return self
+
 
 class Jsst(FrontEnd):
     """Spatial, then spectral conversion with the parameters of one network (Spat+Spec, PGN-S)."""
@@ -73,8 +93,9 @@ class Jsst(FrontEnd):
         choices=[
             "layers and widths of the parameter network; batch norm in it",
             "starts next to the identity; 0.01 of the learning rate; no weight decay on the regression layer: settled "
-            "on sources alone. At 0.1 the warp of some trainings runs out of the scene, their loss rising before it "
-            "falls; at 1 training diverges; on classes held out of the source, drawn twice, 0.01 is as good as any",
+            "on classes held out of UCM, under ucm-mobile (so at 0.0001). At 0.1 of the rate the warp of some "
+            "trainings runs out of the scene, their loss rising before it falls; at 1 training diverges. It was looked "
+            "into because the first default, 0.1, was worse than the plain network on targets",
             "spectral conversion on [0, 1] before normalisation, not clamped; no bounds on the warp; border padding",
         ],
         version=3,
@@ -124,11 +145,21 @@ class Jsst(FrontEnd):
         return {**figures, "collapsed": float(collapsed)}
 
 
-def variant(name: str, title: str, tables: list[str], published: str | None, choices: list[str]) -> FrontEndCard:
-    """JSST's card with what the variant changes; ``published`` is its variant in the paper's PCA rows."""
+def variant(
+    name: str,
+    title: str,
+    tables: list[str],
+    published: str | None,
+    stated: list[str],
+    choices: list[str],
+    version: int = Jsst.card.version,
+) -> FrontEndCard:
+    """The card of a variant; ``published`` is its variant in the paper's PCA rows."""
     rows = {} if published is None else {"PCA": ("JSST", published)}
-    changes = {"name": name, "title": title, "tables": tables, "published": rows}
-    return Jsst.card.model_copy(update={**changes, "choices": [*choices, *Jsst.card.choices]})
+    changes = {"name": name, "title": title, "tables": tables, "published": rows, "version": version}
+    return Jsst.card.model_copy(
+        update={**changes, "stated": stated, "choices": [*choices, "what is open in jsst, as there"]}
+    )
 
 
 class SpatSettings(JsstSettings):
@@ -140,7 +171,14 @@ class SpatSettings(JsstSettings):
 class JsstSpat(Jsst):
     """SpatT: six affine parameters only (Tables III and IV)."""
 
-    card = variant("jsst-spat", "JSST, spatial only", ["III", "IV"], "spatial only (SpatT)", [])
+    card = variant(
+        "jsst-spat",
+        "JSST, spatial only",
+        ["III", "IV"],
+        "spatial only (SpatT)",
+        ["the spatial conversion of jsst alone: six affine parameters per scene"],
+        [],
+    )
     Settings = SpatSettings
 
 
@@ -153,8 +191,19 @@ class SpecSettings(JsstSettings):
 class JsstSpec(Jsst):
     """SpecT: four linear parameters only (Tables III and V)."""
 
-    card = variant("jsst-spec", "JSST, spectral only", ["III", "V"], "spectral only (SpecT)", [])
+    card = variant(
+        "jsst-spec",
+        "JSST, spectral only",
+        ["III", "V"],
+        "spectral only (SpecT)",
+        ["the spectral conversion of jsst alone: four linear parameters per scene"],
+        [],
+    )
     Settings = SpecSettings
+
+
+SPLINE = "a thin plate spline with a sampling grid of 6 x 6 (Table IV)"
+SPLINE_CHOICE = "the 36 control points span the whole scene: 72 parameters, linear in the predictions, no bounds"
 
 
 class TpsSettings(JsstSettings):
@@ -171,7 +220,11 @@ class JsstTps(Jsst):
         "JSST with TPS",
         ["IV"],
         None,
-        ["the other reading of Table IV's row TPS: the spectral conversion stays (jsst-spat-tps stands for that row)"],
+        [SPLINE],
+        [
+            "the other reading of Table IV's row TPS: the spectral conversion stays (for that row: jsst-spat-tps)",
+            SPLINE_CHOICE,
+        ],
     )
     Settings = TpsSettings
 
@@ -190,12 +243,20 @@ class JsstSpatTps(Jsst):
         "JSST, spatial only, TPS",
         ["IV"],
         "spatial=TPS",
+        [SPLINE],
         [
             "Table IV is read as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
-            "6 x 6 control points over the whole scene, 72 parameters, linear in the predictions, no bounds",
+            SPLINE_CHOICE,
         ],
     )
     Settings = SpatTpsSettings
+
+
+POWERS = "gamma transformations on pixels of different positions, their parameters from the network (Table V)"
+POWERS_CHOICE = (
+    "one power exp(p) per band, of values clamped to [0.001, 1]; 'pixels of different positions' is the setting cells: "
+    "a grid of powers over the scene"
+)
 
 
 class GammaSettings(JsstSettings):
@@ -212,7 +273,11 @@ class JsstGamma(Jsst):
         "JSST with gamma",
         ["V"],
         None,
-        ["the other reading of Table V's row Intra-C: the spatial conversion stays (jsst-spec-gamma is for that row)"],
+        [POWERS],
+        [
+            "the other reading of Table V's row Intra-C: the spatial conversion stays (for that row: jsst-spec-gamma)",
+            POWERS_CHOICE,
+        ],
     )
     Settings = GammaSettings
 
@@ -231,9 +296,10 @@ class JsstSpecGamma(Jsst):
         "JSST, spectral only, gamma",
         ["V"],
         "spectral=intra-channel (gamma)",
+        [POWERS],
         [
             "Table V is read as spectral conversion alone: its row Inter-C is not JSST's; jsst-gamma is the other one",
-            "one gamma per band; 'pixels of different positions' is the setting cells: a grid of gammas over the scene",
+            POWERS_CHOICE,
         ],
     )
     Settings = SpecGammaSettings
@@ -254,9 +320,10 @@ class JsstHybrid(Jsst):
         "JSST, hybrid",
         ["VI"],
         "order=Hybrid",
+        ["both conversions start from the original scene; the warp interpolates in the spectrally converted one"],
         [
-            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec, so "
-            "that zero padding, where they differ, is its default",
+            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec. Only "
+            "zero padding, its default, tells them apart: zeros that Spat+Spec would recolour stay zero",
         ],
     )
     Settings = HybridSettings
@@ -266,7 +333,6 @@ class SpecSpatSettings(JsstSettings):
     """The spectral conversion first."""
 
     order: Order = "spec-spat"
-    padding: Literal["border", "zeros"] = "zeros"
 
 
 class JsstSpecSpat(Jsst):
@@ -277,11 +343,12 @@ class JsstSpecSpat(Jsst):
         "JSST, spectral before spatial",
         ["VI"],
         "order=Spec+Spat",
+        ["the spatial conversion follows the spectral one"],
         [
             "the network runs again on the spectrally converted scene for the spatial parameters; with one pass it "
-            "would equal hybrid",
-            "zero padding, as for jsst-hybrid",
+            "would equal Spat+Spec",
         ],
+        version=4,
     )
     Settings = SpecSpatSettings
 
@@ -295,5 +362,12 @@ class PgnISettings(JsstSettings):
 class JsstPgnI(Jsst):
     """Two parameter generation networks, one for each conversion (PGN-I, Table VII)."""
 
-    card = variant("jsst-pgn-i", "JSST, PGN-I", ["VII"], "PGN-I", [])
+    card = variant(
+        "jsst-pgn-i",
+        "JSST, PGN-I",
+        ["VII"],
+        "PGN-I",
+        ["a feature extraction of its own for the six spatial and for the four spectral parameters"],
+        [],
+    )
     Settings = PgnISettings

@@ -286,13 +286,15 @@ def alone(bench: Bench) -> None:
 
 
 def codes(bench: Bench) -> str:
-    """Signs of code rows are bits that differ between scenes."""
+    """Signs of code rows are bits, and more than a few of them differ between scenes."""
     coded = {name: row for name, row in bench.named.kind.card.rows.items() if row.kind == "code"}
     given = descriptors(bench.network(), pixels_of(bench.draw()))
     for name, row in coded.items():
-        bits = as_bits(given[row.descriptor].float().numpy())
-        if len(np.unique(bits, axis=0)) == 1:
-            raise Failure(f"row {name!r}: all scenes have the same code")
+        bits = np.unpackbits(as_bits(given[row.descriptor].float().numpy()), axis=1)
+        length = given[row.descriptor].shape[1]
+        constant = int((bits == bits[0]).all(0)[:length].sum())
+        if constant > 0.9 * length:
+            raise Failure(f"row {name!r}: {constant} of {length} bits are the same for all scenes")
     return ", ".join(f"{name}: {given[row.descriptor].shape[1]} bits" for name, row in coded.items()) or "no code rows"
 
 

@@ -108,8 +108,9 @@ PAPER_TABLES = (
         targets=("RS19", "UCM", "RSSCN"),
         every_row=False,
         same_variant={"order=Spat+Spec": ""},
-        note="In one pass, inside the scene, the orders give the same: Hybrid differs by its zero padding, Spec+Spat "
-        "generates the spatial parameters from the converted scene.",
+        note="In one pass, inside the scene, the orders give the same. Here Hybrid pads with zeros where Spat+Spec "
+        "repeats the edge, and differs by nothing else; Spec+Spat generates the spatial parameters from the converted "
+        "scene.",
     ),
     PaperTable(
         "VII",

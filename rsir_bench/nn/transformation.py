@@ -81,16 +81,13 @@ class JointTransformation(nn.Module):
     Args:
         bands: Bands of a scene.
         spatial: The spatial conversion.
-        colour: The spectral conversion.
+        colour: The spectral conversion; one of the two has parameters.
         order: ``"spat-spec"``; ``"hybrid"``: converted spectrally, then sampled on the grid of the original
             scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated anew from the
             converted scene.
         generator: One parameter network (PGN-S) or one for each conversion (PGN-I).
         spread: Standard deviation of the regression layers' initial weights.
         bound: Most that a parameter may be off the identity (a soft limit by tanh); None: no limit.
-
-    Raises:
-        ValueError: Both conversions are off.
     """
 
     def __init__(
@@ -106,8 +103,6 @@ class JointTransformation(nn.Module):
         super().__init__()
         self.spatial, self.colour, self.order, self.bound = spatial, colour, order, bound
         both = spatial.identity + colour.identity
-        if not both:
-            raise ValueError("the warp and the spectral conversion are both off: nothing is left to learn")
         parts = [both] if generator == "shared" else [spatial.identity, colour.identity]
         self.networks: list[ParameterNetwork] = [ParameterNetwork(bands, part, spread) for part in parts if part]
         self.generators = nn.ModuleList(self.networks)

@@ -183,7 +183,8 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
     looked = ", ".join(str(path.parent) for path in places)
     raise UserError(
         f"weights {file}: not found (looked in {looked}); put the file there, name another with "
-        "--set trunk.weights=FILE, or take timm's own with --set trunk.weights=imagenet"
+        "--set trunk.weights=FILE, or take timm's own with --set trunk.weights=imagenet, and what they were made with: "
+        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none"
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import some_batch, some_scenes, tiny_method, tiny_setup
+from tiny import message, some_batch, some_scenes, tiny_method, tiny_setup
 
 from rsir_bench.leaderboard.paper import published_rows
 from rsir_bench.method import Composed
@@ -274,6 +274,25 @@ class TestVariants:
         with torch.no_grad():
             assert not torch.allclose(self.front("jsst", **base)(scenes), self.front("jsst", **setting)(scenes))
 
-    def test_nothing_left_to_learn(self):
-        with pytest.raises(ValueError, match="both off"):
-            self.front("jsst", warp="off", spectral="off")
+    @pytest.mark.parametrize(
+        ("setting", "problem"),
+        [
+            ({"warp": "off", "spectral": "off"}, "nothing is left to learn"),
+            ({"points": 4}, "points changes nothing without warp=tps"),
+            ({"cells": 2}, "cells changes nothing without spectral=gamma"),
+            ({"warp": "off", "padding": "zeros"}, "padding changes nothing without a warp"),
+            ({"warp": "off", "interpolation": "bicubic"}, "interpolation changes nothing without a warp"),
+            ({"warp": "off", "order": "spec-spat"}, "order changes nothing without both conversions"),
+            ({"spectral": "off", "generator": "independent"}, "generator changes nothing without both conversions"),
+            ({"order": "hybrid"}, "set padding=zeros"),
+        ],
+    )
+    def test_settings_that_change_nothing_are_refused(self, setting, problem):
+        assert problem in message(lambda: self.front("jsst", **setting))
+
+    def test_a_variant_without_what_makes_it_one_is_refused(self):
+        assert "order changes nothing" in message(lambda: self.front("jsst-spec-spat", spectral="off"))
+
+    def test_cards_state_what_the_variant_does(self):
+        cards = [entry.kind.card for name, entry in discover().items() if name.startswith("jsst")]
+        assert len({tuple(card.stated) for card in cards}) == len(cards) - 2  # TPS and gamma, each in two readings

@@ -79,10 +79,11 @@ def test_the_last_layer_learns_slowly():
     assert len(rest.parameters) + len(last.parameters) == len(list(method.parameters()))
 
 
-def test_it_learns_and_no_class_dies():
+@pytest.mark.parametrize("rate", [0.03, 0.08])  # the highest of the protocols that start from scratch
+def test_it_learns_and_no_class_dies(rate):
     method = tiny_method("ldcnn", tiny_setup("data.size=64", "head.fc1=128")).train()
     optimizer = torch.optim.SGD(
-        [{"params": g.parameters, "lr": 0.03 * g.rate} for g in method.parameter_groups()], momentum=0.9
+        [{"params": g.parameters, "lr": rate * g.rate} for g in method.parameter_groups()], momentum=0.9
     )
     batch = some_batch(16).with_scenes(some_scenes(16, size=64))
     for _ in range(70):
@@ -90,7 +91,6 @@ def test_it_learns_and_no_class_dies():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    method.dropout.eval()  # batch norm as in training, all units
     values = method.describe(batch.scenes)["mean"]
     assert (values.argmax(1) == batch.labels).float().mean() > 0.9
     assert (values.amax(0) > 0).all()
