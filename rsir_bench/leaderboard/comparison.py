@@ -1,9 +1,11 @@
-"""Which lines of a target are not shown to be worse than the best of them."""
+"""What may be compared: the lines of a target with the best of them, and methods of one board with each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from rsir_bench.errors import UserError
+from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.results import Record
 
 SIGN = "≈"
@@ -32,6 +34,29 @@ def not_worse(lines: Sequence[Sequence[Record]], metric: str) -> list[bool | Non
     if sum(mark is not None for mark in marks.values()) < 2:
         return [None] * len(lines)
     return [marks.get(str(place)) for place in range(len(lines))]
+
+
+def board_with(records: Iterable[Record], name: str, methods: Sequence[str]) -> Board:
+    """The one board of a name, with the methods that are to be compared on it.
+
+    Args:
+        records: Of any boards.
+        name: Of the board, as :class:`Board` has it.
+        methods: Labels.
+
+    Raises:
+        UserError: No board has that name or several have, a method is not on it, or records that cannot share a board.
+    """
+    known = boards(records)
+    found = [board for board in known if name in (board.name, board.protocol.board)]
+    if len(found) != 1:
+        names = ", ".join(board.name for board in found or known)
+        raise UserError(f"board {name!r}: {'several have' if found else 'none has'} that name; choose one of {names}")
+    labels = sorted({record.method.label for record in found[0].records})
+    for method in methods:
+        if method not in labels:
+            raise UserError(f"method {method!r}: not on board {found[0].name}; choose one of {', '.join(labels)}")
+    return found[0]
 
 
 def _per_class(records: Sequence[Record], metric: str) -> list[list[float]]:

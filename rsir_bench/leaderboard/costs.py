@@ -68,11 +68,13 @@ class Line:
 
 def lines(board: Board) -> list[Line]:
     """The lines of a board, the reference first; none where its records tell no cost."""
+    # A record on distorted scenes repeats the speed of an earlier pass, which another machine may have made.
+    clean = [record for record in board.records if record.distortion is None]
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
-    for record in board.records:
+    for record in clean:
         place = tuple(record.environment.get(name, "") for name in ENVIRONMENT)
         groups.setdefault((record.method.label, place), []).append(record)
-    everywhere = _values(record for record in board.records if record.method.label == REFERENCE)
+    everywhere = _values(record for record in clean if record.method.label == REFERENCE)
     result = []
     for (label, place), records in sorted(groups.items(), key=lambda group: (group[0][0] != REFERENCE, group[0])):
         values = _values(records)
@@ -86,13 +88,15 @@ def lines(board: Board) -> list[Line]:
 
 
 def _values(records: Iterable[Record]) -> dict[str, float | None]:
-    """The mean over what was measured; the rows and targets of a run repeat its figures, which count once."""
+    """The mean over seeds of what was measured; of a seed, whose rows repeat figures, the mean over different ones."""
     records = list(records)
     values: dict[str, float | None] = {}
     for cost in COSTS:
-        measured = {(record.seed, record.cost.get(cost.key)) for record in records}
-        figures = [figure for _, figure in measured if figure is not None]
-        values[cost.key] = statistics.fmean(figures) if figures else None
+        of_seed: dict[int, set[float]] = {}
+        for record in records:
+            if (figure := record.cost.get(cost.key)) is not None:
+                of_seed.setdefault(record.seed, set()).add(figure)
+        values[cost.key] = statistics.fmean(map(statistics.fmean, of_seed.values())) if of_seed else None
     return values
 
 

@@ -20,7 +20,6 @@ from rsir_bench.report.thumbnails import PERCENTILES, stretched
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.decode import Pixels, read_scene
 
-AFFINE = 6
 LISTED = 24  # parameters that are printed one by one
 
 

@@ -71,7 +71,10 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and dash of one method, the same in all figures of a board."""
+    """Colour, marker and dash of one method: the same in all of a board's figures that are drawn from records.
+
+    A figure of scenes colours the best methods of its own target.
+    """
 
     colour: str
     marker: str

@@ -55,9 +55,8 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Panel:
-    """A query with the rankings of all methods; ``scene`` is its number in the index."""
+    """A query with the rankings of all methods."""
 
-    scene: int
     query: Picture
     rankings: list[Ranking]
 
@@ -97,4 +96,4 @@ def _panel(target: Target, sheets: Sheets, query: int) -> Panel:
         digits = 0 if shown.record.row.kind == "code" else 3
         pairs = zip(shown.found.indices[query].tolist(), shown.found.similarities[query].tolist(), strict=True)
         rankings.append(Ranking(shown, [picture(scene, f"{similarity:.{digits}f}") for scene, similarity in pairs]))
-    return Panel(int(target.kept[query]), picture(query), rankings)
+    return Panel(picture(query), rankings)

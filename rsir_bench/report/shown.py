@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsir_bench.errors import UserError
-from rsir_bench.files import slug
+from rsir_bench.files import is_intact, slug
 from rsir_bench.leaderboard.boards import printed_title, row_label
 from rsir_bench.progress import track
 from rsir_bench.queries import choose_queries
@@ -96,7 +96,7 @@ def find_targets(
 ) -> list[Target]:
     """Every target of the runs whose scenes and descriptors are there, with its methods ranked.
 
-    Of each method the first seed on scenes as they are counts, and one row: see `preferred`.
+    Of each method the first seed of all folders on scenes as they are counts, and one row: see `preferred`.
 
     Args:
         runs: Folders that ``rsir-bench run --out`` wrote.
@@ -108,12 +108,15 @@ def find_targets(
     Raises:
         UserError: A folder of runs does not exist, or a record in it cannot be read.
     """
-    targets: dict[tuple[str, str], Target] = {}
+    records: list[Record] = []
+    located: dict[str, Recorded] = {}
     for folder in runs:
-        records = [record for record in read_records([folder]) if _is_plain(record)]
-        located = _located(records, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), say)  # type: ignore[misc]
-        for record, recorded in track(preferred(records, located), "ranking scenes"):
-            _add(targets, record, recorded, say)
+        found = [record for record in read_records([folder]) if _is_plain(record)]
+        located |= _located(found, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), say)  # type: ignore[misc]
+        records += found
+    targets: dict[tuple[str, str], Target] = {}
+    for record, recorded in track(preferred(records, located), "ranking scenes"):
+        _add(targets, record, recorded, say)
     for target in targets.values():
         target.methods.sort(key=lambda shown: (-shown.record.metrics["mAP"], shown.record.method.label))
     return [targets[place] for place in sorted(targets)]
@@ -177,8 +180,9 @@ def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Recor
     """Ranks the scenes of one result and adds it to its target."""
     place = record.protocol.board, record.target.name
     path = recorded.cell.descriptors
-    if not path.is_file():
-        say(f"{record.method.label} on {place[1]} not shown: {path}: no descriptors; delete its record and run again")
+    if not is_intact(path):
+        what = "damaged" if path.is_file() else "no descriptors"
+        say(f"{record.method.label} on {place[1]} not shown: {path}: {what}; delete its record and run again")
         return
     if place not in targets:
         index = recorded.plan.datasets[recorded.cell.target]

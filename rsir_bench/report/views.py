@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rsir_bench.files import slug
@@ -39,12 +39,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a board: its name, its title, its size in words and the records' name of its table."""
+    """A target of a board: its name, its title and its size in words."""
 
     name: str
     title: str
     extent: str
-    table: str
 
 
 @dataclass(frozen=True)
@@ -177,11 +176,9 @@ def views(records: Iterable[Record]) -> list[BoardView]:
 
 
 def _view(board: Board) -> BoardView:
-    found = tables(board)
+    found = [_under_own_names(table) for table in tables(board)]
     whole = [table for table in found if table.name not in ABLATIONS]
-    targets = tuple(
-        Target(block.target, block.title, block.extent, table.name) for table in whole for block in table.blocks
-    )
+    targets = tuple(Target(block.target, block.title, block.extent) for table in whole for block in table.blocks)
     columns = tuple(
         Column(block.target, block.title, metric, table.beside_paper and metric in PUBLISHED_COLUMNS)
         for table in whole
@@ -189,6 +186,16 @@ def _view(board: Board) -> BoardView:
         for metric in METRICS
     )
     return BoardView(board, tuple(found), targets, columns, tuple(_standings(board, whole)))
+
+
+def _under_own_names(table: Table) -> Table:
+    """Gives targets that only the paper has, which a table knows by the paper's names, the names of their cards."""
+    names = {card.paper_name: card.name for card in load_cards().values()}
+    blocks = [
+        block if block.extent else replace(block, target=names.get(block.target, block.target))
+        for block in table.blocks
+    ]
+    return replace(table, blocks=tuple(blocks))
 
 
 def _standings(board: Board, whole: list[Table]) -> list[Standing]:

@@ -22,7 +22,6 @@ from typing import Any
 import imagehash
 import numpy as np
 import numpy.typing as npt
-import PIL
 import tifffile
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage, signal
@@ -30,7 +29,7 @@ from scipy import ndimage, signal
 from rsir_bench.files import digest, write_atomically
 from rsir_bench.progress import track
 from rsir_bench.scenes.cache import Transform, open_pixels
-from rsir_bench.scenes.decode import TIF_SUFFIXES, Pixels
+from rsir_bench.scenes.decode import DECODING_VERSION, TIF_SUFFIXES, Pixels, decoder_versions
 from rsir_bench.scenes.fingerprint import hash_files
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.paths import cache_root
@@ -104,7 +103,7 @@ def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair
         SceneError: Scenes cannot be read.
     """
     datasets = [_identity(first), None if second is None else _identity(second)]
-    settings = [datasets, MAX_DISTANCE, MIN_CORRELATION, MAX_SHIFT, LOCAL]
+    settings = [datasets, MAX_DISTANCE, MIN_CORRELATION, MAX_SHIFT, LOCAL, imagehash.__version__]
     found = _cached("pairs", settings, lambda: _find(first, second))
     pairs = [Pair(int(a), int(b), Kind(kind), int(bits), float(alike)) for a, b, kind, bits, alike in found]
     order = list(Kind)
@@ -255,7 +254,7 @@ def _identity(index: SceneIndex) -> list[Any]:
 
 def _cached(what: str, settings: list[Any], make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Returns the array that was made under these settings, or makes it and keeps it under the cache root."""
-    key = digest([what, AUDIT_VERSION, SIDE, PIL.__version__, settings])
+    key = digest([what, AUDIT_VERSION, SIDE, DECODING_VERSION, decoder_versions(), settings])
     path = cache_root() / "audit" / f"{key[:32]}.npy"
     try:
         return np.asarray(np.load(path))

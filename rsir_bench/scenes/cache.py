@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
-import PIL
-from PIL import Image, features
+from PIL import Image
 
 from rsir_bench.errors import SceneError, UserError
 from rsir_bench.files import discard, is_intact, locked, seal_of, write_text
 from rsir_bench.progress import track
-from rsir_bench.scenes.decode import Pixels, Resize, read_scene, why_unreadable
+from rsir_bench.scenes.decode import DECODING_VERSION, Pixels, Resize, decoder_versions, read_scene, why_unreadable
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.paths import cache_root, worker_count
 
@@ -118,14 +117,13 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
         "order": index.classes,
         "size": transform.size,
         "resize": transform.resize,
+        "antialias": transform.antialias,
         "bands": transform.kept_bands(index),
         "of": index.bands,
         "value_range": index.value_range,
-        "pillow": PIL.__version__,
-        "jpeg": features.version("jpg"),
+        "decoding": DECODING_VERSION,
+        "decoders": decoder_versions(),
     }
-    if not transform.antialias:  # left out otherwise: caches from before there was a choice keep their names
-        settings["antialias"] = False
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     return cache_root() / "pixels" / f"{key}.u8"
 

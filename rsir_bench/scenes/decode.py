@@ -17,6 +17,9 @@ from rsir_bench.errors import SceneError
 TIF_SUFFIXES = (".tif", ".tiff")
 SCENE_SUFFIXES = (*TIF_SUFFIXES, ".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
+DECODING_VERSION = 1
+"""Raised when :func:`read_scene` gives other pixels for the same file; the pixel cache is then built again."""
+
 Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
 
@@ -76,12 +79,13 @@ def read_scene(
         OtherBandsError: It has other bands than ``total_bands``.
         ValueError: It holds floats and there is no value range.
     """
-    if path.suffix.lower() in TIF_SUFFIXES and not (total_bands == 3 and _is_8_bit_picture(path)):
+    is_tif = path.suffix.lower() in TIF_SUFFIXES
+    if is_tif and not (total_bands == 3 and _is_8_bit_picture(path)):
         return _resize_bands(_read_tif(path, total_bands)[..., list(bands)], resize, value_range)
     with Image.open(path) as image:
         if total_bands != 3:
             raise OtherBandsError(f"holds {len(image.getbands())} bands, not {total_bands}")
-        if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # of which Pillow would take the first
+        if not is_tif and image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # Pillow takes the first
             raise OtherBandsError("is a tif of several pages under another name; call it .tif")
         if image.mode.startswith("I"):  # grey of 16 bits, which convert("RGB") would clip at 255
             grey = np.asarray(image).astype(np.uint16)[..., None]
@@ -129,8 +133,10 @@ def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
 
 
 def _is_8_bit_picture(path: Path) -> bool:
+    """Whether the first page alone is the scene, as Pillow reads it: further pages of another size are thumbnails."""
     with tifffile.TiffFile(path) as tif:
-        return int(tif.pages.first.bitspersample) <= 8
+        page = tif.pages.first
+        return int(page.bitspersample) <= 8 and tif.series[0].size == page.size
 
 
 def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:

@@ -11,6 +11,7 @@ from tiny import tiny_method, tiny_setup
 from rsir_bench.leaderboard import check, costs, render_leaderboards
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import EMPTY
+from rsir_bench.results import DistortionPart
 from rsir_bench.stages import multiply_accumulates
 
 CPU = {"device": "cpu (x)", "threads": "2", "precision": "32"}
@@ -82,6 +83,28 @@ def test_rows_and_targets_of_a_run_count_once_and_seeds_are_averaged():
     records = [with_cost("a", cost(train=10), row=row, target=target) for row in "pqr" for target in ("ucm", "aid")]
     line = by_label(*records, with_cost("a", cost(train=40), row="p", seed=1))["a"]
     assert line.values["train_images_per_second"] == 25
+
+
+def test_a_seed_counts_once_however_many_targets_it_has():
+    first = [with_cost("a", cost(describe=speed), target=target) for target, speed in (("ucm", 100), ("aid", 200))]
+    line = by_label(*first, with_cost("a", cost(describe=300), seed=1))["a"]
+    assert line.values["describe_images_per_second"] == 225
+
+
+def test_distorted_records_tell_no_speed():
+    # What a record under haze repeats was measured on the CPU, where the clean pass was.
+    gpu = {**CPU, "device": "cuda (y)"}
+    haze = DistortionPart(name="haze", severity=1, version=1)
+    lines = costs.lines(
+        board(
+            with_cost("baseline", cost(describe=100)),
+            with_cost("baseline", cost(describe=100), gpu, distortion=haze, key="under haze"),
+            with_cost("a", cost(describe=2000), gpu),
+        )
+    )
+    assert [(line.label, line.environment[0]) for line in lines] == [("baseline", "cpu (x)"), ("a", "cuda (y)")]
+    assert lines[1].ratios["describe_images_per_second"] is None
+    assert lines[1].ratios["parameters"] == 1
 
 
 def test_changed_settings_are_no_reference():

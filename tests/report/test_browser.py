@@ -129,6 +129,24 @@ def test_a_board_is_chosen_with_its_own_targets_and_rows(index: Opened) -> None:
     assert index.page.locator("[name=target] option").all_inner_texts() == ["all targets", "UCM", "RSSCN7"]
 
 
+def test_another_board_is_shown_whole_where_it_lacks_the_target(index: Opened) -> None:
+    index.page.select_option("[name=target]", "aid")
+    index.page.select_option("[name=board]", "aid-lite")
+    assert index.page.locator("[name=target]").input_value() == ""
+    assert header(index, "mAP").is_visible()
+    assert index.page.locator("#count").inner_text() == "3 of 3 lines"
+
+
+def test_skipping_to_the_content_leaves_the_choices(index: Opened) -> None:
+    index.page.select_option("[name=board]", "aid-lite")
+    index.page.fill("[name=method]", "evil")
+    index.page.locator("a.skip").focus()
+    index.page.keyboard.press("Enter")
+    index.page.wait_for_url("**#content")
+    index.page.wait_for_timeout(100)  # of what must not happen nothing tells when it would
+    assert first_column(index) == ["evil"]
+
+
 def test_choices_stand_in_the_address(index: Opened, browser: Any, report: Path) -> None:
     index.page.select_option("[name=board]", "aid-lite")
     index.page.select_option("[name=metric]", "P@10")

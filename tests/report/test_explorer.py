@@ -16,6 +16,8 @@ from rsir_bench.report.explorer import ranking
 from rsir_bench.report.frame import Frame
 from rsir_bench.report.neighbours import find_neighbours
 from rsir_bench.report.retrieval import add_scenes
+from rsir_bench.report.shown import find_targets
+from rsir_bench.results import read_records
 
 
 @pytest.fixture
@@ -151,6 +153,32 @@ def test_missing_descriptors_are_said_and_leave_the_rest(
     page = (tmp_path / "out/explorer.html").read_text()
     assert "no descriptors" in page
     assert "jsst" in (tmp_path / "out/explorer/catalogue.js").read_text()
+
+
+def test_damaged_descriptors_are_said_and_leave_the_rest(
+    made: Scenery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = shutil.copytree(made.runs, tmp_path / "runs")
+    for path in (runs / "gamma").rglob("*.npy"):
+        path.write_bytes(path.read_bytes()[:-7])
+    assert len(again(made, runs, tmp_path / "out")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gamma on folder-target not shown: ")
+    assert line.endswith(".npy: damaged; delete its record and run again")
+    assert "jsst" in (tmp_path / "out/explorer/catalogue.js").read_text()
+
+
+def test_of_seeds_in_two_folders_the_first_is_shown_once(made: Scenery, tmp_path: Path) -> None:
+    first, second = sorted((made.runs / "baseline").iterdir())
+    folders = [tmp_path / "later", tmp_path / "earlier"]
+    for folder, run in zip(folders, (second, first), strict=True):
+        shutil.copytree(run, folder / "baseline" / run.name)
+    seeds = [{record.seed for record in read_records([folder])} for folder in folders]
+    assert seeds == [{1}, {0}]
+    (target,) = find_targets(folders, made.folder, pytest.fail, protocol=made.protocol)
+    (shown,) = target.methods
+    assert shown.record.seed == 0
+    assert shown.recorded.cell.descriptors.is_relative_to(folders[1])
 
 
 def test_missing_scenes_are_one_line_and_no_page(

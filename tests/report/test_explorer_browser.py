@@ -131,6 +131,19 @@ def test_all_images_load_and_nothing_is_wider_than_the_screen(
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_skipping_to_the_content_leaves_the_scene(made: Scenery, browser: Any) -> None:
+    with opened(browser, made.out / "explorer.html") as found:
+        settled(found.page, 0)
+        found.page.keyboard.press("ArrowRight")
+        settled(found.page, 1)
+        found.page.locator("a.skip").focus()
+        found.page.keyboard.press("Enter")
+        found.page.wait_for_url("**#content")
+        found.page.wait_for_timeout(100)  # of what must not happen nothing tells when it would
+        assert "scene01.png" in found.page.inner_text("#status")
+        settled(found.page, 1)
+
+
 def test_methods_can_be_left_out(made: Scenery, browser: Any) -> None:
     with opened(browser, made.out / "explorer.html") as found:
         page = found.page

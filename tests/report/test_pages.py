@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,23 @@ def test_only_the_papers_boards_show_its_values(tmp_path: Path, pages: dict[str,
     assert ours not in papers["index.html"]
     assert papers["index.html"].count('class="number paper"') > 100
     assert "paper &#34;mAP&#34;" in papers["index.html"]  # what it prints as mAP stands beside AP@10h
+
+
+def test_what_only_the_paper_has_stands_on_the_datasets_own_page(tmp_path: Path) -> None:
+    pages = written(tmp_path, [record("baseline", protocol=protocol_part(), target="ucm")])
+    datasets = {name for name in pages if name.startswith("datasets/")}
+    assert datasets == {"datasets/index.html", *(f"datasets/{name}.html" for name in load_cards())}
+    for name in ("rs19", "rsscn7"):
+        assert "paper only" in pages[f"datasets/{name}.html"]
+        assert "../datasets/" + name in pages["boards/patternnet.html"]
+    assert "paper only" in pages["datasets/ucm.html"]
+    assert "3 targets" in pages["index.html"]
+
+
+def test_without_javascript_every_metric_is_shown(pages: dict[str, str]) -> None:
+    assert "P@100" in pages["index.html"]
+    for page in pages.values():
+        assert not re.search(r"<t[hdr][^>]* hidden", page)
 
 
 def test_the_best_is_marked_once_for_each_target_and_metric(pages: dict[str, str]) -> None:

@@ -42,13 +42,13 @@ def test_many_classes_give_a_few_at_even_steps() -> None:
 def test_panels_show_what_was_found(made: Scenery) -> None:
     sheets = Sheets("sheets", Colours((0, 1, 2), None), ())
     panels = make_panels(made.target, sheets)
-    assert [panel.scene for panel in panels] == choose_queries(made.target)
-    for panel in panels:
+    for panel, query in zip(panels, choose_queries(made.target), strict=True):
+        assert panel.query.path == made.target.index.paths[query]
         for ranking in panel.rankings:
-            found = ranking.method.found.indices[panel.scene]
+            found = ranking.method.found.indices[query]
             assert [picture.path for picture in ranking.pictures] == [made.target.index.paths[i] for i in found]
             labels = made.target.labels
-            assert [picture.right for picture in ranking.pictures] == (labels[found] == labels[panel.scene]).tolist()
+            assert [picture.right for picture in ranking.pictures] == (labels[found] == labels[query]).tolist()
             assert ranking.right == sum(picture.class_name == panel.query.class_name for picture in ranking.pictures)
     page = (made.out / f"scenes/{made.target.name}.html").read_text()
     right = sum(ranking.right for panel in panels for ranking in panel.rankings)

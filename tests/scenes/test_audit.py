@@ -212,6 +212,22 @@ def test_the_second_call_reads_no_scene(source: Path, tmp_path: Path, monkeypatc
         leaked(index_folder(source), target)
 
 
+def test_pairs_are_looked_for_again_after_any_change_of_versions(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
+    index, looked = index_folder(source), []
+    monkeypatch.setattr(audit, "_find", lambda *_: looked.append(1) or np.array([], audit.FOUND))
+    find_pairs(index)
+    for name in ("imagehash.__version__", "tifffile.__version__", f"{audit.__name__}.DECODING_VERSION"):
+        before = len(looked)
+        find_pairs(index)
+        assert len(looked) == before
+        monkeypatch.setattr(name, "0.0")
+        find_pairs(index)
+        assert len(looked) == before + 1, name
+
+
 def test_a_damaged_cache_file_is_made_anew(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
     target = target_of(tmp_path / "target", {"field/x.jpg": scene(2)})

@@ -158,6 +158,36 @@ def test_every_layout_of_a_multi_band_tif(layout: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[0], expected[rows])
 
 
+def tif_of_pages(folder: Path, *pages: np.ndarray) -> SceneIndex:
+    for name in ("field", "river"):
+        (folder / name).mkdir(parents=True)
+        with tifffile.TiffWriter(folder / name / "1.tif") as tif:
+            for page in pages:
+                tif.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    return index_folder(folder)
+
+
+def test_8_bit_bands_on_pages_of_their_own(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    pixels = open_pixels(tif_of_pages(tmp_path / "own", *values), Transform(8))
+    np.testing.assert_array_equal(pixels[0], np.moveaxis(values, 0, 2))
+
+
+def test_a_thumbnail_behind_a_colour_picture_is_left_out(tmp_path: Path) -> None:
+    scene, thumbnail = (np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8) for side in (20, 5))
+    pixels = open_pixels(tif_of_pages(tmp_path / "own", scene, thumbnail), Transform(8))
+    alone = np.asarray(Image.fromarray(scene).resize((8, 8), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(pixels[0], alone)
+
+
+def test_a_tif_of_several_pages_under_another_name_is_refused(tmp_path: Path) -> None:
+    index = tif_of_pages(tmp_path / "own", *np.zeros((3, 8, 8), np.uint8))
+    for path in index.paths:
+        (index.root / path).rename((index.root / path).with_suffix(".png"))
+    with pytest.raises(SceneError, match=r"several pages under another name; call it \.tif"):
+        open_pixels(index_folder(tmp_path / "own"), Transform(8))
+
+
 @pytest.mark.parametrize("suffix", ["tif", "png"])
 def test_16_bit_grey_fills_the_range_and_three_bands(suffix: str, tmp_path: Path) -> None:
     ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
@@ -247,10 +277,13 @@ def test_everything_that_changes_pixels_is_in_the_key(eurosat: SceneIndex, monke
         ]
         return {cache._cache_file(index, transform).name for index, transform in variants}
 
-    before = files()
-    assert len(before) == 9
-    monkeypatch.setattr("PIL.__version__", "0.0")
-    assert not before & files()
+    known = files()
+    assert len(known) == 9
+    for name in ("PIL.__version__", "tifffile.__version__", f"{cache.__name__}.DECODING_VERSION"):
+        monkeypatch.setattr(name, "0.0")
+        now = files()
+        assert not known & now
+        known |= now
 
 
 def test_the_key_does_not_depend_on_the_place(rsscn7: SceneIndex, tmp_path: Path) -> None:

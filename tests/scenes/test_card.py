@@ -51,6 +51,12 @@ def test_every_archive_is_pinned_by_hash_or_commit_or_comes_by_hand(name: str) -
         assert pin.known_hash is not None
 
 
+@pytest.mark.parametrize("name", load_cards())
+def test_a_source_that_pages_link_is_an_address_and_nothing_more(name: str) -> None:
+    source = load_cards()[name].source
+    assert not source.startswith("https://") or " " not in source
+
+
 def test_scenes_per_class_of_the_unequal_datasets() -> None:
     counts = {name: [entry.scenes for entry in load_cards()[name].classes] for name in ("aid", "eurosat")}
     assert counts["aid"][:10] == [360, 310, 220, 400, 360, 260, 240, 350, 410, 300]

@@ -264,7 +264,10 @@ const explorer = (() => {
     place("scene").addEventListener("change", (event) => go(Number(event.target.value)));
     place("previous").addEventListener("click", () => step(-1));
     place("next").addEventListener("click", () => step(1));
-    window.addEventListener("hashchange", () => goTarget(targetOfAddress()));
+    window.addEventListener("hashchange", () => {
+      if (location.hash && !location.hash.includes("=")) return; // a place on the page, such as #content: no choice
+      goTarget(targetOfAddress());
+    });
     const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), n: () => stepClass(1), p: () => stepClass(-1) };
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest("select, input, textarea");

@@ -117,11 +117,16 @@
     history.replaceState(null, "", `#${new URLSearchParams(new FormData(controls))}`);
   }
 
-  field("board").addEventListener("change", showBoard);
-  controls.addEventListener("input", () => { show(); write(); });
-  controls.addEventListener("change", () => { show(); write(); });
+  controls.addEventListener("input", (event) => {
+    if (event.target.name === "board") showBoard();
+    show();
+    write();
+  });
   controls.addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", read);
+  addEventListener("hashchange", () => {
+    if (location.hash && !location.hash.includes("=")) return; // a place on the page, such as #content: no choice
+    read();
+  });
   controls.hidden = false;
   read();
 })();
