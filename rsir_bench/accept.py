@@ -24,10 +24,10 @@ def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]
         The files written.
 
     Raises:
-        UserError: The baseline would hold a method half before and half after the change, or there is no reason.
+        UserError: The baseline would hold a method half before and half after the change, a result is not sound or
+            its predecessor not where it belongs, or there is no reason. Nothing is replaced then.
     """
-    if not reason.strip():
-        raise UserError("--accept: no reason; say why the results changed")
+    refuse_no_reason(reason)
     now, before = by_place(records, "the runs"), by_place(read_records([baseline]), str(baseline))
     changed = {key: record for key, record in now.items() if key in before and not _same(record, before[key])}
     methods = {_method(record) for record in changed.values()}
@@ -38,18 +38,27 @@ def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]
             f"--accept: {name_of(left[0])}{rest} would stay as before the change; "
             f"run them again too, first: {left[0].command}"
         )
-    written = []
     for key, record in changed.items():
         check_sound(record)
-        written.append(_replace(before[key], record, baseline, reason))
-    return written
+        former, name = baseline / place(before[key]), name_of(before[key])
+        if not former.is_file():
+            raise UserError(f"{former}: not there, where `rsir-bench publish` puts it; move {name} there")
+    return [_replace(before[key], record, baseline, reason) for key, record in changed.items()]
+
+
+def refuse_no_reason(reason: str) -> None:
+    """Refuses a reason without a word.
+
+    Raises:
+        UserError: It is one.
+    """
+    if not reason.strip():
+        raise UserError("--accept: no reason; say why the results changed")
 
 
 def _replace(old: Record, new: Record, baseline: Path, reason: str) -> Path:
     part = AcceptedPart(reason=reason, previous=old.metrics, previous_key=old.key)
     former, path = baseline / place(old), baseline / place(new)
-    if not former.is_file():
-        raise UserError(f"{former}: not there, where `rsir-bench publish` puts it; move {name_of(old)} there")
     write_record(path, new.model_copy(update={"accepted": (*old.accepted, part)}))
     if path != former:
         former.unlink()

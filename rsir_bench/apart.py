@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 
-from rsir_bench.plan import Request, Run, make_plan
+from rsir_bench.errors import RunError, UserError
+from rsir_bench.plan import Request, Run, planned
 
 
 def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
@@ -29,13 +30,13 @@ def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
     finally:
         child.kill()
         child.wait()
-    if child.returncode == 0:
+    if child.returncode == 0 and answer:
         failure: str | None = json.loads(answer)
         return failure
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return f"its process was killed by {name}{', perhaps for its memory' if name == 'SIGKILL' else ''}"
-    return f"its process ended with exit code {child.returncode}"
+    return f"its process ended with exit code {child.returncode} and no answer; the method, or what it calls, ended it"
 
 
 def _main() -> None:
@@ -44,8 +45,10 @@ def _main() -> None:
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a method prints is no answer
     request, key = pickle.load(sys.stdin.buffer)  # from the process above, nobody else
-    plan = make_plan(request)
-    failure = work_off(plan, next(run for run in plan.runs if run.key == key))
+    try:
+        failure = work_off(*planned(request, key))
+    except (RunError, UserError) as error:
+        failure = " ".join(str(error).split())
     os.write(answer, json.dumps(failure).encode())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rsir_bench.apart import work_off_apart
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.estimate import Estimate, cache_bytes, estimate
+from rsir_bench.estimate import Step, cache_bytes, estimate
 from rsir_bench.files import write_text
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.results import Record, read_record
@@ -174,20 +174,22 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
         lines = [f"to do     {run.title}: {len(run.todo)} results" for run in todo]
         return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
     lines = []
-    known: dict[str, Estimate] = {}
-    seconds, size = 0.0, 0
+    known: dict[str, Step | None] = {}
+    seconds, size, unknown = 0.0, 0, 0
     for run in todo:
-        step = known[run.method.label] if run.method.label in known else estimate(plan, run)
-        known[run.method.label] = step
-        time = "time unknown" if step.seconds is None else f"about {_duration(step.seconds)}"
+        taken = estimate(plan, run, known)
+        time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
-        seconds += step.seconds or 0
-        size += step.run_bytes
+        seconds += taken.seconds if taken else 0
+        size += taken.run_bytes if taken else 0
+        unknown += taken is None
     scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in plan.needed())
     lines.append(f"scenes    {scenes}")
-    total = f"about {_duration(seconds)} on {plan.request.device}"
+    time = f"{_duration(seconds)} on {plan.request.device}"
     disk = f"{size / 1e6:,.0f} MB in {plan.request.out}, {cache_bytes(plan) / 1e6:,.0f} MB of new pixel cache"
-    return [*lines, f"estimate  {total}; at most {disk}"]
+    if unknown:
+        return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
+    return [*lines, f"estimate  about {time}; at most {disk}"]
 
 
 def _duration(seconds: float) -> str:

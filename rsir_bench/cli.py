@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rsir_bench.errors import UserError
+from rsir_bench.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from rsir_bench.cluster import Cluster
@@ -224,7 +224,9 @@ def publish(
 @app.command()
 def drift(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
-    baseline: Annotated[Path, typer.Option(help="The records they are compared with.")] = RESULTS,
+    baseline: Annotated[
+        Path | None, typer.Option(help=f"The records they are compared with; {RESULTS} by default.")
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare each step on scenes that come along.")] = False,
     accept: Annotated[
         str | None, typer.Option(metavar="REASON", help="Put the results in the baseline's place; REASON is kept.")
@@ -235,14 +237,16 @@ def drift(
     """Compares results with a baseline; 1 if any moved further than seeds explain, or if nothing was compared."""
     from rsir_bench.drift_verb import run_accept_verb, run_drift_verb, run_exact_verb
 
-    if exact and runs:
-        raise UserError("drift: --exact takes no folders, it makes its own results; leave one of the two out")
+    if exact and (runs or baseline):
+        raise UserError("drift: --exact brings its own results and baseline; leave folders and --baseline out")
     if exact:
         passed = run_exact_verb(accept, markdown, as_json, print)
     elif accept is not None:
-        passed = run_accept_verb(runs or [], baseline, accept, print)
+        if markdown or as_json:
+            raise UserError("drift: --accept of results makes no report; leave --markdown and --json out")
+        passed = run_accept_verb(runs or [], baseline or RESULTS, accept, print)
     else:
-        passed = run_drift_verb(runs or [], baseline, markdown, as_json, print)
+        passed = run_drift_verb(runs or [], baseline or RESULTS, markdown, as_json, print)
     if not passed:
         raise typer.Exit(1)
 
@@ -387,10 +391,12 @@ def _seed(word: str) -> int:
 
 
 def main() -> NoReturn:
-    """Runs a verb; an error that the user can mend is printed without a traceback and exits with 2."""
+    """Runs a verb; an error is printed without a traceback and exits with 2 where the user can mend it, else with 1."""
+    code = 0
     try:
         app()
-    except UserError as error:
+    except (RunError, UserError) as error:
+        code = 1 if isinstance(error, RunError) else 2
         for line in str(error).splitlines():
             print(f"rsir-bench: {line}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

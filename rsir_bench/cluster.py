@@ -25,7 +25,7 @@ from ray.exceptions import RayError
 from rsir_bench.campaign import Finished, work_off_within_limit
 from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import PARTIAL, discard, write_atomically, write_text
-from rsir_bench.plan import Plan, Request, Run, make_plan
+from rsir_bench.plan import Plan, Request, Run, planned
 from rsir_bench.progress import track
 from rsir_bench.ranking.blocks import block_queries
 from rsir_bench.ranking.inputs import Task
@@ -272,26 +272,18 @@ def place() -> str:
 
 
 def _work_off(request: Request, key: str) -> str | None:
-    plan, run = _planned(request, key)
+    plan, run = planned(request, key)
     return work_off_within_limit(plan, run)
 
 
 def _work_off_unshared(order: Order, folder: Path, files: Files) -> tuple[str | None, Files]:
     """In a folder of the node, from what the caller has of the run to everything that is there in the end."""
-    plan, run = _planned(replace(order.request, out=folder), order.key)
+    plan, run = planned(replace(order.request, out=folder), order.key)
     unpack(files, run.folder)
     failure = work_off_within_limit(plan, run)
     packed = pack(run.folder)
     # The caller finds the file of a traceback in its own folder.
     return failure and failure.replace(str(folder), str(order.request.out)), packed
-
-
-def _planned(request: Request, key: str) -> tuple[Plan, Run]:
-    plan = make_plan(request)
-    for run in plan.runs:
-        if run.key == key:
-            return plan, run
-    raise RunError("this node has other code, weights or scenes than the caller; make them the same")
 
 
 # --- between caller and nodes ---
@@ -327,7 +319,7 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
 
 
 def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
-    request = replace(plan.request, methods=[run.method.name], seeds=[run.seed])
+    request = replace(plan.request, methods=[run.method.word], seeds=[run.seed])
     return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
 
 

@@ -24,7 +24,10 @@ BATCH = {"cpu": 64, "cuda": 256}
 def describe(
     method: Method, pixels: PixelArray, device: torch.device, what: str, names: set[str] | None = None
 ) -> dict[str, Descriptors]:
-    """The named descriptors (N, D) float32 of all scenes, in 32-bit arithmetic and evaluation mode.
+    """The named descriptors (N, D) float32 of all scenes, in evaluation mode and 32 bit: no autocast, whatever trained.
+
+    On CUDA, torch's convolutions round what they multiply to TF32 (10 bits of mantissa), as is its default; its matrix
+    products do not.
 
     Where ranks work together, each describes some of the batches; the first alone gets all, and the others nothing.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,16 @@ DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
 QUERY_NAMES = ("queries", "query")
 FORMATS = (".npy", ".npz", ".parquet")
+UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    SyntaxError,  # the header of an .npy is a Python expression
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    RuntimeError,  # an encryption or a compression that zipfile does not know
+    zlib.error,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -60,7 +72,10 @@ def read_descriptors(path: Path) -> DescriptorFile:
 
 
 def read_labels(path: Path) -> Array:
-    """(N,) labels: an ``.npy``, ``labels`` or the only array of ``.npz`` or ``.parquet``, the lines of a ``.txt``."""
+    """(N,) labels: an ``.npy``, ``labels`` or the only array of ``.npz`` or ``.parquet``, the lines of a ``.txt``.
+
+    Lines are UTF-8, with or without a byte order mark; spaces at their ends do not count.
+    """
     return read_one(path, LABEL_NAMES)
 
 
@@ -71,19 +86,28 @@ def read_queries(path: Path) -> Array:
         return queries
     try:
         return queries.astype(np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(f"{path}: expected one index per line") from None
 
 
 def read_one(path: Path, names: tuple[str, ...]) -> Array:
     """The array of one of the given names, or the only one."""
     if path.suffix == ".txt":
-        return np.array(existing(path).read_text(encoding="utf-8").splitlines(), dtype=str)
+        return read_lines(path)
     contents = read_arrays(path)
     named = [name for name in names if name in contents]
     if not named and len(contents) != 1:
         raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; call the one that is meant {names[0]!r}")
     return contents[named[0] if named else next(iter(contents))]
+
+
+def read_lines(path: Path) -> Array:
+    """The lines of a text file."""
+    try:
+        text = existing(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it as UTF-8") from None
+    return np.array([line.strip() for line in text.splitlines()], dtype=str)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -96,7 +120,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
         loaded = np.load(existing(path), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}"
         ) from error
@@ -105,10 +129,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
     """A column as an array, (N, D) where its cells are lists."""
     values = column.to_numpy()
-    if len(values) and isinstance(values[0], np.ndarray):
-        if len({len(cell) for cell in values}) > 1:
+    if values.dtype.kind == "O" and any(isinstance(cell, np.ndarray) for cell in values):
+        if len({np.shape(cell) for cell in values}) > 1:
             raise UserError(
-                f"{path}: the lists of column {name!r} differ in length; give every scene as many dimensions"
+                f"{path}: the lists of column {name!r} differ in length or are missing; "
+                "give every scene as many dimensions"
             )
         return np.stack(list(values))
     return values

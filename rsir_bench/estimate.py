@@ -11,51 +11,100 @@ import torch
 from rsir_bench.batches import Batch
 from rsir_bench.errors import UserError
 from rsir_bench.method import Method, Setup
-from rsir_bench.plan import Plan, Run
+from rsir_bench.plan import Cell, Plan, Run
+from rsir_bench.protocol import Train
 from rsir_bench.scenes.cache import estimated_bytes, is_cached
 from rsir_bench.train import loss_terms, make_fabric, make_optimizer
 
 FEW, MORE = 8, 24
 
 
-@dataclass
+@dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes; ``seconds`` is None where a step could not be measured."""
+    """Seconds and bytes of a run."""
 
-    seconds: float | None
+    seconds: float
     run_bytes: int
 
 
-def estimate(plan: Plan, run: Run) -> Estimate:
-    """Measures one step of the run's method and scales it to the run.
+@dataclass(frozen=True)
+class Step:
+    """What a method takes, whatever the seed and the scenes that are left.
+
+    Attributes:
+        training: Seconds for one scene, once.
+        describing: Seconds for one scene.
+        epochs: Of a round.
+        parameters: Of the network.
+        moments: Values that the optimizer keeps for each parameter.
+        lengths: Of its descriptors, by name.
+    """
+
+    training: float
+    describing: float
+    epochs: int
+    parameters: int
+    moments: int
+    lengths: dict[str, int]
+
+
+def measure(plan: Plan, run: Run) -> Step | None:
+    """Measures one step of the run's method; None where it raises, which is reported when its run fails.
 
     Raises:
         UserError: The method cannot be built (weights, settings).
     """
-    setup, trained = plan.setup(run), run.method.kind.card.trained
-    rounds = (
-        [number for number in range(1, run.method.kind.rounds + 1) if not run.is_trained(number)] if trained else []
-    )
-    targets = {(cell.target, cell.distortion) for cell in run.todo if not cell.descriptors.is_file()}
-    if not targets and not rounds:
-        return Estimate(0, 0)
+    setup = plan.setup(run)
     try:
         method = run.method.build(setup)
+        recipe = method.recipe(plan.protocol.train)
+        training, describing, lengths = _seconds_per_scene(method, setup, recipe, plan.request.device)
     except UserError:
         raise
-    except (Exception, SystemExit):  # noqa: BLE001 - a method that raises is reported when its run fails
-        return Estimate(None, 0)
+    except (Exception, SystemExit):  # noqa: BLE001 - a method may raise anything
+        return None
     parameters = sum(tensor.numel() for tensor in method.parameters())
-    described = sum(len(plan.datasets[name]) for name, _ in targets) + (setup.scenes if trained else 0)
-    width = plan.protocol.describe.pca * len({(cell.row_name, cell.fit) for cell in run.cells})
-    # Weights once, and momentum and weights again in the checkpoint while training.
-    size = 4 * parameters * 3 * len(rounds) + 4 * described * width
-    try:
-        training, describing = _seconds_per_scene(method, setup, plan.request.device)
-    except (Exception, SystemExit):  # noqa: BLE001 - as above
-        return Estimate(None, size)
-    epochs = method.recipe(plan.protocol.train).epochs * len(rounds)
-    return Estimate(training * epochs * setup.scenes + describing * described, size)
+    moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
+    return Step(training, describing, recipe.epochs, parameters, moments, lengths)
+
+
+def estimate(plan: Plan, run: Run, known: dict[str, Step | None]) -> Estimate | None:
+    """What is left of a run; None where a step of its method cannot be measured.
+
+    Args:
+        plan: The campaign's plan.
+        run: One of its runs.
+        known: Steps by label of the method; a missing one is measured and added.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    rounds = range(1, run.method.kind.rounds + 1) if run.method.kind.card.trained else ()
+    left = [number for number in rounds if not run.is_trained(number)]
+    cells = [cell for cell in run.todo if not cell.descriptors.is_file()]
+    if not left and not cells:
+        return Estimate(0, 0)
+    if run.method.label not in known:
+        known[run.method.label] = measure(plan, run)
+    step = known[run.method.label]
+    if step is None:
+        return None
+    source = plan.protocol.data.source
+    passes = {(cell.target, cell.distortion, cell.row.round) for cell in cells}
+    passes |= {(source, None, cell.row.round) for cell in cells if cell.fit == "source"}
+    described = sum(len(plan.datasets[name]) for name, _, _ in passes)
+    trained = len(plan.datasets[source]) * step.epochs * len(left) if left else 0
+    # Weights once, and weights again and the optimizer's moments in the checkpoint while training.
+    size = 4 * step.parameters * (2 + step.moments) * len(left)
+    size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in cells)
+    return Estimate(step.training * trained + step.describing * described, size)
+
+
+def _row_bytes(plan: Plan, cell: Cell, step: Step) -> int:
+    length = step.lengths.get(cell.row.descriptor, 0)  # its run will fail where describe() does not give it
+    if cell.row.kind == "code":
+        return -(-length // 8)
+    return 4 * (min(length, plan.protocol.describe.pca) if cell.row.kind == "pca" else length)
 
 
 def cache_bytes(plan: Plan) -> int:
@@ -64,9 +113,8 @@ def cache_bytes(plan: Plan) -> int:
     return sum(estimated_bytes(index, plan.transform) for index in wanted if not is_cached(index, plan.transform))
 
 
-def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float, float]:
-    """Seconds to train on a scene, in batches of the recipe's size, and to describe one."""
-    recipe = method.recipe(setup.protocol.train)
+def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str) -> tuple[float, float, dict[str, int]]:
+    """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
     fabric = make_fabric(device, recipe.precision)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     few, more = (_noise(setup, count, fabric.device) for count in (FEW, MORE))
@@ -81,12 +129,12 @@ def _seconds_per_scene(method: Method, setup: Setup, device: str) -> tuple[float
 
         step(few)  # also allocates
         times = [_seconds(lambda batch=batch: step(batch), fabric.device) for batch in (few, more)]  # type: ignore[misc]
-        training = _per_scene(*times, recipe.batch)
+        training = _per_scene(times[0], times[1], recipe.batch)
     method.eval()
     with torch.inference_mode():
-        method.describe(more.scenes)
+        lengths = {name: values.shape[1] for name, values in method.describe(more.scenes).items()}
         describing = _seconds(lambda: method.describe(more.scenes), fabric.device)
-    return training, describing / MORE
+    return training, describing / MORE, lengths
 
 
 def _noise(setup: Setup, count: int, device: torch.device) -> Batch:

@@ -1,4 +1,4 @@
-"""The contract of a method, and how methods are found.
+"""The contract of a method.
 
 A method is one file with one class: a :class:`Card`, a loss on a batch, and named descriptors of a batch. Everything
 else has a default: optimizer recipe, parameter groups, batches, views of a scene, rounds of training.
@@ -344,7 +344,8 @@ class NamedMethod:
     """A method as the user named it: class, settings and label.
 
     Attributes:
-        name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``.
+        name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``, without the folder of weights.
+        word: As the user gave it: with it, the same method is found again.
         kind: The class to build.
         settings: What the class is built with.
         values: The settings as plain values, for the record.
@@ -354,6 +355,7 @@ class NamedMethod:
     """
 
     name: str
+    word: str
     kind: type[Method]
     settings: Any
     values: dict[str, Any]

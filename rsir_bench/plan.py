@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from rsir_bench.errors import UserError
+from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import digest, file_digest, slug
-from rsir_bench.method import NamedMethod, Row, Setup
+from rsir_bench.method import Card, NamedMethod, Row, Setup
 from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
+from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.registry import discover, resolve
 from rsir_bench.results import read_record, record_files
@@ -222,12 +223,13 @@ def make_plan(request: Request) -> Plan:
         index = _attempt(problems, lambda name=name: resolve_dataset(name, request.data_root))  # type: ignore[misc]
         if index is not None:
             datasets[name] = index
+            problems += _without_queries(protocol, index) if name in targets else []
     board = board_name(protocol)
     published = _published(request.published / board) if request.published else {}
     plan = Plan(request, protocol, board, _transform(protocol), datasets, published, absent=absent)
     if not problems:
         for method in kept:
-            for seed in _seeds(method, request.seeds):
+            for seed in _seeds(method, protocol, request.seeds):
                 run = _attempt(problems, lambda method=method, seed=seed: _run(plan, method, seed, targets))  # type: ignore[misc]
                 plan.runs += [run] if run is not None and run.cells else []
     if problems:
@@ -235,6 +237,27 @@ def make_plan(request: Request) -> Plan:
     if not plan.runs:
         raise UserError(f"nothing to run: {'; '.join(plan.absent)}")
     return plan
+
+
+def planned(request: Request, key: str) -> tuple[Plan, Run]:
+    """The plan that another process made of the request, and its run of that key.
+
+    Raises:
+        RunError: There is no such run here.
+        UserError: There is no plan here.
+    """
+    plan = make_plan(request)
+    for run in plan.runs:
+        if run.key == key:
+            return plan, run
+    raise RunError("there are other code, weights or scenes here than where it was planned; make them the same")
+
+
+def _without_queries(protocol: Protocol, target: SceneIndex) -> list[str]:
+    chosen = choose_queries(target.labels, protocol.score.queries, protocol.score.query_seed)
+    if chosen is None or len(chosen):
+        return []
+    return [f"score.queries=fifth: no class of {target.name} has five scenes; set score.queries=all or leave it out"]
 
 
 def _published(folder: Path) -> dict[str, Path]:
@@ -297,15 +320,14 @@ def _dataset_names(methods: Sequence[NamedMethod], protocol: Protocol, targets: 
     names = list(targets)
     if any(card.unlabelled for card in cards) and protocol.data.unlabelled:
         names.insert(0, protocol.data.unlabelled)
-    fitted = "source" in protocol.describe.pca_fit
-    compared = protocol.data.leaked == "drop"
-    if any(compared or card.trained or (fitted and _has_pca(card.rows)) for card in cards) or not cards:
+    if protocol.data.leaked == "drop" or any(_sees_source(card, protocol) for card in cards) or not cards:
         names.insert(0, protocol.data.source)
     return list(dict.fromkeys(names))
 
 
-def _has_pca(rows: dict[str, Row]) -> bool:
-    return any(row.kind == "pca" for row in rows.values())
+def _sees_source(card: Card, protocol: Protocol) -> bool:
+    fitted = "source" in protocol.describe.pca_fit and any(row.kind == "pca" for row in card.rows.values())
+    return card.trained or fitted
 
 
 def _transform(protocol: Protocol) -> Transform:
@@ -317,9 +339,9 @@ def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> 
     key = digest(settings)
     source = plan.protocol.data.source if method.kind.card.trained else "untrained"
     folder = plan.request.out / slug(method.label) / f"{plan.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
-    cells = []
+    cells: list[Cell] = []
     for target in targets:
-        reason = _not_a_target(plan, method, target)
+        reason = _not_a_target(plan, method, target, cells[0].target if cells else target)
         if reason is None:
             for distortion in (None, *plan.request.distortions):
                 cells += _cells(plan, method, folder, key, target, distortion)
@@ -328,12 +350,16 @@ def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> 
     return Run(method, seed, folder, key, tuple(cells), weights)
 
 
-def _seeds(method: NamedMethod, seeds: Sequence[int]) -> Sequence[int]:
-    """All seeds, or the first for a method in which nothing is left to chance."""
-    by_chance = method.kind.card.trained or "none" in (
-        value for name, value in method.values.items() if name.endswith(".weights")
-    )
-    return seeds if by_chance else seeds[:1]
+def _seeds(method: NamedMethod, protocol: Protocol, seeds: Sequence[int]) -> list[int]:
+    """Each seed once, or the first alone for a method in which nothing is left to chance."""
+    starts = _own_weights(method).values() or [protocol.trunk.weights]
+    seeds = list(dict.fromkeys(seeds))
+    return seeds if method.kind.card.trained or "none" in starts else seeds[:1]
+
+
+def _own_weights(method: NamedMethod) -> dict[str, str]:
+    """The settings that name weights; an untrained method with one, as ``timm:``, takes no trunk of the protocol."""
+    return {name: value for name, value in method.values.items() if name.endswith(".weights")}
 
 
 def _same_scenes(plan: Plan, one: str, other: str) -> bool:
@@ -341,16 +367,28 @@ def _same_scenes(plan: Plan, one: str, other: str) -> bool:
     return one == other or plan.datasets[one].fingerprint == plan.datasets[other].fingerprint
 
 
-def _not_a_target(plan: Plan, method: NamedMethod, target: str) -> str | None:
+def scenes_as_read(plan: Plan, name: str) -> str | list[Any]:
+    """What of a dataset changes its pixels: the scenes, and what its card says of bands and values.
+
+    As most cards say nothing, the fingerprint stands alone there: keys from before there was more in them stay.
+    """
+    index = plan.datasets[name]
+    read = [plan.transform.kept_bands(index), index.value_range]
+    return index.fingerprint if read == [(0, 1, 2), None] else [index.fingerprint, *read]
+
+
+def _not_a_target(plan: Plan, method: NamedMethod, target: str, first: str) -> str | None:
+    """Why the method is not scored on the target; ``first`` is the one that its network is built for if untrained."""
     data, card = plan.protocol.data, method.kind.card
     if card.trained and _same_scenes(plan, target, data.source):
         return "it is the source, whose labels the method has seen"
     if card.unlabelled and data.unlabelled is not None and _same_scenes(plan, target, data.unlabelled):
         return "it is the method's unlabelled pool"
-    if card.trained and len(plan.transform.kept_bands(plan.datasets[target])) != len(
-        plan.transform.kept_bands(plan.datasets[data.source])
-    ):
-        return "it has other bands than the source; set data.bands=rgb"
+    seen = data.source if _sees_source(card, plan.protocol) else first
+    here, there = (len(plan.transform.kept_bands(plan.datasets[name])) for name in (target, seen))
+    if here != there:
+        what = "the source; set data.bands=rgb" if seen == data.source else f"{seen}; run it alone"
+        return f"it has other bands than {what}"
     return None
 
 
@@ -365,8 +403,7 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     folders = plan.request.weights_folders
     weights = {
         name: _weights_identity(value, method.values.get(name.replace("weights", "model"), ""), folders)
-        for name, value in method.values.items()
-        if name.endswith(".weights")
+        for name, value in _own_weights(method).items()
     }
     settings = {
         "training_version": TRAINING_VERSION,
@@ -378,16 +415,27 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     }
     if not protocol.data.antialias:  # left out otherwise: keys from before there was a choice stay
         settings["antialias"] = False
-    if card.trained:
+    if card.trained or not weights:
         trunk = protocol.trunk
         backbone = method.kind.backbone(method.settings, trunk.name)
         weights["trunk"] = _weights_identity(trunk.weights, backbone, folders, trunk.sha256)
-        settings |= {key: everything.get(key) for key in ("head", "train")}
+        settings["head"] = everything.get("head")
         settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
-        settings["source"] = plan.datasets[protocol.data.source].fingerprint
-        if card.unlabelled and protocol.data.unlabelled:
-            settings["unlabelled"] = plan.datasets[protocol.data.unlabelled].fingerprint
+    if card.trained:
+        settings["train"] = everything["train"]
+        settings |= _trained_on(plan, method)
     return settings, weights
+
+
+def _trained_on(plan: Plan, method: NamedMethod) -> dict[str, Any]:
+    data = plan.protocol.data
+    classes = list(plan.datasets[data.source].classes)
+    found: dict[str, Any] = {"source": scenes_as_read(plan, data.source)}
+    if classes != sorted(classes, key=str.casefold):  # it draws scenes and a classifier's weights by their order
+        found["classes"] = classes
+    if method.kind.card.unlabelled and data.unlabelled:
+        found["unlabelled"] = scenes_as_read(plan, data.unlabelled)
+    return found
 
 
 def _weights_identity(weights: str, name: str, folders: Sequence[Path], sha256: str | None = None) -> str:
@@ -401,7 +449,7 @@ def _weights_identity(weights: str, name: str, folders: Sequence[Path], sha256: 
 def _cells(
     plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: str, distortion: Distortion | None
 ) -> list[Cell]:
-    protocol, index, cells = plan.protocol, plan.datasets[target], []
+    protocol, cells = plan.protocol, []
     place = slug(target) if distortion is None else f"{slug(target)}/{slug(str(distortion))}"
     for name, row in method.kind.card.rows.items():
         fits: Sequence[Fit | None] = protocol.describe.pca_fit if row.kind == "pca" else [None]
@@ -409,10 +457,10 @@ def _cells(
             described = {
                 "describing_version": DESCRIBING_VERSION,
                 "run": run_key,
-                "target": index.fingerprint,
+                "target": scenes_as_read(plan, target),
                 "row": row.model_dump(exclude={"paper"}, exclude_defaults=True),
                 "pca": [protocol.describe.pca, fit] if fit else None,
-                "fitted on": plan.datasets[protocol.data.source].fingerprint if fit == "source" else None,
+                "fitted on": scenes_as_read(plan, protocol.data.source) if fit == "source" else None,
             }
             if distortion is not None:  # without one, the keys are those from before there were any
                 described["distortion"] = [str(distortion), DISTORTION_VERSION]
@@ -425,7 +473,7 @@ def _cells(
             if protocol.data.leaked == "drop":
                 from rsir_bench.scenes.audit import AUDIT_VERSION  # its packages are needed in this case only
 
-                scored["leaked"] = [AUDIT_VERSION, plan.datasets[protocol.data.source].fingerprint]
+                scored["leaked"] = [AUDIT_VERSION, scenes_as_read(plan, protocol.data.source)]
             # The board is part of a result's identity: the same figure under another protocol is another cell.
             key = digest(scored | {"protocol": protocol.hash, "name": name, "label": method.label})
             stem = slug(name) + ("-target-fit" if fit == "target" else "")

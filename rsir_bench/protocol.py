@@ -67,6 +67,16 @@ class Head(_Section):
     fc1: int = Field(default=4096, ge=1)
 
 
+# Settings of training that change nothing without another one.
+GOES_WITH = {
+    "milestones": ("schedule", "steps"),
+    "decay": ("schedule", "steps"),
+    "warmup": ("schedule", "one-cycle"),
+    "momentum": ("optimizer", "sgd"),
+    "nesterov": ("optimizer", "sgd"),
+}
+
+
 class Train(_Section):
     """The schedule of one training."""
 
@@ -95,8 +105,10 @@ class Train(_Section):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Train:
-        if self.schedule == "one-cycle" and self.milestones:
-            raise ValueError("milestones belong to schedule = 'steps'")
+        for name, (other, value) in GOES_WITH.items():
+            usual = Train.model_fields[name].default  # written out, as in the dump of a protocol, it may stand anywhere
+            if getattr(self, other) != value and getattr(self, name) != usual:
+                raise ValueError(f"{name} changes nothing without {other} = {value!r}; leave it at {usual}")
         rising = self.milestones == sorted(set(self.milestones))
         if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or not rising:
             raise ValueError(f"milestones must rise within 2..{self.epochs}")
@@ -126,7 +138,13 @@ class Score(_Section):
     queries: Literal["all", "fifth"] = Field(
         default="all", description="'fifth': the paper's floor(20 %) of each class."
     )
-    query_seed: int = 0
+    query_seed: int = Field(default=0, description="'fifth': chooses them.")
+
+    @model_validator(mode="after")
+    def _seed_counts(self) -> Score:
+        if self.query_seed and self.queries == "all":
+            raise ValueError("query_seed changes nothing without queries = 'fifth'; leave it at 0")
+        return self
 
 
 class Protocol(_Section):

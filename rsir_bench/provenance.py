@@ -14,6 +14,7 @@ import torch
 
 from rsir_bench import parallel
 from rsir_bench.files import digest, file_digest
+from rsir_bench.leaderboard.costs import ENVIRONMENT
 from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import NamedMethod
 from rsir_bench.plan import Cell, Plan, Run
@@ -59,7 +60,7 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Left) ->
     is_code = cell.row.kind == "code"
     published = cell.row.paper if not run.method.changed else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
-    ranks = {"ranks": str(parallel.size())} if parallel.size() > 1 else {}
+    here = environment(plan.request.device, _precision(plan, left))
     return Record(
         key=cell.key,
         method=_method(plan, run.method),
@@ -83,8 +84,8 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Left) ->
         per_class=scores.per_class,
         queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
         weights={**run.weights, "trained": trained},
-        cost=_cost(left),
-        environment=environment(plan.request.device, plan.protocol.train.precision) | ranks,
+        cost=_cost(left, here),
+        environment=here,
         command=plan.request.command(run.method.name, run.seed, cell.target, cell.distortion),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -153,22 +154,35 @@ def _distortion(distortion: Distortion | None) -> DistortionPart | None:
     return DistortionPart(name=distortion.name, severity=distortion.severity, version=DISTORTION_VERSION)
 
 
-def _cost(left: Left) -> dict[str, float | None]:
+def _precision(plan: Plan, left: Left) -> str:
+    """As the method's recipe has it; a training of an older version noted none."""
+    protocols: str = plan.protocol.train.precision
+    return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
+
+
+def _cost(left: Left, here: dict[str, str]) -> dict[str, float | None]:
+    """What the run cost; times of a training that was done elsewhere are no times of the record's environment."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
+    timed = bool(left.trainings) and all(_alike(note.get("environment", here), here) for note in left.trainings)
     return {
         "parameters": left.described["parameters"],
         "macs": left.described.get("macs"),  # a pass of an older version left none
-        "train_seconds": sum(note["seconds"] for note in left.trainings) if left.trainings else None,
-        "train_images_per_second": last.get("images_per_second"),
+        "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
+        "train_images_per_second": last["images_per_second"] if timed else None,
         "train_loss": last.get("loss"),
         "describe_images_per_second": left.described["images_per_second"],
     }
 
 
+def _alike(one: dict[str, str], other: dict[str, str]) -> bool:
+    return all(one.get(name) == other.get(name) for name in (*ENVIRONMENT, "ranks"))
+
+
 def environment(device: str, precision: str) -> dict[str, str]:
-    """Versions and machine, for the record."""
+    """Versions and machine, for the record and for the note of a training."""
     packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+    ranks = {"ranks": str(parallel.size())} if parallel.size() > 1 else {}
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
@@ -176,6 +190,7 @@ def environment(device: str, precision: str) -> dict[str, str]:
         "precision": effective_precision(precision, device),
         "threads": str(torch.get_num_threads()),
         "platform": platform.system(),
+        **ranks,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsir_bench.plan import Cell, Plan, Request, Run, make_plan
-from rsir_bench.protocol import shipped
+from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.results import Record
 from rsir_bench.scenes.distort import Distortion
 
@@ -39,7 +39,7 @@ def locate(
         out: The folder of the runs.
         data_root: Where the datasets lie.
         plugins: Files of methods that are found nowhere else.
-        protocol: The user's own protocol file, for records of that name.
+        protocol: The user's own protocol file, for records of its name.
 
     Returns:
         Only records that the code, the protocols and the scenes as they are now would give; others are left out, and
@@ -48,17 +48,19 @@ def locate(
     Raises:
         UserError: A method or dataset of the records is not there.
     """
-    own = {Path(protocol).stem: protocol} if protocol else {}
+    known = {name: [name] for name in shipped()}
+    if protocol:  # a changed copy of a shipped protocol may have kept its name
+        known.setdefault(load_protocol(protocol).name, []).append(protocol)
     found: dict[str, Recorded] = {}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in records:
-        if record.protocol.name in own or record.protocol.name in shipped():
-            groups[record.protocol.name, tuple(record.protocol.overrides)].append(record)
-    for (name, overrides), group in groups.items():
+        for place in known.get(record.protocol.name, []):
+            groups[place, tuple(record.protocol.overrides)].append(record)
+    for (place, overrides), group in groups.items():
         request = Request(
             methods=_unique(record.method.name for record in group),
             targets=_unique(_target(record) for record in group),
-            protocol=own.get(name, name),
+            protocol=place,
             seeds=sorted({record.seed for record in group}),
             data_root=data_root,
             out=out,

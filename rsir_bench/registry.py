@@ -157,7 +157,7 @@ def resolve(
         if row.round is not None and row.round > inner.rounds:
             raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
-    return NamedMethod(_plain_name(words, argument), inner, chosen, values, identity, changed, sources)
+    return NamedMethod(_plain_name(words, argument), name, inner, chosen, values, identity, changed, sources)
 
 
 def _plain_name(words: str, argument: str) -> str:

@@ -26,8 +26,8 @@ from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import PARTIAL, digest, file_digest, is_intact, locked, write_atomically, write_sealed
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
-from rsir_bench.plan import Cell, Plan, Request, Run, make_plan
-from rsir_bench.provenance import Left, make_record
+from rsir_bench.plan import DESCRIBING_VERSION, Cell, Plan, Request, Run, make_plan, scenes_as_read
+from rsir_bench.provenance import Left, environment, make_record
 from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import Scores, score
 from rsir_bench.results import Record, write_record
@@ -138,16 +138,31 @@ class Stages:
         except (RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{weights}: does not fit the method as it is now ({reason}); raise its version") from None
-        return network
+        return self._placed(network)
+
+    def _placed(self, network: Method) -> Method:
+        """The network where, and as, a training leaves it: the next round may label scenes with it."""
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _train(self, number: int) -> Method:
         previous = self.network(number - 1).eval() if number > 1 else None
         order = partial(_TrainOrder, self.run.folder, number)
         with parallel.together(self.run.title, lambda: order(None if previous is None else _state(previous))):
             network, trained, scenes = self._fit(number, previous)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        # Copies: safetensors refuses tensors that share memory, as tied weights do.
+        state = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in network.state_dict().items()
+        }
         write_atomically(self._weights(number), lambda path: save_file(state, path))
-        note = {**asdict(trained), "scenes": scenes, "weights_sha256": file_digest(self._weights(number))}
+        precision = network.recipe(self.plan.protocol.train).precision
+        note = {
+            **asdict(trained),
+            "scenes": scenes,
+            "weights_sha256": file_digest(self._weights(number)),
+            "precision": precision,
+            "environment": environment(str(self.device), precision),
+        }
         _write_note(self.run.note(number), note)
         self._sweep()
         return network
@@ -268,7 +283,7 @@ class Stages:
         """The first rank's network of a round."""
         network = self._build(number)
         network.load_state_dict(state)
-        return network.to(self.device).eval()
+        return self._placed(network).eval()
 
     def _source_reductions(self, number: int | None, cells: list[Cell]) -> dict[str, Reduction]:
         """Components fitted on the source, by descriptor; kept in the run's folder."""
@@ -287,8 +302,8 @@ class Stages:
         return reductions
 
     def _reduction_path(self, cell: Cell, dimensions: int) -> Path:
-        source = self.plan.datasets[self.plan.protocol.data.source].fingerprint
-        key = digest([source, cell.row.descriptor, cell.row.round])[:8]
+        source = scenes_as_read(self.plan, self.plan.protocol.data.source)
+        key = digest([DESCRIBING_VERSION, source, cell.row.descriptor, cell.row.round])[:8]
         return self.run.folder / "pca" / f"{dimensions}-{key}.npz"
 
     # --- score and record ---

@@ -20,8 +20,6 @@ from rsir_bench.errors import UserError
 
 FEWEST_SEEDS = 5
 LEVEL = 0.95
-SAME_NETWORKS = "these two trained networks"
-"""The only claim a test over queries supports: two seeds of one method differ "significantly" in most such tests."""
 
 Array = npt.NDArray[np.float64]
 
@@ -85,18 +83,6 @@ class Components:
     interaction: Part
 
 
-def mean_and_sd(values: Sequence[float] | Array) -> tuple[float, float | None]:
-    """Mean and standard deviation (n - 1) over seeds; no deviation for a single seed.
-
-    >>> mean_and_sd([0.5, 0.75, 1.0])
-    (0.75, 0.25)
-    >>> mean_and_sd([0.5])
-    (0.5, None)
-    """
-    array = np.asarray(values, dtype=np.float64)
-    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None
-
-
 def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level: float = LEVEL) -> Interval:
     """A t interval for the mean, over classes and, where there are several, seeds.
 
@@ -117,24 +103,23 @@ def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level:
     return Interval(mean, mean - half, mean + half, table.shape[0], table.shape[1], level)
 
 
-def compare(first: npt.ArrayLike, second: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Comparison:
+def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
     """Do two methods differ by more than other seeds and other classes would make them?
 
     A t test on the means of the seeds with unequal variances (Welch), so that other seeds of one method differ in 5 %
     of tests. Where the per-class differences scatter by more than seeds explain (F test at 5 %), the methods suit
     different classes, and the scatter over classes is added to the variance (mixed model, Satterthwaite, 1946), so
-    that a few classes alone do not decide.
+    that a few classes alone do not decide. Classes count alike.
 
     Args:
         first: (seeds, classes) scores of one method.
         second: (seeds, classes) scores of the other on the same classes; any number of seeds.
-        weights: (classes,) as for `interval`.
 
     Raises:
         UserError: different classes, or scores that are not finite.
     """
-    a, share = checked(first, weights)
-    b, _ = checked(second, weights)
+    a, share = checked(first)
+    b, _ = checked(second)
     if a.shape[1] != b.shape[1]:
         raise UserError(f"comparison: {a.shape[1]} and {b.shape[1]} classes; compare methods on one target")
     difference = float((a @ share).mean() - (b @ share).mean())
@@ -168,10 +153,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def not_worse_than_best(
-    scores: Mapping[str, npt.ArrayLike],
-    weights: npt.ArrayLike | None = None,
-    higher_is_better: bool = True,
-    alpha: float = 1 - LEVEL,
+    scores: Mapping[str, npt.ArrayLike], higher_is_better: bool = True, alpha: float = 1 - LEVEL
 ) -> dict[str, bool | None]:
     """Which methods of a board are not shown to be worse than the best of it.
 
@@ -179,15 +161,14 @@ def not_worse_than_best(
     corrected for the latter alone, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases, not in 5 %.
 
     Args:
-        scores: method -> (seeds, classes) scores on one target.
-        weights: (classes,) as for `interval`.
+        scores: method -> (seeds, classes) scores on one target; classes count alike.
         higher_is_better: False for ANMRR.
         alpha: chance of a false claim on the board.
 
     Returns:
         dict: method -> True (the best, or not worse), False (worse), None (not tested: fewer than five seeds).
     """
-    tables = {name: checked(values, weights) for name, values in scores.items()}
+    tables = {name: checked(values) for name, values in scores.items()}
     tested = [name for name, (table, _) in tables.items() if len(table) >= FEWEST_SEEDS]
     marks: dict[str, bool | None] = dict.fromkeys(scores)
     if not tested:
@@ -196,7 +177,7 @@ def not_worse_than_best(
     means = {name: sign * float((table @ share).mean()) for name, (table, share) in tables.items()}
     best = max(tested, key=means.__getitem__)
     pairs = list(combinations(tested, 2))
-    p_values = [compare(scores[a], scores[b], weights).p for a, b in pairs]
+    p_values = [compare(scores[a], scores[b]).p for a, b in pairs]
     adjusted = dict(zip(pairs, holm([p for p in p_values if p is not None]), strict=True))
     for name in tested:
         marks[name] = name == best or max(adjusted.get((name, best), 0), adjusted.get((best, name), 0)) >= alpha
@@ -204,15 +185,28 @@ def not_worse_than_best(
 
 
 def paired_randomisation(first: npt.ArrayLike, second: npt.ArrayLike, rounds: int = 9999, seed: int = 0) -> float:
-    """P-value of a paired randomisation test over queries. What it finds holds for `SAME_NETWORKS`, never for methods.
+    """P-value of a paired randomisation test over queries.
+
+    What it finds holds for these two trained networks, never for methods: two seeds of one method differ
+    "significantly" in most such tests.
 
     Args:
         first: (queries,) scores of one trained network.
         second: (queries,) scores of the other for the same queries.
         rounds: random sign flips of the differences.
         seed: of the random flips.
+
+    Raises:
+        UserError: other queries, none, or scores that are not finite.
     """
-    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    ours, theirs = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
+    if ours.ndim != 1 or ours.shape != theirs.shape or not ours.size:
+        raise UserError(
+            f"scores of shape {ours.shape} and {theirs.shape}: expected (queries,), the same of both, at least one"
+        )
+    if not np.isfinite([ours, theirs]).all():
+        raise UserError("scores of queries: NaN or infinity; give queries that both networks were scored on")
+    differences = ours - theirs
     rng = np.random.default_rng(seed)
     observed = abs(differences.sum()) * (1 - 1e-12)  # sums of equal terms in another order may round down
     as_far = 0
@@ -261,7 +255,7 @@ def satterthwaite(total: float, parts: Sequence[Part]) -> float:
     return total**2 / error if error > 0 else min(part.freedom for part in parts)
 
 
-def checked(scores: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Array, Array]:
+def checked(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> tuple[Array, Array]:
     """The scores as (seeds, classes), and the classes' weights scaled to add up to 1."""
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all():

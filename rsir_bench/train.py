@@ -151,7 +151,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
 
     Raises:
         RunError: The loss is not finite.
-        UserError: The method cannot be split over ranks.
+        UserError: The method cannot be split over ranks, or the checkpoint is another's.
     """
     recipe = method.recipe(method.setup.protocol.train)
     torch.use_deterministic_algorithms(True, warn_only=fabric.device.type != "cpu")
@@ -293,8 +293,12 @@ def _resume(checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LR
     state = parallel.from_first(lambda: _read_checkpoint(checkpoint))
     if state is None:
         return []
-    method.load_state_dict(state["method"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{checkpoint}: does not fit the method as it is now ({reason}); raise its version") from None
     schedule.load_state_dict(state["schedule"])
     log: list[dict[str, float]] = state["log"]
     return log

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.boards import cell_of
+from rsir_bench.leaderboard.comparison import board_with
 from rsir_bench.results import Record, read_records
 from rsir_bench.statistics import compare, holm
 
@@ -49,7 +51,7 @@ def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str
             p = result.note if result.p is None else result.p
             lines.append([metric, target, row, method, len(ours), ours.mean(), theirs.mean(), result.difference, p])
     tested = [number for number, line in enumerate(lines) if isinstance(line[-1], float)]
-    adjusted = dict(zip(tested, holm([lines[number][-1] for number in tested]), strict=True)) if tested else {}  # type: ignore[misc]
+    adjusted = dict(zip(tested, holm([lines[number][-1] for number in tested]), strict=True))  # type: ignore[misc]
     return [[*line, adjusted.get(number)] for number, line in enumerate(lines)]
 
 
@@ -61,8 +63,11 @@ def main() -> None:
     parser.add_argument("--metrics", default="mAP,P@5")
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
-    records = read_records([options.results / options.board])
-    lines = comparisons(records, options.reference, options.metrics.split(","))
+    try:
+        board = board_with(read_records([options.results]), options.board, [options.reference])
+    except UserError as error:
+        parser.error(str(error))
+    lines = comparisons(board.records, options.reference, options.metrics.split(","))
     shown = [[*line[:-2], *(f"{p:.2g}" if isinstance(p, float) else p for p in line[-2:])] for line in lines]
     print(tabulate(shown, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f"), disable_numparse=[8, 9]))
 

@@ -17,7 +17,9 @@ import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
+from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.boards import row_label
+from rsir_bench.leaderboard.comparison import board_with
 from rsir_bench.results import Record, read_records
 from rsir_bench.statistics import holm
 
@@ -66,8 +68,11 @@ def main() -> None:
     parser.add_argument("--metric", default="mAP")
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
-    records = read_records([options.results / options.board])
-    lines = differences(records, options.method, options.reference, options.row, options.metric)
+    try:
+        board = board_with(read_records([options.results]), options.board, [options.method, options.reference])
+    except UserError as error:
+        parser.error(str(error))
+    lines = differences(board.records, options.method, options.reference, options.row, options.metric)
     print(tabulate(lines, HEADERS, floatfmt=("", "", "", ".4f", ".4f", "+.4f", ".2g", ".2g")))
 
 

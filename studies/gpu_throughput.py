@@ -120,7 +120,7 @@ def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
 
 
 def table_one(names: Sequence[str], protocol: Protocol) -> list[NamedMethod]:
-    """The named methods, or all trained ones of Table I that the protocol can carry."""
+    """The named methods, or every method of Table I; one that the protocol cannot carry says so when it is built."""
     found = discover()
     if not names:
         names = [name for name, entry in found.items() if "I" in entry.kind.card.tables]

@@ -49,12 +49,12 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     generator = torch.Generator().manual_seed(0)
     scenes = torch.rand(DESCRIBED, setup.bands, setup.size, setup.size, generator=generator).to(fabric.device)
     scenes = scenes.contiguous(memory_format=torch.channels_last)
-    describing = _describing(method, scenes)
+    describing = finished(_describing(method, scenes), fabric.device)
     if not run.method.kind.card.trained:
         return None, describing
     wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
-    index = torch.arange(recipe.batch) % DESCRIBED
+    index = torch.arange(recipe.batch, device=fabric.device) % DESCRIBED
     batch = Batch(scenes[index], index % setup.classes, index)
 
     def training() -> None:
@@ -63,7 +63,18 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
         fabric.backward(loss_terms(wrapped, method.view(batch, generator), fabric)[1])
         optimizer.step()
 
-    return training, describing
+    return finished(training, fabric.device), describing
+
+
+def finished(step: Step, device: torch.device) -> Step:
+    """The step with a wait for the device: a GPU that has been given the work has not done it."""
+
+    def waiting() -> None:
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return waiting
 
 
 def _describing(method: Method, scenes: torch.Tensor) -> Step:

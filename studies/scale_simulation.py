@@ -1,7 +1,7 @@
 """What galleries of 10^7 to 10^9 descriptors take: constants measured here, checked at larger sizes, and projected.
 
     python studies/scale_simulation.py                 # measures, checks, projects: some minutes
-    python studies/scale_simulation.py --scenes 2000   # the same in seconds, with coarser constants
+    python studies/scale_simulation.py --scenes 4000   # the same in less time, with coarser constants
 
 Everything is processor time of one thread. Other work on the machine still slows caches and memory down, so that ratios
 are what to read, and the check tells whether the constants of this run may be extrapolated at all.
@@ -256,6 +256,8 @@ def main() -> None:
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--codes", action="store_true", help=argparse.SUPPRESS)
     words = parser.parse_args()
+    if words.scenes < 2 * QUERIES:
+        parser.error(f"--scenes {words.scenes}: give at least {2 * QUERIES}, as twice {QUERIES} of them are queries")
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     if words.peak:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,14 @@ from conftest import Tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
 
+from rsir_bench.apart import work_off_apart
 from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
-from rsir_bench.estimate import estimate
+from rsir_bench.estimate import Estimate, Step, estimate
+from rsir_bench.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
-from rsir_bench.plan import Request, make_plan
+from rsir_bench.method import Method
+from rsir_bench.plan import Plan, Request, make_plan
 from rsir_bench.provenance import processor
 from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records
@@ -138,6 +144,109 @@ def test_every_hook_of_the_contract_end_to_end(tiny: Tiny) -> None:
     assert rounds == ["round1", "round2"]
 
 
+def test_a_round_goes_on_from_the_network_as_its_training_left_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same device, and with the same order in memory: the next round labels scenes with it."""
+    pool = f'data.unlabelled="folder:{write_scenes(tiny.folder / "pool", 3, 5, seed=9)}"'
+    request = tiny.request("everything", plugins=[PLUGINS / "everything.py"], overrides=[pool])
+    fit, seen = Stages._fit, []
+
+    def watched(stages: Stages, number: int, previous: Method | None) -> Any:
+        if previous is not None:
+            weights = [tensor for tensor in previous.parameters() if tensor.dim() == 4]
+            seen.append([(tensor.device, tensor.stride()) for tensor in weights])
+        return fit(stages, number, previous)
+
+    monkeypatch.setattr(Stages, "_fit", watched)
+    _run(request)
+    folder = next((tiny.folder / "runs/everything").iterdir())
+    for rest in ("round2", "descriptors", "results"):
+        shutil.rmtree(folder / rest)
+    assert _run(request).failures == {}
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
+
+
+def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = tiny.folder / "tied.py"
+    plugin.write_text(
+        "from torch import nn\n"
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Tied(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'tied'})\n"
+        "    def __init__(self, setup, settings):\n"
+        "        super().__init__(setup, settings)\n"
+        "        self.again = self.head\n"
+    )
+    first = _run(tiny.request("tied", plugins=[plugin]))
+    assert first.failures == {}
+    shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
+    shutil.rmtree(next((tiny.folder / "runs").rglob("descriptors")))
+    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+    assert _scores(_run(tiny.request("tied", plugins=[plugin])).records) == _scores(first.records)
+
+
+def test_components_are_fitted_again_for_another_way_of_describing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(tiny.request())
+    for module in ("plan", "stages"):
+        monkeypatch.setattr(f"rsir_bench.{module}.DESCRIBING_VERSION", 2)
+    _run(tiny.request())
+    assert len(list((tiny.folder / "runs").rglob("pca/*.npz"))) == 2
+
+
+def test_times_of_a_training_elsewhere_are_no_times_of_this_machine(tiny: Tiny) -> None:
+    (here, *_) = _run(tiny.request()).records
+    note = next((tiny.folder / "runs").rglob("trained.json"))
+    trained = json.loads(note.read_text())
+    assert trained["environment"] == here.environment
+    assert here.cost["train_seconds"] == pytest.approx(trained["seconds"])
+    kept = {"train_seconds", "train_images_per_second"}
+    older = {key: value for key, value in trained.items() if key not in ("precision", "environment")}
+    for written, known in (
+        (trained | {"environment": trained["environment"] | {"device": "cuda (another)"}}, False),
+        (trained | {"environment": trained["environment"] | {"threads": "64"}}, False),
+        (trained | {"environment": trained["environment"] | {"ranks": "2"}}, False),
+        (trained | {"environment": trained["environment"] | {"torch": "3.0"}}, True),
+        (older, True),
+    ):
+        shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
+        write_sealed(note, lambda path, written=written: path.write_text(json.dumps(written)))
+        (record, *_) = _run(tiny.request()).records
+        assert {record.cost[name] for name in kept} == ({here.cost[name] for name in kept} if known else {None})
+        assert record.cost["train_loss"] == here.cost["train_loss"]
+
+
+def test_the_precision_of_a_record_is_that_of_the_methods_recipe(tiny: Tiny) -> None:
+    plugin = tiny.folder / "halved.py"
+    plugin.write_text(
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Halved(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'halved'})\n"
+        "    def recipe(self, train):\n"
+        "        return train.model_copy(update={'precision': 'bf16'})\n"
+    )
+    (record, *_) = _run(tiny.request("halved", plugins=[plugin])).records
+    assert record.environment["precision"] == "bf16"
+    assert record.cost["train_seconds"] is not None
+
+
+def test_a_process_of_its_own_that_ends_without_an_answer_is_one_line(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = tiny.request()
+    (run,) = make_plan(request).runs
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    said = "its process ended with exit code 0 and no answer; the method, or what it calls, ended it"
+    assert work_off_apart(request, run, 1) == said
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_that_finds_another_plan_says_so(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
+    request = tiny.request()
+    (run,) = make_plan(request).runs
+    assert "other code, weights or scenes" in str(work_off_apart(request, replace(run, key="another"), 10))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_all_problems_are_reported_together_before_anything_starts(tmp_path: Path) -> None:
     request = Request(["jst", "baseline", "nope"], ["all"], data_root=tmp_path / "data", out=tmp_path / "runs")
     with pytest.raises(UserError) as caught:
@@ -195,13 +304,69 @@ def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypat
             time.sleep(0.5)
 
     plan = make_plan(tiny.request())
-    quick = estimate(plan, plan.runs[0]).seconds
+    quick = _estimate(plan)
     monkeypatch.setattr("rsir_bench.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
-    slow = estimate(plan, plan.runs[0]).seconds
-    assert quick is not None
-    assert slow is not None
+    slow = _estimate(plan)
     epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
-    assert slow - quick == pytest.approx(0.5 * epochs * batches, rel=0.3)
+    assert slow.seconds - quick.seconds == pytest.approx(0.5 * epochs * batches, rel=0.3)
+
+
+def _estimate(plan: Plan, known: dict[str, Step | None] | None = None, number: int = 0) -> Estimate:
+    found = estimate(plan, plan.runs[number], {} if known is None else known)
+    assert found is not None
+    return found
+
+
+def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(tiny.request(seeds=[0]))
+    plan = make_plan(tiny.request(seeds=[0, 1], overrides=["describe.pca=3"]))
+    known: dict[str, Step | None] = {}
+    trained = _estimate(plan, known)
+    monkeypatch.setattr("rsir_bench.estimate.measure", lambda *_: pytest.fail("measured again"))
+    new = _estimate(plan, known, 1)
+    step = known["baseline"]
+    assert step is not None
+    # 18 scenes of the target, with 3 values in each row, and 24 of the source; 2 epochs of these in a training. The
+    # first seed has its row FC.
+    assert trained.seconds == pytest.approx(step.describing * (18 + 24))
+    assert new.seconds == pytest.approx(trained.seconds + step.training * 24 * 2)
+    assert trained.run_bytes == 18 * 4 * 3
+    assert new.run_bytes == 2 * trained.run_bytes + 4 * step.parameters * 3
+
+
+def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
+    """Rows at their own lengths, codes as bits, and what each optimizer keeps of its parameters."""
+    known: dict[str, Step | None] = {}
+    pool = f'data.unlabelled="folder:{write_scenes(tiny.folder / "pool", 3, 5, seed=9)}"'
+    plan = make_plan(tiny.request("everything", plugins=[PLUGINS / "everything.py"], overrides=[pool]))
+    taken = _estimate(plan, known)
+    step = known["everything"]
+    assert step is not None
+    assert step.lengths == {"FC": 3, "FC1": 16, "bits": 16}
+    assert taken.run_bytes == 4 * step.parameters * (2 + 2) * 2 + 18 * (4 * 3 + 2 + 4 * 4)
+    _run(tiny.request())
+    (weights,) = (path.stat().st_size for path in tiny.folder.rglob("baseline/**/weights.safetensors"))
+    usual = make_plan(tiny.request(seeds=[1]))
+    assert _estimate(usual).run_bytes == pytest.approx(3 * weights, rel=0.1)
+
+
+def test_what_cannot_be_measured_is_said(tiny: Tiny) -> None:
+    plugin = tiny.folder / "broken.py"
+    plugin.write_text(
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Broken(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'broken'})\n"
+        "    def loss(self, batch):\n"
+        "        raise ValueError('no such loss')\n"
+    )
+    lines: list[str] = []
+    campaign(tiny.request("broken,baseline", plugins=[plugin], seeds=[0, 1]), lines.append, plan_only=True)
+    told = lines[0].splitlines()
+    assert "to do     broken seed 1: 2 results, time unknown" in told
+    assert told[-1].startswith("estimate  at least ")
+    assert told[-1].endswith(" of new pixel cache; 2 runs unknown")
 
 
 def test_weights_that_were_changed_on_disk_are_refused(tiny: Tiny) -> None:

@@ -15,15 +15,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from conftest import Tiny
+from safetensors.torch import save_file
 
 ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to test campaigns on a cluster")
 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from rsir_bench.campaign import Outcome, campaign  # noqa: E402
-from rsir_bench.cluster import Cluster, Needs, Node, Order, carry_out, connected, needs, pack, split, unpack  # noqa: E402
+from rsir_bench.cluster import (  # noqa: E402
+    Cluster,
+    Needs,
+    Node,
+    Order,
+    _order,
+    carry_out,
+    connected,
+    needs,
+    pack,
+    split,
+    unpack,
+)
 from rsir_bench.errors import UserError  # noqa: E402
 from rsir_bench.plan import make_plan  # noqa: E402
 from rsir_bench.ranking import Scores, score  # noqa: E402
@@ -246,6 +260,16 @@ def test_what_a_node_lacks_is_told(tiny: Tiny) -> None:
     order, _ = _ordered(tiny)
     assert "no folder /nowhere here" in str(carry_out(replace(order, folder=Path("/nowhere")), []).failure)
     assert "other code, weights or scenes" in str(carry_out(replace(order, key="other"), []).failure)
+
+
+@pytest.mark.usefixtures("_some_node")
+def test_weights_in_a_folder_of_their_own_are_found_by_the_node(tiny: Tiny) -> None:
+    weights = tiny.folder / "elsewhere" / "w.safetensors"
+    weights.parent.mkdir()
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
+    plan = make_plan(tiny.request(f"timm:test_resnet@{weights}"))
+    order = _order(plan, plan.runs[0], ".not-there", Needs(1, 0))
+    assert carry_out(order, []).failure is None
 
 
 def test_an_interrupted_return_leaves_no_record_without_its_run(

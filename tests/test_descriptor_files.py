@@ -30,6 +30,13 @@ def write(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
+def damage(path: Path, old: bytes, new: bytes) -> None:
+    """Overwrites some bytes of a file, which must be there."""
+    contents = path.read_bytes()
+    assert old in contents
+    path.write_bytes(contents.replace(old, new))
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
 def test_descriptors_and_labels_in_one_file(tmp_path: Path, suffix: str) -> None:
     contents = read_descriptors(write(tmp_path / f"a{suffix}", descriptors=ROWS, labels=LABELS))
@@ -110,6 +117,14 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
     write(tmp_path / "two.npz", first=ROWS, second=ROWS)
     write(tmp_path / "words.parquet", label=LABELS, name=LABELS)
     pd.DataFrame({"descriptors": [[1.0, 2.0], [1.0]]}).to_parquet(tmp_path / "ragged.parquet")
+    pd.DataFrame({"descriptors": [[1.0, 2.0], None]}).to_parquet(tmp_path / "null.parquet")
+    pd.DataFrame({"descriptors": [None, [1.0, 2.0]]}).to_parquet(tmp_path / "null first.parquet")
+    damage(write(tmp_path / "header.npy", x=ROWS), b"(40, 6)", b"(40, 6(")
+    damage(write(tmp_path / "quote.npy", x=ROWS), b"'descr'", b"'descr ")
+    np.savez_compressed(tmp_path / "damaged.npz", x=np.zeros((9, 9)))
+    contents = (tmp_path / "damaged.npz").read_bytes()
+    damage(tmp_path / "damaged.npz", contents[60:64], b"\xff" * 4)
+    damage(write(tmp_path / "encrypted.npz", x=ROWS), b"PK\1\2\x2d\3\x2d\0\0", b"PK\1\2\x2d\3\x2d\0\1")
     expected = {
         "missing.npy": "no such file",
         "missing.parquet": "no such file",
@@ -121,6 +136,12 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
         "two.npz": "holds first, second",
         "words.parquet": "no numeric column",
         "ragged.parquet": "differ in length",
+        "null.parquet": "are missing",
+        "null first.parquet": "are missing",
+        "header.npy": "cannot be read",
+        "quote.npy": "cannot be read",
+        "damaged.npz": "cannot be read",
+        "encrypted.npz": "cannot be read",
     }
     for name, words in expected.items():
         with pytest.raises(UserError) as caught:
@@ -130,13 +151,27 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_lines_are_read_without_byte_order_mark_and_spaces_at_their_ends(tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_text("forest \nforest\n river\t\nstädtisch\n", encoding="utf-8-sig")
+    assert read_labels(tmp_path / "y.txt").tolist() == ["forest", "forest", "river", "städtisch"]
+    (tmp_path / "q.txt").write_text("3 \n1\n", encoding="utf-8-sig")
+    assert read_queries(tmp_path / "q.txt").tolist() == [3, 1]
+
+
+def test_lines_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_text("städtisch\n", encoding="latin-1")
+    with pytest.raises(UserError, match="not UTF-8; save it as UTF-8"):
+        read_labels(tmp_path / "y.txt")
+
+
 def test_missing_labels_and_odd_queries(tmp_path: Path) -> None:
     descriptors = write(tmp_path / "x.npy", x=ROWS)
     with pytest.raises(UserError, match="holds no labels; name a file of labels with --labels"):
         run_score_verb(descriptors)
-    (tmp_path / "q.txt").write_text("first\n", encoding="utf-8")
-    with pytest.raises(UserError, match="expected one index per line"):
-        read_queries(tmp_path / "q.txt")
+    for line in ("first", "99999999999999999999"):
+        (tmp_path / "q.txt").write_text(f"{line}\n", encoding="utf-8")
+        with pytest.raises(UserError, match="expected one index per line"):
+            read_queries(tmp_path / "q.txt")
     with pytest.raises(UserError, match="call the one that is meant 'labels'"):
         read_labels(write(tmp_path / "two.npz", first=LABELS, second=LABELS))
     with pytest.raises(UserError, match="no such file"):

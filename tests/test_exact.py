@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 from rsir_bench import exact, ranking
+from rsir_bench.cli import main
 from rsir_bench.describe import Reduction, describe
 from rsir_bench.drift_verb import run_exact_verb
+from rsir_bench.errors import RunError, UserError
 from rsir_bench.exact.exact import FOLDER
 from rsir_bench.leaderboard.drift import Verdict
 from rsir_bench.method import Method
@@ -183,6 +185,26 @@ def test_an_accepted_change_is_the_expected_from_then_on_and_its_reason_stays(
     drifted = exact.first_drift(exact.check(tmp_path))
     assert drifted is not None
     assert drifted.step == "components"
+
+
+def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsir_bench.exact.exact.run_stage", lambda: pytest.fail("was run"))
+    with pytest.raises(UserError, match="--accept: no reason"):
+        exact.accept(" ", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def fails() -> None:
+        raise RunError("dhn seed 0: descriptors of source are not finite; mend the method")
+
+    monkeypatch.setattr(exact, "check", fails)
+    monkeypatch.setattr("sys.argv", ["rsir-bench", "drift", "--exact"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    told = capsys.readouterr()
+    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; mend the method\n"
 
 
 def test_what_is_missing_or_of_another_shape_fails(tmp_path: Path) -> None:

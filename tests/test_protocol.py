@@ -9,7 +9,7 @@ from tiny import message
 from rsir_bench import protocol as protocols
 from rsir_bench.protocol import Protocol, board_name, is_shipped, load_protocol, parse_value, shipped
 
-# One other value for every setting, valid on its own in patternnet without milestones.
+# One other value for every setting, valid in patternnet without milestones, on its own or with what BESIDE names.
 OTHER: dict[str, dict[str, Any]] = {
     "data": {
         "source": "aid",
@@ -49,6 +49,10 @@ OTHER: dict[str, dict[str, Any]] = {
     },
     "describe": {"pca": 64, "pca_fit": ["source", "target"]},
     "score": {"similarity": "cosine", "queries": "fifth", "query_seed": 1},
+}
+BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("train", "warmup"): {"schedule": "one-cycle"},
+    ("score", "query_seed"): {"queries": "fifth"},
 }
 SETTINGS = [(section, key) for section, keys in OTHER.items() for key in keys]
 WITH_DEFAULT = [
@@ -223,9 +227,25 @@ class TestMistakes:
     def test_a_shorter_training_needs_other_milestones(self):
         assert "2..5" in message(lambda: load_protocol("patternnet", ["train.epochs=5"]))
 
-    def test_one_cycle_has_no_milestones(self):
-        text = message(lambda: load_protocol("demo", ["train.milestones=[2]"]))
-        assert "milestones belong to schedule = 'steps'" in text
+    @pytest.mark.parametrize(
+        ("name", "overrides", "needed", "usual"),
+        [
+            ("demo", ["train.milestones=[2]"], "schedule = 'steps'", "[]"),
+            ("demo", ["train.decay=0.5"], "schedule = 'steps'", "0.1"),
+            ("patternnet", ["train.warmup=0.1"], "schedule = 'one-cycle'", "0.3"),
+            ("demo", ["train.momentum=0.5", "train.optimizer=adam"], "optimizer = 'sgd'", "0.9"),
+            ("demo", ["train.nesterov=true", "train.optimizer=adam"], "optimizer = 'sgd'", "False"),
+            ("demo", ["score.query_seed=1"], "queries = 'fifth'", "0"),
+        ],
+    )
+    def test_a_setting_that_would_change_nothing_is_refused(self, name, overrides, needed, usual):
+        section, key = overrides[0].partition("=")[0].split(".")
+        said = f"protocol {name}: {section}: {key} changes nothing without {needed}; leave it at {usual}"
+        assert message(lambda: load_protocol(name, overrides)) == said
+
+    def test_one_that_is_put_back_to_its_default_is_none(self):
+        overrides = ["train.momentum=0.5", "train.optimizer=adam", "train.momentum=0.9"]
+        assert load_protocol("demo", overrides).train.optimizer == "adam"
 
     def test_nesterov_needs_momentum(self):
         text = message(lambda: load_protocol("demo", ["train.nesterov=true", "train.momentum=0"]))
@@ -246,8 +266,9 @@ class TestHash:
     @pytest.mark.parametrize(("section", "key"), SETTINGS)
     def test_every_setting_that_changes_results_changes_it(self, section, key):
         table = as_table()
+        table[section] = table.get(section, {}) | BESIDE.get((section, key), {})
         before = Protocol.model_validate(table)
-        table[section] = table.get(section, {}) | {key: OTHER[section][key]}
+        table[section] |= {key: OTHER[section][key]}
         after = Protocol.model_validate(table)
         assert getattr(getattr(after, section), key) != getattr(getattr(before, section), key)
         assert (after.hash == before.hash) == ((section, key) in CHANGE_NO_RESULT)
@@ -267,9 +288,10 @@ class TestHash:
         table[section] = table.get(section, {}) | {key: default}
         assert Protocol.model_validate(table).hash == before.hash
 
-    def test_all_defaults_written_out_do_not(self):
+    @pytest.mark.parametrize("overrides", [[], ["train.optimizer=adam"], ["score.queries=fifth", "score.query_seed=3"]])
+    def test_all_defaults_written_out_do_not(self, overrides):
         for name in shipped():
-            protocol = load_protocol(name)
+            protocol = load_protocol(name, overrides)
             assert Protocol.model_validate(protocol.model_dump()).hash == protocol.hash
 
     def test_the_order_of_keys_does_not(self):

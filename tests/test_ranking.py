@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -232,6 +234,35 @@ def test_counting_gives_what_sorting_gives(
     expected = counts_before(rows.copy(), wanted, count=False)
     for theirs, ours in zip(expected, counts_before(rows, wanted), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_counting_stays_exact_where_float32_cannot_number_the_scenes() -> None:
+    """One bucket a scene would put the farthest positive into a bucket beyond the last."""
+    scenes = 2**24 + 4
+    rows = np.zeros((1, scenes), np.float32)
+    rows[0, -4:] = [1, 2, 3, np.inf]
+    before, up_to = counts_before(rows, rows[:, [-4, -2]])
+    assert before.tolist() == [[scenes - 4, scenes - 2]]
+    assert up_to.tolist() == [[scenes - 3, scenes - 1]]
+
+
+FAILING = """
+import torch
+from rsir_bench.ranking import score, scores
+
+def fail(*_):
+    raise ZeroDivisionError
+
+torch.set_num_threads(2)
+scores.score_ranks = fail
+score(torch.rand(40, 3), [0, 1] * 20, block=1)
+"""
+
+
+def test_a_failure_while_measuring_ends_every_worker() -> None:
+    """In a process of its own, which can be ended where a worker waits forever."""
+    call = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, timeout=300, check=False)
+    assert call.stderr.endswith("ZeroDivisionError\n")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rsir_bench.errors import UserError
 from rsir_bench.ranking import score
@@ -69,6 +70,9 @@ BAD: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("block 0", ROWS, LABELS, {"block": 0}),
     ("not available", ROWS, LABELS, {"device": "tpu"}),
     ("no name for label 1", ROWS, LABELS, {"class_names": ["forest"]}),
+    ("no name for label -1", ROWS, LABELS - 1, {"class_names": ["forest", "river"]}),
+    ("no name for label 'a'", ROWS, list("aaabbb"), {"class_names": ["forest", "river"]}),
+    ("not UTF-8", ROWS, np.array(["städtisch".encode("latin-1"), *[b"a"] * 3, *[b"b"] * 2]), {}),
     ("have one name", ROWS, LABELS, {"class_names": ["forest", "forest"]}),
 ]
 
@@ -82,6 +86,25 @@ def test_one_clear_line(words: str, rows: Any, labels: Any, options: dict[str, A
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 160
+
+
+def test_a_mapping_may_name_negative_labels() -> None:
+    result = score(ROWS, LABELS - 1, class_names={-1: "unknown", 0: "forest"})
+    assert list(result.per_class) == ["unknown", "forest"]
+
+
+def test_labels_of_utf8_bytes_are_read() -> None:
+    labels = np.array(["städtisch".encode()] * 3 + [b"forest"] * 3)
+    assert list(score(ROWS, labels).per_class) == ["forest", "städtisch"]
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_float32_codes_stay_as_they_are(kind: str) -> None:
+    codes: Any = CODES.astype(np.float32)
+    codes = torch.from_numpy(codes) if kind == "tensor" else codes
+    result = score(codes, LABELS, codes=True, gallery=codes, gallery_labels=LABELS)
+    assert (np.asarray(codes) == CODES).all()
+    assert result.overall == score(CODES, LABELS, codes=True, gallery=CODES, gallery_labels=LABELS).overall
 
 
 def test_a_class_with_one_scene_is_skipped_and_counted() -> None:

@@ -22,6 +22,24 @@ def test_records_lead_to_their_descriptors_and_scenes(tiny: Tiny) -> None:
         assert len(there.plan.datasets[there.cell.target]) == len(descriptors)
 
 
+def test_the_users_protocol_is_known_by_its_name_and_not_by_its_file(tiny: Tiny) -> None:
+    records = campaign(tiny.request(), lambda line: None).records
+    moved = tiny.protocol.rename(tiny.folder / "other.toml")
+    assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(moved))) == {r.key for r in records}
+
+
+def test_a_changed_copy_of_a_shipped_protocol_hides_no_records_of_it(tiny: Tiny, monkeypatch) -> None:
+    """Both are called tiny here, and the shipped one has the records."""
+    records = campaign(tiny.request(), lambda line: None).records
+    changed = tiny.folder / "changed.toml"
+    changed.write_text(tiny.protocol.read_text().replace("epochs = 2", "epochs = 3"))
+    for module in ("protocol", "recorded", "plan"):
+        monkeypatch.setattr(f"rsir_bench.{module}.shipped", lambda: {"tiny": tiny.protocol})
+    assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
+    records = campaign(tiny.request(protocol=str(changed)), lambda line: None).records
+    assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
+
+
 def test_records_that_the_protocol_would_not_give_now_are_left_out(tiny: Tiny) -> None:
     records = campaign(tiny.request(), lambda line: None).records
     assert locate(records, tiny.folder / "runs", tiny.folder) == {}  # the protocol is the user's own

@@ -318,6 +318,7 @@ class TestTimmLabels:
         method = named("timm:test_resnet@/home/me/weights/w.pt")
         assert method.name == method.label == "timm:test_resnet@w.pt"
         assert method.settings.weights == "/home/me/weights/w.pt"
+        assert method.word == "timm:test_resnet@/home/me/weights/w.pt"
 
     def test_also_where_they_are_a_setting(self):
         method = named("timm:test_resnet", timm={"weights": "/home/me/weights/w.pt"})

@@ -8,14 +8,7 @@ from scipy import stats
 from scipy.special import expit
 
 from rsir_bench.errors import UserError
-from rsir_bench.statistics import (
-    compare,
-    holm,
-    interval,
-    mean_and_sd,
-    not_worse_than_best,
-    paired_randomisation,
-)
+from rsir_bench.statistics import compare, holm, interval, not_worse_than_best, paired_randomisation
 
 CLASS_COUNTS = (7, 19, 45)  # those of RSSCN7, WHU-RS19 and NWPU-RESISC45
 RUNS = 1000
@@ -221,10 +214,6 @@ def test_paired_randomisation_equals_all_sign_flips() -> None:
 # --- input ---
 
 
-def test_mean_and_sd() -> None:
-    assert mean_and_sd([0.4, 0.6, 0.8]) == pytest.approx((0.6, 0.2))
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -233,6 +222,11 @@ def test_mean_and_sd() -> None:
         (lambda: interval([0.5, 0.6], weights=[1, 0]), "positive"),
         (lambda: interval([0.5, 0.6], weights=[1, 2, 3]), "one per class"),
         (lambda: compare(np.ones((5, 3)), np.ones((5, 4))), "on one target"),
+        (lambda: paired_randomisation([], []), "at least one"),
+        (lambda: paired_randomisation([0.5, 0.6], [0.5, 0.6, 0.7]), "the same of both"),
+        (lambda: paired_randomisation([0.5, 0.6], 0.5), "the same of both"),
+        (lambda: paired_randomisation([0.5, np.nan], [0.5, 0.6]), "NaN"),
+        (lambda: paired_randomisation([0.5, np.inf], [0.5, np.inf]), "infinity"),
     ],
 )
 def test_bad_input_in_one_line(call, words) -> None:

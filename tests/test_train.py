@@ -91,6 +91,15 @@ def test_a_damaged_checkpoint_is_named(tiny: Tiny, tmp_path: Path) -> None:
         _train(plan, tmp_path)
 
 
+def test_a_checkpoint_of_the_method_as_it_was_is_one_line(tiny: Tiny, tmp_path: Path) -> None:
+    """A plugin that was edited between a kill and the same command again."""
+    _train(make_plan(tiny.request()), tmp_path)
+    said = r"checkpoint\.pt: does not fit the method as it is now \(.*\); raise its version$"
+    with pytest.raises(UserError, match=said) as caught:
+        _train(make_plan(tiny.request(overrides=["head.fc1=8"])), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_log_holds_an_epoch_a_line_with_loss_rate_and_the_methods_own_figures(tiny: Tiny, tmp_path: Path) -> None:
     plan = make_plan(tiny.request("jsst"))
     _, trained = _train(plan, tmp_path)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rsir_bench.accept import refuse_no_reason
 from rsir_bench.errors import UserError
 from rsir_bench.files import file_digest, write_atomically, write_text
 from rsir_bench.leaderboard.drift import EXACT, Tolerance, Verdict
@@ -101,7 +102,11 @@ def accept(reason: str, expected: Path = FOLDER) -> list[Finding]:
 
     Returns:
         The comparison with what was expected until now; empty where there was nothing.
+
+    Raises:
+        UserError: There is no reason, or the stage cannot run.
     """
+    refuse_no_reason(reason)
     now = run_stage()
     notes, findings = [], []
     if (expected / "expected.json").is_file():

@@ -46,20 +46,19 @@ def measure_blocks(
 
     def measured(start: int) -> list[tuple[slice, Measured]]:
         queries = slice(start, min(start + rows, len(task.queries)))
-        buffer = buffers.get()
-        distances = buffer[: queries.stop - queries.start]
-        fill_distances(task, queries, distances)
-        # Counting is short calls that need the interpreter, so it is one worker's at a time: of two, the other one is
-        # busy with its product meanwhile and waits if it is not; of more, the others sort, which takes longer but goes
-        # on side by side.
-        count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
+        buffer, count = buffers.get(), False
         try:
-            values = [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
+            distances = buffer[: queries.stop - queries.start]
+            fill_distances(task, queries, distances)
+            # Counting is short calls that need the interpreter, so it is one worker's at a time: of two, the other one
+            # is busy with its product meanwhile and waits if it is not; of more, the others sort, which takes longer
+            # but goes on side by side.
+            count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
+            return [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
         finally:
             if count:
                 counting.release()
-        buffers.put(buffer)
-        return values
+            buffers.put(buffer)  # after a failure too: other workers wait for it
 
     for parts in workers.map(measured, range(0, len(task.queries), rows)):
         yield from parts

@@ -15,6 +15,8 @@ import numpy.typing as npt
 Distances = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Counts = npt.NDArray[np.int64]
 
+MOST_BUCKETS = 2**24  # beyond it the number of the last bucket is not exact in float32, and may round up
+
 
 def counts_before(
     rows: Distances, positives: Distances, count: bool = True, whole: int | None = None
@@ -53,7 +55,7 @@ def _by_sorting(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
 def _by_buckets(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
     before, up_to = _empty_counts(positives)
     elsewhere = np.empty_like(before)
-    buckets = rows.shape[1]
+    buckets = min(rows.shape[1], MOST_BUCKETS)
     nearest = positives[:, 0]
     spans = np.maximum(positives[:, -1] - nearest, np.finfo(rows.dtype).tiny * buckets)  # keeps the scales finite
     scales = rows.dtype.type(buckets - 1) / spans

@@ -150,7 +150,7 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
         )
     if bool(((rows != 0) & (rows != 1)).any()):
         raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")
-    return rows.float().mul_(2).sub_(1)
+    return rows.to(torch.float32, copy=True).mul_(2).sub_(1)  # a copy of the caller's rows, whatever their type
 
 
 def checked_device(device: Any) -> str:
@@ -200,6 +200,8 @@ def class_numbers(
     if own.dtype.kind != other.dtype.kind:
         raise UserError(f"gallery_labels: {other.dtype}, but labels are {own.dtype}; give both in one type")
     values, numbers = np.unique(np.concatenate([own, other]), return_inverse=True)
+    if class_names is not None and not isinstance(class_names, Mapping):
+        class_names = dict(enumerate(class_names))  # in a sequence, -1 would be the last class
     names = [class_name(value, class_names) for value in values.tolist()]
     if len(set(names)) < len(names):
         raise UserError("class_names: two classes have one name; give each class its own")
@@ -208,7 +210,7 @@ def class_numbers(
 
 
 def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
-    """(N,) array of integers (bools count as integers, bytes as strings) or strings."""
+    """(N,) array of integers (bools count as integers, bytes as UTF-8) or strings."""
     values = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if values.ndim != 1 or len(values) != scenes:
         raise UserError(f"{what}: expected {scenes} labels, one per descriptor, got an array of shape {values.shape}")
@@ -221,18 +223,23 @@ def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
         if not (np.isfinite(values).all() and (values == np.round(values)).all()):
             raise UserError(f"{what}: numbers that are not whole; give integers or strings")
         values = values.astype(np.int64)
-    if values.dtype.kind in "buS":
-        values = values.astype(str if values.dtype.kind == "S" else np.int64)
+    if values.dtype.kind in "bu":
+        values = values.astype(np.int64)
+    if values.dtype.kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{what}: bytes that are not UTF-8; give strings") from None
     if values.dtype.kind not in "iU":
         raise UserError(f"{what}: {values.dtype} is no class; give integers or strings")
     return values
 
 
-def class_name(value: Any, class_names: Sequence[str] | Mapping[Any, str] | None) -> str:
+def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
     """The name of one label."""
     if class_names is None:
         return str(value)
     try:
         return str(class_names[value])
-    except (IndexError, KeyError, TypeError):
+    except KeyError:
         raise UserError(f"class_names: no name for label {value!r}") from None

@@ -38,6 +38,7 @@ APART = {
     "is killed": ("loss", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, perhaps for its memory"),
     "crashes": ("loss", "os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
     "exits hard": ("loss", "os._exit(5)", "ended with exit code 5"),
+    "exits hard as if all were well": ("loss", "os._exit(0)", "ended with exit code 0 and no answer"),
 }
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from factory import record
+from factory import modified, protocol_part, record
 
-from rsir_bench.leaderboard.comparison import not_worse
+from rsir_bench.errors import UserError
+from rsir_bench.leaderboard.comparison import board_with, not_worse
 from rsir_bench.statistics import not_worse_than_best
 
 
@@ -51,3 +52,30 @@ def test_a_metric_that_one_seed_lacks_is_not_tested():
     lines[1][2] = lines[1][2].model_copy(update={"per_class": {f"c{n}": {} for n in range(4)}})
     assert [mark is None for mark in not_worse(lines, "mAP")] == [False, True, False]
     assert not_worse(lines, "P@5") == [None, None, None]
+
+
+def test_a_board_is_found_among_others():
+    records = [record("a"), record("b"), record("a", protocol=protocol_part("demo"))]
+    board = board_with(records, "patternnet", ["a", "b"])
+    assert (board.name, len(board.records)) == ("patternnet", 2)
+
+
+def test_records_of_two_protocols_are_never_one_board():
+    other = modified("patternnet", "train.epochs=50")
+    records = [record("a"), record("a", seed=1, protocol=other.model_copy(update={"board": "patternnet"}))]
+    with pytest.raises(UserError, match="'patternnet': several have that name; choose one of patternnet-") as found:
+        board_with(records, "patternnet", ["a"])
+    for name in str(found.value).partition("choose one of ")[2].split(", "):
+        assert len(board_with(records, name, ["a"]).records) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "words"),
+    [
+        ("ucm", ["a"], "board 'ucm': none has that name; choose one of patternnet"),
+        ("patternnet", ["a", "c"], "method 'c': not on board patternnet; choose one of a, b"),
+    ],
+)
+def test_an_unknown_board_or_method_is_refused(name, methods, words):
+    with pytest.raises(UserError, match=words):
+        board_with([record("a"), record("b")], name, methods)

@@ -206,8 +206,19 @@ class TestVerb:
     def test_nothing_named(self):
         assert call() == (2, "drift: nothing named; name folders that `rsir-bench run --out` wrote, or take --exact")
 
-    def test_exact_takes_no_folders(self, folders):
-        assert call("--exact", folders[1])[0] == 2
+    def test_exact_takes_no_folders_and_no_baseline(self, folders):
+        for words in ([folders[1]], ["--baseline", folders[0]]):
+            assert call("--exact", *words) == (
+                2,
+                "drift: --exact brings its own results and baseline; leave folders and --baseline out",
+            )
+
+    @pytest.mark.parametrize("words", [["--json"], ["--markdown", "drift.md"]])
+    def test_an_acceptance_makes_no_report(self, folders, words):
+        move(folders[1], 0.2)
+        said = call("--baseline", folders[0], "--accept", "why", folders[1], *words)
+        assert said == (2, "drift: --accept of results makes no report; leave --markdown and --json out")
+        assert all(one.accepted == () for one in read_records([folders[0]]))
 
 
 class TestAccept:
@@ -247,6 +258,22 @@ class TestAccept:
         next(folders[1].rglob("*seed2*")).unlink()
         move(folders[1], 0.2)
         with pytest.raises(UserError, match=r"seed 2 would stay as before the change; run them again too"):
+            accept(read_records([folders[1]]), folders[0], "why")
+        assert all(one.accepted == () for one in read_records([folders[0]]))
+
+    def test_one_that_cannot_be_replaced_leaves_all_as_they_are(self, folders):
+        move(folders[1], 0.2)
+        last = max(folders[1].rglob("*.json"), key=lambda path: read_record(path).seed)
+        write_record(last, read_record(last).model_copy(update={"metrics": {"mAP": 1.2}}))
+        with pytest.raises(UserError, match="outside"):
+            accept(read_records([folders[1]]), folders[0], "why")
+        assert all(one.accepted == () for one in read_records([folders[0]]))
+
+    def test_one_that_lies_elsewhere_leaves_all_as_they_are(self, folders):
+        move(folders[1], 0.2)
+        last = max(folders[0].rglob("*.json"), key=lambda path: read_record(path).seed)
+        last.rename(last.with_name("moved.json"))
+        with pytest.raises(UserError, match="not there, where `rsir-bench publish` puts it"):
             accept(read_records([folders[1]]), folders[0], "why")
         assert all(one.accepted == () for one in read_records([folders[0]]))
 

@@ -11,9 +11,9 @@ import pytest
 from by_path import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
-from factory import record
+from factory import modified, record
 
-from rsir_bench.results import DistortionPart, Record
+from rsir_bench.results import DistortionPart, Record, write_record
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,53 @@ def test_p_values_are_adjusted_for_the_number_of_tests(lines: dict[str, list[obj
 
 def test_nothing_to_compare(study: ModuleType) -> None:
     assert study.comparisons(seeds_of("baseline", 0.5, 5), "baseline", ["mAP"]) == []
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Published records of two methods."""
+    for one in [*seeds_of("jsst", 0.6, 5), *seeds_of("baseline", 0.5, 5)]:
+        write_record(tmp_path / "results" / "patternnet" / f"{one.key}.json", one)
+    return tmp_path / "results"
+
+
+def call(study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["against_reference.py", *words, "--results", str(results)])
+    study.main()
+
+
+def test_the_command_prints_a_line_for_what_is_compared(
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(study, monkeypatch, results, "patternnet", "--metrics", "mAP")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["rs"], "board 'rs': none has that name; choose one of patternnet"),
+        (["patternnet", "--reference", "se"], "method 'se': not on board patternnet; choose one of baseline, jsst"),
+    ],
+)
+def test_what_the_results_do_not_hold_is_refused_in_one_line(
+    study: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    results: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    error: str,
+) -> None:
+    with pytest.raises(SystemExit):
+        call(study, monkeypatch, results, *words)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(error)
+
+
+def test_records_of_two_protocols_are_not_pooled(
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = modified("patternnet", "train.epochs=50").model_copy(update={"board": "patternnet"})
+    write_record(results / "patternnet" / "other.json", record("jsst", protocol=other, seed=5))
+    with pytest.raises(SystemExit):
+        call(study, monkeypatch, results, "patternnet")
+    assert "several have that name" in capsys.readouterr().err

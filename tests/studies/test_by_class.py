@@ -10,9 +10,9 @@ import pytest
 from by_path import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
-from factory import record
+from factory import modified, record
 
-from rsir_bench.results import DistortionPart, Record
+from rsir_bench.results import DistortionPart, Record, write_record
 
 JITTER = (0.0, 0.01, -0.01, 0.02, -0.02)
 
@@ -61,3 +61,54 @@ def test_distorted_targets_and_other_rows_stay_out(study: ModuleType) -> None:
     records = [*seeds_of("baseline", {"beach": 0.5}), *seeds_of("jsst", {"beach": 0.7}), *distorted]
     assert study.differences(records, "jsst", "baseline")[0][3] == pytest.approx(0.7)
     assert study.differences(records, "jsst", "baseline", row="FC") == []
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Published records of two methods."""
+    for one in [*seeds_of("jsst", {"beach": 0.7}), *seeds_of("baseline", {"beach": 0.5})]:
+        write_record(tmp_path / "results" / "patternnet" / f"{one.key}.json", one)
+    return tmp_path / "results"
+
+
+def call(study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["by_class.py", *words, "--results", str(results)])
+    study.main()
+
+
+def test_the_command_prints_a_line_for_what_is_compared(
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(study, monkeypatch, results, "patternnet", "jsst", "--metric", "mAP")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["rs", "jsst"], "board 'rs': none has that name; choose one of patternnet"),
+        (["patternnet", "se"], "method 'se': not on board patternnet; choose one of baseline, jsst"),
+        (["patternnet", "jsst", "--reference", "se"], "choose one of baseline, jsst"),
+    ],
+)
+def test_what_the_results_do_not_hold_is_refused_in_one_line(
+    study: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    results: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    error: str,
+) -> None:
+    with pytest.raises(SystemExit):
+        call(study, monkeypatch, results, *words)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(error)
+
+
+def test_records_of_two_protocols_are_not_pooled(
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = modified("patternnet", "train.epochs=50").model_copy(update={"board": "patternnet"})
+    write_record(results / "patternnet" / "other.json", record("jsst", protocol=other, seed=5))
+    with pytest.raises(SystemExit):
+        call(study, monkeypatch, results, "patternnet", "jsst")
+    assert "several have that name" in capsys.readouterr().err

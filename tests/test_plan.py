@@ -1,0 +1,150 @@
+"""What a plan lists, what it refuses, and which keys its runs and results have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import Tiny, write_scenes
+from scenes.fake_data import small_card, write_dataset
+from tiny import message
+
+from rsir_bench.errors import RunError
+from rsir_bench.plan import Run, make_plan, planned, scenes_as_read
+from rsir_bench.scenes.card import load_cards
+
+AS_IT_COMES = """
+from torch import nn
+from rsir_bench.method import Card, Method, Row
+
+class AsItComes(Method):
+    card = Card(
+        name="as-it-comes", title="As it comes", paper="none", year=2026, trained=False,
+        rows={"Pooled": Row(descriptor="pooled")},
+    )
+
+    def __init__(self, setup, settings):
+        super().__init__(setup, settings)
+        self.trunk = setup.trunk()
+
+    def loss(self, batch):
+        raise NotImplementedError
+
+    def describe(self, scenes):
+        return {"pooled": self.trunk(scenes)}
+"""
+
+
+def _bands(folder: Path, bands: int) -> str:
+    """A target of three classes with as many bands, of 16 bit."""
+    for number, path in enumerate(sorted(write_scenes(folder, 3, 6, 6).rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 4000, (32, 32, bands), np.uint16)
+        tifffile.imwrite(path.with_suffix(".tif"), values, photometric="minisblack", planarconfig="contig")
+        path.unlink()
+    return f"folder:{folder}"
+
+
+def _keys(run: Run) -> set[str]:
+    return {run.key, *(cell.key for cell in run.cells), *(str(cell.descriptors) for cell in run.cells)}
+
+
+# --- how scenes are read ---
+
+
+@pytest.mark.parametrize("change", [{"rgb": (1, 2, 3)}, {"value_range": (0, 3000)}])
+def test_a_card_that_reads_its_scenes_otherwise_makes_other_results(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    card = small_card("eurosat", scenes=6, classes=3)
+    write_dataset(card, tmp_path)
+    changed = card.model_copy(update=change)
+    for options in ({"targets": ["eurosat"]}, {"overrides": ["data.source=eurosat"]}):
+        plans = []
+        for one in (card, changed):
+            monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda one=one: {"eurosat": one})
+            plans.append(make_plan(tiny.request(**options)))
+        assert plans[0].datasets["eurosat"].fingerprint == plans[1].datasets["eurosat"].fingerprint
+        before, after = (_keys(plan.runs[0]) for plan in plans)
+        assert not {key for key in before & after if key != plans[0].runs[0].key}
+        assert (plans[0].runs[0].key == plans[1].runs[0].key) is ("targets" in options)
+
+
+def test_plain_scenes_are_known_by_their_fingerprint_alone(tiny: Tiny) -> None:
+    """Or every key from before would be another."""
+    plan = make_plan(tiny.request(overrides=["data.bands=all"]))
+    assert scenes_as_read(plan, tiny.target) == plan.datasets[tiny.target].fingerprint
+
+
+def test_the_order_of_the_sources_classes_is_in_the_key_only_where_it_is_not_theirs_by_name(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = small_card("eurosat", scenes=6, classes=3)
+    write_dataset(card, tmp_path)
+    turned = card.model_copy(update={"classes": card.classes[::-1]})
+    keys = []
+    for one in (card, turned):
+        monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda one=one: {"eurosat": one})
+        keys.append(make_plan(tiny.request(overrides=["data.source=eurosat"])).runs[0].key)
+    assert keys[0] != keys[1]
+    monkeypatch.undo()
+    named = {name: [one.name for one in card.classes] for name, card in load_cards().items()}
+    assert [name for name, names in named.items() if names != sorted(names, key=str.casefold)] == ["rsscn7"]
+
+
+# --- what an untrained method starts from ---
+
+
+def test_an_untrained_method_with_the_protocols_trunk_is_another_with_other_weights(tiny: Tiny) -> None:
+    plugin = tiny.folder / "as_it_comes.py"
+    plugin.write_text(AS_IT_COMES)
+    options: dict[str, Any] = {"plugins": [plugin], "seeds": [0, 1]}
+    chance = make_plan(tiny.request("as-it-comes", **options)).runs
+    known = make_plan(tiny.request("as-it-comes", overrides=["trunk.weights=imagenet"], **options)).runs
+    assert [run.seed for run in chance] == [0, 1]
+    assert [run.seed for run in known] == [0]
+    assert chance[0].key != known[0].key
+    assert known[0].weights == {"trunk": "imagenet:test_resnet"}
+
+
+def test_one_that_names_its_own_weights_has_nothing_of_the_protocols_trunk(tiny: Tiny) -> None:
+    keys = {
+        make_plan(tiny.request("timm:test_resnet@none", overrides=overrides)).runs[0].key
+        for overrides in ([], ["trunk.weights=imagenet"], ["head.fc1=8"])
+    }
+    assert len(keys) == 1
+
+
+# --- what is left out, refused, and listed once ---
+
+
+def test_a_seed_that_is_named_twice_is_one_run(tiny: Tiny) -> None:
+    assert [run.seed for run in make_plan(tiny.request(seeds=[1, 0, 1])).runs] == [1, 0]
+
+
+def test_an_untrained_method_is_run_on_targets_with_the_bands_of_the_first(tiny: Tiny) -> None:
+    five = _bands(tiny.folder / "five", 5)
+    options: dict[str, Any] = {"targets": [tiny.target, five], "overrides": ["data.bands=all"]}
+    plan = make_plan(tiny.request("timm:test_resnet@none", **options))
+    assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
+    assert plan.absent == [f"timm:test_resnet@none on {five}: it has other bands than {tiny.target}; run it alone"]
+    plan = make_plan(tiny.request("timm:test_resnet@none", targets=[five], overrides=["data.bands=all"]))
+    assert plan.setup(plan.runs[0]).bands == 5
+
+
+def test_a_target_without_a_query_is_refused_before_training(tiny: Tiny) -> None:
+    few = f"folder:{write_scenes(tiny.folder / 'few', 3, 4, seed=4)}"
+    request = tiny.request(targets=[tiny.target, few], overrides=["score.queries=fifth"])
+    said = "score.queries=fifth: no class of folder-few has five scenes; set score.queries=all or leave it out"
+    assert message(lambda: make_plan(request)) == said
+    assert len(make_plan(tiny.request(targets=[few])).runs) == 1
+
+
+def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
+    request = tiny.request()
+    (run,) = make_plan(request).runs
+    assert planned(request, run.key)[1].folder == run.folder
+    with pytest.raises(RunError, match="other code, weights or scenes here than where it was planned"):
+        planned(request, "another")
