@@ -112,7 +112,8 @@ def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypat
     assert second.records[1].metrics != second.records[2].metrics
 
 
-def test_a_failing_method_is_reported_and_never_costs_the_others(tiny: Tiny) -> None:
+def _broken(tiny: Tiny) -> Path:
+    """A plugin whose loss raises."""
     plugin = tiny.folder / "broken.py"
     plugin.write_text(
         "from rsir_bench.methods.baseline import Baseline\n"
@@ -121,6 +122,11 @@ def test_a_failing_method_is_reported_and_never_costs_the_others(tiny: Tiny) -> 
         "    def loss(self, batch):\n"
         "        raise ValueError('no such loss')\n"
     )
+    return plugin
+
+
+def test_a_failing_method_is_reported_and_never_costs_the_others(tiny: Tiny) -> None:
+    plugin = _broken(tiny)
     outcome = _run(tiny.request("broken,baseline", plugins=[plugin]))
     assert list(outcome.failures) == ["broken seed 0"]
     assert "ValueError: no such loss (traceback in " in outcome.failures["broken seed 0"]
@@ -353,14 +359,7 @@ def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
 
 
 def test_what_cannot_be_measured_is_said(tiny: Tiny) -> None:
-    plugin = tiny.folder / "broken.py"
-    plugin.write_text(
-        "from rsir_bench.methods.baseline import Baseline\n"
-        "class Broken(Baseline):\n"
-        "    card = Baseline.card.model_copy(update={'name': 'broken'})\n"
-        "    def loss(self, batch):\n"
-        "        raise ValueError('no such loss')\n"
-    )
+    plugin = _broken(tiny)
     lines: list[str] = []
     campaign(tiny.request("broken,baseline", plugins=[plugin], seeds=[0, 1]), lines.append, plan_only=True)
     told = lines[0].splitlines()
