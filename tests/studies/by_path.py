@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+
+import pytest
+
+from rsir_bench.results import Record, write_record
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
@@ -17,3 +23,16 @@ def load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def published(records: Iterable[Record], folder: Path) -> Path:
+    """The records as a folder of results of the board ``patternnet``."""
+    for one in records:
+        write_record(folder / "patternnet" / f"{one.key}.json", one)
+    return folder
+
+
+def call(study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, *words: str) -> None:
+    """The study's command on a folder of results."""
+    monkeypatch.setattr(sys, "argv", [f"{study.__name__}.py", *words, "--results", str(results)])
+    study.main()

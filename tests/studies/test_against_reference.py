@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from by_path import load
+from by_path import call, load, published
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
@@ -71,14 +71,7 @@ def test_nothing_to_compare(study: ModuleType) -> None:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Published records of two methods."""
-    for one in [*seeds_of("jsst", 0.6, 5), *seeds_of("baseline", 0.5, 5)]:
-        write_record(tmp_path / "results" / "patternnet" / f"{one.key}.json", one)
-    return tmp_path / "results"
-
-
-def call(study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["against_reference.py", *words, "--results", str(results)])
-    study.main()
+    return published([*seeds_of("jsst", 0.6, 5), *seeds_of("baseline", 0.5, 5)], tmp_path / "results")
 
 
 def test_the_command_prints_a_line_for_what_is_compared(

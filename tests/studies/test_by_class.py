@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from by_path import load
+from by_path import call, load, published
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
@@ -66,14 +66,7 @@ def test_distorted_targets_and_other_rows_stay_out(study: ModuleType) -> None:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Published records of two methods."""
-    for one in [*seeds_of("jsst", {"beach": 0.7}), *seeds_of("baseline", {"beach": 0.5})]:
-        write_record(tmp_path / "results" / "patternnet" / f"{one.key}.json", one)
-    return tmp_path / "results"
-
-
-def call(study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["by_class.py", *words, "--results", str(results)])
-    study.main()
+    return published([*seeds_of("jsst", {"beach": 0.7}), *seeds_of("baseline", {"beach": 0.5})], tmp_path / "results")
 
 
 def test_the_command_prints_a_line_for_what_is_compared(
