@@ -143,7 +143,13 @@ def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
     words = rows.view(torch.int64) if rows.dtype == torch.float64 or rows.shape[1] % 2 == 0 else rows.view(torch.int32)
     generator = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator).mul_(2).add_(1).to(rows.device)
-    hashes = torch.cat(list(workers.map(lambda part: (words[part] * weights).sum(dim=1), chunks(words))))
+    hashes = torch.empty(len(words), dtype=torch.int64, device=rows.device)
+
+    def fill(part: slice) -> None:  # small results kept one by one would split the memory that each chunk frees
+        torch.sum(words[part] * weights, dim=1, out=hashes[part])
+
+    for _ in workers.map(fill, chunks(words)):
+        pass
     _, inverse, counts = torch.unique(hashes, return_inverse=True, return_counts=True)
     shared: Tensor = (counts > 1)[inverse]
     return shared
