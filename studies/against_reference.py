@@ -63,11 +63,12 @@ def main() -> None:
     parser.add_argument("--metrics", default="mAP,P@5")
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
+    metrics = options.metrics.split(",")
     try:
-        board = board_with(read_records([options.results]), options.board, [options.reference])
+        board = board_with(read_records([options.results]), options.board, [options.reference], metrics)
     except UserError as error:
         parser.error(str(error))
-    lines = comparisons(board.records, options.reference, options.metrics.split(","))
+    lines = comparisons(board.records, options.reference, metrics)
     shown = [[*line[:-2], *(f"{p:.2g}" if isinstance(p, float) else p for p in line[-2:])] for line in lines]
     print(tabulate(shown, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f"), disable_numparse=[8, 9]))
 

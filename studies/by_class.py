@@ -68,11 +68,15 @@ def main() -> None:
     parser.add_argument("--metric", default="mAP")
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
+    methods = [options.method, options.reference]
     try:
-        board = board_with(read_records([options.results]), options.board, [options.method, options.reference])
+        board = board_with(read_records([options.results]), options.board, methods, [options.metric])
     except UserError as error:
         parser.error(str(error))
     lines = differences(board.records, options.method, options.reference, options.row, options.metric)
+    if not lines:
+        rows = ", ".join(sorted({row_label(one) for one in board.records if one.method.label in methods}))
+        parser.error(f"row {options.row!r}: {options.method} and {options.reference} do not both have it; rows: {rows}")
     print(tabulate(lines, HEADERS, floatfmt=("", "", "", ".4f", ".4f", "+.4f", ".2g", ".2g")))
 
 

@@ -36,16 +36,18 @@ def not_worse(lines: Sequence[Sequence[Record]], metric: str) -> list[bool | Non
     return [marks.get(str(place)) for place in range(len(lines))]
 
 
-def board_with(records: Iterable[Record], name: str, methods: Sequence[str]) -> Board:
-    """The one board of a name, with the methods that are to be compared on it.
+def board_with(records: Iterable[Record], name: str, methods: Sequence[str], metrics: Sequence[str] = ()) -> Board:
+    """The one board of a name, with the methods that are to be compared on it and the metrics for it.
 
     Args:
         records: Of any boards.
         name: Of the board, as :class:`Board` has it.
         methods: Labels.
+        metrics: As records name them.
 
     Raises:
-        UserError: No board has that name or several have, a method is not on it, or records that cannot share a board.
+        UserError: No board has that name or several have, a method is not on it, a record lacks a metric, or records
+            that cannot share a board.
     """
     known = boards(records)
     found = [board for board in known if name in (board.name, board.protocol.board)]
@@ -56,6 +58,10 @@ def board_with(records: Iterable[Record], name: str, methods: Sequence[str]) -> 
     for method in methods:
         if method not in labels:
             raise UserError(f"method {method!r}: not on board {found[0].name}; choose one of {', '.join(labels)}")
+    scored = [one for one in found[0].records[0].metrics if all(one in record.metrics for record in found[0].records)]
+    for metric in metrics:
+        if metric not in scored:
+            raise UserError(f"metric {metric!r}: not on board {found[0].name}; choose one of {', '.join(scored)}")
     return found[0]
 
 

@@ -86,6 +86,10 @@ def test_the_command_prints_a_line_for_what_is_compared(
     [
         (["rs"], "board 'rs': none has that name; choose one of patternnet"),
         (["patternnet", "--reference", "se"], "method 'se': not on board patternnet; choose one of baseline, jsst"),
+        (
+            ["patternnet", "--metrics", "mAP,map"],
+            "metric 'map': not on board patternnet; choose one of AP@10h, P@10, P@100, P@5, P@50, mAP",
+        ),
     ],
 )
 def test_what_the_results_do_not_hold_is_refused_in_one_line(

@@ -82,6 +82,11 @@ def test_the_command_prints_a_line_for_what_is_compared(
         (["rs", "jsst"], "board 'rs': none has that name; choose one of patternnet"),
         (["patternnet", "se"], "method 'se': not on board patternnet; choose one of baseline, jsst"),
         (["patternnet", "jsst", "--reference", "se"], "choose one of baseline, jsst"),
+        (
+            ["patternnet", "jsst", "--metric", "map"],
+            "metric 'map': not on board patternnet; choose one of AP@10h, P@10, P@100, P@5, P@50, mAP",
+        ),
+        (["patternnet", "jsst", "--row", "pca"], "row 'pca': jsst and baseline do not both have it; rows: PCA"),
     ],
 )
 def test_what_the_results_do_not_hold_is_refused_in_one_line(
