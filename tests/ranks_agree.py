@@ -66,4 +66,5 @@ def main() -> None:
             Path(sys.argv[1]).write_text(json.dumps(results))
 
 
-main()
+if __name__ == "__main__":
+    main()
