@@ -55,13 +55,11 @@ def board_with(records: Iterable[Record], name: str, methods: Sequence[str], met
         names = ", ".join(board.name for board in found or known)
         raise UserError(f"board {name!r}: {'several have' if found else 'none has'} that name; choose one of {names}")
     labels = sorted({record.method.label for record in found[0].records})
-    for method in methods:
-        if method not in labels:
-            raise UserError(f"method {method!r}: not on board {found[0].name}; choose one of {', '.join(labels)}")
-    scored = [one for one in found[0].records[0].metrics if all(one in record.metrics for record in found[0].records)]
-    for metric in metrics:
-        if metric not in scored:
-            raise UserError(f"metric {metric!r}: not on board {found[0].name}; choose one of {', '.join(scored)}")
+    scored = sorted(set.intersection(*(set(record.metrics) for record in found[0].records)))
+    for what, asked, there in (("method", methods, labels), ("metric", metrics, scored)):
+        for one in asked:
+            if one not in there:
+                raise UserError(f"{what} {one!r}: not on board {found[0].name}; choose one of {', '.join(there)}")
     return found[0]
 
 
