@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 from rsir_bench.batches import Batch
+from rsir_bench.describe import BATCH
 from rsir_bench.errors import UserError
 from rsir_bench.method import Method, Setup
 from rsir_bench.plan import Cell, Plan, Run
@@ -117,24 +120,43 @@ def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str)
     """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
     fabric = make_fabric(device, recipe.precision)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    few, more = (_noise(setup, count, fabric.device) for count in (FEW, MORE))
     training = 0.0
     if method.card.trained:
         wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
         wrapped.mark_forward_method("loss")
 
-        def step(batch: Batch) -> None:
-            fabric.backward(loss_terms(wrapped, batch, fabric)[1])
-            optimizer.step()
+        def step(count: int) -> float:
+            batch = _noise(setup, count, fabric.device)
+            return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
 
-        step(few)  # also allocates
-        times = [_seconds(lambda batch=batch: step(batch), fabric.device) for batch in (few, more)]  # type: ignore[misc]
-        training = _per_scene(times[0], times[1], recipe.batch)
+        training = _training_seconds(step, recipe.batch, fabric.device.type)
+    scenes = _noise(setup, BATCH["cuda"] if fabric.device.type == "cuda" else MORE, fabric.device).scenes
     method.eval()
     with torch.inference_mode():
-        lengths = {name: values.shape[1] for name, values in method.describe(more.scenes).items()}
-        describing = _seconds(lambda: method.describe(more.scenes), fabric.device)
-    return training, describing / MORE, lengths
+        lengths = {name: values.shape[1] for name, values in method.describe(scenes).items()}
+        describing = _seconds(lambda: method.describe(scenes), fabric.device)
+    return training, describing / len(scenes), lengths
+
+
+def _update(method: Any, batch: Batch, fabric: Fabric, optimizer: Any) -> None:
+    fabric.backward(loss_terms(method, batch, fabric)[1])
+    optimizer.step()
+
+
+def _training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
+    """Seconds of a scene in a batch.
+
+    Args:
+        step: Takes a step on so many scenes, and returns its seconds; the first of a size also allocates.
+        batch: Of the recipe.
+        kind: Of the device. A GPU gets the whole batch: a smaller one leaves it idle, and it prepares for each size
+            anew. A CPU would take too long for one.
+    """
+    if kind == "cuda":
+        step(batch)
+        return step(batch) / batch
+    step(FEW)
+    return _per_scene(step(FEW), step(MORE), batch)
 
 
 def _noise(setup: Setup, count: int, device: torch.device) -> Batch:

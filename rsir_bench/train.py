@@ -34,6 +34,8 @@ from rsir_bench.protocol import Train
 # Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
 CHECK_EVERY = 16
 
+# A GPU has no other way for some steps of some methods (a warp's gradient); README.md says what follows from it.
+warnings.filterwarnings("ignore", message=r"\w+ does not have a deterministic implementation")
 # Its new name is not known to every torch that will do.
 warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision

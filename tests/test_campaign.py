@@ -21,7 +21,7 @@ from scenes.fake_data import small_card, write_dataset
 from rsir_bench.apart import work_off_apart
 from rsir_bench.campaign import Outcome, campaign
 from rsir_bench.errors import UserError
-from rsir_bench.estimate import Estimate, Step, estimate
+from rsir_bench.estimate import Estimate, Step, _training_seconds, estimate
 from rsir_bench.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.method import Method
@@ -315,6 +315,19 @@ def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypat
     slow = _estimate(plan)
     epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
     assert slow.seconds - quick.seconds == pytest.approx(0.5 * epochs * batches, rel=0.3)
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("cuda", {64}), ("cpu", {8, 24})])
+def test_what_a_device_prepares_at_first_is_not_taken_for_its_speed(kind: str, sizes: set[int]) -> None:
+    asked: list[int] = []
+
+    def step(count: int) -> float:
+        prepared = count in asked or (kind == "cpu" and bool(asked))  # a GPU prepares for each size of a batch
+        asked.append(count)
+        return 0.02 + 0.001 * count + 5 * (not prepared)
+
+    assert _training_seconds(step, 64, kind) == pytest.approx(0.02 / 64 + 0.001)
+    assert set(asked) == sizes
 
 
 def _estimate(plan: Plan, known: dict[str, Step | None] | None = None, number: int = 0) -> Estimate:

@@ -72,9 +72,9 @@ def as_table(name: str = "patternnet") -> dict[str, Any]:
 
 class TestShipped:
     def test_names(self):
-        assert set(shipped()) == {"patternnet", "ucm", "aid-lite", "ucm-mobile", "demo"}
+        assert set(shipped()) == {"patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo"}
 
-    @pytest.mark.parametrize("name", ["patternnet", "ucm", "aid-lite", "ucm-mobile", "demo"])
+    @pytest.mark.parametrize("name", ["patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo"])
     def test_loads_under_its_own_name(self, name):
         protocol = load_protocol(name)
         assert protocol.name == name
@@ -86,7 +86,7 @@ class TestShipped:
         assert {name for name in shipped() if load_protocol(name).paper} == {"patternnet", "ucm"}
 
     def test_hashes_differ(self):
-        assert len({load_protocol(name).hash for name in shipped()}) == 5
+        assert len({load_protocol(name).hash for name in shipped()}) == 6
 
     @pytest.mark.parametrize("name", ["patternnet", "ucm"])
     def test_the_papers_schedule(self, name):
@@ -192,7 +192,7 @@ class TestMistakes:
     def test_unknown_protocol(self):
         text = message(lambda: load_protocol("patternet"))
         assert "did you mean 'patternnet'?" in text
-        assert "aid-lite, demo, patternnet, ucm, ucm-mobile" in text
+        assert "aid, aid-lite, demo, patternnet, ucm, ucm-mobile" in text
 
     def test_missing_file(self, tmp_path):
         assert "cannot be read" in message(lambda: load_protocol(str(tmp_path / "mine.toml")))
