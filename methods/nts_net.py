@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup
 from rsir_bench.nn.head import Head
 from rsir_bench.nn.proposals import anchors, best_boxes, crops
 from rsir_bench.nn.ranking_loss import ranking_hinge
@@ -29,6 +29,7 @@ class NtsNetSettings(Settings):
         overlap: Intersection over union above which the better of two anchors suppresses the other.
         part_size: Side in pixels to which parts are resized; None: that of the scene. Smaller is cheaper.
         dropout: On the pooled features of scenes and parts, in training only.
+        rate: Learning rate of the navigator where the schedule is at its highest, whatever the protocol's.
     """
 
     parts: int = Field(6, ge=2, le=FEWEST)
@@ -37,6 +38,7 @@ class NtsNetSettings(Settings):
     overlap: float = Field(0.25, ge=0, le=1)
     part_size: int | None = Field(None, ge=16)
     dropout: float = Field(0.5, ge=0, lt=1)
+    rate: float = Field(0.001, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _keeps_what_it_proposes(self) -> NtsNetSettings:
@@ -88,6 +90,7 @@ class NtsNet(Method):
         title="NTS-Net",
         paper="Yang, Luo, Wang, Hu, Gao, Wang: Learning to navigate for fine-grained classification, ECCV 2018",
         year=2018,
+        version=2,
         rows={"FC": Row(descriptor="FC"), "PCA": Row(descriptor="FC1", kind="pca", paper=("NTS-Net", ""))},
         tables=["I", "II"],
         stated=[
@@ -95,7 +98,7 @@ class NtsNet(Method):
             "official code (yangze0930/NTS-Net): M = 6 parts of which K = 4 are kept; suppression at IoU 0.25; three "
             "maps with 6, 6 and 9 anchors per position (ratios .667, 1, 1.5); the navigator sees detached maps",
             "official code: cross-entropy of scene, parts and their concatenation and the ranking hinge, each of "
-            "weight 1; dropout 0.5 on the pooled features",
+            "weight 1; dropout 0.5 on the pooled features; SGD with momentum and a rate of 0.001 for all",
             "official code: scenes and parts pass the trunk one after the other, each with its own batch-norm "
             "statistics, and both move the running ones",
         ],
@@ -109,7 +112,8 @@ class NtsNet(Method):
             "where suppression leaves fewer than M parts, the best of the suppressed ones follow",
             "the concatenation (K parts, then the scene) goes through FC1 and ReLU to FC2: FC and PCA are read there; "
             "the official classifier has no hidden layer",
-            "one optimizer with the protocol's recipe instead of the official four",
+            "one optimizer with the protocol's recipe instead of the official four; the navigator alone keeps their "
+            "rate of 0.001, times the protocol's schedule: at rates that train a trunk from scratch its units die",
             "costs M + 1 passes of the trunk per scene in training, K + 1 in describing",
         ],
     )
@@ -148,6 +152,16 @@ class NtsNet(Method):
             "concat": functional.cross_entropy(together, batch.labels),
             "part": part_losses.mean(),
         }
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The navigator learns at a rate of its own.
+
+        The hinge adds up M (M - 1) / 2 pairs per scene: at ten times the rate its steps soon leave no unit of the first
+        layer above zero, every anchor of a kind has the same score, and the term stays at that number for good.
+        """
+        rest = [parameter for name, parameter in self.named_parameters() if not name.startswith("navigator.")]
+        factor = self.settings.rate / self.setup.protocol.train.rate
+        return [ParameterGroup(rest), ParameterGroup(list(self.navigator.parameters()), factor)]
 
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""

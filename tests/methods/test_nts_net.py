@@ -7,7 +7,9 @@ from torch.nn import functional
 
 from rsir_bench.method import Setup
 from rsir_bench.methods.nts_net import NtsNet
-from rsir_bench.nn.proposals import crops
+from rsir_bench.nn.proposals import best_boxes, crops
+from rsir_bench.nn.ranking_loss import ranking_hinge
+from rsir_bench.train import make_optimizer
 
 SMALL = ("trunk.arguments.zero_init_last=false", f"data.size={SIZE}")
 
@@ -159,6 +161,33 @@ def test_the_navigator_learns_from_the_ranking_alone_and_the_ranking_teaches_it_
     (terms["scene"] + terms["concat"] + terms["part"]).backward()
     missed = {name for name, parameter in method.named_parameters() if parameter.grad is None}
     assert missed == reached
+
+
+@pytest.mark.parametrize(("protocol", "factor"), [(0.001, 1.0), (0.08, 0.0125)])
+def test_the_navigator_has_the_official_rate_under_every_protocol(protocol, factor):
+    method = nts_net(f"train.rate={protocol}")
+    rest, navigator = method.parameter_groups()
+    assert rest.rate == 1
+    assert navigator.rate == pytest.approx(factor)
+    assert {*map(id, navigator.parameters)} == {*map(id, method.navigator.parameters())}
+    assert len(rest.parameters) + len(navigator.parameters) == len(list(method.parameters()))
+
+
+@pytest.mark.parametrize(("settings", "lives"), [({}, True), ({"rate": 0.08}, False)])
+def test_the_navigator_lives_at_its_own_rate_and_dies_at_that_of_a_trunk_from_scratch(settings, lives):
+    method = nts_net("train.rate=0.08", size=96, **settings)
+    optimizer = make_optimizer(method, method.setup.protocol.train)
+    first = method.navigator.down[0]
+    torch.manual_seed(0)
+    for _ in range(40):
+        maps = torch.randn(16, first.in_channels, 3, 3).relu()
+        boxes, scores = method.navigator(maps, (96, 96))
+        chosen = best_boxes(boxes, scores, 6, 0.25)
+        optimizer.zero_grad()
+        ranking_hinge(scores.gather(1, chosen), torch.rand(16, 6)).backward()  # parts in any order: nothing to learn
+        optimizer.step()
+    alive = (first(maps) > 0).float().mean()
+    assert alive > 0.3 if lives else alive < 0.05
 
 
 def test_frozen_parts_stand_still_and_all_others_move():
