@@ -156,8 +156,9 @@ class NtsNet(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The navigator learns at a rate of its own.
 
-        The hinge adds up M (M - 1) / 2 pairs per scene: at ten times the rate its steps soon leave no unit of the first
-        layer above zero, every anchor of a kind has the same score, and the term stays at that number for good.
+        The hinge adds up M (M - 1) / 2 pairs per scene: at rates that train a trunk from scratch its steps soon leave
+        hardly a unit of the first layer above zero, every anchor of a kind has the same score, and the term stays at
+        that number for good.
         """
         rest = [parameter for name, parameter in self.named_parameters() if not name.startswith("navigator.")]
         factor = self.settings.rate / self.setup.protocol.train.rate
