@@ -41,6 +41,12 @@ class Served:
         return f'"{hashlib.sha256(self.content).hexdigest()[:8]}"'
 
 
+def _as_told(word: str, body: bytes) -> bytes:
+    if word == "chunked":
+        return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return {"cut": body[: len(body) // 2], "more": body + body}.get(word, body)
+
+
 @contextmanager
 def served(state: Served) -> Iterator[Served]:
     """Serves ``state`` at ``state.address`` until the block ends."""
@@ -70,6 +76,8 @@ def served(state: Served) -> Iterator[Served]:
             if state.etag and self.headers.get("If-Range", state.tag) != state.tag:
                 start = 0
             body = state.content[start:]
+            sent = _as_told(word, body)
+            state.sent.append((start, len(sent)))  # before the client has a byte: its next request may overtake this
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}")
@@ -77,14 +85,11 @@ def served(state: Served) -> Iterator[Served]:
                 self.send_header("ETag", state.tag)
             if word == "chunked":
                 self.send_header("Transfer-Encoding", "chunked")
-                body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
             else:
                 self.send_header("Content-Length", str(len(body)))
             self.send_header("Connection", "close")
             self.end_headers()
-            body = {"cut": body[: len(body) // 2], "more": body + body}.get(word, body)
-            state.sent.append((start, len(body)))
-            self.wfile.write(body)
+            self.wfile.write(sent)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         state.address = f"http://127.0.0.1:{server.server_port}/a.zip"
