@@ -82,9 +82,7 @@ class Dhn(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The hash layer has a rate of its own."""
-        factor = self.settings.rate / self.setup.protocol.train.rate
-        rest = [*self.trunk.parameters(), *self.fc1.parameters()]
-        return [ParameterGroup(rest), ParameterGroup(list(self.hash.parameters()), factor)]
+        return self.at_own_rate(self.hash, self.settings.rate / self.setup.protocol.train.rate)
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """P classes with K scenes each; at least two classes."""

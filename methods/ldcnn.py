@@ -90,9 +90,7 @@ class Ldcnn(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The last layer learns slowly, lest it switches classes off for good."""
-        last = list(self.classes.parameters())
-        rest = [*self.trunk.parameters(), *self.wide.parameters(), *self.deep.parameters()]
-        return [ParameterGroup(rest), ParameterGroup(last, self.settings.rate)]
+        return self.at_own_rate(self.classes, self.settings.rate)
 
     def _class_maps(self, scenes: Tensor) -> Tensor:
         """(N, classes, h, w), two positions less on a side than the trunk's maps where that leaves more than one."""

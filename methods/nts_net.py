@@ -160,9 +160,7 @@ class NtsNet(Method):
         hardly a unit of the first layer above zero, every anchor of a kind has the same score, and the term stays at
         that number for good.
         """
-        rest = [parameter for name, parameter in self.named_parameters() if not name.startswith("navigator.")]
-        factor = self.settings.rate / self.setup.protocol.train.rate
-        return [ParameterGroup(rest), ParameterGroup(list(self.navigator.parameters()), factor)]
+        return self.at_own_rate(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
 
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""

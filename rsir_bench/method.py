@@ -181,6 +181,13 @@ class Method(nn.Module, ABC):
         """Parameters with their own rate factor or weight decay; one group by default."""
         return [ParameterGroup(list(self.parameters()))]
 
+    def at_own_rate(self, part: nn.Module, factor: float) -> list[ParameterGroup]:
+        """What ``parameter_groups`` returns where ``part`` learns at ``factor`` times the protocol's rate."""
+        own = list(part.parameters())
+        apart = {id(parameter) for parameter in own}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in apart]
+        return [ParameterGroup(rest), ParameterGroup(own, factor)]
+
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """The batches of one epoch as indices into the training set; shuffled scenes by default.
 

@@ -66,6 +66,13 @@ class TestDefaults:
         assert (group.rate, group.weight_decay) == (1.0, None)
         assert {id(p) for p in group.parameters} == {id(p) for p in method.parameters()}
 
+    def test_a_part_at_a_rate_of_its_own_leaves_all_others_in_one_group(self):
+        method = tiny_method("baseline", tiny_setup())
+        rest, own = method.at_own_rate(method.head, 0.1)
+        assert (rest.rate, own.rate) == (1.0, 0.1)
+        assert [*map(id, own.parameters)] == [*map(id, method.head.parameters())]
+        assert [*map(id, rest.parameters)] == [*map(id, method.trunk.parameters())]
+
 
 class TestCompose:
     class Wide(Baseline):
