@@ -98,8 +98,10 @@ def fit_reduction(descriptors: Descriptors, dimensions: int) -> Reduction:
     possible = min(dimensions, len(descriptors) - 1, descriptors.shape[1])
     # The exact solver: a randomised one would make descriptors depend on its seed.
     solver = "covariance_eigh" if len(descriptors) >= descriptors.shape[1] else "full"
-    pca = PCA(possible, svd_solver=solver).fit(descriptors)
-    return Reduction(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+    # Around the mean, as the covariance of 32-bit values far from zero is lost in rounding.
+    mean = descriptors.mean(0, dtype=np.float64).astype(np.float32)
+    pca = PCA(possible, svd_solver=solver).fit(descriptors - mean)
+    return Reduction(mean + pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
 
 def as_bits(descriptors: Descriptors) -> np.ndarray:

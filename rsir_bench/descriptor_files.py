@@ -22,6 +22,7 @@ UNREADABLE = (
     ValueError,
     OSError,
     EOFError,
+    MemoryError,  # a header may promise any number of values
     SyntaxError,  # the header of an .npy is a Python expression
     tokenize.TokenError,
     zipfile.BadZipFile,

@@ -145,11 +145,16 @@ class Run:
 
     def note(self, number: int) -> Path:
         """The file that says that a round of training is done, and what it took."""
-        return self.folder / f"round{number}" / "trained.json"
+        return round_folder(self.folder, number) / "trained.json"
 
     def is_trained(self, number: int) -> bool:
         """Whether a round of training is done."""
         return self.note(number).is_file()
+
+
+def round_folder(run: Path, number: int) -> Path:
+    """The folder, in a run's, of a round of training: its network, and what this network made."""
+    return run / f"round{number}"
 
 
 @dataclass
@@ -452,6 +457,7 @@ def _cells(
     protocol, cells = plan.protocol, []
     place = slug(target) if distortion is None else f"{slug(target)}/{slug(str(distortion))}"
     for name, row in method.kind.card.rows.items():
+        made = round_folder(folder, row.round or method.kind.rounds)
         fits: Sequence[Fit | None] = protocol.describe.pca_fit if row.kind == "pca" else [None]
         for fit in fits:
             described = {
@@ -485,7 +491,7 @@ def _cells(
                     target,
                     distortion,
                     key,
-                    folder / "descriptors" / place / f"{stem}-{described_key[:8]}.npy",
+                    made / "descriptors" / place / f"{stem}-{described_key[:8]}.npy",
                     folder / "results" / place / f"{stem}-{key[:8]}.json",
                     plan.published.get(key),
                 )

@@ -161,25 +161,28 @@ def _precision(plan: Plan, left: Left) -> str:
 
 
 def _cost(left: Left, here: dict[str, str]) -> dict[str, float | None]:
-    """What the run cost; times of a training that was done elsewhere are no times of the record's environment."""
+    """What the run cost; what was timed elsewhere is no time of the record's environment."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
-    timed = bool(left.trainings) and all(_alike(note.get("environment", here), here) for note in left.trainings)
+    timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
+    described = left.described
     return {
-        "parameters": left.described["parameters"],
-        "macs": left.described.get("macs"),  # a pass of an older version left none
+        "parameters": described["parameters"],
+        "macs": described.get("macs"),  # a pass of an older version left none
         "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
         "train_images_per_second": last["images_per_second"] if timed else None,
         "train_loss": last.get("loss"),
-        "describe_images_per_second": left.described["images_per_second"],
+        "describe_images_per_second": described["images_per_second"] if _alike(described, here) else None,
     }
 
 
-def _alike(one: dict[str, str], other: dict[str, str]) -> bool:
-    return all(one.get(name) == other.get(name) for name in (*ENVIRONMENT, "ranks"))
+def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
+    """Whether the times of a note were taken here; one of an older version does not tell, and is taken for it."""
+    there = note.get("environment", here)
+    return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))
 
 
 def environment(device: str, precision: str) -> dict[str, str]:
-    """Versions and machine, for the record and for the note of a training."""
+    """Versions and machine, for the record and for the notes of training and describing."""
     packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     ranks = {"ranks": str(parallel.size())} if parallel.size() > 1 else {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.errors import UserError
+from rsir_bench.leaderboard.drift import Place, name_of
 from rsir_bench.leaderboard.traces import place
 from rsir_bench.results import Record, read_record, read_records, write_record
 
@@ -15,14 +16,19 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
     """Copies every record below ``runs`` to ``results/<board>/<method>/<row>-<target>-seed<n>-<key>.json``.
 
     Returns:
-        The files written; a record that lies there already is left as it is.
+        The files written; a record that lies there already is left as it is, and so is one that a deliberate change
+        has replaced.
 
     Raises:
-        UserError: A record is not sound, or differs from the published one of the same key.
+        UserError: A record is not sound, differs from the published one of the same key, or would stand beside
+            another of the same result. Of those that are not sound or stand beside another, nothing is written.
     """
-    records = read_records(runs)
+    published = read_records([results]) if results.is_dir() else []
+    replaced = {part.previous_key for record in published for part in record.accepted}
+    records = [record for record in read_records(runs) if record.key not in replaced]
     for record in records:
         check_sound(record)
+    _refuse_second(records, published)
     written = []
     for record in records:
         path = results / place(record)
@@ -32,6 +38,24 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
         elif not _same_scores(read_record(path), record):
             raise UserError(f"{path}: other scores than {record.command!r} gave; delete it to replace it")
     return written
+
+
+def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> None:
+    """Refuses two records of one result, as of two versions of a method: a board shows one."""
+    taken = {_result(record): (record, True) for record in published}
+    for record in records:
+        other, is_published = taken.setdefault(_result(record), (record, False))
+        if other.key == record.key:
+            continue
+        keys = f"keys {other.key[:8]}, {record.key[:8]}"
+        if is_published:
+            todo = "`rsir-bench drift RUNS --accept REASON` puts the new one in the place of the published one"
+            raise UserError(f"{name_of(record)}: published already, made otherwise ({keys}); {todo}")
+        raise UserError(f"{name_of(record)}: the runs hold two of it ({keys}); name the folder of one of them")
+
+
+def _result(record: Record) -> tuple[Place, int, str]:
+    return Place.of(record), record.seed, record.protocol.hash
 
 
 def check_sound(record: Record) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,7 @@ from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import PARTIAL, digest, file_digest, is_intact, locked, write_atomically, write_sealed
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
-from rsir_bench.plan import DESCRIBING_VERSION, Cell, Plan, Request, Run, make_plan, scenes_as_read
+from rsir_bench.plan import DESCRIBING_VERSION, Cell, Plan, Request, Run, make_plan, round_folder, scenes_as_read
 from rsir_bench.provenance import Left, environment, make_record
 from rsir_bench.queries import choose_queries
 from rsir_bench.ranking import Scores, score
@@ -145,6 +147,7 @@ class Stages:
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _train(self, number: int) -> Method:
+        self._forget(number)
         previous = self.network(number - 1).eval() if number > 1 else None
         order = partial(_TrainOrder, self.run.folder, number)
         with parallel.together(self.run.title, lambda: order(None if previous is None else _state(previous))):
@@ -167,6 +170,12 @@ class Stages:
         self._sweep()
         return network
 
+    def _forget(self, number: int) -> None:
+        """Removes what an earlier network of the round made: that one is lost, and the next may end with other bits."""
+        for made in ("pca", "descriptors"):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(round_folder(self.run.folder, number) / made)
+
     def _fit(self, number: int, previous: Method | None) -> tuple[Method, Trained, int]:
         """Trains a round, on every rank; returns the network, what it took, and the number of scenes."""
         data, card = self.plan.protocol.data, self.run.method.kind.card
@@ -182,11 +191,11 @@ class Stages:
         cache, row, labels = parallel.from_first(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
-        folder = self.run.folder / f"round{number}"
+        folder = round_folder(self.run.folder, number)
         return network, train(network, scenes, fabric, folder, (self.run.seed, number), what), len(scenes)
 
     def _weights(self, number: int) -> Path:
-        return self.run.folder / f"round{number}" / "weights.safetensors"
+        return round_folder(self.run.folder, number) / "weights.safetensors"
 
     # --- describe ---
 
@@ -220,6 +229,10 @@ class Stages:
         return _reduced(raw, cell, reduction)
 
     def _is_described(self, cell: Cell) -> bool:
+        """Whether the descriptors are there, and so is the network that made them."""
+        number = cell.row.round or self.run.method.kind.rounds
+        if self.run.method.kind.card.trained and not self.run.is_trained(number):
+            return False
         return _is_there(cell.descriptors) and cell.row.descriptor in self._described().get("lengths", {})
 
     def _describe(self, target: str, distortion: Distortion | None, cells: list[Cell]) -> None:
@@ -246,9 +259,13 @@ class Stages:
             raw = self._see(network, dataset, names, distortion)
         speed = len(pixels) / (time.perf_counter() - started)
         known = self._described()
+        here = environment(str(self.device), network.recipe(self.plan.protocol.train).precision)
+        # Distorting takes its own time, which is not the method's.
+        timed = {"images_per_second": speed, "environment": here} if distortion is None else {}
         note = {
-            # Distorting takes its own time, which is not the method's.
-            "images_per_second": speed if distortion is None else known.get("images_per_second"),
+            "images_per_second": known.get("images_per_second"),
+            "environment": known.get("environment", here),
+            **timed,
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
             "normalisation": _normalisation(network),
@@ -288,6 +305,7 @@ class Stages:
     def _source_reductions(self, number: int | None, cells: list[Cell]) -> dict[str, Reduction]:
         """Components fitted on the source, by descriptor; kept in the run's folder."""
         wanted = self.plan.protocol.describe.pca
+        self.network(number)  # where it must be trained again, those of the lost one go
         paths = {cell.row.descriptor: self._reduction_path(cell, wanted) for cell in cells}
         missing = {name for name, path in paths.items() if not _is_there(path)}
         if missing:
@@ -304,7 +322,8 @@ class Stages:
     def _reduction_path(self, cell: Cell, dimensions: int) -> Path:
         source = scenes_as_read(self.plan, self.plan.protocol.data.source)
         key = digest([DESCRIBING_VERSION, source, cell.row.descriptor, cell.row.round])[:8]
-        return self.run.folder / "pca" / f"{dimensions}-{key}.npz"
+        made = round_folder(self.run.folder, cell.row.round or self.run.method.kind.rounds)
+        return made / "pca" / f"{dimensions}-{key}.npz"
 
     # --- score and record ---
 
@@ -341,7 +360,7 @@ class Stages:
         return [_read_note(note) for note in notes if note.is_file()]
 
     def _described(self) -> dict[str, Any]:
-        """What the last pass of describing left: images/s, parameters, MACs, length of each descriptor.
+        """What the last pass of describing left: images/s and where, parameters, MACs, length of each descriptor.
 
         Empty where there was none, or where its note is damaged: the scenes are described again then.
         """
@@ -380,7 +399,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = np.load(path, allow_pickle=False)
         return {"descriptors": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: damaged ({type(error).__name__}); delete it, it is made again") from None
 
 

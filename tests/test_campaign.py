@@ -31,6 +31,7 @@ from rsir_bench.publish import publish
 from rsir_bench.results import Record, read_records
 from rsir_bench.scenes.distort import parse_distortions
 from rsir_bench.stages import Stages
+from rsir_bench.train import seed_everything
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -165,11 +166,26 @@ def test_a_round_goes_on_from_the_network_as_its_training_left_it(tiny: Tiny, mo
     monkeypatch.setattr(Stages, "_fit", watched)
     _run(request)
     folder = next((tiny.folder / "runs/everything").iterdir())
-    for rest in ("round2", "descriptors", "results"):
+    for rest in ("round2", "round1/descriptors", "results"):
         shutil.rmtree(folder / rest)
     assert _run(request).failures == {}
     assert len(seen) == 2
     assert seen[0] == seen[1]
+
+
+def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere a training ends with other bits; another seed stands for that here."""
+    first = _run(tiny.request())
+    folder = next((tiny.folder / "runs/baseline").iterdir())
+    shutil.rmtree(folder / "results")
+    (folder / "round1/weights.safetensors").unlink()
+    (folder / "round1/trained.json").unlink()
+    monkeypatch.setattr("rsir_bench.stages.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest))
+    again, other = _run(tiny.request()), _run(tiny.request(out="elsewhere"))
+    assert _scores(again.records) == _scores(other.records)
+    assert _scores(again.records) != _scores(first.records)
 
 
 def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +235,24 @@ def test_times_of_a_training_elsewhere_are_no_times_of_this_machine(tiny: Tiny) 
         (record, *_) = _run(tiny.request()).records
         assert {record.cost[name] for name in kept} == ({here.cost[name] for name in kept} if known else {None})
         assert record.cost["train_loss"] == here.cost["train_loss"]
+
+
+def test_a_speed_of_describing_elsewhere_is_none_of_this_machine(tiny: Tiny) -> None:
+    (here, *_) = _run(tiny.request()).records
+    note = next((tiny.folder / "runs").rglob("described.json"))
+    described = json.loads(note.read_text())
+    assert described["environment"] == here.environment
+    older = {key: value for key, value in described.items() if key != "environment"}
+    for written, known in (
+        (described | {"environment": described["environment"] | {"device": "cuda (another)"}}, False),
+        (described | {"environment": described["environment"] | {"torch": "3.0"}}, True),
+        (older, True),
+    ):
+        shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
+        write_sealed(note, lambda path, written=written: path.write_text(json.dumps(written)))
+        (record, *_) = _run(tiny.request()).records
+        assert record.cost["describe_images_per_second"] == (described["images_per_second"] if known else None)
+        assert record.cost["parameters"] == here.cost["parameters"]
 
 
 def test_the_precision_of_a_record_is_that_of_the_methods_recipe(tiny: Tiny) -> None:

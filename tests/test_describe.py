@@ -48,6 +48,16 @@ def test_reduction_is_centred_on_the_fitted_mean() -> None:
     np.testing.assert_allclose(fit_reduction(fitted, 3)(fitted).mean(0), 0, atol=1e-4)
 
 
+@pytest.mark.parametrize("scenes", [300, 60])
+def test_components_far_from_zero_are_those_of_64_bits(scenes: int) -> None:
+    """With a mean of a thousand times the spread, squares of 32-bit values hold nothing of the small variances."""
+    spread = np.linspace(3, 1, 100)
+    fitted = (np.random.default_rng(4).normal(1000, spread, (scenes, 100))).astype(np.float32)
+    expected = PCA(20, svd_solver="full").fit(fitted.astype(np.float64))
+    cosines = np.abs((fit_reduction(fitted, 20).components * expected.components_).sum(1))
+    assert cosines.min() > 0.999
+
+
 def test_fewer_scenes_than_dimensions() -> None:
     fitted = np.random.default_rng(2).normal(size=(10, 64)).astype(np.float32)
     assert fit_reduction(fitted, 128).dimensions == 9

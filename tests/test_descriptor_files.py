@@ -120,6 +120,7 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
     pd.DataFrame({"descriptors": [[1.0, 2.0], None]}).to_parquet(tmp_path / "null.parquet")
     pd.DataFrame({"descriptors": [None, [1.0, 2.0]]}).to_parquet(tmp_path / "null first.parquet")
     damage(write(tmp_path / "header.npy", x=ROWS), b"(40, 6)", b"(40, 6(")
+    damage(write(tmp_path / "huge.npy", x=ROWS), b"(40, 6), }         ", b"(40, 6000000000), }")
     damage(write(tmp_path / "quote.npy", x=ROWS), b"'descr'", b"'descr ")
     np.savez_compressed(tmp_path / "damaged.npz", x=np.zeros((9, 9)))
     contents = (tmp_path / "damaged.npz").read_bytes()
@@ -139,6 +140,7 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
         "null.parquet": "are missing",
         "null first.parquet": "are missing",
         "header.npy": "cannot be read",
+        "huge.npy": "cannot be read",
         "quote.npy": "cannot be read",
         "damaged.npz": "cannot be read",
         "encrypted.npz": "cannot be read",

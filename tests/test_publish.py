@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import Tiny
 
+from rsir_bench.accept import accept
 from rsir_bench.campaign import campaign
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.traces import place
@@ -42,6 +43,37 @@ def test_other_scores_under_the_same_key_are_refused(tiny: Tiny, records: list[R
     _change(tiny, records[0], mAP=records[0].metrics["mAP"] - 1e-3)
     with pytest.raises(UserError, match="other scores than"):
         publish([tiny.folder / "runs"], results)
+
+
+def test_a_second_record_of_a_result_is_refused_before_anything_is_written(tiny: Tiny, records: list[Record]) -> None:
+    results, newer = tiny.folder / "leaderboards" / "results", tiny.folder / "newer" / "results"
+    for record in records:
+        method = record.method.model_copy(update={"version": 2})
+        write_record(newer / f"{record.key[:8]}.json", record.model_copy(update={"method": method, "key": "0" * 64}))
+    with pytest.raises(UserError, match=r"baseline.*: the runs hold two of it \(keys .*name the folder of one"):
+        publish([tiny.folder / "runs", newer.parent], results)
+    assert not results.exists()
+    before = publish([tiny.folder / "runs"], results)
+    with pytest.raises(UserError, match=r"baseline.*: published already, made otherwise .*drift RUNS --accept"):
+        publish([newer.parent], results)
+    assert sorted(results.rglob("*.json")) == sorted(before)
+
+
+def test_what_a_deliberate_change_has_replaced_is_not_published_again(tiny: Tiny, records: list[Record]) -> None:
+    results = tiny.folder / "leaderboards" / "results"
+    publish([tiny.folder / "runs"], results)
+    newer = [record.model_copy(update={"key": f"{number}" * 64}) for number, record in enumerate(records)]
+    after = accept(newer, results, "a better loss")
+    assert publish([tiny.folder / "runs"], results) == []
+    assert sorted(results.rglob("*.json")) == sorted(after)
+
+
+def test_protocols_that_share_a_name_are_published_side_by_side(tiny: Tiny, records: list[Record]) -> None:
+    results, other = tiny.folder / "leaderboards" / "results", tiny.folder / "other" / "results"
+    protocol = records[0].protocol.model_copy(update={"hash": "0" * 12})
+    write_record(other / "a.json", records[0].model_copy(update={"protocol": protocol, "key": "0" * 64}))
+    publish([tiny.folder / "runs"], results)
+    assert len(publish([other.parent], results)) == 1
 
 
 @pytest.mark.parametrize("value", [float("inf"), 1.5, -0.1])

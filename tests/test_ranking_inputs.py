@@ -98,6 +98,12 @@ def test_labels_of_utf8_bytes_are_read() -> None:
     assert list(score(ROWS, labels).per_class) == ["forest", "städtisch"]
 
 
+def test_a_single_bit_in_a_column_of_its_own_is_not_taken_for_a_packed_one() -> None:
+    column, labels = np.array([[0], [0], [1], [1]], np.uint8), [0, 0, 1, 1]
+    for codes in (column, np.packbits(column, axis=1)):
+        assert score(codes, labels, codes=True, bits=1).overall["mAP"] == 1
+
+
 @pytest.mark.parametrize("kind", ["array", "tensor"])
 def test_float32_codes_stay_as_they_are(kind: str) -> None:
     codes: Any = CODES.astype(np.float32)

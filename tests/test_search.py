@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from rsir_bench.campaign import campaign
 from rsir_bench.cli import app
 from rsir_bench.errors import UserError
 from rsir_bench.files import write_sealed
+from rsir_bench.method import Row
 from rsir_bench.plan import Request
 from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.index import index_folder
@@ -262,6 +264,12 @@ def test_the_components_are_the_usual_row(tiny: Tiny) -> None:
     campaign(request, _quiet)
     assert "row PCA" in _search(request, _scene(tiny, "class0/scene00.png"))
     assert "row FC" in _search(request, _scene(tiny, "class0/scene00.png"), row="FC")
+
+
+def test_the_usual_row_is_that_of_the_last_round() -> None:
+    rows = {"PCA, iteration 1": Row(descriptor="FC1", kind="pca", round=1), "PCA": Row(descriptor="FC1", kind="pca")}
+    cells = [SimpleNamespace(row_name=name, row=row) for name, row in rows.items()]
+    assert galleries._choose_cell(SimpleNamespace(cells=cells), None).row_name == "PCA"
 
 
 def test_the_page_holds_its_pictures_and_escapes_names(tiny: Tiny) -> None:

@@ -169,7 +169,8 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     Raises:
         UserError: Two different results claim the same place and seed.
     """
-    now, before = by_place(records, "the runs"), by_place(baseline, "the baseline")
+    now = by_place(records, "the runs")
+    before = by_place(beside(now.values(), baseline), "the baseline")
     spreads = _Spreads(before.values())
     common = [key for key in now if key in before]
     pairs: dict[Place, list[tuple[Record, Record]]] = defaultdict(list)
@@ -236,6 +237,24 @@ def _circumstances(record: Record) -> dict[str, Any]:
         "pixels.std": pixels.std if pixels else None,
         "weights": {name: value for name, value in record.weights.items() if name != "trained"},
     }
+
+
+def beside(records: Iterable[Record], baseline: Iterable[Record]) -> list[Record]:
+    """The records of the baseline that stand on the boards of ``records``.
+
+    Where several protocols have one board's name, each has a board of its own: only those of the records' then.
+    """
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        hashes[record.protocol.board].add(record.protocol.hash)
+    found = [record for record in baseline if record.protocol.board in hashes]
+    known = {(record.protocol.board, record.protocol.hash) for record in found}
+    shared = Counter(board for board, _ in known)
+    return [
+        record
+        for record in found
+        if shared[record.protocol.board] == 1 or record.protocol.hash in hashes[record.protocol.board]
+    ]
 
 
 def by_place(records: Iterable[Record], where: str) -> dict[tuple[Place, int], Record]:

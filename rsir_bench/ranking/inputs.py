@@ -142,7 +142,8 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
     if similarity != "hamming":
         return rows
     if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
-        rows = unpacked(rows, bits)
+        # A single bit is packed as 0 or 128: what holds nothing above 1 is not packed then.
+        rows = rows if bits == 1 and bool((rows <= 1).all()) else unpacked(rows, bits)
     if bits is not None and rows.shape[1] != bits:
         kind, packed = str(rows.dtype).removeprefix("torch."), -(-bits // 8)
         raise UserError(

@@ -134,7 +134,7 @@ def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
 
     Args:
         request: One method, one seed, one target.
-        row: Name of the row; None: the first of principal components, else of codes, else the first.
+        row: Name of the row; None: principal components, else codes, else the first; of the last round of training.
 
     Raises:
         UserError: The run is not trained (the line has the command that trains it), there is no such row, or the
@@ -150,7 +150,8 @@ def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
 
 def _choose_cell(run: Run, row: str | None) -> Cell:
     if row is None:
-        return min(run.cells, key=lambda cell: ("pca", "code", "real").index(cell.row.kind))
+        kinds = ("pca", "code", "real")
+        return min(run.cells, key=lambda cell: (kinds.index(cell.row.kind), cell.row.round is not None))
     for cell in run.cells:
         if cell.row_name == row:
             return cell

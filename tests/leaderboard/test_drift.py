@@ -144,6 +144,16 @@ class TestNeverCompared:
         with pytest.raises(UserError, match=r"the runs hold two results of .*jsst.*name the folder"):
             compare([record(), record(key="other")], [record()])
 
+    def test_of_several_protocols_under_one_board_name_the_runs_own_is_compared(self):
+        changed = record().protocol.model_copy(update={"hash": "0" * 12})
+        baseline = [record(protocol=changed, metrics={"mAP": 0.1}), record(metrics={"mAP": 0.5})]
+        (cell,) = compare([record(metrics={"mAP": 0.5})], baseline).cells
+        assert cell.shifts[0].before == 0.5
+        assert len(compare([record(protocol=modified("patternnet", "train.batch=32"))], baseline).new) == 1
+        third = record().protocol.model_copy(update={"hash": "1" * 12})
+        drift = compare([record(protocol=third)], baseline)
+        assert (drift.cells, len(drift.new), drift.passed) == ((), 1, False)
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
