@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench import protocol as protocols
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, Start
 from rsir_bench.nn.attention import add_squeeze_excitation
 from rsir_bench.nn.head import Head
 from rsir_bench.nn.trunk import Trunk, load_backbone
@@ -78,9 +79,9 @@ class Se(Method):
         self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
 
     @classmethod
-    def backbone(cls, settings: SeSettings, trunk: str) -> str:
+    def starts_from(cls, settings: SeSettings, trunk: protocols.Trunk) -> Start:
         """The protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
-        return LEGACY if settings.legacy else trunk
+        return Start(LEGACY if settings.legacy else trunk.name, trunk.weights, trunk.sha256)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of FC2's output."""

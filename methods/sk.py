@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench import protocol as protocols
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, Start
 from rsir_bench.nn.head import Head
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
@@ -66,15 +67,18 @@ class Sk(Method):
     def __init__(self, setup: Setup, settings: SkSettings) -> None:
         super().__init__(setup, settings)
         trunk = setup.protocol.trunk
-        weights, sha256 = (settings.file, settings.sha256) if settings.file else (trunk.weights, trunk.sha256)
-        backbone = load_backbone(MODEL, weights, trunk.arguments, setup.bands, setup.weights_folders, sha256)
+        start = self.starts_from(settings, trunk)
+        weights = (start.weights, trunk.arguments, setup.bands, setup.weights_folders, start.sha256)
+        backbone = load_backbone(start.model, *weights)
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
         self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
 
     @classmethod
-    def backbone(cls, settings: SkSettings, trunk: str) -> str:
-        """The skresnet34 of timm, whatever the protocol's trunk is."""
-        return MODEL
+    def starts_from(cls, settings: SkSettings, trunk: protocols.Trunk) -> Start:
+        """The skresnet34 of timm, whatever the protocol's trunk is, with the weights of its own file if one is set."""
+        if settings.file:
+            return Start(MODEL, settings.file, settings.sha256)
+        return Start(MODEL, trunk.weights, trunk.sha256)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of FC2's output."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, Weights
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 
@@ -22,7 +22,7 @@ class TimmSettings(Settings):
     """
 
     model: str
-    weights: str = "imagenet"
+    weights: Weights = "imagenet"
     arguments: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
     mean: list[float] | None = None
     std: list[float] | None = None

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,8 @@ __all__ = [
     "Scenes",
     "Settings",
     "Setup",
+    "Start",
+    "Weights",
     "balanced",
     "balanced_of_size",
 ]
@@ -92,6 +94,21 @@ class Settings(BaseModel):
     """Base of a method's own settings; ``--set methods.NAME.key=value`` changes one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+A_FILE_OF_WEIGHTS = "names weights"
+
+Weights = Annotated[str, A_FILE_OF_WEIGHTS]
+"""Type of a setting that names weights: ``"imagenet"``, ``"none"`` or a file, which records know by its content."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a trunk starts from: a timm model, and its weights as ``trunk.weights`` and ``trunk.sha256`` name them."""
+
+    model: str
+    weights: str
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +208,8 @@ class Method(nn.Module, ABC):
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """The batches of one epoch as indices into the training set; shuffled scenes by default.
 
+        Every epoch has as many: the learning rate's schedule is laid out for them.
+
         Args:
             labels: (N,) class of every training scene.
             size: Scenes in a batch, at most.
@@ -212,14 +231,14 @@ class Method(nn.Module, ABC):
         raise NotImplementedError
 
     @classmethod
-    def backbone(cls, settings: Any, trunk: str) -> str:
-        """The timm model whose weights it starts from, for the record; a method with a trunk of its own names that.
+    def starts_from(cls, settings: Any, trunk: protocols.Trunk) -> Start:
+        """What its trunk starts from, for key and record; a method with a trunk of its own names that.
 
         Args:
             settings: An instance of its ``Settings``.
-            trunk: Name of the protocol's trunk.
+            trunk: The protocol's trunk.
         """
-        return trunk
+        return Start(trunk.name, trunk.weights, trunk.sha256)
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
         """What round ``number`` (from 1) is trained on; the labelled source by default.
@@ -306,9 +325,9 @@ class Composed(Method):
         return {**self.front.report(), **self.inner.report()}
 
     @classmethod
-    def backbone(cls, settings: ComposedSettings, trunk: str) -> str:
-        """The method's backbone."""
-        return cls.inner_class.backbone(settings.inner, trunk)
+    def starts_from(cls, settings: ComposedSettings, trunk: protocols.Trunk) -> Start:
+        """What the method starts from."""
+        return cls.inner_class.starts_from(settings.inner, trunk)
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
         """The method's training set."""
@@ -358,6 +377,7 @@ class NamedMethod:
         values: The settings as plain values, for the record.
         identity: Those that are not at their defaults, for the resume key; a new default must raise the card's version.
         changed: The settings that differ from the class's and the protocol's defaults.
+        weights: Those of the values that name weights.
         sources: The files the classes came from.
     """
 
@@ -368,6 +388,7 @@ class NamedMethod:
     values: dict[str, Any]
     identity: dict[str, Any]
     changed: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from rsir_bench.errors import RunError, UserError
 from rsir_bench.files import digest, file_digest, slug
-from rsir_bench.method import Card, NamedMethod, Row, Setup
+from rsir_bench.method import Card, NamedMethod, Row, Setup, Start
 from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped, suggest
 from rsir_bench.queries import choose_queries
@@ -357,14 +357,9 @@ def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> 
 
 def _seeds(method: NamedMethod, protocol: Protocol, seeds: Sequence[int]) -> list[int]:
     """Each seed once, or the first alone for a method in which nothing is left to chance."""
-    starts = _own_weights(method).values() or [protocol.trunk.weights]
+    starts = method.weights.values() or [protocol.trunk.weights]
     seeds = list(dict.fromkeys(seeds))
     return seeds if method.kind.card.trained or "none" in starts else seeds[:1]
-
-
-def _own_weights(method: NamedMethod) -> dict[str, str]:
-    """The settings that name weights; an untrained method with one, as ``timm:``, takes no trunk of the protocol."""
-    return {name: value for name, value in method.values.items() if name.endswith(".weights")}
 
 
 def _same_scenes(plan: Plan, one: str, other: str) -> bool:
@@ -407,8 +402,8 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     values = method.identity
     folders = plan.request.weights_folders
     weights = {
-        name: _weights_identity(value, method.values.get(name.replace("weights", "model"), ""), folders)
-        for name, value in _own_weights(method).items()
+        name: _weights_identity(Start(method.values.get(f"{name.rpartition('.')[0]}.model", ""), value), folders)
+        for name, value in method.weights.items()
     }
     settings = {
         "training_version": TRAINING_VERSION,
@@ -420,10 +415,8 @@ def training_settings(plan: Plan, method: NamedMethod, seed: int) -> tuple[dict[
     }
     if not protocol.data.antialias:  # left out otherwise: keys from before there was a choice stay
         settings["antialias"] = False
-    if card.trained or not weights:
-        trunk = protocol.trunk
-        backbone = method.kind.backbone(method.settings, trunk.name)
-        weights["trunk"] = _weights_identity(trunk.weights, backbone, folders, trunk.sha256)
+    if card.trained or not weights:  # an untrained one that names weights, as ``timm:``, takes no trunk of the protocol
+        weights["trunk"] = _weights_identity(method.kind.starts_from(method.settings, protocol.trunk), folders)
         settings["head"] = everything.get("head")
         settings["trunk"] = everything["trunk"] | {"weights": weights["trunk"]}
     if card.trained:
@@ -443,12 +436,12 @@ def _trained_on(plan: Plan, method: NamedMethod) -> dict[str, Any]:
     return found
 
 
-def _weights_identity(weights: str, name: str, folders: Sequence[Path], sha256: str | None = None) -> str:
-    if weights == "none":
+def _weights_identity(start: Start, folders: Sequence[Path]) -> str:
+    if start.weights == "none":
         return "none"
-    if weights == "imagenet":
-        return f"imagenet:{name}"
-    return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
+    if start.weights == "imagenet":
+        return f"imagenet:{start.model}"
+    return f"sha256:{file_digest(find_weights(start.weights, folders, start.sha256))}"
 
 
 def _cells(

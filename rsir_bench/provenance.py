@@ -99,7 +99,7 @@ def _method(plan: Plan, method: NamedMethod) -> MethodPart:
         label=method.label,
         title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
         version=card.version,
-        settings=without_folders(method.values),
+        settings=without_folders(method.values, method.weights),
         source_sha256=digest([file_digest(path) for path in method.sources]),
     )
 

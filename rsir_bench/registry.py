@@ -17,11 +17,20 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, ValidationError
 
 from rsir_bench.errors import UserError
-from rsir_bench.method import Card, Composed, ComposedSettings, FrontEnd, FrontEndCard, Method, NamedMethod, compose
+from rsir_bench.method import (
+    A_FILE_OF_WEIGHTS,
+    Card,
+    Composed,
+    ComposedSettings,
+    FrontEnd,
+    FrontEndCard,
+    Method,
+    NamedMethod,
+    compose,
+)
 from rsir_bench.protocol import suggest
 
 GROUP = "rsir_bench.methods"
-_CARDS = (Card, FrontEndCard)
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,8 @@ def _entries(module: ModuleType) -> Iterator[Entry]:
 def _is_method(kind: Any) -> TypeGuard[type[Method] | type[FrontEnd]]:
     if not inspect.isclass(kind) or not issubclass(kind, (Method, FrontEnd)) or issubclass(kind, Composed):
         return False
-    return not inspect.isabstract(kind) and isinstance(vars(kind).get("card"), _CARDS)
+    card = Card if issubclass(kind, Method) else FrontEndCard
+    return not inspect.isabstract(kind) and isinstance(vars(kind).get("card"), card)
 
 
 def resolve(
@@ -141,7 +151,7 @@ def resolve(
     assert issubclass(inner, Method)
     chosen: Any = _settings(last, settings, argument)
     values, identity = _plain(last, chosen), _plain(last, chosen, exclude_defaults=True)
-    changed = _changed(last, values, defaults, argument)
+    changed, weights = _changed(last, values, defaults, argument), _naming_weights(last, values)
     for front in reversed(fronts):
         if not issubclass(front.kind, FrontEnd):
             raise UserError(f"method {name!r}: {front.name!r} is no front end; only front ends stand before a '+'")
@@ -150,6 +160,7 @@ def resolve(
         own = _settings(front, settings, "")
         front_values = _plain(front, own)
         changed |= _changed(front, front_values, defaults, "")
+        weights |= _naming_weights(front, front_values)
         values |= front_values
         identity |= _plain(front, own, exclude_defaults=True)
         inner, chosen = compose(front.kind, inner, alone=alone), ComposedSettings(own, chosen)
@@ -157,7 +168,8 @@ def resolve(
         if row.round is not None and row.round > inner.rounds:
             raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
-    return NamedMethod(_plain_name(words, argument), name, inner, chosen, values, identity, changed, sources)
+    plain_name = _plain_name(words, argument)
+    return NamedMethod(plain_name, name, inner, chosen, values, identity, changed, weights, sources)
 
 
 def _plain_name(words: str, argument: str) -> str:
@@ -205,9 +217,17 @@ def _changed(entry: Entry, values: dict[str, Any], defaults: Mapping[str, Any], 
     usual = entry.kind.Settings.model_construct(**defaults.get(entry.name, {})).model_dump(mode="json")
     if argument:
         usual |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
-    return without_folders({key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value})
+    changed = {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}
+    return without_folders(changed, _naming_weights(entry, values))
 
 
-def without_folders(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the bare names of files of weights: the folder is this machine's affair."""
-    return {key: Path(str(value)).name if key.endswith(".weights") else value for key, value in values.items()}
+def _naming_weights(entry: Entry, values: Mapping[str, Any]) -> dict[str, str]:
+    """Those of an entry's values that name weights."""
+    fields = entry.kind.Settings.model_fields
+    names = [f"{entry.name}.{key}" for key, field in fields.items() if A_FILE_OF_WEIGHTS in field.metadata]
+    return {name: values[name] for name in names}
+
+
+def without_folders(values: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:
+    """Settings with the bare names of those files that are ``weights``: the folder is this machine's affair."""
+    return {key: Path(value).name if key in weights else value for key, value in values.items()}

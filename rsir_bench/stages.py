@@ -35,7 +35,7 @@ from rsir_bench.ranking import Scores, score
 from rsir_bench.results import Record, write_record
 from rsir_bench.scenes.cache import open_pixels
 from rsir_bench.scenes.distort import Distorted, Distortion
-from rsir_bench.train import Trained, make_fabric, seed_everything, train
+from rsir_bench.train import Trained, compute_deterministically, make_fabric, seed_everything, train
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Stages:
         self.plan = plan
         self.run = run
         self.device = torch.device(plan.request.device)
+        compute_deterministically(self.device)
         self._networks: dict[int, Method] = {}
         self._leaked: dict[str, np.ndarray] = {}
 
@@ -151,7 +152,7 @@ class Stages:
         previous = self.network(number - 1).eval() if number > 1 else None
         order = partial(_TrainOrder, self.run.folder, number)
         with parallel.together(self.run.title, lambda: order(None if previous is None else _state(previous))):
-            network, trained, scenes = self._fit(number, previous)
+            network, trained = self._fit(number, previous)
         # Copies: safetensors refuses tensors that share memory, as tied weights do.
         state = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -161,7 +162,6 @@ class Stages:
         precision = network.recipe(self.plan.protocol.train).precision
         note = {
             **asdict(trained),
-            "scenes": scenes,
             "weights_sha256": file_digest(self._weights(number)),
             "precision": precision,
             "environment": environment(str(self.device), precision),
@@ -171,13 +171,19 @@ class Stages:
         return network
 
     def _forget(self, number: int) -> None:
-        """Removes what an earlier network of the round made: that one is lost, and the next may end with other bits."""
-        for made in ("pca", "descriptors"):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(round_folder(self.run.folder, number) / made)
+        """Removes what an earlier network of the round made, and what is under way of later rounds.
 
-    def _fit(self, number: int, previous: Method | None) -> tuple[Method, Trained, int]:
-        """Trains a round, on every rank; returns the network, what it took, and the number of scenes."""
+        That network is lost, and the next may end with other bits.
+        """
+        folder = round_folder(self.run.folder, number)
+        later = range(number + 1, self.run.method.kind.rounds + 1)
+        begun = [round_folder(self.run.folder, other) for other in later if not self.run.is_trained(other)]
+        for lost in (folder / "pca", folder / "descriptors", *begun):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(lost)
+
+    def _fit(self, number: int, previous: Method | None) -> tuple[Method, Trained]:
+        """Trains a round, on every rank; returns the network and what it took."""
         data, card = self.plan.protocol.data, self.run.method.kind.card
         source = Scenes.of(self._pixels(data.source), self.plan.datasets[data.source].labels)
         pool = None
@@ -192,7 +198,7 @@ class Stages:
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         what = self.run.title + (f" round {number}" if network.rounds > 1 else "")
         folder = round_folder(self.run.folder, number)
-        return network, train(network, scenes, fabric, folder, (self.run.seed, number), what), len(scenes)
+        return network, train(network, scenes, fabric, folder, (self.run.seed, number), what)
 
     def _weights(self, number: int) -> Path:
         return round_folder(self.run.folder, number) / "weights.safetensors"

@@ -11,7 +11,7 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,23 @@ class Trained:
         images_per_second: Over all epochs.
         loss: Mean of the last epoch.
         epochs: How many.
+        scenes: Scenes of the training set.
     """
 
     seconds: float
     images_per_second: float
     loss: float
     epochs: int
+    scenes: int
+
+
+def compute_deterministically(device: torch.device) -> None:
+    """Makes torch choose the same arithmetic whatever was computed before, in this process or in one that resumes.
+
+    On a CPU what has no such arithmetic is refused; on a GPU it is told.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
 
 
 def find_device(name: str) -> str:
@@ -133,7 +144,9 @@ def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRSchedule
     if recipe.schedule == "one-cycle":
         highest = [group["lr"] for group in optimizer.param_groups]
         total = recipe.epochs * steps
-        return OneCycleLR(optimizer, highest, total, pct_start=recipe.warmup, cycle_momentum=False)
+        # A warm-up of one step would start at its end, and torch divide by its length less that step.
+        warmup = recipe.warmup if recipe.warmup * total > 1 else 0.0
+        return OneCycleLR(optimizer, highest, total, pct_start=warmup, cycle_momentum=False)
     return MultiStepLR(optimizer, [(epoch - 1) * steps for epoch in recipe.milestones], recipe.decay)
 
 
@@ -152,12 +165,14 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         what: The run's name, for progress and errors.
 
     Raises:
-        RunError: The loss is not finite.
+        RunError: The loss is not finite, or an epoch has more or fewer batches than the schedule is laid out for.
         UserError: The method cannot be split over ranks, or the checkpoint is another's.
     """
     recipe = method.recipe(method.setup.protocol.train)
-    torch.use_deterministic_algorithms(True, warn_only=fabric.device.type != "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
+    compute_deterministically(fabric.device)
+    checkpoint = folder / "checkpoint.pt"
+    kept = parallel.from_first(lambda: _read_checkpoint(checkpoint))
+    scenes = scenes if kept is None else _as_before(scenes, kept)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
     if across.ranks() > 1:
@@ -167,24 +182,39 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     schedule = make_schedule(optimizer, recipe, steps)
     wrapped, optimizer = fabric.setup(method, optimizer)
     wrapped.mark_forward_method("loss")
-    checkpoint = folder / "checkpoint.pt"
-    log = _resume(checkpoint, method, optimizer, schedule)
+    log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
     draw = batch_source(scenes, fabric.device)
     for epoch in range(len(log) + 1, recipe.epochs + 1):
         generator = seed_everything(*seed, epoch)
         batches = method.batches(scenes.labels, recipe.batch, generator)
+        if len(batches) != steps:
+            problem = f"batches() gives {len(batches)} batches, and {steps} where the schedule is laid out"
+            raise RunError(f"{what}, epoch {epoch}: {problem}; it must give as many in every epoch")
         if rank := across.rank():
             seed_everything(*seed, epoch, f"rank {rank}")  # dropout must not strike every part of a batch alike
         title = f"training {what}, epoch {epoch} of {recipe.epochs}"
         shown = batches if rank else track(batches, title, len(batches))
         loader = _loader(method, draw, shown, recipe, generator)
         log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
-        log[-1] = {"epoch": epoch, **log[-1], **method.report()}
+        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.report().items()}}
         state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
-        state["schedule"] = schedule.state_dict()
+        state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
         parallel.from_first(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
-    return Trained(seconds, images / seconds, log[-1]["loss"], len(log))
+    return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes))
+
+
+def _kept(scenes: Scenes) -> dict[str, Tensor]:
+    """Which scenes of the caches were trained on, and as what."""
+    return {"cache": torch.from_numpy(scenes.cache), "row": torch.from_numpy(scenes.row), "labels": scenes.labels}
+
+
+def _as_before(scenes: Scenes, state: dict[str, Any]) -> Scenes:
+    """The scenes of the epochs before: another processor may give other pseudo-labels."""
+    if "scenes" not in state:  # of an older version
+        return scenes
+    kept = state["scenes"]
+    return replace(scenes, cache=kept["cache"].numpy(), row=kept["row"].numpy(), labels=kept["labels"])
 
 
 def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
@@ -290,11 +320,10 @@ def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
             raise RunError(f"{where}: {name} is {value.item()} at rate {rate:.3g}; lower train.rate or mend the loss")
 
 
-def _resume(checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler) -> list[dict[str, float]]:
-    """Restores the state after the last whole epoch and returns the log so far; empty at the start."""
-    state = parallel.from_first(lambda: _read_checkpoint(checkpoint))
-    if state is None:
-        return []
+def _resume(
+    state: dict[str, Any], checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler
+) -> list[dict[str, float]]:
+    """Restores the state after the last whole epoch and returns the log so far."""
     try:
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])

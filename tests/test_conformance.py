@@ -190,6 +190,27 @@ BROKEN = {
         "Loose: takes settings that do not exist",
         {"more": "class Loose(Settings):\n        model_config = {'extra': 'ignore'}\n    Settings = Loose"},
     ),
+    "batches that are not always as many": (
+        "batches",
+        "batches in one epoch and ",
+        {"more": "def batches(self, labels, size, generator):\n        kept = torch.rand(len(labels), "
+         "generator=generator) < 0.8\n        return list(torch.nonzero(kept).flatten().split(4))"},
+    ),
+    "a batch of no such scene": (
+        "batches",
+        "scenes run from 0 to 31",
+        {"more": "def batches(self, labels, size, generator):\n        return [torch.arange(33)]"},
+    ),
+    "a figure that is no number": (
+        "training set",
+        "could not convert",
+        {"more": "def report(self):\n        return {'figure': 'many'}"},
+    ),
+    "the process is told to end": (
+        "training set",
+        "SystemExit: 0 (mine.py:30)",
+        {"loss": "raise SystemExit(0)"},
+    ),
     "a scene without a class": (
         "training set",
         "labels are not int64 classes",

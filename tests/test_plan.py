@@ -13,6 +13,7 @@ from scenes.fake_data import small_card, write_dataset
 from tiny import message
 
 from rsir_bench.errors import RunError
+from rsir_bench.files import file_digest
 from rsir_bench.plan import Run, make_plan, planned, scenes_as_read
 from rsir_bench.scenes.card import load_cards
 
@@ -115,6 +116,43 @@ def test_one_that_names_its_own_weights_has_nothing_of_the_protocols_trunk(tiny:
         for overrides in ([], ["trunk.weights=imagenet"], ["head.fc1=8"])
     }
     assert len(keys) == 1
+
+
+def test_a_file_that_a_method_names_is_what_its_trunk_starts_from(tiny: Tiny) -> None:
+    file = tiny.folder / "weights" / "sk.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    own = [f"methods.sk.file={file.name}", f"methods.sk.sha256={file_digest(file)}", "trunk.name=resnet34"]
+    (run,) = make_plan(tiny.request("sk", overrides=own)).runs
+    assert run.weights == {"trunk": f"sha256:{file_digest(file)}"}
+    # The protocol's own file is not needed then.
+    assert make_plan(tiny.request("sk", overrides=[*own, "trunk.weights=nowhere.pt"])).runs[0].weights == run.weights
+
+
+SETTINGS_CALLED_WEIGHTS = """
+from rsir_bench.method import Settings, Weights
+from rsir_bench.methods.baseline import Baseline
+
+class MineSettings(Settings):
+    weights: tuple[float, float] = (1.0, 0.5)
+    start: Weights = "none"
+
+class Mine(Baseline):
+    card = Baseline.card.model_copy(update={"name": "mine"})
+    Settings = MineSettings
+"""
+
+
+def test_only_a_setting_that_is_said_to_name_weights_does(tiny: Tiny) -> None:
+    plugin, file = tiny.folder / "mine.py", tiny.folder / "w.pt"
+    plugin.write_text(SETTINGS_CALLED_WEIGHTS)
+    file.write_bytes(b"weights")
+    (run,) = make_plan(tiny.request("mine", plugins=[plugin])).runs
+    assert run.weights == {"mine.start": "none", "trunk": "none"}
+    overrides = [f"methods.mine.start={file}", "methods.mine.weights=[2.0, 1.0]"]
+    (other,) = make_plan(tiny.request("mine", plugins=[plugin], overrides=overrides)).runs
+    assert other.weights == {"mine.start": f"sha256:{file_digest(file)}", "trunk": "none"}
+    assert other.method.label == "mine (mine.start=w.pt, mine.weights=[2.0, 1.0])"
 
 
 # --- what is left out, refused, and listed once ---

@@ -148,8 +148,17 @@ class TestPlugins:
             PLUGIN.format(name="mine", kind="Mine").replace("def describe", "def descibe"),
             PLUGIN.format(name="mine", kind="Mine").replace("card = Card(", "crad = Card("),
             PLUGIN.format(name="mine", kind="Mine").replace("card = Card(", "card = dict("),
+            "from rsir_bench.method import FrontEndCard\nfrom rsir_bench.methods.baseline import Baseline\n"
+            "class Mine(Baseline):\n    card = FrontEndCard(name='mine', title='Mine', paper='none', year=2026)\n",
         ],
-        ids=["empty", "only imported", "a method misspelt", "card misspelt", "card of another type"],
+        ids=[
+            "empty",
+            "only imported",
+            "a method misspelt",
+            "card misspelt",
+            "card of another type",
+            "a front end's card",
+        ],
     )
     def test_it_holds_no_method(self, tmp_path, text):
         (tmp_path / "plugin.py").write_text(text)

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Tiny
@@ -82,6 +83,42 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert _equal(whole, resumed)
     assert trained_again.loss == trained.loss
     assert trained_again.epochs == trained.epochs == 3
+
+
+def test_a_resumed_round_keeps_its_pseudo_labels(tiny: Tiny, tmp_path: Path) -> None:
+    """Another processor may label other scenes."""
+    steady = ["train.schedule=steps", "train.milestones=[]"]
+    plan = make_plan(tiny.request(overrides=[*steady, "train.epochs=1"]))
+    _, first = _train(plan, tmp_path)
+    longer = make_plan(tiny.request(overrides=[*steady, "train.epochs=2"]))
+    network, scenes = _network(longer), _scenes(longer)
+    fewer = scenes.take(np.arange(5), torch.zeros(5, dtype=torch.int64))
+    again = train(network, fewer, make_fabric("cpu", "32"), tmp_path, (0,), "tiny")
+    assert again.scenes == first.scenes == len(scenes)
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert torch.equal(checkpoint["scenes"]["labels"], scenes.labels)
+    assert [row["images"] for row in checkpoint["log"]] == [len(scenes)] * 2
+
+
+def test_figures_of_any_number_type_are_resumed(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(tiny.request())
+    monkeypatch.setattr(plan.runs[0].method.kind, "report", lambda self: {"figure": np.float64(0.5)})
+    _train(plan, tmp_path)
+    _, trained = _train(plan, tmp_path)
+    assert trained.epochs == 2
+    assert csv.DictReader((tmp_path / "log.csv").open()).__next__()["figure"] == "0.5"
+
+
+def test_an_epoch_of_more_batches_than_the_schedule_is_laid_out_for_is_named(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(tiny.request())
+    counts = iter([3, 3, 4])
+    monkeypatch.setattr(
+        plan.runs[0].method.kind, "batches", lambda *_: list(torch.arange(24).tensor_split(next(counts)))
+    )
+    with pytest.raises(RunError, match=r"tiny, epoch 2: batches\(\) gives 4 batches, and 3 where"):
+        _train(plan, tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(tiny: Tiny, tmp_path: Path) -> None:
@@ -171,6 +208,19 @@ def test_one_cycle_rises_to_the_rate_and_falls_to_nothing() -> None:
     assert high.index(max(high)) in range(28, 31)
     assert high[-1] < 1e-4
     assert low == pytest.approx([value / 10 for value in high])
+
+
+@pytest.mark.parametrize(("epochs", "steps", "warmup"), [(2, 2, 0.25), (1, 10, 0.1), (1, 20, 0.05), (1, 20, 0.01)])
+def test_a_warm_up_of_one_step_or_less_is_none(epochs: int, steps: int, warmup: float) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule = make_schedule(optimizer, Train(epochs=epochs, rate=0.1, schedule="one-cycle", warmup=warmup), steps)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.08
 
 
 def test_the_optimizer_gets_each_group_with_its_rate_and_decay_and_no_frozen_parameter(tiny: Tiny) -> None:

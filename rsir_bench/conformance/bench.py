@@ -152,7 +152,8 @@ class Training:
         self.network.train()
         batches = self.network.batches(self.scenes.labels, self.recipe.batch, generator)
         loss = sum(self._step(self._batch(index, generator)) for index in batches) / len(batches)
-        self.network.report()
+        for value in self.network.report().values():
+            float(value)
         return loss
 
     def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:

@@ -104,6 +104,22 @@ def groups(bench: Bench) -> str:
     return f"{len(trainable)} tensors"
 
 
+def batches(bench: Bench) -> str:
+    """``batches`` gives numbers of scenes, and as many batches in every epoch: the schedule is laid out for them."""
+    network, scenes = bench.build(), bench.draw()
+    size = network.recipe(network.setup.protocol.train).batch
+    epochs = [network.batches(scenes.labels, size, torch.Generator().manual_seed(seed)) for seed in range(MANY)]
+    for index in (index for epoch in epochs for index in epoch):
+        if index.dtype != torch.int64 or index.ndim != 1 or not len(index):
+            raise Failure(f"batches(): {index.dtype} of shape {tuple(index.shape)}, not int64 (N,)")
+        if index.min() < 0 or index.max() >= len(scenes):
+            raise Failure(f"batches(): {index.min()} to {index.max()}, but scenes run from 0 to {len(scenes) - 1}")
+    counts = sorted({len(epoch) for epoch in epochs})
+    if len(counts) > 1:
+        raise Failure(f"batches() gives {counts[0]} batches in one epoch and {counts[-1]} in another")
+    return f"{counts[0]} in an epoch"
+
+
 def training_set(bench: Bench) -> str:
     """``training_set`` gives scenes with classes, in the first two rounds."""
     source, unlabelled = bench.draw(), bench.pool()
@@ -367,8 +383,9 @@ CHECKS = (
     Check("builds", builds),
     Check("parameter groups", groups, ("builds",), training=True),
     Check("rows", rows, ("builds",)),
-    Check("training set", training_set, ("builds",), training=True),
-    Check("gradients", gradients, ("builds", "training set"), training=True),
+    Check("batches", batches, ("builds",), training=True),
+    Check("training set", training_set, ("batches",), training=True),
+    Check("gradients", gradients, ("training set",), training=True),
     Check("learns", learns, ("gradients", "rows"), training=True),
     Check("frozen parts", frozen, ("training set",), training=True),
     Check("split", split, ("training set",), training=True),

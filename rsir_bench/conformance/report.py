@@ -125,11 +125,11 @@ def _outcome(name: str, run: Any, bench: Bench) -> Outcome:
         return Outcome(name, "ok", run(bench) or "")
     except Failure as failure:
         return Outcome(name, "failed", str(failure))
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants the whole report
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its author wants it all
         return Outcome(name, "failed", _reason(error, bench.sources))
 
 
-def _reason(error: Exception, sources: Sequence[Path]) -> str:
+def _reason(error: BaseException, sources: Sequence[Path]) -> str:
     """``"RuntimeError: its message (mine.py:34)"``: the innermost line of the method's files, or else of all."""
     cause = error.__cause__ if isinstance(error, UserError) and isinstance(error.__cause__, Exception) else error
     frames = traceback.extract_tb(cause.__traceback__)

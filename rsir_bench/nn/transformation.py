@@ -121,7 +121,7 @@ class JointTransformation(nn.Module):
         else:
             recoloured = self.colour(scenes, theta[:, self.split :])
             if self.order == "spec-spat":
-                theta = torch.cat([self.generate(recoloured)[:, : self.split], theta[:, self.split :]], dim=1)
+                theta = torch.cat([self.generate_spatial(recoloured), theta[:, self.split :]], dim=1)
             converted = self.spatial(recoloured, theta[:, : self.split])
         if self.training:
             self._note(theta.detach())
@@ -129,10 +129,16 @@ class JointTransformation(nn.Module):
 
     def generate(self, scenes: Tensor) -> Tensor:
         """Parameters (N, P) of scenes (N, B, H, W), spatial ones first (equation 1)."""
-        theta = torch.cat([network(scenes) for network in self.networks], dim=1)
+        return self._bounded(torch.cat([network(scenes) for network in self.networks], dim=1))
+
+    def generate_spatial(self, scenes: Tensor) -> Tensor:
+        """The spatial ones alone; a network of the spectral ones does not see the scenes."""
+        return self._bounded(self.networks[0](scenes)[:, : self.split])
+
+    def _bounded(self, theta: Tensor) -> Tensor:
         if self.bound is None:
             return theta
-        identity = self.identity.to(theta.dtype)
+        identity = self.identity[: theta.shape[1]].to(theta.dtype)
         return identity + self.bound * ((theta - identity) / self.bound).tanh()
 
     def statistics(self) -> dict[str, tuple[float, float]]:

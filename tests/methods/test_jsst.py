@@ -240,6 +240,19 @@ class TestVariants:
         again = front.transformation.generate(linear(scenes, first[:, 6:]))
         torch.testing.assert_close(front.transformation(scenes)[1], torch.cat([again[:, :6], first[:, 6:]], dim=1))
 
+    def test_of_two_networks_only_the_spatial_one_sees_the_recoloured_scenes(self):
+        transformation = self.front("jsst-spec-spat", generator="independent").train().transformation
+        transformation(some_scenes())
+        seen = [
+            {
+                module.num_batches_tracked.item()
+                for module in network.modules()
+                if isinstance(module, torch.nn.BatchNorm2d)
+            }
+            for network in transformation.networks
+        ]
+        assert seen == [{2}, {1}]
+
     def test_independent_networks(self):
         transformation = self.front("jsst-pgn-i").transformation
         assert [network.regression.out_features for network in transformation.networks] == [6, 4]
