@@ -9,7 +9,7 @@ from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.drift import beside, by_place, name_of
 from rsir_bench.leaderboard.traces import place
 from rsir_bench.publish import check_sound
-from rsir_bench.results import AcceptedPart, Record, read_records, write_record
+from rsir_bench.results import AcceptedPart, Record, read_published, write_record
 
 
 def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]:
@@ -29,7 +29,7 @@ def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]
     """
     refuse_no_reason(reason)
     now = by_place(records, "the runs")
-    before = by_place(beside(now.values(), read_records([baseline])), str(baseline))
+    before = by_place(beside(now.values(), read_published(baseline)), str(baseline))
     changed = {key: record for key, record in now.items() if key in before and not _same(record, before[key])}
     methods = {_method(record) for record in changed.values()}
     left = [record for key, record in before.items() if _method(record) in methods and key not in now]

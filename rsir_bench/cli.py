@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rsir_bench.errors import RunError, UserError
+from rsir_bench.errors import UserError, run_and_exit
 
 if TYPE_CHECKING:
     from rsir_bench.cluster import Cluster
@@ -31,7 +31,8 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A .py file
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
-RESULTS = Path("leaderboards/results")
+TABLES = Path("leaderboards")
+RESULTS = TABLES / "results"
 
 
 @app.command()
@@ -169,21 +170,26 @@ def search(
 @app.command()
 def leaderboard(
     runs: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the rendered tables.")] = Path("leaderboards"),
+    out: Annotated[Path | None, typer.Option(help=f"Folder of the rendered tables; {TABLES} for {RESULTS}.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
     """Renders the tables of all records in Markdown, CSV, LaTeX and HTML."""
     from rsir_bench import leaderboard as tables
-    from rsir_bench.results import read_records
+    from rsir_bench.results import read_published, read_records
 
-    records = read_records(runs or [RESULTS])
+    records = read_records(runs) if runs else read_published(RESULTS)
+    if runs and out is None:
+        raise UserError(f"leaderboard: {TABLES} is for the published records; name another folder with --out")
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     if not check:
-        for path in tables.render_leaderboards(records, out):
+        removed: list[Path] = []
+        for path in tables.render_leaderboards(records, out or TABLES, removed.append):
             print(path)
+        for path in removed:
+            print(f"{path}: removed, there are no records of it any more")
         return
-    different = tables.check(records, out)
+    different = tables.check(records, out or TABLES)
     for path in different:
         print(f"{path}: differs from what the records give; run `rsir-bench leaderboard`")
     if different:
@@ -203,9 +209,10 @@ def report(
 ) -> None:
     """Makes a folder of pages: leaderboard, methods, datasets and figures, and with --runs the scenes behind them."""
     from rsir_bench.report.site import build_report
-    from rsir_bench.results import read_records
+    from rsir_bench.results import read_published, read_records
 
-    pages = build_report(read_records(records or [RESULTS]), out, runs or [], data_root, plugin or [], protocol)
+    found = read_records(records) if records else read_published(RESULTS)
+    pages = build_report(found, out, runs or [], data_root, plugin or [], protocol)
     print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")
 
 
@@ -391,12 +398,5 @@ def _seed(word: str) -> int:
 
 
 def main() -> NoReturn:
-    """Runs a verb; an error is printed without a traceback and exits with 2 where the user can mend it, else with 1."""
-    code = 0
-    try:
-        app()
-    except (RunError, UserError) as error:
-        code = 1 if isinstance(error, RunError) else 2
-        for line in str(error).splitlines():
-            print(f"rsir-bench: {line}", file=sys.stderr)
-    sys.exit(code)
+    """Runs a verb."""
+    run_and_exit(app, "rsir-bench")

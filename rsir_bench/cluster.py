@@ -319,7 +319,7 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
 
 
 def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
-    request = replace(plan.request, methods=[run.method.word], seeds=[run.seed])
+    request = replace(plan.request.of(run.method), seeds=[run.seed])
     return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
 
 

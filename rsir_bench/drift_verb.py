@@ -14,7 +14,7 @@ from rsir_bench.accept import accept
 from rsir_bench.errors import UserError
 from rsir_bench.files import write_text
 from rsir_bench.leaderboard.drift import Cell, Drift, Verdict, compare
-from rsir_bench.results import read_records
+from rsir_bench.results import read_published, read_records
 
 HEADERS = [
     "verdict",
@@ -59,7 +59,7 @@ def run_drift_verb(
         UserError: Folders or records that cannot be read.
     """
     _refuse_none(runs)
-    drift = compare(read_records(runs), read_records([baseline]))
+    drift = compare(read_records(runs), read_published(baseline))
     _tell(_report(drift, baseline), _drift_as_json(drift), markdown, as_json, tell)
     return drift.passed
 

@@ -1,5 +1,11 @@
 """Errors that the user can mend: one line that says what, where and what to do next."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
 
 class UserError(Exception):
     """Something the user must change; the command line prints it in one line and exits with 2."""
@@ -11,3 +17,20 @@ class SceneError(UserError):
 
 class RunError(Exception):
     """One run failed (NaN loss, a method that raises); the other runs go on and the command exits with 1."""
+
+
+def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:
+    """Runs a command; an error is printed without a traceback and exits with 2 where the user can mend it, else with 1.
+
+    Args:
+        command: What to run.
+        name: Stands before each line of an error.
+    """
+    code = 0
+    try:
+        command()
+    except (RunError, UserError) as error:
+        code = 1 if isinstance(error, RunError) else 2
+        for line in str(error).splitlines():
+            print(f"{name}: {line}", file=sys.stderr)
+    sys.exit(code)

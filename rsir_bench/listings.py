@@ -40,12 +40,16 @@ def _rows(entry: Entry) -> str:
 
 
 def method_card(name: str, plugins: Sequence[Path]) -> str:
-    """The card of one method in words.
+    """The card of a method in words; of ``jsst+se`` those of both, of ``timm:resnet50`` that of ``timm``.
 
     Raises:
         UserError: No such method.
     """
-    entry = find(name, discover(plugins))
+    found = discover(plugins)
+    return "\n\n".join(_card(find(word, found)) for word in name.partition(":")[0].split("+"))
+
+
+def _card(entry: Entry) -> str:
     card = entry.kind.card
     lines = [f"{card.name}: {card.title} ({card.year})", card.paper, f"rows: {_rows(entry)}", f"file: {entry.source}"]
     lines += ["stated in the paper:", *(f"  - {text}" for text in card.stated or ["nothing noted"])]

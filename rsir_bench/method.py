@@ -378,6 +378,7 @@ class NamedMethod:
         identity: Those that are not at their defaults, for the resume key; a new default must raise the card's version.
         changed: The settings that differ from the class's and the protocol's defaults.
         weights: Those of the values that name weights.
+        parts: The names of its classes: front ends, then the method.
         sources: The files the classes came from.
     """
 
@@ -389,6 +390,7 @@ class NamedMethod:
     identity: dict[str, Any]
     changed: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
 
     @property

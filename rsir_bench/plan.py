@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -60,6 +60,11 @@ class Request:
     distortions: Sequence[Distortion] = ()
     published: Path | None = None
     time_limit: float | None = None
+
+    def of(self, method: NamedMethod) -> Request:
+        """What of the request is for one of its methods: settings of others are not."""
+        kept = [override for override in self.overrides if _whose(override) in (None, *method.parts)]
+        return replace(self, methods=[method.word], overrides=kept)
 
     def command(self, method: str, seed: int, target: str, distortion: Distortion | None = None) -> str:
         """The command that makes one run's results on one target, without the folders of this machine."""
@@ -218,7 +223,7 @@ def make_plan(request: Request) -> Plan:
     Raises:
         UserError: Every problem that can be known before the first run starts, one line each.
     """
-    problems: list[str] = []
+    problems: list[str] = _without_folder(request.out)
     protocol = load_protocol(request.protocol, list(request.overrides))
     methods = _methods(request, protocol, problems)
     kept, absent = _fitting(methods, protocol)
@@ -258,6 +263,11 @@ def planned(request: Request, key: str) -> tuple[Plan, Run]:
     raise RunError("there are other code, weights or scenes here than where it was planned; make them the same")
 
 
+def _without_folder(out: Path) -> list[str]:
+    in_the_way = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+    return [f"--out {out}: {in_the_way} is a file; name a folder"] if in_the_way else []
+
+
 def _without_queries(protocol: Protocol, target: SceneIndex) -> list[str]:
     chosen = choose_queries(target.labels, protocol.score.queries, protocol.score.query_seed)
     if chosen is None or len(chosen):
@@ -267,6 +277,12 @@ def _without_queries(protocol: Protocol, target: SceneIndex) -> list[str]:
 
 def _published(folder: Path) -> dict[str, Path]:
     return {read_record(path).key: path for path in record_files(folder)}
+
+
+def _whose(override: str) -> str | None:
+    """The method that an override is for; None for a setting of the protocol."""
+    section, *rest = override.partition("=")[0].split(".")
+    return rest[0] if section == "methods" and rest else None
 
 
 def _file_name(protocol: str) -> str:
@@ -290,8 +306,13 @@ def _methods(request: Request, protocol: Protocol, problems: list[str]) -> list[
     for name in sorted(set(protocol.methods) - set(found)):
         problems.append(f"methods.{name}: {suggest(name, found)}")
     names = _method_names(request.methods, found)
-    methods = [_attempt(problems, lambda name=name: resolve(name, found, protocol.methods, usual)) for name in names]  # type: ignore[misc]
-    return [method for method in methods if method is not None]
+    tried = [_attempt(problems, lambda name=name: resolve(name, found, protocol.methods, usual)) for name in names]  # type: ignore[misc]
+    methods = [method for method in tried if method is not None]
+    parts = {part for method in methods for part in method.parts}
+    for name in sorted({whose for override in request.overrides if (whose := _whose(override)) in found} - parts):
+        if len(methods) == len(tried):
+            problems.append(f"methods.{name}: not among the methods to run; those are {', '.join(sorted(parts))}")
+    return methods
 
 
 def _method_names(wanted: Sequence[str], found: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from rsir_bench.files import digest, file_digest
 from rsir_bench.leaderboard.costs import ENVIRONMENT
 from rsir_bench.leaderboard.paper import paper_row
 from rsir_bench.method import NamedMethod
-from rsir_bench.plan import Cell, Plan, Run
+from rsir_bench.plan import Cell, Plan, Request, Run
 from rsir_bench.ranking import METRIC_VERSION, Scores
 from rsir_bench.registry import without_folders
 from rsir_bench.results import (
@@ -61,6 +61,7 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Left) ->
     published = cell.row.paper if not run.method.changed else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
     here = environment(plan.request.device, _precision(plan, left))
+    request = plan.request.of(run.method)
     return Record(
         key=cell.key,
         method=_method(plan, run.method),
@@ -72,7 +73,7 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Left) ->
             fit=cell.fit,
             paper=paper_row(cell.row_name, published) if published else None,
         ),
-        protocol=_protocol(plan),
+        protocol=_protocol(plan, request),
         seed=run.seed,
         source=_source(plan) if run.method.kind.card.trained else None,
         target=_target(index, left.kept),
@@ -86,7 +87,7 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Left) ->
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),
         environment=here,
-        command=plan.request.command(run.method.name, run.seed, cell.target, cell.distortion),
+        command=request.command(run.method.name, run.seed, cell.target, cell.distortion),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
@@ -104,7 +105,7 @@ def _method(plan: Plan, method: NamedMethod) -> MethodPart:
     )
 
 
-def _protocol(plan: Plan) -> ProtocolPart:
+def _protocol(plan: Plan, request: Request) -> ProtocolPart:
     protocol = plan.protocol
     modified = plan.board != protocol.name
     return ProtocolPart(
@@ -113,7 +114,7 @@ def _protocol(plan: Plan) -> ProtocolPart:
         board=plan.board,
         modified=modified,
         paper=protocol.paper and not modified,
-        overrides=list(plan.request.overrides),
+        overrides=list(request.overrides),
         settings=protocol.settings(),
     )
 

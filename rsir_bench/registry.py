@@ -168,8 +168,9 @@ def resolve(
         if row.round is not None and row.round > inner.rounds:
             raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
     sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
+    names = tuple(dict.fromkeys(entry.name for entry in [*fronts, last]))
     plain_name = _plain_name(words, argument)
-    return NamedMethod(plain_name, name, inner, chosen, values, identity, changed, weights, sources)
+    return NamedMethod(plain_name, name, inner, chosen, values, identity, changed, weights, names, sources)
 
 
 def _plain_name(words: str, argument: str) -> str:

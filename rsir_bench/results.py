@@ -202,6 +202,17 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     return records
 
 
+def read_published(folder: Path) -> list[Record]:
+    """All records of the folder of published ones.
+
+    Raises:
+        UserError: It does not exist, or a record cannot be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no published records here; go to a clone of the repository, or name their folder")
+    return read_records([folder])
+
+
 def record_files(folder: Path) -> list[Path]:
     """The JSON files below a folder, sorted, without the other notes of a run and without unfinished ones."""
     return [

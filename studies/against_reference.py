@@ -20,7 +20,7 @@ from tabulate import tabulate
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.boards import cell_of
 from rsir_bench.leaderboard.comparison import board_with
-from rsir_bench.results import Record, read_records
+from rsir_bench.results import Record, read_published
 from rsir_bench.statistics import compare, holm
 
 HEADERS = ["metric", "target", "row", "method", "seeds", "mean", "reference", "difference", "p", "p (Holm)"]
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     metrics = options.metrics.split(",")
     try:
-        board = board_with(read_records([options.results]), options.board, [options.reference], metrics)
+        board = board_with(read_published(options.results), options.board, [options.reference], metrics)
     except UserError as error:
         parser.error(str(error))
     lines = comparisons(board.records, options.reference, metrics)

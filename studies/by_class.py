@@ -20,7 +20,7 @@ from tabulate import tabulate
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.boards import row_label
 from rsir_bench.leaderboard.comparison import board_with
-from rsir_bench.results import Record, read_records
+from rsir_bench.results import Record, read_published
 from rsir_bench.statistics import holm
 
 HEADERS = ["target", "class", "seeds", "mean", "reference", "difference", "p", "p (Holm)"]
@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     methods = [options.method, options.reference]
     try:
-        board = board_with(read_records([options.results]), options.board, methods, [options.metric])
+        board = board_with(read_published(options.results), options.board, methods, [options.metric])
     except UserError as error:
         parser.error(str(error))
     lines = differences(board.records, options.method, options.reference, options.row, options.metric)

@@ -27,6 +27,7 @@ from rsir_bench.datasets.synthetic import (  # type: ignore[import-not-found] # 
     OFFSET_COLUMN,
     read_distortions,
 )
+from rsir_bench.errors import run_and_exit
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.scenes.cache import open_pixels
 from rsir_bench.stages import Stages
@@ -97,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "explained_distortions")

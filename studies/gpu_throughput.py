@@ -28,7 +28,7 @@ from tabulate import tabulate
 
 from rsir_bench.batches import Scenes
 from rsir_bench.describe import describe
-from rsir_bench.errors import UserError
+from rsir_bench.errors import UserError, run_and_exit
 from rsir_bench.method import Method, NamedMethod, Setup
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.registry import discover, resolve
@@ -160,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "gpu_throughput")

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
+from rsir_bench.errors import run_and_exit
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.paper import PAPER_TABLES, published
-from rsir_bench.results import Record, read_records
+from rsir_bench.results import Record, read_published
 
 HEADERS = ["board", "P@5", "results", "AP@10h: rms", "mean", "farthest", "mAP: rms", "mean"]
 
@@ -83,9 +84,9 @@ def main() -> None:
     options = parser.parse_args()
     line = papers_line()
     print(f'The paper\'s line: "mAP" = {line.intercept:.3f} + {line.slope:.3f} P@5, rms {line.deviation:.4f}.\n')
-    table = lines(read_records([options.results]), line)
+    table = lines(read_published(options.results), line)
     print(tabulate(table, HEADERS, floatfmt=("", "", "", ".4f", "+.4f", "+.4f", ".4f", "+.4f")))
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "paper_line")

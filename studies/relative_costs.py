@@ -19,6 +19,7 @@ import torch
 from tabulate import tabulate
 
 from rsir_bench.batches import Batch
+from rsir_bench.errors import run_and_exit
 from rsir_bench.method import Method
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.train import find_device, loss_terms, make_fabric, make_optimizer
@@ -117,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "relative_costs")

@@ -69,6 +69,9 @@ def test_run_then_leaderboard_then_publish(tiny: Tiny) -> None:
     rendered = _cli("leaderboard", folder=tiny.folder)
     assert rendered.returncode == 0, rendered.stderr
     assert _cli("leaderboard", "--check", folder=tiny.folder).returncode == 0
+    refused = _cli("leaderboard", "runs", folder=tiny.folder)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "name another folder with --out" in refused.stderr
     table = next((tiny.folder / "leaderboards").rglob("*.md"))
     table.write_text(table.read_text() + "\n")
     check = _cli("leaderboard", "--check", folder=tiny.folder)
@@ -95,11 +98,16 @@ def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
         ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
         ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N"),
         ("leaderboard nowhere", "no such folder"),
+        ("leaderboard", "no published records here"),
+        ("drift .", "no published records here"),
+        ("run --methods baseline --protocol demo --out README.md/runs --plan", "README.md is a file; name a folder"),
+        ("run --methods jsst-spat --protocol demo --set methods.jsst.warp=tps", "those are baseline, jsst-spat"),
         ("methods show jst", "did you mean 'jsst'?"),
         ("datasets download demo-view", "needs no download"),
     ],
 )
 def test_errors_are_one_line_with_what_to_do(words: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
     result = _cli(*words.split(), folder=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
@@ -110,6 +118,9 @@ def test_listings(tmp_path: Path) -> None:
     methods = json.loads(_cli("methods", "--json", folder=tmp_path).stdout)
     assert {"baseline", "jsst", "timm"} <= {row["method"] for row in methods}
     assert "padding = 'border'" in _cli("methods", "show", "jsst", folder=tmp_path).stdout
+    composed = _cli("methods", "show", "gamma+timm:resnet18", folder=tmp_path).stdout
+    assert [line.split(":")[0] for line in composed.splitlines() if line.endswith("(2019)")] == ["timm"]
+    assert composed.startswith("gamma: ")
     datasets = {row["dataset"]: row for row in json.loads(_cli("datasets", "--json", folder=tmp_path).stdout)}
     assert datasets["nwpu"]["scenes"] == 31500
     assert datasets["nwpu"]["present"] == "no"

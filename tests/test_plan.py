@@ -155,6 +155,14 @@ def test_only_a_setting_that_is_said_to_name_weights_does(tiny: Tiny) -> None:
     assert other.method.label == "mine (mine.start=w.pt, mine.weights=[2.0, 1.0])"
 
 
+def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
+    overrides = ["describe.pca=3", "methods.jsst.warp=tps", "methods.se.gate=0.5", "methods.sk.file=none"]
+    plan = make_plan(tiny.request("jsst+se,baseline,sk", overrides=[*overrides, "trunk.name=resnet34"]))
+    kept = [plan.request.of(run.method).overrides for run in plan.runs]
+    common = ["describe.pca=3", "trunk.name=resnet34"]
+    assert kept == [[common[0], *overrides[1:3], common[1]], common, [common[0], overrides[3], common[1]]]
+
+
 # --- what is left out, refused, and listed once ---
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rsir_bench.files import write_text
 from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import comma_separated, html, latex, markdown
+from rsir_bench.leaderboard.style import ORIGIN
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.results import Record
 
@@ -22,12 +23,21 @@ ROBUSTNESS = {
 COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex, "html": costs.html}
 
 
-def render_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board; removes tables that have no records.
+def render_leaderboards(
+    records: Iterable[Record], folder: Path, on_removal: Callable[[Path], object] = lambda path: None
+) -> list[Path]:
+    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board.
+
+    Tables that were rendered before and have no records now are removed; other files are left alone.
 
     A board whose records tell any cost has a table ``costs`` too, and one with distorted targets ``robustness``.
 
     The bytes depend on the records alone: not on their order, the time or the machine.
+
+    Args:
+        records: Of any boards.
+        folder: Of the leaderboards; made if need be.
+        on_removal: Told each file that is removed.
 
     Returns:
         The files of all tables, sorted.
@@ -38,8 +48,10 @@ def render_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
     rendered = _rendered(records)
     for name, text in rendered.items():
         write_text(folder / name, text)
-    for name in _present(folder) - rendered.keys():
-        (folder / name).unlink()
+    stale = [folder / name for name in sorted(_present(folder) - rendered.keys())]
+    for path in [path for path in stale if _is_ours(path)]:  # all are asked before the first is gone
+        path.unlink()
+        on_removal(path)
     return [folder / name for name in sorted(rendered)]
 
 
@@ -70,6 +82,12 @@ def _rendered(records: Iterable[Record]) -> dict[str, str]:
         if robustness.blocks(board):
             rendered |= {f"{board.name}/table_robustness.{suffix}": show(board) for suffix, show in ROBUSTNESS.items()}
     return rendered
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a table was rendered here; a CSV file holds nothing but values, so the Markdown beside it tells."""
+    tellers = (teller for teller in (path, path.with_suffix(".md")) if teller.is_file())
+    return any(ORIGIN in teller.read_text(encoding="utf-8", errors="replace") for teller in tellers)
 
 
 def _present(folder: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,9 @@ def load_backbone(
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
+    client = logging.getLogger("huggingface_hub")
+    usual = client.level
+    client.setLevel(logging.ERROR)  # it tells of each of its tries, over a minute
     try:
         return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # the hub's client raises a dozen kinds of network errors
@@ -164,8 +168,10 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
             raise  # timm's: wrong arguments, an unknown tag, a model without weights
         raise UserError(
             f"trunk {name!r}: its ImageNet weights cannot be fetched ({type(error).__name__}); connect to the network, "
-            "or name a file of weights with --set trunk.weights=FILE, or train from scratch with trunk.weights=none"
+            "or name a file of weights, or none: --set trunk.weights=FILE or none, of timm:NAME timm:NAME@FILE or @none"
         ) from None
+    finally:
+        client.setLevel(usual)
 
 
 def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) -> Path:
@@ -184,7 +190,7 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
     raise UserError(
         f"weights {file}: not found (looked in {looked}); put the file there, name another with "
         "--set trunk.weights=FILE, or take timm's own with --set trunk.weights=imagenet, and what they were made with: "
-        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none"
+        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none; of timm:NAME@FILE, timm:NAME has them"
     )
 
 

@@ -29,19 +29,20 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def hash_files(root: Path, paths: Sequence[str], what: str) -> list[str]:
+def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
     """Returns the SHA-256 of each file; files of the same size and time of change as last time are not read again.
 
     Args:
         root: The folder of the dataset.
         paths: Files relative to it.
         what: Text before the progress bar.
+        again: Read all of them: a disk that loses bits changes neither size nor time.
 
     Raises:
         SceneError: A file cannot be read.
     """
     store = cache_root() / "hashes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
-    known = _load(store)
+    known = {} if again else _load(store)
     try:
         stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
     except OSError as error:

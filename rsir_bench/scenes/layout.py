@@ -21,10 +21,14 @@ def find_dataset(card: DatasetCard, data_root: Path) -> Path:
         SceneError: There is none; the line says where it was looked for and how to get it.
     """
     nearest: Path | None = None
+    usual = [data_root / name for name in card.folders]
     for folder in _candidates(card, data_root):
-        if any(folder_key(found.name) in card.class_of_folder for found, _ in walk_scenes(folder)):
+        inside = list(walk_scenes(folder))
+        if any(folder_key(found.name) in card.class_of_folder for found, _ in inside):
             return folder
-        nearest = nearest or folder
+        # Deeper down, a folder without a scene only has the name: that of a target among the results of a run, say.
+        if nearest is None and (folder in usual or any(scenes for _, scenes in inside)):
+            nearest = folder
     if nearest is not None:  # no class folder at all: index_scenes says what was expected
         return nearest
     if card.download is not None and card.download.by_hand:

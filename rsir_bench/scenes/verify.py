@@ -248,7 +248,7 @@ def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
 def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
     """Returns the SHA-256 of each file that can be opened; the others were unreadable before."""
     there = [path for path in paths if os.access(folder / path, os.R_OK)]
-    return dict(zip(there, hash_files(folder, there, f"hashing {name}"), strict=True))
+    return dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
 
 
 def _repetitions(

@@ -94,6 +94,20 @@ def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
     assert all(path.is_file() for path in kept)
 
 
+def test_files_that_were_not_rendered_are_left_alone_and_removed_ones_are_told(tmp_path):
+    own = [tmp_path / "sections" / f"table_results.{suffix}" for suffix in FORMATS]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of somebody else")
+    records, removed = some_records(), []
+    render_leaderboards(records, tmp_path, removed.append)
+    assert removed == []
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    kept = render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path, removed.append)
+    assert all(path.read_text() == "of somebody else" for path in own)
+    assert set(removed) == before - set(kept) - set(own) != set()
+
+
 def test_refused_records_leave_the_folder_untouched(tmp_path):
     render_leaderboards([record()], tmp_path)
     before = files(tmp_path)

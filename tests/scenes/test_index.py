@@ -71,6 +71,12 @@ def test_missing_dataset_says_where_it_was_looked_for_and_how_to_get_it(tmp_path
     )
 
 
+def test_a_folder_deeper_down_that_has_the_name_and_no_scene_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "runs/jsst/results/ucm").mkdir(parents=True)
+    with pytest.raises(SceneError, match="ucm: not found"):
+        find_dataset(load_cards()["ucm"], tmp_path)
+
+
 def test_missing_data_root_reads_like_a_missing_dataset(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match=r"patternnet: not found .*under .*nowhere"):
         resolve_dataset("patternnet", tmp_path / "nowhere")

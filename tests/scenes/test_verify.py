@@ -100,6 +100,19 @@ def test_without_a_manifest_copies_are_known_by_their_size(rsscn7: Path, tmp_pat
     assert dataclasses.replace(report, sizes=smaller | {first: (20, 20)}).verdict_in_words.startswith("complete; no")
 
 
+def test_a_byte_that_changed_under_the_same_size_and_time_is_seen(rsscn7: Path, tmp_path: Path) -> None:
+    before = verify("rsscn7", tmp_path)
+    scene = min(rsscn7.rglob("*.jpg"))
+    state, content = scene.stat(), bytearray(scene.read_bytes())
+    content[-3] ^= 1
+    scene.write_bytes(content)
+    os.utime(scene, ns=(state.st_atime_ns, state.st_mtime_ns))
+    report = verify("rsscn7", tmp_path)
+    assert report.verdict is not Verdict.ORIGINAL
+    assert report.fingerprint != before.fingerprint
+    assert resolve_dataset("rsscn7", tmp_path).fingerprint == report.fingerprint
+
+
 def test_a_renamed_folder_keeps_the_original_bytes_and_the_fingerprint(rsscn7: Path, tmp_path: Path) -> None:
     before = verify("rsscn7", tmp_path)
     (rsscn7 / "dRiverLake").rename(rsscn7 / "rivers_lakes")
