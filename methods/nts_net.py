@@ -108,7 +108,8 @@ class NtsNet(Method):
             "in proportion at other sizes: 426 anchors on ResNet34's maps at 224 px",
             "positions stand in the middle of equal shares of the scene (official: fixed strides, which leave small "
             "maps off the centre)",
-            "beyond the scene parts show the mean colour, zero after normalisation; parts are as large as the scene",
+            "beyond the scene parts show the mean colour, zero after normalisation",
+            "parts are as large as the scene, the size that the trunk's weights know at 224 px (official: 224 of 448 px)",
             "where suppression leaves fewer than M parts, the best of the suppressed ones follow",
             "the concatenation (K parts, then the scene) goes through FC1 and ReLU to FC2: FC and PCA are read there; "
             "the official classifier has no hidden layer",
