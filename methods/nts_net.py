@@ -109,7 +109,7 @@ class NtsNet(Method):
             "positions stand in the middle of equal shares of the scene (official: fixed strides, which leave small "
             "maps off the centre)",
             "beyond the scene parts show the mean colour, zero after normalisation",
-            "parts are as large as the scene, the size that the trunk's weights know at 224 px (official: 224 of 448 px)",
+            "parts are as large as the scene, at 224 px what the trunk's weights know (official: 224 of 448 px)",
             "where suppression leaves fewer than M parts, the best of the suppressed ones follow",
             "the concatenation (K parts, then the scene) goes through FC1 and ReLU to FC2: FC and PCA are read there; "
             "the official classifier has no hidden layer",
