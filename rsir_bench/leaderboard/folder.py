@@ -85,9 +85,9 @@ def _rendered(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a table was rendered here; a CSV file holds nothing but values, so the Markdown beside it tells."""
-    tellers = (teller for teller in (path, path.with_suffix(".md")) if teller.is_file())
-    return any(ORIGIN in teller.read_text(encoding="utf-8", errors="replace") for teller in tellers)
+    """Whether a table was rendered here: one of its formats says so, as a CSV file cannot and an edited one may not."""
+    formats = (path.with_suffix(f".{suffix}") for suffix in FORMATS)
+    return any(ORIGIN in one.read_text(encoding="utf-8", errors="replace") for one in formats if one.is_file())
 
 
 def _present(folder: Path) -> set[str]:
