@@ -93,8 +93,8 @@ def estimate(plan: Plan, run: Run, known: dict[str, Step | None]) -> Estimate | 
     if step is None:
         return None
     source = plan.protocol.data.source
-    passes = {(cell.target, cell.distortion, cell.row.round) for cell in cells}
-    passes |= {(source, None, cell.row.round) for cell in cells if cell.fit == "source"}
+    passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
+    passes |= {(source, None, cell.round) for cell in cells if cell.fit == "source"}
     described = sum(len(plan.datasets[name]) for name, _, _ in passes)
     trained = len(plan.datasets[source]) * step.epochs * len(left) if left else 0
     # Weights once, and weights again and the optimizer's moments in the checkpoint while training.

@@ -89,6 +89,7 @@ class Cell:
         row_name: As in the tables.
         row: How it is made.
         fit: For a PCA row, the dataset the components are fitted on.
+        round: The round of training, from 1, whose network makes it.
         target: The dataset's name.
         distortion: What its scenes are put through; None: they are taken as they are.
         key: Digest of every setting that changes the result.
@@ -100,6 +101,7 @@ class Cell:
     row_name: str
     row: Row
     fit: Fit | None
+    round: int
     target: str
     distortion: Distortion | None
     key: str
@@ -471,7 +473,8 @@ def _cells(
     protocol, cells = plan.protocol, []
     place = slug(target) if distortion is None else f"{slug(target)}/{slug(str(distortion))}"
     for name, row in method.kind.card.rows.items():
-        made = round_folder(folder, row.round or method.kind.rounds)
+        number = row.round or method.kind.rounds
+        made = round_folder(folder, number)
         fits: Sequence[Fit | None] = protocol.describe.pca_fit if row.kind == "pca" else [None]
         for fit in fits:
             described = {
@@ -502,6 +505,7 @@ def _cells(
                     name,
                     row,
                     fit,
+                    number,
                     target,
                     distortion,
                     key,

@@ -52,7 +52,7 @@ class _DescribeOrder:
     """To the other ranks: describe a dataset with this network of a run."""
 
     folder: Path
-    number: int | None
+    number: int
     dataset: str
     names: set[str]
     distortion: Distortion | None
@@ -227,24 +227,23 @@ class Stages:
         name, dimensions = cell.row.descriptor, self.plan.protocol.describe.pca
         reduction = None
         if cell.fit == "target":
-            reduction = fit_reduction(self._raw(cell.target, cell.row.round, {name})[name], dimensions)
+            reduction = fit_reduction(self._raw(cell.target, cell.round, {name})[name], dimensions)
         elif cell.fit == "source":
-            reduction = self._source_reductions(cell.row.round, [cell])[name]
-        network = self.network(cell.row.round)
+            reduction = self._source_reductions(cell.round, [cell])[name]
+        network = self.network(cell.round)
         raw = describe(network, pixels, self.device, f"describing with {self.run.title}", {name})[name]
         return _reduced(raw, cell, reduction)
 
     def _is_described(self, cell: Cell) -> bool:
         """Whether the descriptors are there, and so is the network that made them."""
-        number = cell.row.round or self.run.method.kind.rounds
-        if self.run.method.kind.card.trained and not self.run.is_trained(number):
+        if self.run.method.kind.card.trained and not self.run.is_trained(cell.round):
             return False
         return _is_there(cell.descriptors) and cell.row.descriptor in self._described().get("lengths", {})
 
     def _describe(self, target: str, distortion: Distortion | None, cells: list[Cell]) -> None:
         """Writes the descriptors of the cells; one pass over the target for each round."""
-        for number in dict.fromkeys(cell.row.round for cell in cells):
-            of_round = [cell for cell in cells if cell.row.round == number]
+        for number in dict.fromkeys(cell.round for cell in cells):
+            of_round = [cell for cell in cells if cell.round == number]
             reductions = self._source_reductions(number, [cell for cell in of_round if cell.fit == "source"])
             raw = self._raw(target, number, {cell.row.descriptor for cell in of_round}, distortion)
             for cell in of_round:
@@ -255,7 +254,7 @@ class Stages:
                 write_sealed(cell.descriptors, lambda path, row=row: np.save(path, row))  # type: ignore[misc]
 
     def _raw(
-        self, dataset: str, number: int | None, names: set[str], distortion: Distortion | None = None
+        self, dataset: str, number: int, names: set[str], distortion: Distortion | None = None
     ) -> dict[str, Descriptors]:
         network = self.network(number)
         pixels = self._pixels(dataset)
@@ -299,7 +298,7 @@ class Stages:
             previous = None if order.previous is None else self._copy(order.number - 1, order.previous)
             self._fit(order.number, previous)
         else:
-            network = self._copy(order.number or self.run.method.kind.rounds, order.state)
+            network = self._copy(order.number, order.state)
             self._see(network, order.dataset, order.names, order.distortion)
 
     def _copy(self, number: int, state: dict[str, Tensor]) -> Method:
@@ -308,7 +307,7 @@ class Stages:
         network.load_state_dict(state)
         return self._placed(network).eval()
 
-    def _source_reductions(self, number: int | None, cells: list[Cell]) -> dict[str, Reduction]:
+    def _source_reductions(self, number: int, cells: list[Cell]) -> dict[str, Reduction]:
         """Components fitted on the source, by descriptor; kept in the run's folder."""
         wanted = self.plan.protocol.describe.pca
         self.network(number)  # where it must be trained again, those of the lost one go
@@ -327,9 +326,8 @@ class Stages:
 
     def _reduction_path(self, cell: Cell, dimensions: int) -> Path:
         source = scenes_as_read(self.plan, self.plan.protocol.data.source)
-        key = digest([DESCRIBING_VERSION, source, cell.row.descriptor, cell.row.round])[:8]
-        made = round_folder(self.run.folder, cell.row.round or self.run.method.kind.rounds)
-        return made / "pca" / f"{dimensions}-{key}.npz"
+        key = digest([DESCRIBING_VERSION, source, cell.row.descriptor])[:8]
+        return round_folder(self.run.folder, cell.round) / "pca" / f"{dimensions}-{key}.npz"
 
     # --- score and record ---
 

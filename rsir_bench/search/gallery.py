@@ -143,7 +143,7 @@ def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
     plan = make_plan(request)
     run = plan.runs[0]
     cell = _choose_cell(run, row)
-    if run.method.kind.card.trained and not run.is_trained(cell.row.round or run.method.kind.rounds):
+    if run.method.kind.card.trained and not run.is_trained(cell.round):
         raise UserError(f"{run.title}: not trained in {run.folder}; run `{training_command(request)}`")
     return Stages(plan, run), cell
 
