@@ -54,11 +54,11 @@ def test_as_many_anchors_as_resnet34s_maps_have(size, positions):
     assert boxes.shape == (count, 4)
     assert scores.shape == (1, count)
     assert count == {224: 426, 96: 87, 32: 21}[size]
-    # Areas: the smallest anchors of each map are 24, 48 and 96 px at 224 px, with scales.
-    sides = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt() * 224 / size
-    expected = [24 * 2 ** (1 / 3), 24 * 2 ** (2 / 3), 48 * 2 ** (1 / 3), 48 * 2 ** (2 / 3)]
-    expected += [96.0, 96 * 2 ** (1 / 3), 96 * 2 ** (2 / 3)]
-    torch.testing.assert_close(sides.float().round(decimals=3).unique(), torch.tensor(expected), atol=2e-3, rtol=0)
+    # Areas: the smallest anchors of each map are a fifth, two fifths and four fifths of the scene's side, with scales.
+    sides = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt() / size
+    expected = [0.2 * 2 ** (1 / 3), 0.2 * 2 ** (2 / 3), 0.4 * 2 ** (1 / 3), 0.4 * 2 ** (2 / 3)]
+    expected += [0.8, 0.8 * 2 ** (1 / 3), 0.8 * 2 ** (2 / 3)]
+    torch.testing.assert_close(sides.float().round(decimals=5).unique(), torch.tensor(expected), atol=2e-5, rtol=0)
 
 
 def test_each_score_belongs_to_the_anchor_at_its_place():
@@ -228,7 +228,7 @@ def test_dropout_is_there_in_training_alone():
     assert without.loss(batch)["scene"] == without.loss(batch)["scene"]
 
 
-@pytest.mark.parametrize("setting", [{"anchor": 0.2}, {"overlap": 0.0}, {"part_size": 64}, {"kept": 3}])
+@pytest.mark.parametrize("setting", [{"anchor": 0.1}, {"overlap": 0.0}, {"part_size": 64}, {"kept": 3}])
 def test_settings_change_the_descriptors(setting):
     scenes = some_scenes(2, size=96)
     with torch.inference_mode():
