@@ -62,6 +62,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trains and scores methods: every result of the request that is not there yet."""
+    wanted = {"methods": _comma_list(methods), "targets": _comma_list(targets)}
+    numbers = [_seed(word) for word in _comma_list(seeds)]
+    _check_protocol(protocol, override or [])
     from rsir_bench.campaign import campaign, one_by_one, to_stderr
     from rsir_bench.leaderboard import terminal_table
     from rsir_bench.parallel import launched, team
@@ -74,10 +77,9 @@ def run(
         device = _share(devices, device, plan_only=plan, apart=launcher != "local" or time_limit is not None)
     with _cluster(launcher, address) as cluster, team(device) as rank:
         request = Request(
-            methods=_comma_list(methods),
-            targets=_comma_list(targets),
+            **wanted,
             protocol=protocol,
-            seeds=[_seed(word) for word in _comma_list(seeds)],
+            seeds=numbers,
             data_root=data_root,
             device=(cluster.find_device if cluster else find_device)(device),
             out=out,
@@ -148,6 +150,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Searches a target for the scenes most like an image, as a trained method sees them."""
+    _check_protocol(protocol, override or [])
     from rsir_bench.campaign import to_stderr
     from rsir_bench.plan import Request
     from rsir_bench.search_verb import run_search_verb
@@ -389,6 +392,13 @@ def _cluster(launcher: str, address: str | None) -> AbstractContextManager[Clust
     from rsir_bench.cluster import connected
 
     return connected(address, to_stderr)
+
+
+def _check_protocol(protocol: str, overrides: list[str]) -> None:
+    """Tells what is wrong there before torch is loaded, which takes seconds."""
+    from rsir_bench.protocol import load_protocol
+
+    load_protocol(protocol, overrides)
 
 
 def _seed(word: str) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from rsir_bench import parallel
 from rsir_bench.batches import PixelArray, Scenes, unit_range
@@ -95,6 +94,8 @@ def fit_reduction(descriptors: Descriptors, dimensions: int) -> Reduction:
         descriptors: (N, D).
         dimensions: How many are wanted.
     """
+    from sklearn.decomposition import PCA  # seconds, which a plan and an error do without
+
     possible = min(dimensions, len(descriptors) - 1, descriptors.shape[1])
     # The exact solver: a randomised one would make descriptors depend on its seed.
     solver = "covariance_eigh" if len(descriptors) >= descriptors.shape[1] else "full"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from rsir_bench.batches import Batch
 from rsir_bench.describe import BATCH
@@ -18,6 +17,9 @@ from rsir_bench.plan import Cell, Plan, Run
 from rsir_bench.protocol import Train
 from rsir_bench.scenes.cache import estimated_bytes, is_cached
 from rsir_bench.train import loss_terms, make_fabric, make_optimizer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FEW, MORE = 8, 24
 

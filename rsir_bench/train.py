@@ -13,11 +13,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
@@ -30,6 +28,9 @@ from rsir_bench.method import Composed, Method, trainable
 from rsir_bench.nn import across
 from rsir_bench.progress import track
 from rsir_bench.protocol import Train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
 CHECK_EVERY = 16
@@ -91,6 +92,9 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
     Where ranks work together it is for all of their devices, one each: gradients are averaged over them.
     """
+    from lightning_fabric import Fabric  # seconds, which a plan and an error do without
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     accelerator, _, number = device.partition(":")
     chosen = effective_precision(precision, accelerator)
     options: dict[str, Any] = {"precision": "bf16-mixed" if chosen == "bf16" else "32-true"}

@@ -4,9 +4,8 @@
 
 makes two folders of links to the dataset's scenes, `held-out/ucm-trained` and `held-out/ucm-retrieved`: every third
 class is in the second. A protocol with the first as its source and the second as its target retrieves among classes
-that no training saw, as on a real target, but in scenes that the choice may look at. The command for it is printed.
-Both folders are datasets of the user's own, so that the results are on a board of their own, which `publish` takes no
-record of.
+that no training saw, as on a real target, but in scenes that a choice may be made on. The command for it is printed;
+its results are on a board of their own, apart from the protocol's.
 """
 
 from __future__ import annotations

@@ -22,18 +22,53 @@ def _cli(*words: object, folder: Path, **variables: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "leaderboard --help"])
-def test_help_imports_nothing_heavy(words: str) -> None:
+def _imports(words: str, heavy: set[str], folder: Path) -> tuple[int, str, list[str]]:
+    """A command's exit status, what it prints, and which packages it has imported by its end."""
     code = (
-        "import sys; from rsir_bench.cli import app\n"
-        f"try: app({words.split()!r})\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'timm', 'pandas', 'numpy', 'PIL', 'sklearn', 'rich', 'rsir_bench.protocol'}\n"
-        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+        f"import sys; sys.argv[1:] = {words.split()!r}\n"
+        "from rsir_bench.cli import main\n"
+        "try: main()\n"
+        f"finally: print('HEAVY', *sorted({heavy!r} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage:" in result.stdout
-    assert "HEAVY []" in result.stdout
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    printed, _, found = result.stdout.rpartition("HEAVY")
+    return result.returncode, printed + result.stderr, found.split()
+
+
+@pytest.mark.parametrize("words", ["--help", "run --help", "leaderboard --help"])
+def test_help_imports_nothing_heavy(words: str, tmp_path: Path) -> None:
+    heavy = {"torch", "timm", "pandas", "numpy", "PIL", "sklearn", "rich", "rsir_bench.protocol"}
+    status, printed, found = _imports(words, heavy, tmp_path)
+    assert status == 0
+    assert "Usage:" in printed
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run --methods baseline --protocol dmo", "did you mean 'demo'?"),
+        ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
+        ("run --methods baseline --protocol demo --seeds a", "not a whole number"),
+        ("run --methods , --protocol demo", "empty list"),
+        ("run --methods baseline --protocol demo --targets ,", "empty list"),
+        ("search x.png --target ucm --method baseline --protocol dmo", "did you mean 'demo'?"),
+    ],
+)
+def test_what_the_protocol_alone_tells_is_told_before_torch_is_loaded(words: str, message: str, tmp_path: Path) -> None:
+    status, printed, found = _imports(words, {"torch", "timm", "numpy"}, tmp_path)
+    assert status == 2
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+    assert found == []
+
+
+def test_a_plan_does_without_what_only_training_needs(tmp_path: Path) -> None:
+    words = "run --methods baseline --protocol demo --targets demo-veiw"
+    status, printed, found = _imports(words, {"torch", "lightning_fabric", "sklearn"}, tmp_path)
+    assert status == 2
+    assert "did you mean demo-view?" in printed
+    assert found == ["torch"]
 
 
 def test_missing_data_exits_with_2_and_one_line_each(tmp_path: Path) -> None:
@@ -91,11 +126,6 @@ def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run --methods baseline --protocol dmo", "did you mean 'demo'?"),
-        ("run --methods baseline --protocol demo --targets demo-veiw", "did you mean demo-view?"),
-        ("run --methods baseline --protocol demo --seeds a", "not a whole number"),
-        ("run --methods , --protocol demo", "empty list"),
-        ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
         ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N"),
         ("leaderboard nowhere", "no such folder"),
         ("leaderboard", "no published records here"),

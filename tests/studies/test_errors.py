@@ -16,6 +16,7 @@ from by_path import STUDIES
         ("relative_costs basline", "did you mean 'baseline'?"),
         ("gpu_throughput nope --device cpu", "unknown"),
         ("explained_distortions nope", "unknown"),
+        ("held_out_classes nope", "unknown dataset 'nope'"),
         ("paper_line --results nope", "nope: no published records here"),
     ],
 )
