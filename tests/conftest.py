@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rsir_bench.plan import Request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+NO_ORACLES = "NO ORACLES: pip install -e '.[oracles]' to compare with other libraries"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import NO_ORACLES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ranking_reference import has_work, others
@@ -29,7 +30,7 @@ def scenes(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=40, deadline=None)
 @given(similarity=st.sampled_from(["euclidean", "inner product", "pearson"]), **CASES)
 def test_pytrec_eval(seed: int, n: int, classes: int, similarity: str) -> None:
-    pytrec_eval = pytest.importorskip("pytrec_eval")
+    pytrec_eval = pytest.importorskip("pytrec_eval", reason=NO_ORACLES)
     rows, labels = scenes(seed, n, classes)
     similarities = {
         "euclidean": -np.linalg.norm(rows[:, None] - rows[None], axis=2),
@@ -48,7 +49,7 @@ def test_pytrec_eval(seed: int, n: int, classes: int, similarity: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(**CASES)
 def test_pytorch_metric_learning(seed: int, n: int, classes: int) -> None:
-    calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
+    calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator", reason=NO_ORACLES)
     rows, labels = scenes(seed, n, classes)
     names = {
         "mean_average_precision": "mAP",
@@ -75,7 +76,7 @@ def test_scikit_learn(seed: int, n: int, classes: int) -> None:
 @settings(max_examples=25, deadline=None)
 @given(bits=st.integers(1, 12), **CASES)
 def test_on_tied_codes_libraries_lie_within_the_bounds(seed: int, n: int, classes: int, bits: int) -> None:
-    pytrec_eval = pytest.importorskip("pytrec_eval")
+    pytrec_eval = pytest.importorskip("pytrec_eval", reason=NO_ORACLES)
     rng = np.random.default_rng(seed)
     codes, labels = rng.integers(0, 2, (n, bits)), rng.integers(0, classes, n)
     assume(has_work(labels))

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
+from conftest import NO_ORACLES
 from torch.nn import functional
 
 from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets, triplet_loss
@@ -38,16 +36,20 @@ def test_losses_triplet_by_triplet():
 
 
 def test_loss_as_in_pytorch_metric_learning():
+    distances = pytest.importorskip("pytorch_metric_learning.distances", reason=NO_ORACLES)
+    losses = pytest.importorskip("pytorch_metric_learning.losses", reason=NO_ORACLES)
     embeddings = some_embeddings()
-    theirs = TripletMarginLoss(0.3, distance=LpDistance(normalize_embeddings=False, power=2))
+    theirs = losses.TripletMarginLoss(0.3, distance=distances.LpDistance(normalize_embeddings=False, power=2))
     total = theirs.compute_loss(embeddings, LABELS, some_triplets(), embeddings, LABELS)["loss"]["losses"]
     torch.testing.assert_close(triplet_loss(embeddings, some_triplets(), 0.3), total.mean())
 
 
 def test_hard_triplets_as_in_pytorch_metric_learning():
+    distances = pytest.importorskip("pytorch_metric_learning.distances", reason=NO_ORACLES)
+    miners = pytest.importorskip("pytorch_metric_learning.miners", reason=NO_ORACLES)
     embeddings = some_embeddings()
     ours = hard_triplets(embeddings, LABELS)
-    theirs = BatchHardMiner(distance=LpDistance(normalize_embeddings=False))(embeddings, LABELS)
+    theirs = miners.BatchHardMiner(distance=distances.LpDistance(normalize_embeddings=False))(embeddings, LABELS)
     assert [part.tolist() for part in ours] == [part.tolist() for part in theirs]
 
 
