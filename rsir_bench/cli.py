@@ -62,8 +62,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trains and scores methods: every result of the request that is not there yet."""
-    wanted = {"methods": _comma_list(methods), "targets": _comma_list(targets)}
-    numbers = [_seed(word) for word in _comma_list(seeds)]
+    method_names, target_names = _comma_list(methods), _comma_list(targets)
+    seed_numbers = [_seed(word) for word in _comma_list(seeds)]
     _check_protocol(protocol, override or [])
     from rsir_bench.campaign import campaign, one_by_one, to_stderr
     from rsir_bench.leaderboard import terminal_table
@@ -77,9 +77,10 @@ def run(
         device = _share(devices, device, plan_only=plan, apart=launcher != "local" or time_limit is not None)
     with _cluster(launcher, address) as cluster, team(device) as rank:
         request = Request(
-            **wanted,
+            methods=method_names,
+            targets=target_names,
             protocol=protocol,
-            seeds=numbers,
+            seeds=seed_numbers,
             data_root=data_root,
             device=(cluster.find_device if cluster else find_device)(device),
             out=out,

@@ -68,6 +68,7 @@ def test_a_plan_does_without_what_only_training_needs(tmp_path: Path) -> None:
     status, printed, found = _imports(words, {"torch", "lightning_fabric", "sklearn"}, tmp_path)
     assert status == 2
     assert "did you mean demo-view?" in printed
+    assert len(printed.splitlines()) == 1
     assert found == ["torch"]
 
 
