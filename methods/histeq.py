@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torchvision.transforms.v2.functional import equalize
 
 from rsir_bench.method import FrontEnd, FrontEndCard
 
@@ -29,5 +28,7 @@ class Histeq(FrontEnd):
 
         No gradient passes: a front end that learns must stand behind, not before.
         """
+        from torchvision.transforms.v2.functional import equalize  # torchvision takes seconds to load
+
         equalised: Tensor = equalize(scenes.clamp(0, 1))
         return equalised

@@ -266,7 +266,7 @@ def drift(
 def methods(context: typer.Context, plugin: Plugins = None, as_json: AsJson = False) -> None:
     """Lists the methods; shows, checks or starts one."""
     if context.invoked_subcommand is None:
-        from rsir_bench.listings import method_list
+        from rsir_bench.method_listing import method_list
 
         print(method_list(plugin or [], as_json))
 
@@ -274,7 +274,7 @@ def methods(context: typer.Context, plugin: Plugins = None, as_json: AsJson = Fa
 @methods_app.command("show")
 def show_method(name: str, plugin: Plugins = None) -> None:
     """Shows a method's card: paper, rows, what is stated there, what is our choice, its settings."""
-    from rsir_bench.listings import method_card
+    from rsir_bench.method_listing import method_card
 
     print(method_card(name, plugin or []))
 
@@ -303,7 +303,7 @@ def new_method(name: str) -> None:
 def datasets(context: typer.Context, data_root: DataRoot = Path("data"), as_json: AsJson = False) -> None:
     """Lists the datasets and what is present, or downloads one."""
     if context.invoked_subcommand is None:
-        from rsir_bench.listings import dataset_list
+        from rsir_bench.scenes.listing import dataset_list
 
         print(dataset_list(data_root, as_json))
 
@@ -324,7 +324,7 @@ def download_dataset(
 @datasets_app.command("show")
 def show_dataset(name: str) -> None:
     """Shows a dataset's card: classes, pixels, source, licence, citation, known faults."""
-    from rsir_bench.listings import dataset_card
+    from rsir_bench.scenes.listing import dataset_card
 
     print(dataset_card(name))
 

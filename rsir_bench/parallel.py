@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -282,6 +281,8 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
             f"{type(getattr(parent, child)).__name__} ({len(learning)} in all) learns from whole batches, which ranks "
             "can share on CUDA only; freeze it with trunk.frozen if it is the trunk's, or use one device"
         )
+    from timm.layers.norm_act import convert_sync_batchnorm  # timm takes seconds to load
+
     for parent, child in learning:
         setattr(parent, child, convert_sync_batchnorm(getattr(parent, child)))  # type: ignore[no-untyped-call]
 

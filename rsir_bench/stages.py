@@ -19,7 +19,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from rsir_bench import parallel
 from rsir_bench.batches import Pixels, Scenes
@@ -421,6 +420,8 @@ def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) 
         pixels: (N, H, W, B) uint8; the first scene is described.
         device: Where to compute.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # it loads triton
+
     scene = Scenes.of(pixels[:1], np.full(1, -1)).batch(torch.zeros(1, dtype=torch.int64), device).scenes
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network.describe(scene)

@@ -44,6 +44,13 @@ def test_help_imports_nothing_heavy(words: str, tmp_path: Path) -> None:
     assert found == []
 
 
+def test_datasets_are_listed_without_torch(tmp_path: Path) -> None:
+    status, printed, found = _imports("datasets", {"torch", "timm", "pandas"}, tmp_path)
+    assert status == 0
+    assert "nwpu" in printed
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -65,7 +72,8 @@ def test_what_the_protocol_alone_tells_is_told_before_torch_is_loaded(words: str
 
 def test_a_plan_does_without_what_only_training_needs(tmp_path: Path) -> None:
     words = "run --methods baseline --protocol demo --targets demo-veiw"
-    status, printed, found = _imports(words, {"torch", "lightning_fabric", "sklearn"}, tmp_path)
+    heavy = {"torch", "lightning_fabric", "sklearn", "timm", "torchvision"}
+    status, printed, found = _imports(words, heavy, tmp_path)
     assert status == 2
     assert "did you mean demo-view?" in printed
     assert len(printed.splitlines()) == 1

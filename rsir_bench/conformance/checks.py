@@ -29,8 +29,8 @@ from rsir_bench.conformance.bench import (
 )
 from rsir_bench.describe import as_bits
 from rsir_bench.leaderboard.paper import paper_row, published_rows
-from rsir_bench.listings import method_card
 from rsir_bench.method import FrontEndCard, Method
+from rsir_bench.method_listing import method_card
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.train import loss_terms, make_fabric
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from timm.layers.cbam import CbamModule
-from timm.layers.squeeze_excite import SEModule
-from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
 from rsir_bench.errors import UserError
@@ -31,6 +28,9 @@ def add_squeeze_excitation(backbone: nn.Module, reduction: int, gate: float) -> 
     Raises:
         UserError: The backbone has no residual blocks of timm's ResNet.
     """
+    from timm.layers.squeeze_excite import SEModule  # timm takes seconds to load
+    from timm.models.resnet import BasicBlock, Bottleneck
+
     blocks = [block for block in backbone.modules() if isinstance(block, (BasicBlock, Bottleneck))]
     if not blocks:
         raise UserError(f"squeeze-and-excitation: no residual blocks in {type(backbone).__name__}; name a timm resnet")
@@ -52,5 +52,7 @@ def channel_and_spatial(channels: int) -> nn.Module:
     C / 16 units, then average and maximum over the channels under a 7 x 7 convolution with batch norm. timm's, whose
     perceptron has no biases.
     """
+    from timm.layers.cbam import CbamModule
+
     module: nn.Module = CbamModule(channels, rd_ratio=1 / 16, spatial_kernel_size=7)
     return module

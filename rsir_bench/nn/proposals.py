@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 
 def anchors(
@@ -59,6 +58,8 @@ def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Ten
     Returns:
         (N, M) int64 numbers of boxes, the best first.
     """
+    from torchvision.ops import batched_nms  # torchvision takes seconds to load
+
     scenes, number = scores.shape
     scene = torch.arange(scenes, device=scores.device).repeat_interleave(number)
     # Torchvision may tell scenes apart by moving their boxes away from each other, which needs coordinates from zero.

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from rsir_bench.errors import UserError
@@ -140,6 +138,8 @@ def load_backbone(
     Raises:
         UserError: Unknown model, arguments it does not take, or weights that cannot be had.
     """
+    import timm  # seconds, which what builds no network does without
+
     if not timm.is_model(name.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]) or "see timm.list_models()"
         raise UserError(f"trunk {name!r}: not a timm model; near it: {near}")
@@ -157,6 +157,8 @@ def load_backbone(
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
+    import timm
+
     client = logging.getLogger("huggingface_hub")
     usual = client.level
     client.setLevel(logging.ERROR)  # it tells of each of its tries, over a minute
@@ -216,6 +218,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
+    from timm.models import adapt_input_conv
+
     state = read_weights(path)
     wanted = backbone.state_dict()
     first = getattr(backbone, "pretrained_cfg", {}).get("first_conv")

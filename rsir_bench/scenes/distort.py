@@ -13,13 +13,12 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
 
 from rsir_bench.errors import UserError
 from rsir_bench.scenes.decode import Pixels
@@ -124,6 +123,13 @@ def parse_distortions(words: list[str]) -> list[Distortion]:
     return list(found)
 
 
+def _torchvision() -> Any:
+    """Its operations on pictures; they take seconds to load, which whoever distorts nothing does without."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 # --- views ---
 
 
@@ -140,8 +146,10 @@ def _shear(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
 
 
 def _affine(scene: Tensor, angle: float = 0.0, scale: float = 1.0, shear: float = 0.0) -> Tensor:
+    from torchvision.transforms import InterpolationMode
+
     wide = _surrounded(scene)
-    moved = functional.affine(wide, angle, [0, 0], scale, [shear, 0.0], InterpolationMode.BILINEAR)
+    moved = _torchvision().affine(wide, angle, [0, 0], scale, [shear, 0.0], InterpolationMode.BILINEAR)
     return _centre(moved, scene)
 
 
@@ -151,18 +159,18 @@ def _perspective(scene: Tensor, most: float, chance: np.random.Generator) -> Ten
     low, high = side // 2, side // 2 + side - 1  # of the scene within its surroundings
     corners = np.array([[low, low], [high, low], [high, high], [low, high]])
     moved = np.rint(corners + chance.uniform(-1, 1, (4, 2)) * most * side).astype(int)
-    wide = functional.perspective(_surrounded(scene), corners.tolist(), moved.tolist())
+    wide = _torchvision().perspective(_surrounded(scene), corners.tolist(), moved.tolist())
     return _centre(wide, scene)
 
 
 def _surrounded(scene: Tensor) -> Tensor:
     """The scene with half its side around it, mirrored at its edges: what a view finds beyond them."""
-    wide: Tensor = functional.pad(scene, [scene.shape[2] // 2], padding_mode="reflect")
+    wide: Tensor = _torchvision().pad(scene, [scene.shape[2] // 2], padding_mode="reflect")
     return wide
 
 
 def _centre(wide: Tensor, scene: Tensor) -> Tensor:
-    centre: Tensor = functional.center_crop(wide, list(scene.shape[1:]))
+    centre: Tensor = _torchvision().center_crop(wide, list(scene.shape[1:]))
     return centre
 
 
@@ -215,7 +223,7 @@ def _noise(scene: Tensor, deviation: float, chance: np.random.Generator) -> Tens
 
 def _blur(scene: Tensor, percent: float, _: np.random.Generator) -> Tensor:
     deviation = percent / 100 * scene.shape[2]
-    blurred: Tensor = functional.gaussian_blur(scene, [2 * math.ceil(3 * deviation) + 1] * 2, [deviation] * 2)
+    blurred: Tensor = _torchvision().gaussian_blur(scene, [2 * math.ceil(3 * deviation) + 1] * 2, [deviation] * 2)
     return blurred
 
 
@@ -235,8 +243,8 @@ def _compressed(picture: Pixels, quality: float) -> Pixels:
 
 def _resolution(scene: Tensor, factor: float, _: np.random.Generator) -> Tensor:
     side = scene.shape[2]
-    coarse = functional.resize(scene, [round(side / factor)] * 2, antialias=True)
-    fine: Tensor = functional.resize(coarse, [side] * 2, antialias=True)
+    coarse = _torchvision().resize(scene, [round(side / factor)] * 2, antialias=True)
+    fine: Tensor = _torchvision().resize(coarse, [side] * 2, antialias=True)
     return fine
 
 

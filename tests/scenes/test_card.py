@@ -3,8 +3,8 @@
 import pytest
 
 from rsir_bench.errors import UserError
-from rsir_bench.listings import dataset_card
 from rsir_bench.scenes.card import folder_key, load_cards, parse_card
+from rsir_bench.scenes.listing import dataset_card
 
 SEVEN = {
     "patternnet": (38, 30_400, None),
