@@ -19,7 +19,7 @@ from rsir_bench.registry import discover, resolve
 from rsir_bench.results import read_record, record_files
 from rsir_bench.scenes.cache import Transform
 from rsir_bench.scenes.distort import DISTORTION_VERSION, Distortion
-from rsir_bench.scenes.index import SceneIndex, resolve_dataset
+from rsir_bench.scenes.index import SceneIndex, expect_dataset, resolve_dataset
 
 # Raise when the training loop, or the way descriptors are made, changes results.
 TRAINING_VERSION = 1
@@ -230,12 +230,9 @@ def make_plan(request: Request) -> Plan:
     methods = _methods(request, protocol, problems)
     kept, absent = _fitting(methods, protocol)
     targets = list(protocol.data.targets) if list(request.targets) == ["all"] else list(dict.fromkeys(request.targets))
-    datasets = {}
-    for name in _dataset_names(kept or methods, protocol, targets):
-        index = _attempt(problems, lambda name=name: resolve_dataset(name, request.data_root))  # type: ignore[misc]
-        if index is not None:
-            datasets[name] = index
-            problems += _without_queries(protocol, index) if name in targets else []
+    datasets = _datasets(_dataset_names(kept or methods, protocol, targets), request.data_root, problems)
+    for index in (datasets[name] for name in targets if name in datasets):
+        problems += _without_queries(protocol, index)
     board = board_name(protocol)
     published = _published(request.published / board) if request.published else {}
     plan = Plan(request, protocol, board, _transform(protocol), datasets, published, absent=absent)
@@ -268,6 +265,16 @@ def planned(request: Request, key: str) -> tuple[Plan, Run]:
 def _without_folder(out: Path) -> list[str]:
     in_the_way = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
     return [f"--out {out}: {in_the_way} is a file; name a folder"] if in_the_way else []
+
+
+def _datasets(names: Sequence[str], data_root: Path, problems: list[str]) -> dict[str, SceneIndex]:
+    """The scenes by name of dataset; none where there are problems, since hashing may take minutes."""
+    for name in names:
+        _attempt(problems, lambda name=name: expect_dataset(name, data_root))  # type: ignore[misc]
+    if problems:
+        return {}
+    found = {name: _attempt(problems, lambda name=name: resolve_dataset(name, data_root)) for name in names}  # type: ignore[misc]
+    return {name: index for name, index in found.items() if index is not None}
 
 
 def _without_queries(protocol: Protocol, target: SceneIndex) -> list[str]:

@@ -70,11 +70,30 @@ def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
         SceneError: The dataset is missing, or differs from its card.
     """
     if name.startswith(FOLDER_PREFIX):
-        return index_folder(Path(name.removeprefix(FOLDER_PREFIX)).expanduser())
+        return index_folder(_folder_named(name))
     card = find_card(name)
     if card.generator is not None:
         return _index(card, _synthesize(card.name, card.generator))
     return index_scenes(card, data_root)
+
+
+def expect_dataset(name: str, data_root: Path) -> None:
+    """Checks what :func:`resolve_dataset` would, as far as it shows before a scene is drawn, read or hashed.
+
+    Raises:
+        UserError: No card has this name.
+        SceneError: The dataset is missing, or has other class folders or counts than its card.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        folder_scenes(_folder_named(name))
+        return
+    card = find_card(name)
+    if card.generator is None:
+        list_scenes(card, find_dataset(card, data_root))
+
+
+def _folder_named(name: str) -> Path:
+    return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
 
 def find_card(name: str) -> DatasetCard:

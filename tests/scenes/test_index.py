@@ -17,7 +17,7 @@ from rsir_bench.errors import SceneError, UserError
 from rsir_bench.scenes import fingerprint
 from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
-from rsir_bench.scenes.index import find_dataset, index_folder, index_scenes, resolve_dataset
+from rsir_bench.scenes.index import expect_dataset, find_dataset, index_folder, index_scenes, resolve_dataset
 
 ALL = ["patternnet", "rs19", "ucm", "rsscn7", "aid", "nwpu", "eurosat"]
 
@@ -278,6 +278,18 @@ def test_own_folder_must_exist(tmp_path: Path) -> None:
         resolve_dataset(f"folder:{tmp_path / 'gone'}", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["patternnet", "aid", "patternet", "folder:gone", "rsscn7"])
+def test_what_shows_without_a_scene_is_told_in_the_same_words(name: str, rsscn7, monkeypatch) -> None:
+    card, data_root = rsscn7
+    next((data_root / "RSSCN7").rglob("*.jpg")).unlink()
+    monkeypatch.setitem(load_cards(), "rsscn7", card)
+    with pytest.raises(UserError) as expected:
+        resolve_dataset(name, data_root)
+    with pytest.raises(type(expected.value)) as told:
+        expect_dataset(name, data_root)
+    assert str(told.value) == str(expected.value)
+
+
 @pytest.fixture
 def synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetCard:
     """A card whose scenes a module made on the spot writes; each writing leaves a line in ``written``."""
@@ -312,6 +324,11 @@ def test_synthetic_scenes_are_written_once_under_the_cache_root(synthetic: Datas
     assert [len(index) for index in found] == [21, 21, 21]
     assert found[0].root.is_relative_to(tmp_path / "cache")
     assert (tmp_path / "written").read_text() == "3\n"
+
+
+def test_synthetic_scenes_are_expected_and_not_drawn(synthetic: DatasetCard, tmp_path: Path) -> None:
+    expect_dataset("rsscn7", tmp_path)
+    assert not (tmp_path / "written").exists()
 
 
 def test_synthetic_scenes_of_a_stopped_process_are_not_taken_for_complete(synthetic, tmp_path: Path) -> None:
