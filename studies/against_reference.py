@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from rsir_bench.errors import UserError
+from rsir_bench.errors import run_and_exit
 from rsir_bench.leaderboard.boards import cell_of
 from rsir_bench.leaderboard.comparison import board_with
 from rsir_bench.results import Record, read_published
@@ -64,14 +64,11 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
     metrics = options.metrics.split(",")
-    try:
-        board = board_with(read_published(options.results), options.board, [options.reference], metrics)
-    except UserError as error:
-        parser.error(str(error))
+    board = board_with(read_published(options.results), options.board, [options.reference], metrics)
     lines = comparisons(board.records, options.reference, metrics)
     shown = [[*line[:-2], *(f"{p:.2g}" if isinstance(p, float) else p for p in line[-2:])] for line in lines]
     print(tabulate(shown, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f"), disable_numparse=[8, 9]))
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "against_reference")

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
-from rsir_bench.errors import UserError
+from rsir_bench.errors import UserError, run_and_exit
 from rsir_bench.leaderboard.boards import row_label
 from rsir_bench.leaderboard.comparison import board_with
 from rsir_bench.results import Record, read_published
@@ -69,16 +69,15 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
     methods = [options.method, options.reference]
-    try:
-        board = board_with(read_published(options.results), options.board, methods, [options.metric])
-    except UserError as error:
-        parser.error(str(error))
+    board = board_with(read_published(options.results), options.board, methods, [options.metric])
     lines = differences(board.records, options.method, options.reference, options.row, options.metric)
     if not lines:
         rows = ", ".join(sorted({row_label(one) for one in board.records if one.method.label in methods}))
-        parser.error(f"row {options.row!r}: {options.method} and {options.reference} do not both have it; rows: {rows}")
+        raise UserError(
+            f"--row {options.row}: {options.method} and {options.reference} do not both have it; rows: {rows}"
+        )
     print(tabulate(lines, HEADERS, floatfmt=("", "", "", ".4f", ".4f", "+.4f", ".2g", ".2g")))
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "by_class")

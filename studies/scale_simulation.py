@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from rsir_bench.errors import UserError, run_and_exit
 from rsir_bench.ranking import score
 
 DIMENSIONS, BITS, CLASSES = 128, 64, 100
@@ -257,7 +258,7 @@ def main() -> None:
     parser.add_argument("--codes", action="store_true", help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.scenes < 2 * QUERIES:
-        parser.error(f"--scenes {words.scenes}: give at least {2 * QUERIES}, as twice {QUERIES} of them are queries")
+        raise UserError(f"--scenes {words.scenes}: give at least {2 * QUERIES}, as twice {QUERIES} of them are queries")
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     if words.peak:
@@ -268,4 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main, "scale_simulation")

@@ -13,6 +13,7 @@ from by_path import call, load, published
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
 
+from rsir_bench.errors import UserError
 from rsir_bench.results import DistortionPart, Record, write_record
 
 
@@ -96,20 +97,18 @@ def test_what_the_results_do_not_hold_is_refused_in_one_line(
     study: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     results: Path,
-    capsys: pytest.CaptureFixture[str],
     words: list[str],
     error: str,
 ) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError) as caught:
         call(study, monkeypatch, results, *words)
-    assert capsys.readouterr().err.splitlines()[-1].endswith(error)
+    assert str(caught.value) == error
 
 
 def test_records_of_two_protocols_are_not_pooled(
-    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path
 ) -> None:
     other = modified("patternnet", "train.epochs=50").model_copy(update={"board": "patternnet"})
     write_record(results / "patternnet" / "other.json", record("jsst", protocol=other, seed=5))
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="several have that name"):
         call(study, monkeypatch, results, "patternnet")
-    assert "several have that name" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from by_path import call, load, published
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
 
+from rsir_bench.errors import UserError
 from rsir_bench.results import DistortionPart, Record, write_record
 
 JITTER = (0.0, 0.01, -0.01, 0.02, -0.02)
@@ -81,32 +82,33 @@ def test_the_command_prints_a_line_for_what_is_compared(
     [
         (["rs", "jsst"], "board 'rs': none has that name; choose one of patternnet"),
         (["patternnet", "se"], "method 'se': not on board patternnet; choose one of baseline, jsst"),
-        (["patternnet", "jsst", "--reference", "se"], "choose one of baseline, jsst"),
+        (
+            ["patternnet", "jsst", "--reference", "se"],
+            "method 'se': not on board patternnet; choose one of baseline, jsst",
+        ),
         (
             ["patternnet", "jsst", "--metric", "map"],
             "metric 'map': not on board patternnet; choose one of AP@10h, P@10, P@100, P@5, P@50, mAP",
         ),
-        (["patternnet", "jsst", "--row", "pca"], "row 'pca': jsst and baseline do not both have it; rows: PCA"),
+        (["patternnet", "jsst", "--row", "pca"], "--row pca: jsst and baseline do not both have it; rows: PCA"),
     ],
 )
 def test_what_the_results_do_not_hold_is_refused_in_one_line(
     study: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     results: Path,
-    capsys: pytest.CaptureFixture[str],
     words: list[str],
     error: str,
 ) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError) as caught:
         call(study, monkeypatch, results, *words)
-    assert capsys.readouterr().err.splitlines()[-1].endswith(error)
+    assert str(caught.value) == error
 
 
 def test_records_of_two_protocols_are_not_pooled(
-    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path, capsys: pytest.CaptureFixture[str]
+    study: ModuleType, monkeypatch: pytest.MonkeyPatch, results: Path
 ) -> None:
     other = modified("patternnet", "train.epochs=50").model_copy(update={"board": "patternnet"})
     write_record(results / "patternnet" / "other.json", record("jsst", protocol=other, seed=5))
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="several have that name"):
         call(study, monkeypatch, results, "patternnet", "jsst")
-    assert "several have that name" in capsys.readouterr().err

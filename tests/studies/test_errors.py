@@ -18,6 +18,9 @@ from by_path import STUDIES
         ("explained_distortions nope", "unknown"),
         ("held_out_classes nope", "unknown dataset 'nope'"),
         ("paper_line --results nope", "nope: no published records here"),
+        ("against_reference demo --results nope", "nope: no published records here"),
+        ("by_class demo jsst --results nope", "nope: no published records here"),
+        ("scale_simulation --scenes 1", "give at least 2048"),
     ],
 )
 def test_a_mistake_is_one_line(words: str, message: str, tmp_path: Path) -> None:
