@@ -20,6 +20,15 @@ from pathlib import Path
 from typing import Any
 
 
+LOADED_LATE = (
+    "timm",
+    "torchvision.transforms.v2",
+    "torch.utils.flop_counter",
+    "lightning_fabric.strategies.ddp",
+    "sklearn.decomposition",
+)
+
+
 def install(point: dict[str, Any], counts: dict[str, int]) -> None:
     """Counts the calls of a function, and does at the wanted one what the point says."""
     module, _, words = point["at"].partition(":")
@@ -116,7 +125,9 @@ def serve() -> None:
     import rsir_bench.publish
     import rsir_bench.stages  # noqa: F401 - all that a child needs
 
-    importlib.import_module("rsir_bench.campaign")
+    # campaign is a function too; the others are loaded where they are used.
+    for name in ("rsir_bench.campaign", *LOADED_LATE):
+        importlib.import_module(name)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
