@@ -19,7 +19,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-
 LOADED_LATE = (
     "timm",
     "torchvision.transforms.v2",
