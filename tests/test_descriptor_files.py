@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,9 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "damaged.npz", x=np.zeros((9, 9)))
     contents = (tmp_path / "damaged.npz").read_bytes()
     damage(tmp_path / "damaged.npz", contents[60:64], b"\xff" * 4)
-    damage(write(tmp_path / "encrypted.npz", x=ROWS), b"PK\1\2\x2d\3\x2d\0\0", b"PK\1\2\x2d\3\x2d\0\1")
+    entry = re.search(rb"PK\x01\x02.{4}", write(tmp_path / "encrypted.npz", x=ROWS).read_bytes(), re.DOTALL)
+    assert entry is not None
+    damage(tmp_path / "encrypted.npz", entry[0] + b"\0", entry[0] + b"\1")  # the flag of encryption
     expected = {
         "missing.npy": "no such file",
         "missing.parquet": "no such file",
