@@ -21,6 +21,7 @@ class Histeq(FrontEnd):
             "the look-up table is Pillow's, as torchvision has it; a band of one level stays as it is",
         ],
         learned=False,
+        differentiable=False,
     )
 
     def forward(self, scenes: Tensor) -> Tensor:

@@ -347,6 +347,8 @@ class JsstSpecSpat(Jsst):
         [
             "the network runs again on the spectrally converted scene for the spatial parameters; with one pass it "
             "would equal Spat+Spec",
+            "one network reads both scenes, the original and the converted: its batch norm has one set of running "
+            "statistics for both, so that training and evaluation differ somewhat more than elsewhere",
         ],
         version=4,
     )

@@ -57,7 +57,7 @@ class Milan(Method):
             "of 30 triplets from two classes",
             "Glorot's initial weights",
             "Adam at 2e-4 (there 1e-4, for 10 000 steps): of 2e-4, 5e-4, 1e-3 and 2e-3 it ended at the lowest training "
-            "loss on `demo`",
+            "loss on `demo`; the JSST paper names SGD from 0.001 for all methods but CBP",
             "betas 0.9 and 0.999 (there 0.5 and 0.9), the protocol's weight decay and schedule",
             "code: sigmoid - 0.5, so that one half counts as set",
         ],

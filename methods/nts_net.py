@@ -70,8 +70,9 @@ class Navigator(nn.Module):
     def forward(self, maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Anchors (A, 4), in pixels of scenes of ``size``, and their scores (N, A), of maps (N, C, h, w)."""
         boxes, scores = [], []
-        # The order of close scores decides, and it is a small part of the work: 32 bit throughout. With bf16, torch's
-        # CPU convolution has given gradients that are not finite on maps of a single position.
+        # The order of close scores decides, and it is a small part of the work: no bf16, though on CUDA torch's
+        # convolutions round what they multiply to TF32. With bf16, torch's CPU convolution has given gradients that
+        # are not finite on maps of a single position.
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps.float()
             for down, score, sides in zip(self.down, self.score, SIDES, strict=True):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsir_bench.errors import UserError
+
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 RESIDENT_SHARE = 0.5
@@ -185,8 +187,14 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
 
 
 def balanced_of_size(labels: Tensor, size: int, per_class: int, generator: torch.Generator) -> list[Tensor]:
-    """:func:`balanced` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each."""
-    per_class = min(per_class, max(size // 2, 1))
+    """:func:`balanced` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each.
+
+    Raises:
+        UserError: The batch is too small for two scenes of each of two classes: it would hold no positive pair.
+    """
+    if size < 4:
+        raise UserError(f"train.batch={size}: too small for two scenes of each of two classes; set 4 or more")
+    per_class = min(per_class, size // 2)
     return balanced(labels, size // per_class, per_class, generator)
 
 

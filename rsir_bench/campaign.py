@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rsir_bench.apart import work_off_apart
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.estimate import Step, cache_bytes, estimate
+from rsir_bench.estimate import Estimate, Step, cache_bytes, estimate
 from rsir_bench.files import write_text
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.results import Record, read_record
@@ -174,10 +174,8 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
         lines = [f"to do     {run.title}: {len(run.todo)} results" for run in todo]
         return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
     lines = []
-    known: dict[str, Step | None] = {}
     seconds, size, unknown = 0.0, 0, 0
-    for run in todo:
-        taken = estimate(plan, run, known)
+    for run, taken in _estimates(plan, todo):
         time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
@@ -190,6 +188,20 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
     if unknown:
         return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
     return [*lines, f"estimate  about {time}; at most {disk}"]
+
+
+def _estimates(plan: Plan, todo: list[Run]) -> list[tuple[Run, Estimate | None]]:
+    """What is left of each run; all methods that cannot be built are told together."""
+    known: dict[str, Step | None] = {}
+    taken, problems = [], []
+    for run in todo:
+        try:
+            taken.append((run, estimate(plan, run, known)))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+    return taken
 
 
 def _duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 
 from rsir_bench.campaign import Finished, work_off_within_limit
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import PARTIAL, discard, write_atomically, write_text
+from rsir_bench.files import PARTIAL, discard, file_digest, is_intact, write_atomically, write_text
 from rsir_bench.plan import Plan, Request, Run, planned
 from rsir_bench.progress import track
 from rsir_bench.ranking.blocks import block_queries
@@ -297,13 +297,27 @@ def pack(folder: Path) -> Files:
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Writes the files of :func:`pack`, records last: a record means that everything behind it is there."""
+    """Writes the files of :func:`pack` so that an interruption after any of them loses nothing that is there.
 
-    def late(name: str) -> tuple[bool, bool]:
-        return name.startswith("results/"), not name.endswith(".sha256")
+    Notes of trainings come late and records last, since each means that everything behind it is there. A seal comes
+    directly before its file.
+    """
+
+    def late(name: str) -> tuple[bool, bool, str, bool]:
+        file = name.removesuffix(".sha256")
+        return name.startswith("results/"), file.endswith("/trained.json"), file, name == file
 
     for name in sorted(files, key=late):
-        write_atomically(folder / name, lambda path, name=name: path.write_bytes(files[name]))  # type: ignore[misc]
+        path, content = folder / name, files[name]
+        if path.suffix == ".sha256":
+            content = _seal(path.with_suffix(""), content)
+        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
+
+
+def _seal(path: Path, sent: bytes) -> bytes:
+    """The seal that was sent, with the digest of the file that is there: it is whole until the one sent replaces it."""
+    here = f"{file_digest(path)}\n".encode() if is_intact(path) else b""
+    return sent if here in sent else here + sent
 
 
 def split(queries: int, rows: int, parts: int) -> list[slice]:

@@ -40,6 +40,7 @@ class Step:
         training: Seconds for one scene, once.
         describing: Seconds for one scene.
         epochs: Of a round.
+        state: Bytes of the network: parameters and what else it keeps.
         parameters: Of the network.
         moments: Values that the optimizer keeps for each parameter.
         lengths: Of its descriptors, by name.
@@ -48,6 +49,7 @@ class Step:
     training: float
     describing: float
     epochs: int
+    state: int
     parameters: int
     moments: int
     lengths: dict[str, int]
@@ -68,9 +70,10 @@ def measure(plan: Plan, run: Run) -> Step | None:
         raise
     except (Exception, SystemExit):  # noqa: BLE001 - a method may raise anything
         return None
+    state = sum(tensor.nbytes for tensor in method.state_dict().values())
     parameters = sum(tensor.numel() for tensor in method.parameters())
     moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
-    return Step(training, describing, recipe.epochs, parameters, moments, lengths)
+    return Step(training, describing, recipe.epochs, state, parameters, moments, lengths)
 
 
 def estimate(plan: Plan, run: Run, known: dict[str, Step | None]) -> Estimate | None:
@@ -99,8 +102,9 @@ def estimate(plan: Plan, run: Run, known: dict[str, Step | None]) -> Estimate | 
     passes |= {(source, None, cell.round) for cell in cells if cell.fit == "source"}
     described = sum(len(plan.datasets[name]) for name, _, _ in passes)
     trained = len(plan.datasets[source]) * step.epochs * len(left) if left else 0
-    # Weights once, and weights again and the optimizer's moments in the checkpoint while training.
-    size = 4 * step.parameters * (2 + step.moments) * len(left)
+    # While the last round is trained: a checkpoint, beside it the next until it is whole, the weights of the others.
+    checkpoint = step.state + 4 * step.parameters * step.moments
+    size = 2 * checkpoint + step.state * (len(left) - 1) if left else 0
     size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in cells)
     return Estimate(step.training * trained + step.describing * described, size)
 

@@ -87,6 +87,7 @@ class FrontEndCard(BaseModel):
     stated: list[str] = Field(default_factory=list)
     choices: list[str] = Field(default_factory=list)
     learned: bool = Field(True, description="It has parameters that only training gives a meaning.")
+    differentiable: bool = Field(True, description="Gradients pass it, to a front end before it.")
     version: int = Field(1, ge=1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,8 @@ def launched() -> bool:
 def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     """Runs ``rsir-bench`` with the same arguments in ``devices`` processes and returns the exit code.
 
+    A signal that ends the program is passed on to the processes, and the code is the one that a shell gives it.
+
     Args:
         devices: How many, at least 2.
         device: ``"cpu"`` or ``"cuda"``.
@@ -66,6 +69,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     Raises:
         UserError: This machine has fewer GPUs, or one GPU is named.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -76,7 +80,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or DDP tells of methods that use every parameter
     # Every process would take all cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // devices, 1)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the rank that failed has spoken
+    logging.disable(logging.ERROR)  # the rank that failed, or who sent a signal, has spoken
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -91,6 +95,8 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
         elastic_launch(config, sys.executable)("-m", "rsir_bench", *arguments)
     except ChildFailedError as error:
         return max(error.get_first_failure()[1].exitcode, 1)  # a signal's is negative
+    except SignalException as error:
+        return 128 + error.sigval
     return 0
 
 
@@ -123,6 +129,8 @@ def team(device: str) -> Iterator[int]:
         yield 0
         return
     global _team
+    # Ends this process at once: Python would wait for the collective under way, and then end with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")

@@ -233,6 +233,7 @@ def make_plan(request: Request) -> Plan:
     datasets = _datasets(_dataset_names(kept or methods, protocol, targets), request.data_root, problems)
     for index in (datasets[name] for name in targets if name in datasets):
         problems += _without_queries(protocol, index)
+    problems += _called_alike({name: datasets[name] for name in targets if name in datasets})
     board = board_name(protocol)
     published = _published(request.published / board) if request.published else {}
     plan = Plan(request, protocol, board, _transform(protocol), datasets, published, absent=absent)
@@ -275,6 +276,17 @@ def _datasets(names: Sequence[str], data_root: Path, problems: list[str]) -> dic
         return {}
     found = {name: _attempt(problems, lambda name=name: resolve_dataset(name, data_root)) for name in names}  # type: ignore[misc]
     return {name: index for name, index in found.items() if index is not None}
+
+
+def _called_alike(targets: dict[str, SceneIndex]) -> list[str]:
+    """Targets that no table can tell apart: a folder of the user's is called by its last part."""
+    first: dict[str, str] = {}
+    alike = ((first.setdefault(index.name, given), given) for given, index in targets.items())
+    return [
+        f"--targets {one},{other}: both are called {targets[one].name}; give one of the folders another name"
+        for one, other in alike
+        if one != other
+    ]
 
 
 def _without_queries(protocol: Protocol, target: SceneIndex) -> list[str]:
@@ -372,7 +384,7 @@ def _transform(protocol: Protocol) -> Transform:
 def _run(plan: Plan, method: NamedMethod, seed: int, targets: Sequence[str]) -> Run:
     settings, weights = training_settings(plan, method, seed)
     key = digest(settings)
-    source = plan.protocol.data.source if method.kind.card.trained else "untrained"
+    source = plan.datasets[plan.protocol.data.source].name if method.kind.card.trained else "untrained"
     folder = plan.request.out / slug(method.label) / f"{plan.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
     cells: list[Cell] = []
     for target in targets:
@@ -412,6 +424,8 @@ def _not_a_target(plan: Plan, method: NamedMethod, target: str, first: str) -> s
     data, card = plan.protocol.data, method.kind.card
     if card.trained and _same_scenes(plan, target, data.source):
         return "it is the source, whose labels the method has seen"
+    if data.leaked == "drop" and _same_scenes(plan, target, data.source):
+        return "all its scenes are in the source, and data.leaked=drop leaves those out"
     if card.unlabelled and data.unlabelled is not None and _same_scenes(plan, target, data.unlabelled):
         return "it is the method's unlabelled pool"
     seen = data.source if _sees_source(card, plan.protocol) else first
@@ -478,7 +492,9 @@ def _cells(
     plan: Plan, method: NamedMethod, folder: Path, run_key: str, target: str, distortion: Distortion | None
 ) -> list[Cell]:
     protocol, cells = plan.protocol, []
-    place = slug(target) if distortion is None else f"{slug(target)}/{slug(str(distortion))}"
+    place = slug(plan.datasets[target].name)  # of a folder of the user's, not its path: it may be moved
+    if distortion is not None:
+        place = f"{place}/{slug(str(distortion))}"
     for name, row in method.kind.card.rows.items():
         number = row.round or method.kind.rounds
         made = round_folder(folder, number)

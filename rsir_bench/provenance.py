@@ -42,7 +42,7 @@ class Left:
     """What the stages before scoring left of a run, as far as a record tells of it.
 
     Attributes:
-        trainings: The note of each round's training; none where nothing was trained.
+        trainings: The note of each training that led to the cell's network, in order; none where nothing was trained.
         described: The note of the last pass of describing.
         dimensions: Columns of the cell's descriptors.
         kept: Scenes of the target that count.
@@ -162,7 +162,7 @@ def _precision(plan: Plan, left: Left) -> str:
 
 
 def _cost(left: Left, here: dict[str, str]) -> dict[str, float | None]:
-    """What the run cost; what was timed elsewhere is no time of the record's environment."""
+    """What the result cost; what was timed elsewhere is no time of the record's environment."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
     timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
     described = left.described

@@ -9,7 +9,7 @@ from pathlib import Path
 from rsir_bench.errors import UserError
 from rsir_bench.leaderboard.drift import Place, name_of
 from rsir_bench.leaderboard.traces import place
-from rsir_bench.results import Record, read_record, read_records, write_record
+from rsir_bench.results import Record, read_published, read_record, read_records, write_record
 
 
 def publish(runs: Sequence[Path], results: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
         UserError: A record is not sound, differs from the published one of the same key, or would stand beside
             another of the same result. Of those that are not sound or stand beside another, nothing is written.
     """
-    published = read_records([results]) if results.is_dir() else []
+    published = read_published(results) if results.is_dir() else []
     replaced = {part.previous_key for record in published for part in record.accepted}
     records = [record for record in read_records(runs) if record.key not in replaced]
     for record in records:

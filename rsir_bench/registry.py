@@ -152,11 +152,16 @@ def resolve(
     chosen: Any = _settings(last, settings, argument)
     values, identity = _plain(last, chosen), _plain(last, chosen, exclude_defaults=True)
     changed, weights = _changed(last, values, defaults, argument), _naming_weights(last, values)
+    wall: Entry | None = None  # the front end behind, through which no gradient passes
     for front in reversed(fronts):
         if not issubclass(front.kind, FrontEnd):
             raise UserError(f"method {name!r}: {front.name!r} is no front end; only front ends stand before a '+'")
         if front.kind.card.learned and not inner.card.trained:
             raise UserError(f"method {name!r}: {front.name!r} must be trained and {last.name!r} is not; choose another")
+        if front.kind.card.learned and wall is not None:
+            problem = f"{front.name!r} must be trained and no gradient passes {wall.name!r}"
+            raise UserError(f"method {name!r}: {problem}; name {wall.name!r} first")
+        wall = wall if front.kind.card.differentiable else front
         own = _settings(front, settings, "")
         front_values = _plain(front, own)
         changed |= _changed(front, front_values, defaults, "")

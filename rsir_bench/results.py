@@ -187,7 +187,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
-    """All records below the folders: every ``results/**/*.json`` of run folders and of ``leaderboards/results``.
+    """All records below the folders: of runs, every ``results/**/*.json``; of published records, wherever they lie.
 
     Raises:
         UserError: A folder does not exist, or a record cannot be read.
@@ -196,9 +196,9 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
-        for path in record_files(folder):
-            if "results" in path.resolve().parts:
-                records.append(read_record(path))
+        files = record_files(folder)
+        of_runs = [path for path in files if "results" in path.resolve().parts]
+        records += map(read_record, of_runs or files)
     return records
 
 
@@ -210,7 +210,7 @@ def read_published(folder: Path) -> list[Record]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no published records here; go to a clone of the repository, or name their folder")
-    return read_records([folder])
+    return [read_record(path) for path in record_files(folder)]
 
 
 def record_files(folder: Path) -> list[Path]:

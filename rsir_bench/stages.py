@@ -355,11 +355,12 @@ class Stages:
     def _record(self, cell: Cell) -> Record:
         descriptors = _read_arrays(cell.descriptors)["descriptors"]
         scores = self._score(cell, descriptors)
-        left = Left(self._notes(), self._described(), descriptors.shape[1], int(self.kept(cell.target).sum()))
+        left = Left(self._notes(cell.round), self._described(), descriptors.shape[1], int(self.kept(cell.target).sum()))
         return make_record(self.plan, self.run, cell, scores, left)
 
-    def _notes(self) -> list[dict[str, Any]]:
-        notes = (self.run.note(number) for number in range(1, self.run.method.kind.rounds + 1))
+    def _notes(self, last: int) -> list[dict[str, Any]]:
+        """What the training of each round left, up to the one whose network makes a result."""
+        notes = (self.run.note(number) for number in range(1, last + 1))
         return [_read_note(note) for note in notes if note.is_file()]
 
     def _described(self) -> dict[str, Any]:

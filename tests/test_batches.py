@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tiny import message
 
 from rsir_bench.batches import (
     Batch,
     ResidentScenes,
     Scenes,
     balanced,
+    balanced_of_size,
     batch_source,
     draw_flips,
     flipped,
@@ -16,6 +18,7 @@ from rsir_bench.batches import (
     shuffled,
     unit_range,
 )
+from rsir_bench.campaign import campaign
 
 CPU = torch.device("cpu")
 
@@ -187,6 +190,22 @@ class TestBalanced:
     def test_the_generator_decides(self):
         first, again, other = (torch.cat(balanced(self.LABELS, 2, 4, generator(seed))).tolist() for seed in (1, 1, 2))
         assert first == again != other
+
+    @pytest.mark.parametrize(("size", "counts"), [(4, [2, 2]), (5, [2, 2]), (6, [3, 3]), (8, [4, 4]), (13, [4, 4, 4])])
+    def test_of_a_size_two_scenes_or_more_of_two_classes_or_more(self, size, counts):
+        for batch in balanced_of_size(self.LABELS, size, 4, generator()):
+            assert self.LABELS[batch].unique(return_counts=True)[1].tolist() == counts
+
+    @pytest.mark.parametrize("size", [2, 3])
+    def test_a_size_without_a_positive_pair_is_refused(self, size):
+        text = message(lambda: balanced_of_size(self.LABELS, size, 4, generator()))
+        assert text == f"train.batch={size}: too small for two scenes of each of two classes; set 4 or more"
+
+    @pytest.mark.parametrize("name", ["dhn", "milan", "t-nlnn"])
+    def test_a_training_with_such_a_size_says_so(self, tiny, name):
+        outcome = campaign(tiny.request(name, overrides=["train.batch=3"]), lambda _: None)
+        assert outcome.records == []
+        assert outcome.failures[f"{name} seed 0"].startswith("train.batch=3: too small for two scenes")
 
 
 class TestFlipped:

@@ -301,6 +301,15 @@ def test_all_problems_are_reported_together_before_anything_starts(tmp_path: Pat
     assert not (tmp_path / "runs").exists()
 
 
+def test_all_weights_that_cannot_be_loaded_are_told_together(tiny: Tiny) -> None:
+    names = [tiny.folder / f"{number}.safetensors" for number in (1, 2)]
+    for path in names:
+        path.write_bytes(b"no weights")
+    with pytest.raises(UserError) as caught:
+        _run(tiny.request(",".join(f"timm:test_resnet@{path}" for path in names)))
+    assert [str(path) in line for path, line in zip(names, str(caught.value).splitlines(), strict=True)] == [True, True]
+
+
 def test_corrupt_scenes_are_named_before_training(tiny: Tiny) -> None:
     damaged = tiny.folder / "target" / "class1" / "scene03.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
@@ -386,7 +395,7 @@ def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
     assert trained.seconds == pytest.approx(step.describing * (18 + 24))
     assert new.seconds == pytest.approx(trained.seconds + step.training * 24 * 2)
     assert trained.run_bytes == 18 * 4 * 3
-    assert new.run_bytes == 2 * trained.run_bytes + 4 * step.parameters * 3
+    assert new.run_bytes == 2 * trained.run_bytes + 2 * (step.state + 4 * step.parameters)
 
 
 def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
@@ -398,11 +407,25 @@ def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
     step = known["everything"]
     assert step is not None
     assert step.lengths == {"FC": 3, "FC1": 16, "bits": 16}
-    assert taken.run_bytes == 4 * step.parameters * (2 + 2) * 2 + 18 * (4 * 3 + 2 + 4 * 4)
-    _run(tiny.request())
-    (weights,) = (path.stat().st_size for path in tiny.folder.rglob("baseline/**/weights.safetensors"))
-    usual = make_plan(tiny.request(seeds=[1]))
-    assert _estimate(usual).run_bytes == pytest.approx(3 * weights, rel=0.1)
+    assert taken.run_bytes == 3 * step.state + 2 * 4 * step.parameters * 2 + 18 * (4 * 3 + 2 + 4 * 4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_disk_holds_two_checkpoints_while_one_takes_the_place_of_the_other(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    request = tiny.request(overrides=[f"train.optimizer={optimizer}"])
+    told = _estimate(make_plan(request)).run_bytes
+    sizes: list[int] = []
+    save = torch.save
+
+    def measured(state: Any, path: Path) -> None:
+        save(state, path)
+        sizes.append(sum(file.stat().st_size for file in request.out.rglob("*") if file.is_file()))
+
+    monkeypatch.setattr(torch, "save", measured)
+    _run(request)
+    assert max(sizes) == pytest.approx(told, rel=0.03)  # names and places of the tensors come on top
 
 
 def test_what_cannot_be_measured_is_said(tiny: Tiny) -> None:

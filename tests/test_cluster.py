@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from rsir_bench.cluster import (  # noqa: E402
     unpack,
 )
 from rsir_bench.errors import UserError  # noqa: E402
+from rsir_bench.files import is_intact, write_atomically, write_sealed  # noqa: E402
 from rsir_bench.plan import make_plan  # noqa: E402
 from rsir_bench.ranking import Scores, score  # noqa: E402
 from rsir_bench.results import Record  # noqa: E402
@@ -275,17 +276,41 @@ def test_weights_in_a_folder_of_their_own_are_found_by_the_node(tiny: Tiny) -> N
 def test_an_interrupted_return_leaves_no_record_without_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ["results/t/a.json", "descriptors/t/a.npy", "descriptors/t/a.npy.sha256", "round1/weights.safetensors"]
-    files = {name: name.encode() for name in names}
+    names = ["results/t/a.json", "round1/descriptors/t/a.npy", "round1/trained.json", "round1/weights.safetensors"]
+    files = {name: name.encode() for file in names for name in (file, f"{file}.sha256")}
+    del files["round1/weights.safetensors.sha256"]  # their digest is in the note
     written: list[str] = []
     monkeypatch.setattr("rsir_bench.cluster.write_atomically", lambda path, write: written.append(path.name))
     unpack(files, tmp_path)
-    assert written == ["a.npy.sha256", "a.npy", "weights.safetensors", "a.json"]
+    sealed = ["a.npy.sha256", "a.npy", "weights.safetensors", "trained.json.sha256", "trained.json"]
+    assert written == [*sealed, "a.json.sha256", "a.json"]
     monkeypatch.undo()
     unpack(files, tmp_path)
     (tmp_path / ".lock").touch()
     (tmp_path / "results" / ".partial-1-a.json").touch()
     assert pack(tmp_path) == files
+
+
+def test_an_interrupted_return_leaves_the_file_that_was_there_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here" / "checkpoint.pt", tmp_path / "there" / "checkpoint.pt"
+    for path, epochs in ((here, range(3)), (there, range(3, 20))):  # a seal forgets the first of so many
+        for epoch in epochs:
+            write_sealed(path, lambda unfinished, epoch=epoch: unfinished.write_text(str(epoch)))  # type: ignore[misc]
+
+    def full(path: Path, write: Callable[[Path], object]) -> None:
+        if path == here:
+            raise UserError("the disk is full")
+        write_atomically(path, write)
+
+    monkeypatch.setattr("rsir_bench.cluster.write_atomically", full)
+    with pytest.raises(UserError, match="full"):
+        unpack(pack(there.parent), here.parent)
+    monkeypatch.undo()
+    assert (here.read_text(), is_intact(here)) == ("2", True)
+    unpack(pack(there.parent), here.parent)
+    assert (here.read_text(), is_intact(here)) == ("19", True)
 
 
 def test_what_a_task_occupies() -> None:

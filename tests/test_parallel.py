@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +72,14 @@ def protocol(tmp_path: Path) -> Path:
     return path
 
 
-def on_two(protocol: Path, methods: str, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def two(protocol: Path, methods: str, out: Path, *more: str) -> list[str]:
     words = ["run", "--devices", "2", "--device", "cpu", "--methods", methods, "--protocol", str(protocol)]
     words += ["--data-root", str(protocol.parent), "--out", str(out), *more]
-    command = [sys.executable, "-m", "rsir_bench", *words]
+    return [sys.executable, "-m", "rsir_bench", *words]
+
+
+def on_two(protocol: Path, methods: str, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = two(protocol, methods, out, *more)
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
@@ -126,6 +132,20 @@ def test_a_rank_that_fails_ends_the_others_with_its_message_and_one_process_goes
     assert log.read_text().splitlines()[1] == first_epoch  # which is not trained again
     on_one(protocol, "breaks", tmp_path / "whole", (plugin,))
     assert same_descriptors(tmp_path / "whole", tmp_path / "runs") == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_as_it_ends_one_process(protocol, tmp_path):
+    command = two(protocol, "baseline", tmp_path / "runs", "--set", "train.epochs=100000")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, start_new_session=True, **pipes)
+    while running.poll() is None and not list((tmp_path / "runs").rglob("log.csv")):
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    told, said = running.communicate(timeout=LIMIT)
+    assert (running.returncode, told) == (130, "")
+    assert said.startswith("protocol  ")
+    assert said.splitlines()[-1].startswith("estimate  ")  # the last line of the plan: nothing is said after it
 
 
 def test_every_methods_gradients_over_two_ranks_are_those_of_one_process(tmp_path):

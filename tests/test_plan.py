@@ -197,6 +197,37 @@ def test_a_target_without_a_query_is_refused_before_training(tiny: Tiny) -> None
     assert len(make_plan(tiny.request(targets=[few])).runs) == 1
 
 
+def test_targets_that_no_table_could_tell_apart_are_refused(tiny: Tiny) -> None:
+    places = [tiny.folder / "a/scenes", tiny.folder / "b/scenes"]
+    one, other = (f"folder:{write_scenes(place, 3, 4, seed)}" for seed, place in enumerate(places))
+    said = f"--targets {one},{other}: both are called folder-scenes; give one of the folders another name"
+    assert message(lambda: make_plan(tiny.request(targets=[one, tiny.target, other]))) == said
+    again = f"folder:{places[0]}/../scenes"
+    assert "both are called folder-scenes" in message(lambda: make_plan(tiny.request(targets=[one, again])))
+
+
+def test_the_source_without_what_is_in_the_source_is_no_target(tiny: Tiny) -> None:
+    options: dict[str, Any] = {"targets": [tiny.source, tiny.target]}
+    assert make_plan(tiny.request("timm:test_resnet@none", **options)).absent == []
+    plan = make_plan(tiny.request("timm:test_resnet@none", **options, overrides=["data.leaked=drop"]))
+    assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
+    (absent,) = plan.absent
+    assert absent.endswith("all its scenes are in the source, and data.leaked=drop leaves those out")
+
+
+def test_a_folder_that_was_moved_has_the_same_run(tiny: Tiny) -> None:
+    (before,) = make_plan(tiny.request()).runs
+    moved = tiny.folder / "elsewhere"
+    moved.mkdir()
+    for name in ("source", "target"):
+        (tiny.folder / name).rename(moved / name)
+    text = tiny.protocol.read_text()
+    tiny.protocol.write_text(text.replace(f"folder:{tiny.folder}", f"folder:{moved}"))
+    (after,) = make_plan(tiny.request()).runs
+    assert (after.folder, after.key) == (before.folder, before.key)
+    assert [cell.descriptors for cell in after.cells] == [cell.descriptors for cell in before.cells]
+
+
 def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs

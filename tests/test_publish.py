@@ -8,9 +8,10 @@ from conftest import Tiny
 from rsir_bench.accept import accept
 from rsir_bench.campaign import campaign
 from rsir_bench.errors import UserError
+from rsir_bench.leaderboard.drift import compare
 from rsir_bench.leaderboard.traces import place
 from rsir_bench.publish import publish
-from rsir_bench.results import Record, read_records, write_record
+from rsir_bench.results import Record, read_published, read_records, write_record
 
 
 @pytest.fixture
@@ -55,6 +56,17 @@ def test_a_second_record_of_a_result_is_refused_before_anything_is_written(tiny:
     assert not results.exists()
     before = publish([tiny.folder / "runs"], results)
     with pytest.raises(UserError, match=r"baseline.*: published already, made otherwise .*drift RUNS --accept"):
+        publish([newer.parent], results)
+    assert sorted(results.rglob("*.json")) == sorted(before)
+
+
+def test_the_folder_may_have_any_name(tiny: Tiny, records: list[Record]) -> None:
+    results, newer = tiny.folder / "pub", tiny.folder / "newer" / "results"
+    before = publish([tiny.folder / "runs"], results)
+    assert read_published(results) == read_records([results])
+    assert compare(records, read_published(results)).compared == len(records)
+    write_record(newer / "a.json", records[0].model_copy(update={"key": "0" * 64}))
+    with pytest.raises(UserError, match="published already, made otherwise"):
         publish([newer.parent], results)
     assert sorted(results.rglob("*.json")) == sorted(before)
 

@@ -254,6 +254,16 @@ class TestNames:
         text = message(lambda: named(name))
         assert text == f"method '{name}': 'jsst' must be trained and 'timm' is not; choose another"
 
+    @pytest.mark.parametrize("name", ["jsst+histeq", "jsst+histeq+baseline", "jsst+gamma+histeq+wallis+baseline"])
+    def test_a_learned_front_end_needs_gradients(self, name):
+        text = message(lambda: named(name))
+        problem = "'jsst' must be trained and no gradient passes 'histeq'"
+        assert text == f"method '{name}': {problem}; name 'histeq' first"
+
+    @pytest.mark.parametrize("name", ["histeq+jsst", "jsst+wallis", "jsst+gamma", "gamma+histeq"])
+    def test_front_ends_that_go_together(self, name):
+        assert set(named(name).build(tiny_setup()).describe(some_scenes())) == {"FC", "FC1"}
+
     @pytest.mark.parametrize("name", ["baseline+jsst", "baseline+baseline", "jsst+baseline+baseline"])
     def test_only_front_ends_stand_before_a_plus(self, name):
         assert f"method '{name}': 'baseline' is no front end" in message(lambda: named(name))

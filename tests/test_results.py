@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsir_bench.errors import UserError
-from rsir_bench.results import Record, read_record, read_records, write_record
+from rsir_bench.results import Record, read_published, read_record, read_records, write_record
 
 EXAMPLE: dict[str, Any] = {
     "key": "k" * 64,
@@ -154,6 +154,18 @@ class TestManyRecords:
         write_record(tmp_path / "results" / "demo" / "jsst" / "FC-aid.json", record(key="a"))
         assert self.keys(tmp_path / "results") == ["a"]
         assert self.keys(tmp_path) == ["a"]
+
+    def test_the_published_folder_may_have_any_name(self, tmp_path):
+        write_record(tmp_path / "pub" / "demo" / "jsst" / "FC-aid.json", record(key="a"))
+        assert self.keys(tmp_path / "pub") == ["a"]
+        # A method or a board may be called so.
+        write_record(tmp_path / "pub" / "demo" / "results" / "FC-aid.json", record(key="b"))
+        assert sorted(one.key for one in read_published(tmp_path / "pub")) == ["a", "b"]
+
+    def test_other_files_of_runs_are_passed_over(self, tmp_path):
+        self.make_run(tmp_path / "runs", "seed0", "a")
+        (tmp_path / "runs" / "mine.json").write_text("{}")
+        assert self.keys(tmp_path / "runs") == ["a"]
 
     def test_runs_may_lie_in_a_folder_called_results(self, tmp_path):
         self.make_run(tmp_path / "results", "seed0", "a")

@@ -11,7 +11,7 @@ class NonLocal(nn.Module):
     """Embedded Gaussian: ``x + BN(W softmax(theta(x)^T phi(x)) g(x))``, with phi and g on maps of half the side.
 
     timm's block has neither the sub-sampling nor its weights' small start. The convolutions are without bias: that of
-    phi cancels in the softmax, those of g and W in the batch norm.
+    phi cancels in the softmax, those of g and W in the batch norm; that of theta would not cancel, and is left out.
 
     Args:
         channels: Channels of the maps; the embeddings have half as many.

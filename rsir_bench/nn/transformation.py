@@ -83,7 +83,7 @@ class JointTransformation(nn.Module):
         spatial: The spatial conversion.
         colour: The spectral conversion; one of the two has parameters.
         order: ``"spat-spec"``; ``"hybrid"``: converted spectrally, then sampled on the grid of the original
-            scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated anew from the
+            scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated from the
             converted scene.
         generator: One parameter network (PGN-S) or one for each conversion (PGN-I).
         spread: Standard deviation of the regression layers' initial weights.
@@ -115,30 +115,39 @@ class JointTransformation(nn.Module):
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """The converted scenes (N, B, H, W) and the parameters (N, P) they were converted with, spatial ones first."""
-        theta = self.generate(scenes)
-        if self.order == "spat-spec":
-            converted = self.colour(self.spatial(scenes, theta[:, : self.split]), theta[:, self.split :])
-        else:
-            recoloured = self.colour(scenes, theta[:, self.split :])
-            if self.order == "spec-spat":
-                theta = torch.cat([self.generate_spatial(recoloured), theta[:, self.split :]], dim=1)
+        if self.order == "spec-spat":
+            colouring = self.generate_spectral(scenes)
+            recoloured = self.colour(scenes, colouring)
+            theta = torch.cat([self.generate_spatial(recoloured), colouring], dim=1)
             converted = self.spatial(recoloured, theta[:, : self.split])
+        else:
+            theta = self.generate(scenes)
+            warping, colouring = theta[:, : self.split], theta[:, self.split :]
+            if self.order == "spat-spec":
+                converted = self.colour(self.spatial(scenes, warping), colouring)
+            else:
+                converted = self.spatial(self.colour(scenes, colouring), warping)
         if self.training:
             self._note(theta.detach())
         return converted, theta
 
     def generate(self, scenes: Tensor) -> Tensor:
         """Parameters (N, P) of scenes (N, B, H, W), spatial ones first (equation 1)."""
-        return self._bounded(torch.cat([network(scenes) for network in self.networks], dim=1))
+        return self._bounded(torch.cat([network(scenes) for network in self.networks], dim=1), self.identity)
 
     def generate_spatial(self, scenes: Tensor) -> Tensor:
         """The spatial ones alone; a network of the spectral ones does not see the scenes."""
-        return self._bounded(self.networks[0](scenes)[:, : self.split])
+        return self._bounded(self.networks[0](scenes)[:, : self.split], self.identity[: self.split])
 
-    def _bounded(self, theta: Tensor) -> Tensor:
+    def generate_spectral(self, scenes: Tensor) -> Tensor:
+        """The spectral ones alone; a network of the spatial ones does not see the scenes."""
+        identity = self.identity[self.split :]
+        return self._bounded(self.networks[-1](scenes)[:, -len(identity) :], identity)
+
+    def _bounded(self, theta: Tensor, identity: Tensor) -> Tensor:
         if self.bound is None:
             return theta
-        identity = self.identity[: theta.shape[1]].to(theta.dtype)
+        identity = identity.to(theta.dtype)
         return identity + self.bound * ((theta - identity) / self.bound).tanh()
 
     def statistics(self) -> dict[str, tuple[float, float]]:

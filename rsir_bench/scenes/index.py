@@ -171,14 +171,16 @@ def _assemble(
     value_range: ValueRange,
     card: DatasetCard | None,
 ) -> SceneIndex:
+    found = [path for files in scenes.values() for path in files]
+    contents = dict(zip(found, hash_files(root, found, f"hashing the scenes of {name}"), strict=True))
     paths: list[str] = []
     labels: list[int] = []
     for label, files in enumerate(scenes.values()):
-        paths += sorted(files, key=lambda path: (path.rsplit("/", 1)[-1], path))
+        # Content before folder: the cached pixels are those of these paths also when a folder has another name.
+        paths += sorted(files, key=lambda path: (path.rsplit("/", 1)[-1], contents[path], path))
         labels += [label] * len(files)
     classes = tuple(scenes)
-    hashes = hash_files(root, paths, f"hashing the scenes of {name}")
-    fingerprint = content_fingerprint([classes[label] for label in labels], paths, hashes)
+    fingerprint = content_fingerprint([classes[label] for label in labels], paths, [contents[path] for path in paths])
     return SceneIndex(
         name, root, tuple(paths), np.array(labels, np.int64), classes, fingerprint, bands, rgb, value_range, card
     )

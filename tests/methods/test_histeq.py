@@ -88,6 +88,10 @@ class TestEveryFixedCorrection:
         method.loss(some_batch()).backward()
         assert all(parameter.grad is not None and parameter.grad.any() for parameter in method.parameters())
 
+    def test_its_card_says_whether_gradients_pass(self, name):
+        front = tiny_method(name, tiny_setup()).front
+        assert front(some_scenes().requires_grad_()).requires_grad == front.card.differentiable
+
     def test_alone_it_stands_before_the_plain_network(self, name):
         alone, named = tiny_method(name, tiny_setup()), tiny_method(f"{name}+baseline", tiny_setup())
         scenes = some_scenes()

@@ -240,9 +240,13 @@ class TestVariants:
         again = front.transformation.generate(linear(scenes, first[:, 6:]))
         torch.testing.assert_close(front.transformation(scenes)[1], torch.cat([again[:, :6], first[:, 6:]], dim=1))
 
-    def test_of_two_networks_only_the_spatial_one_sees_the_recoloured_scenes(self):
-        transformation = self.front("jsst-spec-spat", generator="independent").train().transformation
-        transformation(some_scenes())
+    def test_of_two_networks_the_spatial_one_sees_only_the_recoloured_scenes(self):
+        transformation = self.front("jsst-spec-spat", generator="independent").transformation
+        scenes = some_scenes()
+        colouring = transformation.networks[1](scenes)
+        warping = transformation.networks[0](linear(scenes, colouring))
+        torch.testing.assert_close(transformation(scenes)[1], torch.cat([warping, colouring], dim=1))
+        transformation.train()(scenes)
         seen = [
             {
                 module.num_batches_tracked.item()
@@ -251,7 +255,7 @@ class TestVariants:
             }
             for network in transformation.networks
         ]
-        assert seen == [{2}, {1}]
+        assert seen == [{1}, {1}]
 
     def test_independent_networks(self):
         transformation = self.front("jsst-pgn-i").transformation
@@ -262,6 +266,14 @@ class TestVariants:
         off = (transformation.generate(some_scenes()) - transformation.identity.float()).abs()
         assert off.max() <= 0.2 + 1e-6
         assert off.max() > 0.1
+
+    @pytest.mark.parametrize("generator", ["shared", "independent"])
+    def test_also_where_each_conversion_has_a_pass_of_its_own(self, generator):
+        transformation = self.front("jsst-spec-spat", bound=0.2, spread=100.0, generator=generator).transformation
+        off = (transformation(some_scenes())[1] - transformation.identity.float()).abs()
+        assert off.max() <= 0.2 + 1e-6
+        assert off[:, :6].max() > 0.1
+        assert off[:, 6:].max() > 0.1
 
     @pytest.mark.parametrize(
         "setting",

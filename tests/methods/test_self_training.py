@@ -17,6 +17,7 @@ from rsir_bench.leaderboard.paper import PAPER_TABLES, published
 from rsir_bench.methods.self_training import SelfTraining, predict, reliable
 from rsir_bench.plan import make_plan
 from rsir_bench.registry import discover, resolve
+from rsir_bench.results import read_records
 from rsir_bench.stages import Stages
 from rsir_bench.train import loss_terms, make_fabric
 
@@ -235,6 +236,20 @@ def test_teacher_and_three_students(tiny: Tiny):
         assert [float(epoch["pseudo_labelled"]) for epoch in log] == [size - 24] * 4
         assert all((float(epoch["pseudo_classes"]) > 0) == (size > 24) for epoch in log)
     assert all(float(epoch["images"]) == sizes[3] for epoch in log)
+
+
+def test_each_record_names_and_counts_the_trainings_that_led_to_its_network(tiny: Tiny):
+    with_pool(tiny)
+    run(tiny, f"methods.{NAME}.threshold=0.4", "train.epochs=1")
+    notes = [json.loads(path.read_text()) for path in sorted((tiny.folder / "runs").rglob("trained.json"))]
+    records = read_records([tiny.folder / "runs"])
+    rounds = {"PCA, iteration 1": 2, "PCA, iteration 2": 3, "PCA": 4}
+    assert {record.row.name for record in records} == set(rounds)
+    for record in records:
+        led = notes[: rounds[record.row.name]]
+        assert record.weights["trained"] == f"sha256:{led[-1]['weights_sha256']}"
+        assert record.cost["train_loss"] == led[-1]["loss"]
+        assert record.cost["train_seconds"] == pytest.approx(sum(note["seconds"] for note in led))
 
 
 def test_the_teacher_is_the_plain_method_of_the_same_seed(tiny: Tiny):

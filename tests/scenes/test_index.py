@@ -225,6 +225,18 @@ def test_own_folder_at_any_nesting(tmp_path: Path) -> None:
     assert (index.bands, index.rgb, index.value_range) == (3, (0, 1, 2), None)
 
 
+def test_scenes_of_one_name_keep_their_order_when_a_folder_above_them_is_renamed(tmp_path: Path) -> None:
+    for number, path in enumerate(f"my/{part}/{name}/1.png" for part in ("train", "val") for name in ("a", "b")):
+        write_scene(tmp_path / path, seed=number)
+    before = index_folder(tmp_path / "my")
+    contents = [(tmp_path / "my" / path).read_bytes() for path in before.paths]
+    for part in ("train", "val"):
+        (tmp_path / f"my/{part}").rename(tmp_path / f"my/{'z' if part == 'train' else 'a'}-{part}")
+    after = index_folder(tmp_path / "my")
+    assert after.fingerprint == before.fingerprint
+    assert [(tmp_path / "my" / path).read_bytes() for path in after.paths] == contents
+
+
 @pytest.mark.parametrize("bands", [2, 4, 13])
 def test_own_folder_of_multi_band_scenes(bands: int, tmp_path: Path) -> None:
     for name in ("river", "field"):
