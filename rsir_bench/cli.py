@@ -62,8 +62,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trains and scores methods: every result of the request that is not there yet."""
-    method_names, target_names = _comma_list(methods), _comma_list(targets)
-    seed_numbers = [_seed(word) for word in _comma_list(seeds)]
+    method_names, target_names = _names_or_all("--methods", methods), _names_or_all("--targets", targets)
+    seed_numbers = [_seed(word) for word in _comma_list("--seeds", seeds)]
     _check_protocol(protocol, override or [])
     from rsir_bench.campaign import campaign, one_by_one, to_stderr
     from rsir_bench.leaderboard import terminal_table
@@ -86,7 +86,7 @@ def run(
             out=out,
             overrides=override or [],
             plugins=plugin or [],
-            distortions=parse_distortions(_comma_list(distort)) if distort else [],
+            distortions=parse_distortions(_comma_list("--distort", distort)) if distort else [],
             published=None if again else RESULTS,
             time_limit=time_limit,
         )
@@ -265,6 +265,7 @@ def drift(
 @methods_app.callback()
 def methods(context: typer.Context, plugin: Plugins = None, as_json: AsJson = False) -> None:
     """Lists the methods; shows, checks or starts one."""
+    _refuse_options_before(context)
     if context.invoked_subcommand is None:
         from rsir_bench.method_listing import method_list
 
@@ -301,7 +302,8 @@ def new_method(name: str) -> None:
 
 @datasets_app.callback()
 def datasets(context: typer.Context, data_root: DataRoot = Path("data"), as_json: AsJson = False) -> None:
-    """Lists the datasets and what is present, or downloads one."""
+    """Lists the datasets and what is present; shows, downloads, verifies or audits them."""
+    _refuse_options_before(context)
     if context.invoked_subcommand is None:
         from rsir_bench.scenes.listing import dataset_list
 
@@ -338,7 +340,9 @@ def verify_datasets(
     """Reads every scene and compares with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
     from rsir_bench.verify_verb import run_verify_verb
 
-    if not run_verify_verb([name for words in names for name in _comma_list(words)], data_root, as_json, print):
+    if not run_verify_verb(
+        [name for words in names for name in _comma_list("datasets verify", words)], data_root, as_json, print
+    ):
         raise typer.Exit(1)
 
 
@@ -360,10 +364,25 @@ def audit_datasets(
         raise typer.Exit(1)
 
 
-def _comma_list(text: str) -> list[str]:
+def _refuse_options_before(context: typer.Context) -> None:
+    """Refuses options that stand before a subcommand, which would not see them."""
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if context.invoked_subcommand and source is not None and source.name == "COMMANDLINE":
+            raise UserError(f"{option.opts[0]}: put it behind {context.invoked_subcommand}, which does not see it here")
+
+
+def _comma_list(option: str, text: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise UserError(f"empty list {text!r}: name at least one, or all")
+        raise UserError(f"{option} {text!r}: empty list; name at least one")
+    return words
+
+
+def _names_or_all(option: str, text: str) -> list[str]:
+    words = _comma_list(option, text)
+    if "all" in words and len(words) > 1:
+        raise UserError(f"{option} {text}: all stands alone; give the others in a command of their own")
     return words
 
 

@@ -215,6 +215,8 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
     if path is None:
         raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
+    if not path.is_file():
+        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}")
     try:
         settings = read_toml(path)
     except (OSError, ValueError) as error:

@@ -39,7 +39,6 @@ CHECK_EVERY = 16
 warnings.filterwarnings("ignore", message=r"\w+ does not have a deterministic implementation")
 # Its new name is not known to every torch that will do.
 warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     from lightning_fabric import Fabric  # seconds, which a plan and an error do without
     from lightning_fabric.strategies.ddp import DDPStrategy
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
     accelerator, _, number = device.partition(":")
     chosen = effective_precision(precision, accelerator)
     options: dict[str, Any] = {"precision": "bf16-mixed" if chosen == "bf16" else "32-true"}

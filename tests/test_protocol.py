@@ -195,7 +195,9 @@ class TestMistakes:
         assert "aid, aid-lite, demo, patternnet, ucm, ucm-mobile" in text
 
     def test_missing_file(self, tmp_path):
-        assert "cannot be read" in message(lambda: load_protocol(str(tmp_path / "mine.toml")))
+        assert "mine.toml: no such file; known: aid, aid-lite" in message(
+            lambda: load_protocol(str(tmp_path / "mine.toml"))
+        )
 
     @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[data]\n[data]\n"])
     def test_a_file_that_is_no_toml(self, tmp_path, content):

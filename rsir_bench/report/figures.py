@@ -191,7 +191,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
         found = values[label]
         axes.plot(found, [place] * len(found), "o", color=COLOUR, markersize=6, markeredgewidth=0, alpha=0.55, zorder=3)
         axes.plot([statistics.fmean(found)], [place], "|", color=INK, markersize=13, markeredgewidth=1.8, zorder=4)
-    axes.set_yticks(range(len(order)), [f"{label} ({len(values[label])})" for label in order], color=INK)
+    axes.set_yticks(range(len(order)), [f"{_short(label)} ({len(values[label])})" for label in order], color=INK)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlabel("mAP")
     return _drawing(
@@ -203,6 +203,11 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
         "Row PCA fitted on the source where a method has one, or else its first row.",
         _seeds_in_words({label: found for label, found in values.items() if len(found) > 1}, target),
     )
+
+
+def _short(label: str) -> str:
+    """The label, its end left out where the settings that it tells would push the points aside."""
+    return label if len(label) <= 34 else f"{label[:33]}…"
 
 
 COLOUR = "#0072b2"

@@ -59,6 +59,13 @@ def test_the_finding_on_costs_is_in_numbers(drawings: dict[str, Drawing]) -> Non
     assert "the best, se, has 0.6667 at mAP 0.600; the fastest, baseline, 1 at 0.500." in dear["costs"].alt
 
 
+def test_a_long_label_leaves_room_for_the_points(recwarn: pytest.WarningsRecorder) -> None:
+    long = f"jsst ({'jsst.bound=1, ' * 10})"
+    drawings = drawn([*small(), *(result(long, 0.7, seed=seed) for seed in (0, 1))])
+    assert "seeds" in drawings
+    assert [str(warning.message) for warning in recwarn if "constrained_layout" in str(warning.message)] == []
+
+
 def test_the_finding_over_seeds_is_in_numbers(drawings: dict[str, Drawing]) -> None:
     assert drawings["seeds"].alt == (
         "mAP on RSSCN7 over seeds: widest spread baseline, 0.500 to 0.520 over 2 seeds; "
