@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsir_bench.apart import work_off_apart
-from rsir_bench.errors import RunError, UserError
-from rsir_bench.estimate import Estimate, Step, cache_bytes, estimate
+from rsir_bench.errors import RunError, UserError, each
+from rsir_bench.estimate import Step, cache_bytes, estimate
 from rsir_bench.files import write_text
 from rsir_bench.plan import Plan, Request, Run, make_plan
 from rsir_bench.results import Record, read_record
@@ -76,13 +76,13 @@ def campaign(
     say(describe_plan(plan))
     outcome = Outcome(plan)
     if not plan_only:
-        _read_all(_finished(plan))  # a damaged one shows now, as a corrupt scene does
+        each(_finished(plan), read_record)  # a damaged one shows now, as a corrupt scene does
         _open_all_pixels(plan)
         for done in launcher(plan):
             say(_told(done))
             if done.failure:
                 outcome.failures[done.run.title] = done.failure
-    outcome.records = _read_all(_finished(plan))
+    outcome.records = each(_finished(plan), read_record)
     return outcome
 
 
@@ -92,14 +92,7 @@ def _finished(plan: Plan) -> list[Path]:
 
 def _open_all_pixels(plan: Plan) -> None:
     """Decodes every scene that will be needed, so that a corrupt one shows now and not after hours of training."""
-    problems = []
-    for name in plan.needed():
-        try:
-            open_pixels(plan.datasets[name], plan.transform)
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
+    each(plan.needed(), lambda name: open_pixels(plan.datasets[name], plan.transform))
 
 
 def _told(done: Finished) -> str:
@@ -136,19 +129,6 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _read_all(paths: Iterable[Path]) -> list[Record]:
-    """The records; all damaged ones are told together."""
-    records, problems = [], []
-    for path in paths:
-        try:
-            records.append(read_record(path))
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
-    return records
-
-
 def describe_plan(plan: Plan) -> str:
     """The plan in words: what is done, what is left, what it will take."""
     protocol, todo = plan.protocol, plan.todo
@@ -175,7 +155,8 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
         return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
     lines = []
     seconds, size, unknown = 0.0, 0, 0
-    for run, taken in _estimates(plan, todo):
+    known: dict[str, Step | None] = {}
+    for run, taken in zip(todo, each(todo, lambda run: estimate(plan, run, known)), strict=True):
         time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
@@ -188,20 +169,6 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
     if unknown:
         return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
     return [*lines, f"estimate  about {time}; at most {disk}"]
-
-
-def _estimates(plan: Plan, todo: list[Run]) -> list[tuple[Run, Estimate | None]]:
-    """What is left of each run; all methods that cannot be built are told together."""
-    known: dict[str, Step | None] = {}
-    taken, problems = [], []
-    for run in todo:
-        try:
-            taken.append((run, estimate(plan, run, known)))
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(dict.fromkeys(problems)))
-    return taken
 
 
 def _duration(seconds: float) -> str:

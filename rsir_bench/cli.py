@@ -340,9 +340,8 @@ def verify_datasets(
     """Reads every scene and compares with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
     from rsir_bench.verify_verb import run_verify_verb
 
-    if not run_verify_verb(
-        [name for words in names for name in _comma_list("datasets verify", words)], data_root, as_json, print
-    ):
+    wanted = [name for words in names for name in _comma_list("datasets verify", words)]
+    if not run_verify_verb(wanted, data_root, as_json, print):
         raise typer.Exit(1)
 
 

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 
 from rsir_bench.campaign import Finished, work_off_within_limit
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import PARTIAL, discard, file_digest, is_intact, write_atomically, write_text
+from rsir_bench.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
 from rsir_bench.plan import Plan, Request, Run, planned
 from rsir_bench.progress import track
 from rsir_bench.ranking.blocks import block_queries
@@ -310,14 +310,8 @@ def unpack(files: Files, folder: Path) -> None:
     for name in sorted(files, key=late):
         path, content = folder / name, files[name]
         if path.suffix == ".sha256":
-            content = _seal(path.with_suffix(""), content)
+            content = seal_for_both(path.with_suffix(""), content)
         write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
-
-
-def _seal(path: Path, sent: bytes) -> bytes:
-    """The seal that was sent, with the digest of the file that is there: it is whole until the one sent replaces it."""
-    here = f"{file_digest(path)}\n".encode() if is_intact(path) else b""
-    return sent if here in sent else here + sent
 
 
 def split(queries: int, rows: int, parts: int) -> list[slice]:

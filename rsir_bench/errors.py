@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterable
+from typing import NoReturn, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class UserError(Exception):
@@ -17,6 +20,23 @@ class SceneError(UserError):
 
 class RunError(Exception):
     """One run failed (NaN loss, a method that raises); the other runs go on and the command exits with 1."""
+
+
+def each(items: Iterable[Item], step: Callable[[Item], Result]) -> list[Result]:
+    """What a step gives for each item.
+
+    Raises:
+        UserError: Of all items for which the step raises one, a line for each different error.
+    """
+    results, problems = [], []
+    for item in items:
+        try:
+            results.append(step(item))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+    return results
 
 
 def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:

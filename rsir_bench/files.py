@@ -91,6 +91,12 @@ def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
     write_atomically(path, write_and_seal)
 
 
+def seal_for_both(path: Path, sent: bytes) -> bytes:
+    """A seal that came with a new version of a file, for that and for the one that is there until it is replaced."""
+    here = f"{file_digest(path)}\n".encode() if is_intact(path) else b""
+    return sent if here in sent else here + sent
+
+
 def seal_of(path: Path) -> Path:
     """The file that holds a file's digests."""
     return path.with_name(f"{path.name}.sha256")

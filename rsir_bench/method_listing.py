@@ -17,7 +17,7 @@ def method_list(plugins: Sequence[Path], as_json: bool) -> str:
     rows = [
         {
             "method": entry.name,
-            "title": _title(entry),
+            "title": entry.title,
             "year": entry.kind.card.year,
             "rows": _rows(entry),
             "tables": ", ".join(entry.kind.card.tables),
@@ -26,10 +26,6 @@ def method_list(plugins: Sequence[Path], as_json: bool) -> str:
         for entry in discover(plugins).values()
     ]
     return json.dumps(rows, indent=1) if as_json else tabulate(rows, headers="keys")
-
-
-def _title(entry: Entry) -> str:
-    return entry.kind.card.title.replace("{trunk}", "the protocol's trunk")
 
 
 def _rows(entry: Entry) -> str:
@@ -49,12 +45,7 @@ def method_card(name: str, plugins: Sequence[Path]) -> str:
 
 def _card(entry: Entry) -> str:
     card = entry.kind.card
-    lines = [
-        f"{card.name}: {_title(entry)} ({card.year})",
-        card.paper,
-        f"rows: {_rows(entry)}",
-        f"file: {entry.source}",
-    ]
+    lines = [f"{card.name}: {entry.title} ({card.year})", card.paper, f"rows: {_rows(entry)}", f"file: {entry.source}"]
     lines += ["stated in the paper:", *(f"  - {text}" for text in card.stated or ["nothing noted"])]
     lines += ["our choices:", *(f"  - {text}" for text in card.choices or ["nothing noted"])]
     fields = entry.kind.Settings.model_fields

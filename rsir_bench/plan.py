@@ -281,11 +281,10 @@ def _datasets(names: Sequence[str], data_root: Path, problems: list[str]) -> dic
 def _called_alike(targets: dict[str, SceneIndex]) -> list[str]:
     """Targets that no table can tell apart: a folder of the user's is called by its last part."""
     first: dict[str, str] = {}
-    alike = ((first.setdefault(index.name, given), given) for given, index in targets.items())
     return [
-        f"--targets {one},{other}: both are called {targets[one].name}; give one of the folders another name"
-        for one, other in alike
-        if one != other
+        f"--targets {one},{given}: both are called {index.name}; give one of the folders another name"
+        for given, index in targets.items()
+        if (one := first.setdefault(index.name, given)) != given
     ]
 
 

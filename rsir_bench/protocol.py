@@ -215,10 +215,10 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
     if path is None:
         raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
-    if not path.is_file():
-        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}")
     try:
         settings = read_toml(path)
+    except FileNotFoundError:
+        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"protocol {path}: cannot be read ({error}); mend the file") from None
     for override in overrides or []:

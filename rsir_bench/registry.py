@@ -45,6 +45,11 @@ class Entry:
         """The name on its card."""
         return self.kind.card.name
 
+    @property
+    def title(self) -> str:
+        """The title on its card, where no protocol tells the trunk."""
+        return self.kind.card.title.replace("{trunk}", "the protocol's trunk")
+
 
 def discover(plugins: Sequence[Path] = ()) -> dict[str, Entry]:
     """All methods and front ends by name.

@@ -203,7 +203,7 @@ def _title(content: Content, name: str, results: list[MethodResult]) -> str:
     titles = [line.name.title for result in results for line in result.standings if line.label == name]
     if titles or name not in content.methods:
         return ", ".join(dict.fromkeys(titles)) or name
-    return content.methods[name].kind.card.title.replace("{trunk}", "the protocol's trunk")
+    return content.methods[name].title
 
 
 def _card(entry: Entry) -> MethodCard:
