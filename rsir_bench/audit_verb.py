@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from tabulate import tabulate
 
 from rsir_bench.errors import UserError
 from rsir_bench.files import write_text
+from rsir_bench.output_folder import replaced_folder
 from rsir_bench.scenes import audit
 from rsir_bench.scenes.audit import Kind, Pair, find_pairs
 from rsir_bench.scenes.cache import Transform
@@ -102,17 +104,22 @@ def run_audit_verb(
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f"{', '.join(repeated)}: named twice; name each dataset once, alone to look for its own twins")
-    source, *targets = (resolve_dataset(name, data_root) for name in names)
-    comparisons = [Comparison(index, index, find_pairs(index)) for index in (source, *targets)]
-    comparisons += [Comparison(source, target, find_pairs(source, target)) for target in targets]
-    report = json.dumps(report_as_json(comparisons), indent=1)
+    with nullcontext() if out is None else replaced_folder(out) as staging:
+        comparisons = _compare(names, data_root)
+        report = json.dumps(report_as_json(comparisons), indent=1)
+        if staging is not None:
+            write_text(staging / "audit.json", report + "\n")
+            write_text(staging / "audit.html", report_as_html(comparisons))
     tell(report if as_json else report_in_words(comparisons, examples))
-    if out is not None:
-        write_text(out / "audit.json", report + "\n")
-        write_text(out / "audit.html", report_as_html(comparisons))
-        if not as_json:
-            tell(f"written: {out / 'audit.html'} (side by side), {out / 'audit.json'} (all pairs)")
+    if out is not None and not as_json:
+        tell(f"written: {out / 'audit.html'} (side by side), {out / 'audit.json'} (all pairs)")
     return any(comparison.pairs for comparison in comparisons)
+
+
+def _compare(names: Sequence[str], data_root: Path) -> list[Comparison]:
+    source, *targets = (resolve_dataset(name, data_root) for name in names)
+    within = [Comparison(index, index, find_pairs(index)) for index in (source, *targets)]
+    return within + [Comparison(source, target, find_pairs(source, target)) for target in targets]
 
 
 def report_in_words(comparisons: Sequence[Comparison], examples: int) -> str:

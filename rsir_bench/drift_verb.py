@@ -12,8 +12,8 @@ from tabulate import tabulate
 
 from rsir_bench.accept import accept
 from rsir_bench.errors import UserError
-from rsir_bench.files import write_text
 from rsir_bench.leaderboard.drift import Cell, Drift, Verdict, compare
+from rsir_bench.output_folder import refuse_other_page, write_page
 from rsir_bench.results import read_published, read_records
 
 HEADERS = [
@@ -59,6 +59,8 @@ def run_drift_verb(
         UserError: Folders or records that cannot be read.
     """
     _refuse_none(runs)
+    if markdown is not None:
+        refuse_other_page(markdown)
     drift = compare(read_records(runs), read_published(baseline))
     _tell(_report(drift, baseline), _drift_as_json(drift), markdown, as_json, tell)
     return drift.passed
@@ -90,6 +92,8 @@ def run_exact_verb(reason: str | None, markdown: Path | None, as_json: bool, tel
     """
     from rsir_bench import exact  # torch, which comparing records needs not
 
+    if markdown is not None:
+        refuse_other_page(markdown)
     findings = exact.check() if reason is None else exact.accept(reason)
     start = exact.first_drift(findings)
     head = f"exact stage: drift begins at {start.step}: {start.what}" if start else "exact stage: no drift"
@@ -134,7 +138,7 @@ def _tell(
     report: Report, values: dict[str, Any], markdown: Path | None, as_json: bool, tell: Callable[[str], object]
 ) -> None:
     if markdown is not None:
-        write_text(markdown, as_markdown(report))
+        write_page(markdown, as_markdown(report))
     tell(json.dumps(values, indent=1) if as_json else as_text(report))
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,18 @@ def discard(unfinished: Path) -> None:
     """Removes what a failed write left; where that fails too, the failed write has told why."""
     with suppress(OSError):
         unfinished.unlink(missing_ok=True)
+
+
+def remove_files(folder: Path, suffixes: Collection[str]) -> None:
+    """Remove the files of these suffixes below a folder, and the folders that are empty then; others stay."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before the folder
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # it still holds something
+                path.rmdir()
+        elif path.suffix in suffixes:
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,14 +30,24 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
         check_sound(record)
     _refuse_second(records, published)
     written = []
-    for record in records:
-        path = results / place(record)
+    paths = [_path_inside(results, record) for record in records]
+    for record, path in zip(records, paths, strict=True):
         if not path.is_file():
             write_record(path, record)
             written.append(path)
         elif not _same_scores(read_record(path), record):
             raise UserError(f"{path}: other scores than {record.command!r} gave; delete it to replace it")
     return written
+
+
+def _path_inside(results: Path, record: Record) -> Path:
+    """Return where a record goes; a board's name comes from a file, which may say anything."""
+    path = results / place(record)
+    if not path.resolve().is_relative_to(results.resolve()):
+        raise UserError(
+            f"{name_of(record)}: board {record.protocol.board!r} leads out of {results}; rename the protocol"
+        )
+    return path
 
 
 def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> None:

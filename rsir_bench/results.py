@@ -183,7 +183,8 @@ def read_record(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise UserError(f"{path}: not a result record ({where}: {first['msg']}); delete it and run again") from None
+        problem = f"not a result record ({where}: {first['msg']})"
+        raise UserError(f"{path}: {problem}; move it elsewhere, and run again if it was a result") from None
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:

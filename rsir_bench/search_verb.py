@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import write_text
+from rsir_bench.output_folder import refuse_other_page, write_page
 from rsir_bench.plan import Request
 from rsir_bench.search.answer import Answer, as_json, as_page, as_table
 from rsir_bench.search.gallery import Gallery, find_run
@@ -48,12 +48,14 @@ def run_search_verb(
             raise UserError(f"{option} {name}: a search takes one; name it")
     if ann is not None and ann not in APPROXIMATE:
         raise UserError(f"--ann {ann}: unknown; choose {' or '.join(APPROXIMATE)}, or leave it out for exact search")
+    if panel is not None:
+        refuse_other_page(panel)
     try:
         answer = _answer(image, request, row, top, ann, say)
     except RunError as error:
         raise UserError(str(error)) from None
     if panel is not None:
-        write_text(panel, as_page(answer))
+        write_page(panel, as_page(answer))
         say(f"written: {panel}")
     return json.dumps(as_json(answer), indent=1) if json_wanted else as_table(answer)
 

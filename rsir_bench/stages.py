@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 import zipfile
 import zlib
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,16 @@ from rsir_bench import parallel
 from rsir_bench.batches import Pixels, Scenes
 from rsir_bench.describe import Descriptors, Reduction, as_bits, describe, fit_reduction
 from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import PARTIAL, digest, file_digest, is_intact, locked, write_atomically, write_sealed
+from rsir_bench.files import (
+    PARTIAL,
+    digest,
+    file_digest,
+    is_intact,
+    locked,
+    remove_files,
+    write_atomically,
+    write_sealed,
+)
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.plan import DESCRIBING_VERSION, Cell, Plan, Request, Run, make_plan, round_folder, scenes_as_read
@@ -56,6 +63,10 @@ class _DescribeOrder:
     names: set[str]
     distortion: Distortion | None
     state: dict[str, Tensor]
+
+
+ROUND_FILES = (".npy", ".npz", ".json", ".csv", ".pt", ".safetensors", ".sha256")
+"""Suffixes of what a round of training leaves in its folder."""
 
 
 def follow(request: Request) -> None:
@@ -178,8 +189,7 @@ class Stages:
         later = range(number + 1, self.run.method.kind.rounds + 1)
         begun = [round_folder(self.run.folder, other) for other in later if not self.run.is_trained(other)]
         for lost in (folder / "pca", folder / "descriptors", *begun):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(lost)
+            remove_files(lost, ROUND_FILES)
 
     def _fit(self, number: int, previous: Method | None) -> tuple[Method, Trained]:
         """Trains a round, on every rank; returns the network and what it took."""

@@ -1,8 +1,17 @@
 """Leaderboards: pure functions of result records."""
 
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.folder import check, render_leaderboards
+from rsir_bench.leaderboard.folder import check, render_leaderboards, write_tables
 from rsir_bench.leaderboard.tables import Table, tables
 from rsir_bench.leaderboard.terminal import terminal_table
 
-__all__ = ["Board", "Table", "boards", "check", "render_leaderboards", "tables", "terminal_table"]
+__all__ = [
+    "Board",
+    "Table",
+    "boards",
+    "check",
+    "render_leaderboards",
+    "tables",
+    "terminal_table",
+    "write_tables",
+]

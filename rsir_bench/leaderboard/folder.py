@@ -9,8 +9,8 @@ from rsir_bench.files import write_text
 from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import comma_separated, html, latex, markdown
-from rsir_bench.leaderboard.style import ORIGIN
 from rsir_bench.leaderboard.tables import tables
+from rsir_bench.output_folder import list_of, listed_digests, replaced_folder, text_digest
 from rsir_bench.results import Record
 
 FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex, "html": html}
@@ -26,18 +26,35 @@ COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex,
 def render_leaderboards(
     records: Iterable[Record], folder: Path, on_removal: Callable[[Path], object] = lambda path: None
 ) -> list[Path]:
-    """Writes ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board.
+    """Write the tables of :func:`write_tables` in the place of those that were rendered into the folder before.
 
-    Tables that were rendered before and have no records now are removed; other files are left alone.
+    Args:
+        records: Of any boards.
+        folder: Of the leaderboards; made if need be. Files of others that it holds are left alone.
+        on_removal: Called with each file that is removed because its records are gone.
+
+    Returns:
+        The files of all tables, sorted.
+
+    Raises:
+        UserError: Records that must not share a board, a folder of others, a table that was edited, or a file that
+            cannot be written.
+    """
+    rendered = _rendered(records)
+    with replaced_folder(folder) as staging:
+        gone = listed_digests(folder).keys() - rendered.keys()
+        _write(rendered, staging)
+    for name in sorted(gone):
+        on_removal(folder / name)
+    return [folder / name for name in sorted(rendered)]
+
+
+def write_tables(records: Iterable[Record], folder: Path) -> list[Path]:
+    """Write ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board.
 
     A board whose records tell any cost has a table ``costs`` too, and one with distorted targets ``robustness``.
 
     The bytes depend on the records alone: not on their order, the time or the machine.
-
-    Args:
-        records: Of any boards.
-        folder: Of the leaderboards; made if need be.
-        on_removal: Told each file that is removed.
 
     Returns:
         The files of all tables, sorted.
@@ -46,17 +63,14 @@ def render_leaderboards(
         UserError: Records that must not share a board, or a file that cannot be written.
     """
     rendered = _rendered(records)
-    for name, text in rendered.items():
-        write_text(folder / name, text)
-    stale = [folder / name for name in sorted(_present(folder) - rendered.keys())]
-    for path in [path for path in stale if _is_ours(path)]:  # all are asked before the first is gone
-        path.unlink()
-        on_removal(path)
+    _write(rendered, folder)
     return [folder / name for name in sorted(rendered)]
 
 
 def check(records: Iterable[Record], folder: Path) -> list[Path]:
     """The tables below ``folder`` that differ by a byte from what the records give, are missing, or have no records.
+
+    The folder's list of its tables is checked too: rendering refuses to replace what is not on it.
 
     Raises:
         UserError: Records that must not share a board.
@@ -68,7 +82,15 @@ def check(records: Iterable[Record], folder: Path) -> list[Path]:
         for name, text in rendered.items()
         if name not in differing and (folder / name).read_bytes() != text.encode()
     }
+    listed = {name: {text_digest(text)} for name, text in rendered.items()}
+    if not differing and listed_digests(folder) != listed:
+        return [list_of(folder)]
     return [folder / name for name in sorted(differing)]
+
+
+def _write(rendered: dict[str, str], folder: Path) -> None:
+    for name, text in rendered.items():
+        write_text(folder / name, text)
 
 
 def _rendered(records: Iterable[Record]) -> dict[str, str]:
@@ -82,12 +104,6 @@ def _rendered(records: Iterable[Record]) -> dict[str, str]:
         if robustness.blocks(board):
             rendered |= {f"{board.name}/table_robustness.{suffix}": show(board) for suffix, show in ROBUSTNESS.items()}
     return rendered
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a table was rendered here: one of its formats says so, as a CSV file cannot and an edited one may not."""
-    formats = (path.with_suffix(f".{suffix}") for suffix in FORMATS)
-    return any(ORIGIN in one.read_text(encoding="utf-8", errors="replace") for one in formats if one.is_file())
 
 
 def _present(folder: Path) -> set[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.errors import UserError
 from rsir_bench.files import write_text
-from rsir_bench.leaderboard import render_leaderboards, traces
+from rsir_bench.leaderboard import traces, write_tables
+from rsir_bench.output_folder import replaced_folder
 from rsir_bench.progress import track
 from rsir_bench.registry import discover
 from rsir_bench.report.drawing import Drawing
@@ -19,10 +19,7 @@ from rsir_bench.report.views import BoardView, views
 from rsir_bench.results import Record, write_record
 from rsir_bench.scenes.card import load_cards
 
-MARK = "static/table.js"  # a folder that has it is a report, and may be written over
 EXPLORER = "explorer.html"
-SCENES = ("explorer", "scenes", "thumbnails")  # made anew each time
-OWN = ("boards", "methods", "datasets", "figures", "tables/results")  # nothing lasts there that a report did not write
 
 
 def build_report(
@@ -39,7 +36,7 @@ def build_report(
 
     Args:
         records: Of any boards.
-        out: A new folder, an empty one, or an older report, which is replaced.
+        out: A new folder, an empty one, or an earlier report, which is replaced.
         runs: Folders of runs; with them come pages of scenes.
         data_root: Where the datasets lie; needed for pages of scenes only.
         plugins: Files of methods that are found nowhere else.
@@ -49,21 +46,29 @@ def build_report(
         Every page.
 
     Raises:
-        UserError: No records, records that must not share a board, a folder that holds something else, or runs whose
-            scenes or methods are not there.
+        UserError: No records, records that must not share a board, a folder that holds something else or a page that
+            was edited, or runs whose scenes or methods are not there.
     """
     if not records:
         raise UserError("no records to report; make some with `rsir-bench run`, or name a folder that holds them")
-    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: holds something that is no report; name a new or an empty folder with --out")
+    with replaced_folder(out) as staging:
+        pages = _write(records, staging, runs, data_root, plugins, protocol)
+    return [out / page.relative_to(staging) for page in pages]
+
+
+def _write(
+    records: Sequence[Record],
+    out: Path,
+    runs: Sequence[Path],
+    data_root: Path,
+    plugins: Sequence[Path],
+    protocol: str | None,
+) -> list[Path]:
+    """Write the report into an empty folder and return its pages."""
     frame = Frame(out)
     frame.add_static("style.css", "table.js")
     shown = views(records)
-    drawings = _draw(shown, out)
-    content = Content(shown, drawings, _tables(records, out), discover(plugins), load_cards(), [])
-    for name in SCENES:
-        shutil.rmtree(out / name, ignore_errors=True)
-    (out / EXPLORER).unlink(missing_ok=True)
+    content = Content(shown, _draw(shown, out), _tables(records, out), discover(plugins), load_cards(), [])
     if runs:
         from rsir_bench.report.retrieval import add_scenes  # its packages are needed for scenes only
 
@@ -71,7 +76,6 @@ def build_report(
         content.links.extend(add_scenes(out, runs, data_root, frame.render, plugins, protocol))
     frame.nav = [*NAVIGATION, *([("Explorer", EXPLORER)] if content.links else [])]
     write_pages(frame, content)
-    _remove_old(out, frame.pages, drawings, records)
     return frame.pages
 
 
@@ -91,17 +95,4 @@ def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[st
     folder = out / "tables"
     for record in track(records, "writing records"):
         write_record(folder / "results" / traces.place(record), record)
-    return tables_of(render_leaderboards(records, folder), out)
-
-
-def _remove_old(
-    out: Path, pages: list[Path], drawings: dict[tuple[str, str], list[Drawing]], records: Sequence[Record]
-) -> None:
-    """Removes what an older report had of methods, datasets and boards that are gone."""
-    names = [drawing.name for found in drawings.values() for drawing in found]
-    kept = {*pages, *(out / "figures" / f"{name}{end}.svg" for name in names for end in ("", "-dark"))}
-    kept |= {out / "tables" / "results" / traces.place(record) for record in records}
-    for folder in OWN:
-        for file in (out / folder).rglob("*"):
-            if file.is_file() and file not in kept:
-                file.unlink()
+    return tables_of(write_tables(records, folder), out)

@@ -21,7 +21,9 @@ def some_records():
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The files by name, without what the folder keeps about itself."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".rsir-bench" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def test_each_board_has_a_folder_with_its_tables_in_every_format(tmp_path):
@@ -70,6 +72,14 @@ def test_the_check_finds_a_byte_a_missing_and_a_stale_table(tmp_path):
     assert check(records, tmp_path) == [edited, missing, stale]
 
 
+def test_the_check_finds_a_list_that_would_stop_the_next_rendering(tmp_path):
+    records = some_records()
+    render_leaderboards(records, tmp_path)
+    written = tmp_path / ".rsir-bench" / "written.sha256"
+    written.write_text("".join(written.read_text().splitlines(keepends=True)[1:]))
+    assert check(records, tmp_path) == [written]
+
+
 def test_the_check_writes_nothing(tmp_path):
     assert len(check([record()], tmp_path / "nowhere")) == len(FORMATS)
     assert not (tmp_path / "nowhere").exists()
@@ -82,12 +92,12 @@ def test_another_value_fails_the_check(tmp_path):
 
 
 def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
+    records = some_records()
+    render_leaderboards(records, tmp_path)
     kept = [tmp_path / "paper" / "paper_tables.csv", tmp_path / "aid-lite" / "notes.md"]
     for path in kept:
         path.parent.mkdir(exist_ok=True)
         path.write_text("kept")
-    records = some_records()
-    render_leaderboards(records, tmp_path)
     render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path)
     left = files(tmp_path).keys()
     assert {name.split("/")[0] for name in left if "table_" in name and "paper/" not in name} == {"patternnet"}
@@ -95,14 +105,14 @@ def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
 
 
 def test_files_that_were_not_rendered_are_left_alone_and_removed_ones_are_told(tmp_path):
+    records, removed = some_records(), []
+    render_leaderboards(records, tmp_path, removed.append)
+    assert removed == []
     own = [tmp_path / "sections" / f"table_results.{suffix}" for suffix in FORMATS]
     for path in own:
         path.parent.mkdir(exist_ok=True)
         path.write_text("of somebody else")
-    records, removed = some_records(), []
-    render_leaderboards(records, tmp_path, removed.append)
-    assert removed == []
-    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    before = {tmp_path / name for name in files(tmp_path)}
     kept = render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path, removed.append)
     assert all(path.read_text() == "of somebody else" for path in own)
     assert set(removed) == before - set(kept) - set(own) != set()

@@ -53,12 +53,7 @@ def test_equal_records_give_equal_bytes(report: Path, tmp_path: Path) -> None:
 def test_an_older_report_is_replaced_without_a_trace(tmp_path: Path) -> None:
     build_report([result("gone", 0.8, target="aid"), result("jsst", 0.7, target="aid")], tmp_path)
     assert (tmp_path / "methods" / "gone.html").is_file()
-    (tmp_path / "scenes").mkdir()
-    for name in ("explorer.html", "scenes/rsscn7.html"):
-        (tmp_path / name).write_text("of runs that are not named now")
     build_report([result("jsst", 0.7, target="rsscn7")], tmp_path)
-    assert not (tmp_path / "explorer.html").exists()
-    assert not (tmp_path / "scenes").exists()
     assert not (tmp_path / "methods" / "gone.html").exists()
     assert not list((tmp_path / "figures").rglob("aid-*"))
     assert list((tmp_path / "figures").rglob("rsscn7-*"))
@@ -67,10 +62,10 @@ def test_an_older_report_is_replaced_without_a_trace(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
-    with pytest.raises(UserError, match="holds something that is no report"):
+    with pytest.raises(UserError, match="holds files of others"):
         build_report(small(), tmp_path)
     assert contents(tmp_path) == {"letters.txt": b"dear"}
-    with pytest.raises(UserError, match="holds something that is no report"):
+    with pytest.raises(UserError, match="is a file; name a folder"):
         build_report(small(), tmp_path / "letters.txt")
 
 
