@@ -102,8 +102,8 @@ def scene_size(path: Path) -> tuple[int, int]:
     """Returns width and height in pixels, as the head of the file states them."""
     if path.suffix.lower() in TIF_SUFFIXES:
         with tifffile.TiffFile(path) as tif:
-            sizes = tif.series[0].sizes
-            return sizes["width"], sizes["height"]
+            height, width = _height_and_width(tif.series[0])
+            return width, height
     with Image.open(path) as image:
         return image.size
 
@@ -119,11 +119,18 @@ def scene_bands(path: Path) -> int:
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
-            bands = int(np.prod(series.shape)) // (series.sizes["height"] * series.sizes["width"])
+            height, width = _height_and_width(series)
+            bands = series.size // (height * width)
             is_picture = bands in (1, 3) or (bands == 4 and _has_alpha_or_ink(tif.pages.first))
     except Exception as error:  # tifffile raises nearly anything on damaged files
         raise SceneError(f"cannot read {path} ({type(error).__name__}: {error}); restore it") from error
     return 3 if is_picture else bands
+
+
+def _height_and_width(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+    """Found by the letters of the axes, as the keys of ``series.sizes`` became others with tifffile 2026.5."""
+    lengths = dict(zip(series.axes, series.shape, strict=True))
+    return lengths["Y"], lengths["X"]
 
 
 def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
@@ -156,7 +163,8 @@ def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
 
 def _refuse_bomb(series: tifffile.TiffPageSeries) -> None:
     """Pillow's limit for tifs that it does not read."""
-    pixels = series.sizes["height"] * series.sizes["width"]
+    height, width = _height_and_width(series)
+    pixels = height * width
     if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError(f"{pixels:,} pixels, more than any scene has")
 
