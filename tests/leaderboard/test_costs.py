@@ -147,6 +147,7 @@ def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
     assert text.count(r" \\") == 1 + 3
     page.write_text("edited")
     assert check(records, tmp_path) == [page]
+    page.unlink()
     render_leaderboards([record(protocol=part)], tmp_path)
     assert not page.exists()
 
