@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -24,19 +24,20 @@ Digests = dict[str, set[str]]
 
 
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path, beside: Collection[str] = ()) -> Iterator[Path]:
     """Yield an empty folder to fill; on success its files take the place of those written last time.
 
     Other processes that write the same folder wait. Files that nobody listed are left alone.
 
     Args:
         folder: A new folder, an empty one, or one that was written like this before.
+        beside: What else may be in a folder that is written for the first time.
 
     Raises:
         UserError: The folder is a file, holds files but no list, or a file in the way was not written by us or has
             changed since. Nothing in the folder is touched then.
     """
-    _refuse_foreign(folder)
+    _refuse_foreign(folder, {OWN, *beside})
     with locked(folder / OWN / "lock"):
         staging = folder / OWN / "new"
         shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
@@ -105,13 +106,13 @@ def list_of(folder: Path) -> Path:
     return folder / OWN / "written.sha256"
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, ours: Collection[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; name a folder with --out")
     if (folder / OWN).is_symlink():
         raise UserError(f"{folder / OWN}: is a link; name another folder with --out")
     if folder.is_dir() and not list_of(folder).is_file():
-        foreign = next((entry.name for entry in sorted(folder.iterdir()) if entry.name != OWN), None)
+        foreign = next((entry.name for entry in sorted(folder.iterdir()) if entry.name not in ours), None)
         if foreign is not None:
             raise UserError(f"{folder}: holds files of others ({foreign}); name a new or an empty folder with --out")
 

@@ -13,6 +13,9 @@ from rsir_bench.leaderboard.tables import tables
 from rsir_bench.output_folder import list_of, listed_digests, replaced_folder, text_digest
 from rsir_bench.results import Record
 
+RECORDS = "results"
+"""The subfolder of the leaderboards that `publish` writes."""
+
 FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex, "html": html}
 ROBUSTNESS = {
     "md": robustness.markdown,
@@ -41,7 +44,7 @@ def render_leaderboards(
             cannot be written.
     """
     rendered = _rendered(records)
-    with replaced_folder(folder) as staging:
+    with replaced_folder(folder, beside=[RECORDS]) as staging:
         gone = listed_digests(folder).keys() - rendered.keys()
         _write(rendered, staging)
     for name in sorted(gone):
