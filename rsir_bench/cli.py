@@ -31,6 +31,7 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A .py file
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
+NoToken = Annotated[bool, typer.Option("--allow-no-token", help="Join a cluster that lets in anyone, without a token.")]
 TABLES = Path("leaderboards")
 RESULTS = TABLES / "results"
 
@@ -58,6 +59,7 @@ def run(
     ] = None,
     launcher: Launcher = "local",
     address: Address = None,
+    allow_no_token: NoToken = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +77,7 @@ def run(
 
     if launched() or devices > 1:
         device = _share(devices, device, plan_only=plan, apart=launcher != "local" or time_limit is not None)
-    with _cluster(launcher, address) as cluster, team(device) as rank:
+    with _cluster(launcher, address, allow_no_token) as cluster, team(device) as rank:
         request = Request(
             methods=method_names,
             targets=target_names,
@@ -118,6 +120,7 @@ def score(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
     launcher: Launcher = "local",
     address: Address = None,
+    allow_no_token: NoToken = False,
     as_json: AsJson = False,
 ) -> None:
     """Scores descriptors that were made anywhere."""
@@ -127,7 +130,7 @@ def score(
     if launcher == "ray" and device != "cpu":
         raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
     device = find_device(device)
-    with _cluster(launcher, address) as cluster:
+    with _cluster(launcher, address, allow_no_token) as cluster:
         measure = cluster.measure if cluster else None
         print(run_score_verb(descriptors, labels, codes, bits, queries, similarity, as_json, block, device, measure))
 
@@ -397,20 +400,22 @@ def _share(devices: int, device: str, *, plan_only: bool, apart: bool) -> str:
     return parallel.rank_device(find_device(device), devices)
 
 
-def _cluster(launcher: str, address: str | None) -> AbstractContextManager[Cluster | None]:
+def _cluster(launcher: str, address: str | None, allow_no_token: bool) -> AbstractContextManager[Cluster | None]:
     """The cluster to compute on; None stands for this process."""
     if launcher not in ("local", "ray"):
         raise UserError(f"--launcher {launcher!r}: unknown; known: local, ray")
     if launcher == "local":
         if address is not None:
             raise UserError("--address: only a cluster has one; add --launcher ray")
+        if allow_no_token:
+            raise UserError("--allow-no-token: only a cluster has tokens; add --launcher ray")
         return nullcontext()
     if find_spec("ray") is None:
         raise UserError("--launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`")
     from rsir_bench.campaign import to_stderr
     from rsir_bench.cluster import connected
 
-    return connected(address, to_stderr)
+    return connected(address, to_stderr, allow_no_token=allow_no_token)
 
 
 def _check_protocol(protocol: str, overrides: list[str]) -> None:

@@ -2,17 +2,21 @@
 
 A run stays in one piece, since its targets share the network it trains. Ray starts a task again elsewhere when its node
 or process dies; what a method raises is a result like any other and is never tried again.
+
+Whoever Ray lets in runs code as the cluster's user, so a cluster must ask for a token; see :func:`connected`.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,6 +37,8 @@ from rsir_bench.ranking.scores import FloatArray, measure_queries
 from rsir_bench.ranking.similarity import Prepared
 
 RETRIES = 3  # how often a task is started again whose node or process died
+LOWEST_RAY = (2, 54)  # before it, Ray has no tokens or takes jobs without one
+PATIENCE = 10.0  # seconds for a cluster to answer
 PARTS_PER_SLOT = 4  # a slow node then holds the others up by a quarter of its share at most
 
 Files = dict[str, bytes]
@@ -205,31 +211,164 @@ class Cluster:
 
 
 @contextmanager
-def connected(address: str | None, say: Callable[[str], object]) -> Iterator[Cluster]:
-    """Joins a cluster, and leaves it at the end.
+def connected(address: str | None, say: Callable[[str], object], *, allow_no_token: bool = False) -> Iterator[Cluster]:
+    """Join a cluster, and leave it at the end.
+
+    A cluster that is started here listens on 127.0.0.1 alone, and asks for a token that only this process and those it
+    starts know. One that is joined must ask for a token too.
 
     Args:
         address: ``HOST:PORT``, or ``ray://HOST:PORT`` from a machine outside. None: what ``RAY_ADDRESS`` names, else
             the cluster of this machine, else one that is started on this machine alone and ends with the command.
+            ``local``: always the latter.
         say: Shows a line to the user.
+        allow_no_token: Join a cluster even where it asks for no token.
 
     Raises:
-        UserError: There is no cluster at the address.
+        UserError: There is no cluster at the address, it asks for no token, or for one that this process does not have.
     """
+    _check_ray()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is to try without end
-    try:
-        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:  # nobody there, another version, no address
-        raise UserError(
-            f"--address {address or 'of this machine'}: no Ray cluster can be joined ({_first_line(error)}); "
-            "start one with `ray start --head` and name its HOST:PORT"
-        ) from None
-    try:
+    name = _named(address)
+    with ExitStack() as undo:
+        try:
+            found = _find(address)
+            undo.enter_context(_joining(found, name, say, allow_no_token) if found else _starting())
+            # From warnings on, what Ray says is shown: those of security are among them.
+            ray.init(found or "local", include_dashboard=False, log_to_driver=False, logging_level="WARNING")
+        except (ConnectionError, RayError, RuntimeError, ValueError) as error:  # nobody, another version, no address
+            raise UserError(
+                f"{name}: no Ray cluster can be joined ({_first_line(error)}); start one with "
+                "`RAY_AUTH_MODE=token ray start --head` and name its HOST:PORT, or write --address local for one of "
+                "this command's own"
+            ) from None
+        undo.callback(ray.shutdown)
         offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         yield Cluster(tuple(Node(int(offer.get("CPU", 0)), int(offer.get("GPU", 0))) for offer in offers), say)
+
+
+def _check_ray() -> None:
+    if find_spec("grpc") is None:
+        raise UserError("--launcher ray: grpcio is not installed; install it with `pip install 'rsir-bench[cluster]'`")
+    if tuple(int(number) for number in ray.__version__.split(".")[:2]) < LOWEST_RAY:
+        raise UserError(
+            f"--launcher ray: Ray {ray.__version__} runs the code of anyone who reaches its ports; install a newer one "
+            "with `pip install 'rsir-bench[cluster]'`"
+        )
+
+
+def _named(address: str | None) -> str:
+    if address is not None:
+        return f"--address {address}"
+    return f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}" if os.environ.get("RAY_ADDRESS") else "cluster of this machine"
+
+
+def _find(address: str | None) -> str | None:
+    """Return the cluster to join as ``HOST:PORT`` or ``ray://HOST:PORT``; None where one is to be started.
+
+    Raises:
+        ConnectionError: None runs on this machine, and one must.
+        ValueError: The address is malformed.
+    """
+    named = address or os.environ.get("RAY_ADDRESS")
+    if named is None or "://" not in named:
+        found: str | None = ray._private.services.canonicalize_bootstrap_address(named)
+        return found
+    if not named.startswith("ray://"):
+        raise ValueError("neither HOST:PORT nor ray://HOST:PORT")
+    return named
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Give the cluster that Ray starts meanwhile a token of its own, and keep it to this machine."""
+    # Ray binds to 127.0.0.1 where it takes the machine for one that no cluster spans, as it takes every Mac. Given
+    # 127.0.0.1 as its address, it would take the network card's instead.
+    constants = ray._private.ray_constants
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        with ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32)):
+            yield
     finally:
-        ray.shutdown()
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _joining(found: str, name: str, say: Callable[[str], object], allow_no_token: bool) -> Iterator[None]:
+    """Let Ray show this process's token to a cluster that asks for one.
+
+    Raises:
+        ConnectionError: Nobody answers there.
+        UserError: The cluster asks for no token, or for another one.
+    """
+    with ray_settings(RAY_AUTH_MODE="disabled"):
+        is_open = _lets_in(found)
+    if is_open and not allow_no_token:
+        raise UserError(
+            f"{name}: this Ray cluster asks for no token, so whoever reaches its ports runs code as its user; make one "
+            "with `ray get-auth-token --generate`, copy ~/.ray/auth_token to each node and start each with "
+            "RAY_AUTH_MODE=token (docs/scale.md), or add --allow-no-token"
+        )
+    if is_open:
+        say(f"warning   {name}: this Ray cluster asks for no token; whoever reaches its ports runs code as its user")
+    with ray_settings(RAY_AUTH_MODE="disabled" if is_open else "token"):
+        if not is_open and not _lets_in(found):
+            raise UserError(
+                f"{name}: this Ray cluster asks for a token that this process does not have; copy ~/.ray/auth_token "
+                "from the cluster to this machine, or set RAY_AUTH_TOKEN"
+            )
+        yield
+
+
+@contextmanager
+def ray_settings(**variables: str | None) -> Iterator[None]:
+    """Set or remove variables of the environment for a time; Ray, which reads its own once, reads them again."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set(variables)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    ray._raylet.Config.initialize("")
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _lets_in(found: str) -> bool:
+    """Ask a cluster what Ray asks first, and return whether it answers: with a token, or without as RAY_AUTH_MODE says.
+
+    Nothing in the environment shows what a cluster asks for, and Ray itself tries for 20 seconds where it is refused.
+
+    Raises:
+        ConnectionError: Nobody answers there.
+    """
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
+
+    with init_grpc_channel(found.removeprefix("ray://"), [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            if found.startswith("ray://"):
+                ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
+                ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=PATIENCE)
+            else:
+                cluster = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+                cluster.GetClusterId(gcs_service_pb2.GetClusterIdRequest(), timeout=PATIENCE)
+        except ray.exceptions.AuthenticationError:  # a token is to be shown, and there is none
+            return False
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                return False
+            raise ConnectionError(f"{error.code().name}: {error.details()}") from None
+    return True
 
 
 # --- on the nodes ---

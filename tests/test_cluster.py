@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +29,9 @@ ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from rsir_bench.campaign import Outcome, campaign  # noqa: E402
+from rsir_bench.cli import _cluster  # noqa: E402
 from rsir_bench.cluster import (  # noqa: E402
+    LOWEST_RAY,
     Cluster,
     Needs,
     Node,
@@ -35,6 +41,7 @@ from rsir_bench.cluster import (  # noqa: E402
     connected,
     needs,
     pack,
+    ray_settings,
     split,
     unpack,
 )
@@ -88,12 +95,22 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves its workers where anything else runs
         patch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        running = Nodes(initialize_head=True, head_node_args={**ONE_CPU, "num_cpus": 0})
-        for _ in range(2):
-            running.add_node(**ONE_CPU)
-        yield running
-        ray.shutdown()
-        running.shutdown()
+        with ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="c" * 64):
+            running = Nodes(initialize_head=True, head_node_args={**ONE_CPU, "num_cpus": 0})
+            for _ in range(2):
+                running.add_node(**ONE_CPU)
+            yield running
+            ray.shutdown()
+            running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def open_address() -> Iterator[str]:
+    """Where a cluster of one node is that asks for no token."""
+    with ray_settings(RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN=None):
+        running = Nodes(initialize_head=True, head_node_args=ONE_CPU)
+    yield running.address
+    running.shutdown()
 
 
 @pytest.fixture
@@ -198,7 +215,9 @@ def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.save(tiny.folder / "rows.npy", rows)
     np.save(tiny.folder / "labels.npy", np.arange(60) % 3)
-    command = [sys.executable, "-m", "rsir_bench", "score", "--descriptors", "rows.npy", "--labels", "labels.npy"]
+    # An older Ray has a tip for the future.
+    python = [sys.executable, "-W", "ignore::FutureWarning", "-m", "rsir_bench"]
+    command = [*python, "score", "--descriptors", "rows.npy", "--labels", "labels.npy"]
     ends = [
         subprocess.run([*command, *words], cwd=tiny.folder, capture_output=True, text=True, check=False)
         for words in ([], ["--launcher", "ray", "--address", nodes.address])
@@ -212,10 +231,159 @@ def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
 def test_no_cluster_at_the_address_is_one_line() -> None:
     if ray.is_initialized():
         pytest.fail("a test left its cluster")
-    said = r"--address nowhere: no Ray cluster can be joined .*`ray start --head`"
+    said = r"--address nowhere: no Ray cluster can be joined .*`RAY_AUTH_MODE=token ray start --head`"
     with pytest.raises(UserError, match=said) as caught, connected("nowhere", lambda line: None):
         pass
     assert "\n" not in str(caught.value)
+
+
+# --- who is let in ---
+
+# It knows the port and takes 127.0.0.1 for what it is. Ray would try for 20 seconds.
+SECOND = """
+import sys
+import ray
+
+ray.init(sys.argv[1], logging_level="ERROR")
+print("ran", ray.get(ray.remote(lambda: "a task").remote()))
+"""
+
+
+def _second(address: str, folder: Path, **token: str) -> subprocess.CompletedProcess[str]:
+    """A process that has nothing of this one's environment tries to run a task."""
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment |= {"HOME": str(folder), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_NUM_REDIS_GET_RETRIES": "1"}
+    command = [sys.executable, "-c", SECOND, address]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment | token, cwd=folder)
+
+
+def _listening(folder: Path) -> set[tuple[bool, int]]:
+    """Whether on loopback, and the port: of each socket that listens in this process or one with an open file there."""
+    held: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            opened = {str(link.readlink()) for link in (process / "fd").iterdir()}
+        except OSError:  # of another user, or ended
+            continue
+        if process.name == str(os.getpid()) or any(name.startswith(f"{folder}/") for name in opened):
+            held |= opened
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    addresses = [row[1].split(":") for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in held]
+    loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+    return {(address in loopback, int(port, 16)) for address, port in addresses}
+
+
+def _submit_job(port: int) -> int:
+    """What a port answers to a job without a token; 0 where it does not speak HTTP."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/api/job_agent/jobs/", json.dumps({"entrypoint": "true"}))
+        return connection.getresponse().status
+    except (http.client.HTTPException, OSError):
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="NO LINUX: its list of sockets is read")
+def test_the_cluster_of_a_run_lets_in_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with tempfile.TemporaryDirectory(prefix="ray-") as name:  # the paths of sockets must be short
+        folder = Path(name).resolve()
+        monkeypatch.setenv("HOME", name)
+        monkeypatch.setenv("RAY_TMPDIR", name)  # no cluster of this machine is found
+        with connected(None, lambda line: None):
+            address, token = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_TOKEN"]
+            for known in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}):
+                end = _second(address, tmp_path, **known)
+                assert end.returncode != 0
+                assert end.stdout == ""
+                assert "Unauthenticated" in end.stderr
+            assert _second(address, tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token).stdout == "ran a task\n"
+            answers: set[int] = set()
+            for _ in range(100):  # the agents, which take jobs, listen late
+                opened = _listening(folder)
+                answers |= {_submit_job(port) for _, port in opened}
+                if 401 in answers:
+                    break
+                time.sleep(0.5)
+            assert 401 in answers
+            assert 200 not in answers
+            assert int(address.split(":")[1]) in {port for _, port in opened}
+            assert all(loopback for loopback, _ in opened)
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            assert files
+            assert not [path for path in files if token.encode() in path.read_bytes()]
+    assert os.environ.get("RAY_AUTH_TOKEN") != token
+
+
+@pytest.mark.slow
+def test_a_cluster_without_a_token_is_refused_in_one_line(open_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # what is set here says nothing about the cluster
+    said = f"--address {open_address}: this Ray cluster asks for no token.*get-auth-token.*--allow-no-token"
+    with pytest.raises(UserError, match=said) as caught, connected(open_address, lambda line: None):
+        pass
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("RAY_ADDRESS", open_address)
+    with pytest.raises(UserError, match="asks for no token"), connected(None, lambda line: None):
+        pass
+    lines: list[str] = []
+    with connected(open_address, lines.append, allow_no_token=True):
+        assert ray.get(ray.remote(lambda: "a task").remote()) == "a task"
+    warning = f"warning   --address {open_address}: this Ray cluster asks for no token"
+    assert lines == [f"{warning}; whoever reaches its ports runs code as its user"]
+
+
+@pytest.mark.slow
+def test_warnings_reach_standard_error_and_data_alone_standard_output(open_address: str, tiny: Tiny) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    np.save(tiny.folder / "rows.npy", rows)
+    np.save(tiny.folder / "labels.npy", np.arange(60) % 3)
+    # Ray warns of few open files on its own.
+    words = "-m rsir_bench score --descriptors rows.npy --labels labels.npy --json --launcher ray --allow-no-token"
+    command = f"ulimit -n 1024 && exec {sys.executable} {words} --address {open_address}"
+    end = subprocess.run(["sh", "-c", command], cwd=tiny.folder, capture_output=True, text=True, check=False)
+    assert end.returncode == 0, end.stderr
+    assert json.loads(end.stdout)
+    assert f"warning   --address {open_address}: this Ray cluster asks for no token" in end.stderr
+    assert "File descriptor limit 1024 is too low" in end.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", [None, "f" * 64])
+def test_without_the_token_of_a_cluster_one_line_says_where_it_is(
+    nodes: Nodes, token: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = "asks for a token that this process does not have; copy ~/.ray/auth_token"
+    with (
+        ray_settings(RAY_AUTH_TOKEN=token),
+        pytest.raises(UserError, match=said) as caught,
+        connected(nodes.address, lambda line: None, allow_no_token=True),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1:1", "other://127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_what_is_no_cluster_is_said_at_once(word: str) -> None:
+    with (
+        pytest.raises(UserError, match=f"--address {word}: no Ray cluster can be joined"),
+        connected(word, lambda line: None),
+    ):
+        pass
+
+
+def test_a_ray_that_does_not_keep_others_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]
+    assert extras["optional-dependencies"]["cluster"] == [f"ray[default]>={LOWEST_RAY[0]}.{LOWEST_RAY[1]}"]
+    monkeypatch.setattr(ray, "__version__", "2.53.1")
+    with pytest.raises(UserError, match=r"Ray 2\.53\.1 runs the code of anyone"), connected(None, lambda line: None):
+        pass
+
+
+def test_a_cluster_without_a_token_is_only_for_a_cluster() -> None:
+    with pytest.raises(UserError, match="--allow-no-token: only a cluster has tokens; add --launcher ray"):
+        _cluster("local", None, True)
 
 
 # --- without a cluster ---
