@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rsir_bench.ranking import Scores
-    from rsir_bench.results import Record
+    from rsir_bench.records.schema import Record
 
 __version__ = "0.1.0"
 __all__ = ["run", "score"]
@@ -26,7 +26,7 @@ def score(descriptors: Any, labels: Any, **options: Any) -> Scores:
         The scores; ``scores.overall["mAP"]``.
 
     Raises:
-        rsir_bench.errors.UserError: NaN, wrong shapes, fewer than two classes.
+        rsir_bench.base.errors.UserError: NaN, wrong shapes, fewer than two classes.
     """
     from rsir_bench.ranking import score as exact_score
 
@@ -66,14 +66,14 @@ def run(
         One record for each result.
 
     Raises:
-        rsir_bench.errors.UserError: Something must be changed before anything can start.
-        rsir_bench.errors.RunError: At least one run failed; the others are done.
+        rsir_bench.base.errors.UserError: Something must be changed before anything can start.
+        rsir_bench.base.errors.RunError: At least one run failed; the others are done.
     """
-    from rsir_bench.campaign import campaign, to_stderr
-    from rsir_bench.errors import RunError
-    from rsir_bench.plan import Request
-    from rsir_bench.scenes.distort import parse_distortions
-    from rsir_bench.train import find_device
+    from rsir_bench.base.errors import RunError
+    from rsir_bench.runs.plan import Request
+    from rsir_bench.runs.runners.campaign import campaign, to_stderr
+    from rsir_bench.scenes.distortions import parse_distortions
+    from rsir_bench.training.loop import find_device
 
     request = Request(
         methods=list(methods),

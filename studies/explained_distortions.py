@@ -20,17 +20,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from tabulate import tabulate
 
-from rsir_bench.batches import unit_range
-from rsir_bench.datasets.synthetic import (  # type: ignore[import-not-found] # the folder datasets/, as installed
-    AFFINE_COLUMNS,
-    GAIN_COLUMNS,
-    OFFSET_COLUMN,
-    read_distortions,
-)
-from rsir_bench.errors import run_and_exit
-from rsir_bench.plan import Plan, Request, Run, make_plan
-from rsir_bench.scenes.cache import open_pixels
-from rsir_bench.stages import Stages
+from rsir_bench.base.errors import run_and_exit
+from rsir_bench.datasets.synthetic import AFFINE_COLUMNS, GAIN_COLUMNS, OFFSET_COLUMN, read_distortions
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.plan import Plan, Request, Run, make_plan
+from rsir_bench.scenes.batches import unit_range
+from rsir_bench.scenes.pixel_cache import open_pixels
 
 TRUTHS = {"affine": AFFINE_COLUMNS, "spectral": (*GAIN_COLUMNS, OFFSET_COLUMN)}
 FOLDS = 10

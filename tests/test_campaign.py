@@ -18,20 +18,21 @@ from conftest import Tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
 
-from rsir_bench.apart import work_off_apart
-from rsir_bench.campaign import Outcome, campaign
-from rsir_bench.errors import UserError
-from rsir_bench.estimate import Estimate, Step, _training_seconds, estimate
-from rsir_bench.files import write_sealed
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.method import Method
-from rsir_bench.plan import Plan, Request, make_plan
-from rsir_bench.provenance import processor
-from rsir_bench.publish import publish
-from rsir_bench.results import Record, read_records
-from rsir_bench.scenes.distort import parse_distortions
-from rsir_bench.stages import Stages
-from rsir_bench.train import seed_everything
+from rsir_bench.publishing.publish import publish
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_records
+from rsir_bench.runs.artifacts.record import processor
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.estimate import Estimate, Step, _training_seconds, estimate
+from rsir_bench.runs.plan import Plan, Request, make_plan
+from rsir_bench.runs.runners.campaign import Outcome, campaign
+from rsir_bench.runs.runners.isolated import work_off_apart
+from rsir_bench.scenes.distortions import parse_distortions
+from rsir_bench.training.loop import seed_everything
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -69,7 +70,7 @@ def test_methods_are_trained_described_scored_and_recorded(tiny: Tiny) -> None:
 def test_the_same_command_again_computes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _run(tiny.request())
     monkeypatch.setattr(Stages, "__call__", lambda self: pytest.fail("worked again"))
-    monkeypatch.setattr("rsir_bench.campaign.open_pixels", lambda *_: pytest.fail("opened pixels"))
+    monkeypatch.setattr("rsir_bench.runs.runners.campaign.open_pixels", lambda *_: pytest.fail("opened pixels"))
     assert _run(tiny.request()).records == first.records
 
 
@@ -77,8 +78,8 @@ def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: p
     first = _run(tiny.request())
     for path in (tiny.folder / "runs").rglob("results/**/*.json"):
         path.unlink()
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("rsir_bench.stages.describe", lambda *_: pytest.fail("described again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.describe", lambda *_: pytest.fail("described again"))
     lines: list[str] = []
     campaign(tiny.request(), lines.append, plan_only=True)
     assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
@@ -91,7 +92,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
     publish([tiny.folder / "runs"], results)
     lines: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+        patch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
         elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
         assert elsewhere.records == first.records
         assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
@@ -104,7 +105,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
 
 def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _run(tiny.request())
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
     request = tiny.request(overrides=["describe.pca=3", 'describe.pca_fit=["source", "target"]'])
     second = _run(request)
     rows = [(record.row.name, record.row.dimensions, record.row.fit) for record in second.records]
@@ -182,7 +183,9 @@ def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(
     shutil.rmtree(folder / "results")
     (folder / "round1/weights.safetensors").unlink()
     (folder / "round1/trained.json").unlink()
-    monkeypatch.setattr("rsir_bench.stages.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest))
+    monkeypatch.setattr(
+        "rsir_bench.runs.artifacts.stages.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest)
+    )
     again, other = _run(tiny.request()), _run(tiny.request(out="elsewhere"))
     assert _scores(again.records) == _scores(other.records)
     assert _scores(again.records) != _scores(first.records)
@@ -203,7 +206,7 @@ def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pyte
     assert first.failures == {}
     shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
     shutil.rmtree(next((tiny.folder / "runs").rglob("descriptors")))
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
     assert _scores(_run(tiny.request("tied", plugins=[plugin])).records) == _scores(first.records)
 
 
@@ -354,7 +357,7 @@ def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypat
 
     plan = make_plan(tiny.request())
     quick = _estimate(plan)
-    monkeypatch.setattr("rsir_bench.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
+    monkeypatch.setattr("rsir_bench.runs.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
     slow = _estimate(plan)
     epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
     assert slow.seconds - quick.seconds == pytest.approx(0.5 * epochs * batches, rel=0.3)
@@ -386,7 +389,7 @@ def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
     plan = make_plan(tiny.request(seeds=[0, 1], overrides=["describe.pca=3"]))
     known: dict[str, Step | None] = {}
     trained = _estimate(plan, known)
-    monkeypatch.setattr("rsir_bench.estimate.measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("rsir_bench.runs.estimate.measure", lambda *_: pytest.fail("measured again"))
     new = _estimate(plan, known, 1)
     step = known["baseline"]
     assert step is not None
@@ -538,7 +541,7 @@ def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny, monkeypatch: pytest.
     """Distorted descriptors are projected on the components that were fitted on the source as it is."""
     _run(tiny.request())
     fitted = next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes()
-    monkeypatch.setattr("rsir_bench.stages.fit_reduction", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.fit_reduction", lambda *_: pytest.fail("fitted again"))
     assert _run(tiny.request(distortions=parse_distortions(["haze:5"]))).failures == {}
     assert next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes() == fitted
 

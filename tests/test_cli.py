@@ -12,7 +12,7 @@ import pytest
 from conftest import Tiny
 
 import rsir_bench
-from rsir_bench.errors import RunError
+from rsir_bench.base.errors import RunError
 
 
 def _cli(*words: object, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def _imports(words: str, heavy: set[str], folder: Path) -> tuple[int, str, list[
     """A command's exit status, what it prints, and which packages it has imported by its end."""
     code = (
         f"import sys; sys.argv[1:] = {words.split()!r}\n"
-        "from rsir_bench.cli import main\n"
+        "from rsir_bench.cli.app import main\n"
         "try: main()\n"
         f"finally: print('HEAVY', *sorted({heavy!r} & set(sys.modules)))"
     )

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsir_bench.descriptor_files import read_descriptors, read_labels, read_queries
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.score_verb import run_score_verb
 from rsir_bench.ranking import score
-from rsir_bench.score_verb import run_score_verb
+from rsir_bench.ranking.descriptor_files import read_descriptors, read_labels, read_queries
 
 ROWS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 LABELS = np.array(["field", "river", "harbour", "forest"])[np.random.default_rng(1).integers(0, 4, 40)]

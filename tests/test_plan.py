@@ -12,9 +12,9 @@ from conftest import Tiny, write_scenes
 from scenes.fake_data import small_card, write_dataset
 from tiny import message
 
-from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import file_digest
-from rsir_bench.plan import Run, make_plan, planned, scenes_as_read
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import file_digest
+from rsir_bench.runs.plan import Run, make_plan, planned, scenes_as_read
 from rsir_bench.scenes.card import load_cards
 
 AS_IT_COMES = """
@@ -168,7 +168,7 @@ def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
 
 def test_what_cannot_run_costs_no_hashing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    monkeypatch.setattr("rsir_bench.plan.resolve_dataset", lambda name, root: looked_at.append(name))
+    monkeypatch.setattr("rsir_bench.runs.plan.resolve_dataset", lambda name, root: looked_at.append(name))
     with pytest.raises(UserError) as caught:
         make_plan(tiny.request("baselin", targets=["folder:gone"]))
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["method 'baselin'", "folder"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from conftest import Tiny
 
-from rsir_bench.campaign import campaign
-from rsir_bench.recorded import locate
-from rsir_bench.scenes.distort import parse_distortions
+from rsir_bench.runs.locate import locate
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.distortions import parse_distortions
 
 
 def test_records_lead_to_their_descriptors_and_scenes(tiny: Tiny) -> None:

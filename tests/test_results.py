@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rsir_bench.errors import UserError
-from rsir_bench.results import Record, read_published, read_record, read_records, write_record
+from rsir_bench.base.errors import UserError
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published, read_record, read_records, write_record
 
 EXAMPLE: dict[str, Any] = {
     "key": "k" * 64,

@@ -17,19 +17,19 @@ import tifffile
 from conftest import Tiny
 from PIL import Image
 
-from rsir_bench.campaign import campaign
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
-from rsir_bench.files import write_sealed
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import write_sealed
+from rsir_bench.cli.app import app
+from rsir_bench.cli.search_verb import run_search_verb
 from rsir_bench.method import Row
-from rsir_bench.plan import Request
-from rsir_bench.scenes.cache import Transform, open_pixels
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.plan import Request
+from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import index_folder
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 from rsir_bench.search import gallery as galleries
 from rsir_bench.search.gallery import Gallery, find_run
 from rsir_bench.search.query import read_query
-from rsir_bench.search_verb import run_search_verb
-from rsir_bench.stages import Stages
 
 UNTRAINED = "timm:test_resnet@none"
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.files import locked
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.base.files import locked
+from rsir_bench.scenes.cache_folder import cache_root
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.decode import ValueRange, scene_bands
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
-from rsir_bench.scenes.layout import find_dataset as find_dataset
-from rsir_bench.scenes.layout import list_scenes, walk_scenes
-from rsir_bench.scenes.paths import cache_root
+from rsir_bench.scenes.folders import find_dataset as find_dataset
+from rsir_bench.scenes.folders import list_scenes, walk_scenes
 
 FOLDER_PREFIX = "folder:"
 

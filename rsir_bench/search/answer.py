@@ -9,9 +9,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from rsir_bench.scenes.cache import Transform
+from rsir_bench.scenes.data_uri import as_address
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.picture import as_address
+from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.search.gallery import Gallery, Hit
 from rsir_bench.search.index import Comparison
 from rsir_bench.search.query import Query, read_pixels

@@ -11,16 +11,16 @@ from typing import Any
 import faiss
 import numpy as np
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import digest, file_digest
-from rsir_bench.plan import Cell, Request, Run, make_plan
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.plan import Cell, Request, Run, make_plan
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.search import index as indices
+from rsir_bench.search.faiss_vectors import Array, Space
 from rsir_bench.search.index import Comparison
-from rsir_bench.search.kept import kept_index
+from rsir_bench.search.index_cache import kept_index
 from rsir_bench.search.query import Query
-from rsir_bench.search.space import Array, Space
-from rsir_bench.stages import Stages
 
 
 @dataclass(frozen=True)

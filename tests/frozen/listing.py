@@ -14,15 +14,15 @@ from unittest import mock
 
 import numpy as np
 
-from rsir_bench import plan as planning
-from rsir_bench.files import digest
-from rsir_bench.plan import Plan, Request, make_plan
+from rsir_bench.base.files import digest
+from rsir_bench.method.registry import discover
 from rsir_bench.protocol import shipped
-from rsir_bench.registry import discover
+from rsir_bench.runs import plan as planning
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.plan import Plan, Request, make_plan
 from rsir_bench.scenes.card import load_cards
-from rsir_bench.scenes.distort import Distortion
+from rsir_bench.scenes.distortions import Distortion
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.stages import Stages
 
 PLUGIN = Path(__file__).resolve().parent.parent / "plugins" / "everything.py"
 SPECIAL = ["jsst+se", "jsst+jsst-tps+baseline", "wallis+dhn", "timm:resnet18@none", "timm:resnet18", "everything"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from listing import listing
 
-from rsir_bench.leaderboard.traces import place
-from rsir_bench.recorded import locate
-from rsir_bench.results import read_published, read_record, record_files
+from rsir_bench.records.commands import place
+from rsir_bench.records.store import read_published, read_record, record_files
+from rsir_bench.runs.locate import locate
 
 RESULTS = Path(__file__).resolve().parents[2] / "leaderboards" / "results"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rsir_bench.files import digest
-from rsir_bench.plan import Request
+from rsir_bench.base.files import digest
 from rsir_bench.protocol import load_protocol
-from rsir_bench.results import (
+from rsir_bench.records.schema import (
     DistortionPart,
     MethodPart,
     PaperRow,
@@ -19,7 +18,8 @@ from rsir_bench.results import (
     SourcePart,
     TargetPart,
 )
-from rsir_bench.scenes.distort import Distortion
+from rsir_bench.runs.plan import Request
+from rsir_bench.scenes.distortions import Distortion
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}
 JSST = PaperRow(method="JSST", pooling="PCA")

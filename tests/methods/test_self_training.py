@@ -11,15 +11,15 @@ from conftest import Tiny, write_scenes
 from safetensors.torch import load_file, save_file
 from tiny import CLASSES, SIZE, message, some_batch, some_scenes, tiny_method, tiny_protocol, tiny_setup
 
-from rsir_bench.batches import Scenes
-from rsir_bench.campaign import campaign
-from rsir_bench.leaderboard.paper import PAPER_TABLES, published
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.methods.self_training import SelfTraining, predict, reliable
-from rsir_bench.plan import make_plan
-from rsir_bench.registry import discover, resolve
-from rsir_bench.results import read_records
-from rsir_bench.stages import Stages
-from rsir_bench.train import loss_terms, make_fabric
+from rsir_bench.records.paper import PAPER_TABLES, published
+from rsir_bench.records.store import read_records
+from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.training.loop import loss_terms, make_fabric
 
 NAME = "self-training"
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from scenery import Scenery, scenery
 
-from rsir_bench.report.converted import affine_outline, convert
-from rsir_bench.report.panels import choose_queries
-from rsir_bench.report.shown import find_targets
-from rsir_bench.stages import Stages
+from rsir_bench.report.scenes.front_ends import affine_outline, convert
+from rsir_bench.report.scenes.panels import choose_queries
+from rsir_bench.report.scenes.targets import find_targets
+from rsir_bench.runs.artifacts.stages import Stages
 
 
 @pytest.fixture

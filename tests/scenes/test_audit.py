@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from rsir_bench.audit_verb import Comparison, report_as_html, report_in_words, run_audit_verb
-from rsir_bench.cli import main
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import audit
-from rsir_bench.scenes.audit import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import main
+from rsir_bench.cli.audit_verb import Comparison, report_as_html, report_in_words, run_audit_verb
 from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
+from rsir_bench.scenes.inspect import duplicates
+from rsir_bench.scenes.inspect.duplicates import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
 
 SIDE = 128
 
@@ -141,8 +141,8 @@ def test_strong_crops_and_turned_copies_are_not_claimed(name: str, source: Path,
 def test_textures_are_proposed_by_the_hash_and_refused_by_the_pixels(tmp_path: Path) -> None:
     water = target_of(tmp_path / "a", {f"field/w{seed}.png": texture(seed) for seed in range(6)})
     sea = target_of(tmp_path / "b", {f"roofs/w{seed}.png": texture(10 + seed) for seed in range(6)})
-    hashes = np.array([audit.imagehash.phash(texture(seed)).hash.ravel() for seed in range(16)])
-    assert len(close_pairs(hashes, hashes, audit.MAX_DISTANCE)) > 16  # more than each with itself
+    hashes = np.array([duplicates.imagehash.phash(texture(seed)).hash.ravel() for seed in range(16)])
+    assert len(close_pairs(hashes, hashes, duplicates.MAX_DISTANCE)) > 16  # more than each with itself
     assert find_pairs(water) == find_pairs(sea) == []
     assert [pair.kind for pair in find_pairs(water, sea)] == [Kind.SAME_BYTES] * 2  # what target_of adds to both
 
@@ -205,9 +205,9 @@ def test_correlation_by_hand() -> None:
 def test_the_second_call_reads_no_scene(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of(tmp_path / "target", {"field/x.jpg": scene(600)})
     first = leaked(index_folder(source), target)
-    monkeypatch.setattr(audit, "open_pixels", None)
+    monkeypatch.setattr(duplicates, "open_pixels", None)
     np.testing.assert_array_equal(leaked(index_folder(source), target), first)
-    monkeypatch.setattr(audit, "AUDIT_VERSION", audit.AUDIT_VERSION + 1)
+    monkeypatch.setattr(duplicates, "AUDIT_VERSION", duplicates.AUDIT_VERSION + 1)
     with pytest.raises(TypeError):
         leaked(index_folder(source), target)
 
@@ -217,9 +217,9 @@ def test_pairs_are_looked_for_again_after_any_change_of_versions(
 ) -> None:
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
     index, looked = index_folder(source), []
-    monkeypatch.setattr(audit, "_find", lambda *_: looked.append(1) or np.array([], audit.FOUND))
+    monkeypatch.setattr(duplicates, "_find", lambda *_: looked.append(1) or np.array([], duplicates.FOUND))
     find_pairs(index)
-    for name in ("imagehash.__version__", "tifffile.__version__", f"{audit.__name__}.DECODING_VERSION"):
+    for name in ("imagehash.__version__", "tifffile.__version__", f"{duplicates.__name__}.DECODING_VERSION"):
         before = len(looked)
         find_pairs(index)
         assert len(looked) == before
@@ -272,7 +272,7 @@ def test_the_page_escapes_names(source: Path, tmp_path: Path) -> None:
 
 def test_the_page_shows_a_part_of_many(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of(tmp_path / "target", {f"field/{number}.jpg": scene(number) for number in range(4)})
-    monkeypatch.setattr("rsir_bench.audit_verb.MAX_PICTURED", 3)
+    monkeypatch.setattr("rsir_bench.cli.audit_verb.MAX_PICTURED", 3)
     page = report_as_html([Comparison(index_folder(source), target, find_pairs(index_folder(source), target))])
     assert page.count("<figure>") == 3
     assert "0 exact and 4 near pairs" in page
@@ -289,8 +289,8 @@ def test_everything_in_json(source: Path, tmp_path: Path) -> None:
     assert found
     assert len(told) == 1
     report = json.loads(told[0])
-    assert report == json.loads((tmp_path / "out/audit.json").read_text())
-    assert "<figure>" in (tmp_path / "out/audit.html").read_text()
+    assert report == json.loads((tmp_path / "out/duplicates.json").read_text())
+    assert "<figure>" in (tmp_path / "out/duplicates.html").read_text()
     within_source, within_target, between = report["comparisons"]
     assert within_source["pairs"] == within_target["pairs"] == []
     # PNG files that one program wrote of the same pixels have the same bytes.

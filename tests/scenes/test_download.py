@@ -18,10 +18,10 @@ from fake_data import small_card, write_archive, write_dataset
 from fake_server import Served, served
 from typer.testing import CliRunner
 
-from rsir_bench.cli import app
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import archive, disk, fetch
-from rsir_bench.scenes import download as download_module
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import app
+from rsir_bench.scenes.acquire import archive, disk_space, http
+from rsir_bench.scenes.acquire import download as download_module
 from rsir_bench.scenes.card import DatasetCard, Download, Generator, load_cards
 from rsir_bench.scenes.index import index_scenes
 
@@ -35,8 +35,8 @@ def download(card: DatasetCard, data_root: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick_and_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, and blocks that are small beside the archives."""
-    monkeypatch.setattr(fetch, "PAUSES", (0.0,) * 4)
-    monkeypatch.setattr(fetch, "CHUNK", 100)
+    monkeypatch.setattr(http, "PAUSES", (0.0,) * 4)
+    monkeypatch.setattr(http, "CHUNK", 100)
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def test_a_damaged_archive_without_a_hash_is_not_kept(offer: Offer, server: Serv
 
 def test_too_little_space_is_told_before_the_first_byte(offer: Offer, tmp_path: Path, monkeypatch) -> None:
     card = offer()
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
     with pytest.raises(UserError, match="no space left: to download"):
         download(card, tmp_path / "data")
     assert kept_in(tmp_path / "data") == []
@@ -420,7 +420,7 @@ def test_a_file_that_may_not_grow_keeps_its_part(offer: Offer, server: Served, t
 CALL = "download(card, data_root, FLAG)"
 
 STOP_WHILE_UNPACKING = """
-from rsir_bench.scenes import archive
+from rsir_bench.scenes.acquire import archive
 write, written = archive._write, []
 def stop_at_the_third(*arguments):
     if len(written) == 2:
@@ -436,9 +436,9 @@ def start(card: DatasetCard, data_root: Path, script: str, flag: bool = True, **
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.card import DatasetCard
-from rsir_bench.scenes.download import download
+from rsir_bench.scenes.acquire.download import download
 card, data_root = DatasetCard.model_validate_json(sys.argv[1]), Path(sys.argv[2])
 try:
     exec({script.replace("FLAG", str(flag))!r})

@@ -13,11 +13,17 @@ import tifffile
 from fake_data import archive_path, small_card, write_dataset, write_scene
 from PIL import Image
 
-from rsir_bench.errors import SceneError, UserError
+from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes import fingerprint
-from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
-from rsir_bench.scenes.index import expect_dataset, find_dataset, index_folder, index_scenes, resolve_dataset
+from rsir_bench.scenes.index import (
+    expect_dataset,
+    find_dataset,
+    index_folder,
+    index_scenes,
+    resolve_dataset,
+)
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 ALL = ["patternnet", "rs19", "ucm", "rsscn7", "aid", "nwpu", "eurosat"]
 

@@ -16,14 +16,14 @@ import tifffile
 from fake_data import small_card, write_dataset, write_scene
 from PIL import Image
 
-from rsir_bench.cli import main
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import verify as verification
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import main
+from rsir_bench.cli.verify_verb import report_in_words
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import resolve_dataset
-from rsir_bench.scenes.manifest import load_manifest, parse_manifest
-from rsir_bench.scenes.verify import Verdict, present_datasets, verify
-from rsir_bench.verify_verb import report_in_words
+from rsir_bench.scenes.inspect import verify as verification
+from rsir_bench.scenes.inspect.manifest import load_manifest, parse_manifest
+from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
 COPY = "complete, not the original bytes"
 

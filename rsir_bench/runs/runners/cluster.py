@@ -1,0 +1,380 @@
+"""A Ray cluster: the runs of a campaign as its tasks, and blocks of queries where one gallery is large.
+
+A run stays in one piece, since its targets share the network it trains. Ray starts a task again elsewhere when its node
+or process dies; what a method raises is a result like any other and is never tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import ray
+import torch
+from ray.exceptions import RayError
+
+from rsir_bench.runs.runners.campaign import Finished, work_off_within_limit
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
+from rsir_bench.runs.plan import Plan, Request, Run, planned
+from rsir_bench.base.progress import track
+from rsir_bench.ranking.blocks import block_queries
+from rsir_bench.ranking.task import Task
+from rsir_bench.ranking.scores import FloatArray, measure_queries
+from rsir_bench.ranking.similarity import Prepared
+
+RETRIES = 3  # how often a task is started again whose node or process died
+PARTS_PER_SLOT = 4  # a slow node then holds the others up by a quarter of its share at most
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node of the cluster offers."""
+
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task occupies: threads that it computes with, and GPUs."""
+
+    cpus: int
+    gpus: int
+
+    def slots(self, nodes: Sequence[Node]) -> int:
+        """How many such tasks the nodes work off at a time."""
+        return sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in nodes)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For Ray."""
+        return {
+            "num_cpus": self.cpus,
+            "num_gpus": self.gpus,
+            "max_retries": RETRIES,
+            "retry_exceptions": False,
+            "scheduling_strategy": "SPREAD",
+        }
+
+
+def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
+    """What one run or part of a scoring occupies.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+        nodes: The cluster's.
+        threads: That a task on a CPU is to use; fewer where no node has as many.
+
+    Raises:
+        UserError: No node has such a device.
+    """
+    if device == "cpu":
+        most = max((node.cpus for node in nodes), default=0)
+        if not most:
+            raise UserError("--launcher ray: no node of the cluster offers a CPU; add one with `ray start --address`")
+        return Needs(min(threads, most), 0)
+    shares = [node.cpus // node.gpus for node in nodes if node.gpus]
+    if not shares:
+        raise UserError(f"--device {device}: no node of the cluster has a GPU; use --device cpu")
+    return Needs(max(1, min(shares)), 1)  # so that no GPU is idle for want of a CPU
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a node is asked to do.
+
+    Attributes:
+        request: The caller's request for the one method and seed.
+        key: Of the run.
+        folder: The caller's working folder, which relative paths start from.
+        mark: A file in the folder of the runs: a node that sees it shares that folder with the caller.
+        threads: To compute with.
+    """
+
+    request: Request
+    key: str
+    folder: Path
+    mark: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a node gives back.
+
+    Attributes:
+        failure: Why the run failed, in one line; None otherwise.
+        place: The node, in words.
+        files: Everything in the run's folder, where the node does not share it with the caller; else None.
+    """
+
+    failure: str | None
+    place: str
+    files: Files | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that this process is connected to; :func:`connected` makes it.
+
+    Attributes:
+        nodes: What is offered.
+        say: Shows a line to the user.
+        threads: That a task on a CPU uses.
+    """
+
+    nodes: tuple[Node, ...]
+    say: Callable[[str], object]
+    threads: int = field(default_factory=torch.get_num_threads)
+
+    def find_device(self, name: str) -> str:
+        """``"auto"`` becomes ``"cuda"`` where a node has a GPU, else ``"cpu"``; the caller's machine need not have one.
+
+        Raises:
+            UserError: Unknown, or nowhere in the cluster.
+        """
+        if name not in ("auto", "cpu", "cuda"):
+            raise UserError(f"device {name!r}: on a cluster, write auto, cpu or cuda; which GPU is up to Ray")
+        if name == "auto":
+            return "cuda" if any(node.gpus for node in self.nodes) else "cpu"
+        needs(name, self.nodes, self.threads)
+        return name
+
+    def launch(self, plan: Plan) -> Iterator[Finished]:
+        """Works off the unfinished runs of a plan on the cluster, and gives each as it ends.
+
+        See :data:`rsir_bench.runs.runners.campaign.Launcher`.
+        """
+        wanted, out = needs(plan.request.device, self.nodes, self.threads), plan.request.out
+        self.say(self._offer("runs", wanted))
+        task = ray.remote(carry_out).options(**wanted.options)
+        mark = f".campaign-{uuid4().hex}"
+        write_text(out / mark, "a node that sees this file shares the folder\n")
+        try:
+            started = {task.remote(_order(plan, run, mark, wanted), _sent(run.folder)): run for run in plan.todo}
+            for reference in track(_as_they_end(list(started)), "runs on the cluster", len(started)):
+                yield _received(started[reference], reference)
+        finally:
+            discard(out / mark)
+
+    def measure(self, task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
+        """:func:`rsir_bench.ranking.scores.measure_queries` with the queries split over the cluster.
+
+        The gallery is prepared once, by the caller, and lies once on each node, whatever the number of its tasks. Parts
+        end where blocks do, so that the products, and with them the ranks, are those of one process.
+
+        Raises:
+            UserError: A part was lost more often than it is tried again.
+        """
+        wanted = needs("cpu", self.nodes, self.threads)
+        rows = block_queries(task, block, wanted.cpus)
+        parts = split(len(task.queries), rows, PARTS_PER_SLOT * wanted.slots(self.nodes))
+        self.say(self._offer(f"{len(parts)} parts of the queries", wanted))
+        held, measured = ray.put(_as_arrays(task)), ray.remote(measure_part).options(**wanted.options)
+        started = {measured.remote(held, part, rows, k, hits, wanted.cpus): part for part in parts}
+        tables: dict[int, FloatArray] = {}
+        curves: dict[int, FloatArray] = {}
+        for reference in track(_as_they_end(list(started)), "scoring on the cluster", len(parts)):
+            start = started[reference].start
+            try:
+                tables[start], curves[start] = ray.get(reference)
+            except RayError as error:
+                raise UserError(f"queries from {start}: {_lost(error)}; see to the nodes and score again") from None
+        # Added up in the order of the queries: the same sums whichever part ends first.
+        return np.concatenate([tables[part.start] for part in parts], axis=2), np.sum(
+            [curves[part.start] for part in parts], axis=0
+        )
+
+    def _offer(self, what: str, wanted: Needs) -> str:
+        cpus, gpus = sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes)
+        each = f"{wanted.cpus} CPUs" + (f" and {wanted.gpus} GPU" if wanted.gpus else "")
+        slots = wanted.slots(self.nodes)
+        return f"cluster   {len(self.nodes)} nodes, {cpus} CPUs, {gpus} GPUs; {what}: {slots} at a time, {each} each"
+
+
+@contextmanager
+def connected(address: str | None, say: Callable[[str], object]) -> Iterator[Cluster]:
+    """Joins a cluster, and leaves it at the end.
+
+    Args:
+        address: ``HOST:PORT``, or ``ray://HOST:PORT`` from a machine outside. None: what ``RAY_ADDRESS`` names, else
+            the cluster of this machine, else one that is started on this machine alone and ends with the command.
+        say: Shows a line to the user.
+
+    Raises:
+        UserError: There is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is to try without end
+    try:
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:  # nobody there, another version, no address
+        raise UserError(
+            f"--address {address or 'of this machine'}: no Ray cluster can be joined ({_first_line(error)}); "
+            "start one with `ray start --head` and name its HOST:PORT"
+        ) from None
+    try:
+        offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield Cluster(tuple(Node(int(offer.get("CPU", 0)), int(offer.get("GPU", 0))) for offer in offers), say)
+    finally:
+        ray.shutdown()
+
+
+# --- on the nodes ---
+
+
+def carry_out(order: Order, sent: Sequence[Any]) -> Answer:
+    """Works off a run on a node.
+
+    Args:
+        order: What to do.
+        sent: A reference to the files of the run's folder at the caller; none where there is no such folder. They are
+            fetched only by a node that does not see the folder itself.
+    """
+    torch.set_num_threads(order.threads)
+    try:
+        if not order.folder.is_dir():
+            raise UserError(f"no folder {order.folder} here; start in one that every node has at the same place")
+        os.chdir(order.folder)
+        if (order.request.out / order.mark).is_file():
+            return Answer(_work_off(order.request, order.key), place(), None)
+        files = ray.get(list(sent))
+        with tempfile.TemporaryDirectory(prefix="rsir-bench-") as name:
+            failure, packed = _work_off_unshared(order, Path(name), files[0] if files else {})
+            return Answer(failure, place(), packed)
+    except (RunError, UserError) as error:
+        return Answer(" ".join(str(error).split()), place(), None)
+
+
+def measure_part(
+    task: Task, part: slice, block: int, k: Sequence[int], hits: int, threads: int
+) -> tuple[FloatArray, FloatArray]:
+    """Measures some of the queries of a task on a node; see :meth:`Cluster.measure`."""
+    torch.set_num_threads(threads)
+    return measure_queries(_as_tensors(task).part(part), block, k, hits)
+
+
+def place() -> str:
+    """This node in words: the host, and Ray's name of the node."""
+    return f"{socket.gethostname()} (node {ray.get_runtime_context().get_node_id()[:8]})"
+
+
+def _work_off(request: Request, key: str) -> str | None:
+    plan, run = planned(request, key)
+    return work_off_within_limit(plan, run)
+
+
+def _work_off_unshared(order: Order, folder: Path, files: Files) -> tuple[str | None, Files]:
+    """In a folder of the node, from what the caller has of the run to everything that is there in the end."""
+    plan, run = planned(replace(order.request, out=folder), order.key)
+    unpack(files, run.folder)
+    failure = work_off_within_limit(plan, run)
+    packed = pack(run.folder)
+    # The caller finds the file of a traceback in its own folder.
+    return failure and failure.replace(str(folder), str(order.request.out)), packed
+
+
+# --- between caller and nodes ---
+
+
+def pack(folder: Path) -> Files:
+    """Every file below a run's folder, by its path there; empty where there is no folder."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    kept = (path for path in paths if path.name != ".lock" and not path.name.startswith(PARTIAL))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
+
+
+def unpack(files: Files, folder: Path) -> None:
+    """Writes the files of :func:`pack` so that an interruption after any of them loses nothing that is there.
+
+    Notes of trainings come late and records last, since each means that everything behind it is there. A seal comes
+    directly before its file.
+    """
+
+    def late(name: str) -> tuple[bool, bool, str, bool]:
+        file = name.removesuffix(".sha256")
+        return name.startswith("results/"), file.endswith("/trained.json"), file, name == file
+
+    for name in sorted(files, key=late):
+        path, content = folder / name, files[name]
+        if path.suffix == ".sha256":
+            content = seal_for_both(path.with_suffix(""), content)
+        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
+
+
+def split(queries: int, rows: int, parts: int) -> list[slice]:
+    """Cuts queries into at most so many parts of whole blocks of ``rows`` queries.
+
+    Examples:
+        >>> split(10, 2, 3)
+        [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]
+    """
+    blocks = -(-queries // rows)
+    step = rows * -(-blocks // parts)
+    return [slice(start, min(start + step, queries)) for start in range(0, queries, step)]
+
+
+def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
+    request = replace(plan.request.of(run.method), seeds=[run.seed])
+    return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
+
+
+def _sent(folder: Path) -> list[Any]:
+    """In a list, Ray hands the reference on and not what it refers to."""
+    return [ray.put(pack(folder))] if folder.is_dir() else []
+
+
+def _received(run: Run, reference: Any) -> Finished:
+    try:
+        answer: Answer = ray.get(reference)
+    except RayError as error:
+        return Finished(run, _lost(error))
+    try:
+        unpack(answer.files or {}, run.folder)
+    except UserError as error:  # a full disk costs this run and not those still under way
+        return Finished(run, str(error), answer.place)
+    return Finished(run, answer.failure, answer.place)
+
+
+def _as_they_end(references: list[Any]) -> Iterator[Any]:
+    while references:
+        ended, references = ray.wait(references, num_returns=1)
+        yield from ended
+
+
+def _lost(error: RayError) -> str:
+    return f"lost on the cluster ({type(error).__name__}: {_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _as_arrays(part: Any) -> Any:
+    """A task with arrays in the place of tensors: Ray keeps arrays once on a node, in memory that its tasks share."""
+    return _converted(part, torch.Tensor, lambda tensor: tensor.numpy())
+
+
+def _as_tensors(part: Any) -> Any:
+    with warnings.catch_warnings():  # shared memory is read-only, and nothing writes to a task
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return _converted(part, np.ndarray, torch.from_numpy)
+
+
+def _converted(part: Any, kind: type, convert: Callable[[Any], Any]) -> Any:
+    values = {entry.name: getattr(part, entry.name) for entry in fields(part)}
+    changed = {name: convert(value) for name, value in values.items() if isinstance(value, kind)}
+    nested = {name: _converted(value, kind, convert) for name, value in values.items() if isinstance(value, Prepared)}
+    return replace(part, **changed, **nested)
