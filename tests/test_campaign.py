@@ -212,8 +212,8 @@ def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pyte
 
 def test_components_are_fitted_again_for_another_way_of_describing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tiny.request())
-    for module in ("plan", "stages"):
-        monkeypatch.setattr(f"rsir_bench.{module}.DESCRIBING_VERSION", 2)
+    for module in ("plan", "artifacts.stages"):
+        monkeypatch.setattr(f"rsir_bench.runs.{module}.DESCRIBING_VERSION", 2)
     _run(tiny.request())
     assert len(list((tiny.folder / "runs").rglob("pca/*.npz"))) == 2
 

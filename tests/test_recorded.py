@@ -33,7 +33,7 @@ def test_a_changed_copy_of_a_shipped_protocol_hides_no_records_of_it(tiny: Tiny,
     records = campaign(tiny.request(), lambda line: None).records
     changed = tiny.folder / "changed.toml"
     changed.write_text(tiny.protocol.read_text().replace("epochs = 2", "epochs = 3"))
-    for module in ("protocol", "recorded", "plan"):
+    for module in ("protocol.load", "runs.locate", "runs.plan"):
         monkeypatch.setattr(f"rsir_bench.{module}.shipped", lambda: {"tiny": tiny.protocol})
     assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
     records = campaign(tiny.request(protocol=str(changed)), lambda line: None).records

@@ -320,7 +320,7 @@ def test_two_processes_at_once_build_once(rsscn7: SceneIndex, tmp_path: Path) ->
         import sys, time
         from pathlib import Path
         from fake_data import small_card
-        from rsir_bench.scenes import pixel_cache as cache
+        from rsir_bench.scenes import pixel_cache
         from rsir_bench.scenes.index import index_scenes
 
         data_root, log = Path(sys.argv[1]), Path(sys.argv[2])
