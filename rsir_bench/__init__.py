@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsir_bench.base.moved import serve_old_modules
+
 if TYPE_CHECKING:
     from rsir_bench.ranking import Scores
     from rsir_bench.records.schema import Record
 
 __version__ = "0.1.0"
 __all__ = ["run", "score"]
+serve_old_modules()
 
 
 def score(descriptors: Any, labels: Any, **options: Any) -> Scores:
@@ -70,7 +73,7 @@ def run(
         rsir_bench.base.errors.RunError: At least one run failed; the others are done.
     """
     from rsir_bench.base.errors import RunError
-    from rsir_bench.runs.plan import Request
+    from rsir_bench.runs.request import Request
     from rsir_bench.runs.runners.campaign import campaign, to_stderr
     from rsir_bench.scenes.distortions import parse_distortions
     from rsir_bench.training.loop import find_device

@@ -25,10 +25,11 @@ from rsir_bench.method import Method
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
-from rsir_bench.runs.artifacts.record import processor
-from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.artifacts.environment import processor
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.estimate import Estimate, Step, _training_seconds, estimate
-from rsir_bench.runs.plan import Plan, Request, make_plan
+from rsir_bench.runs.plan import Plan, make_plan
+from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import Outcome, campaign
 from rsir_bench.runs.runners.isolated import work_off_apart
 from rsir_bench.scenes.distortions import parse_distortions
@@ -78,8 +79,8 @@ def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: p
     first = _run(tiny.request())
     for path in (tiny.folder / "runs").rglob("results/**/*.json"):
         path.unlink()
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.describe", lambda *_: pytest.fail("described again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", lambda *_: pytest.fail("described again"))
     lines: list[str] = []
     campaign(tiny.request(), lines.append, plan_only=True)
     assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
@@ -92,7 +93,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
     publish([tiny.folder / "runs"], results)
     lines: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
+        patch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
         elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
         assert elsewhere.records == first.records
         assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
@@ -105,7 +106,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
 
 def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _run(tiny.request())
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
     request = tiny.request(overrides=["describe.pca=3", 'describe.pca_fit=["source", "target"]'])
     second = _run(request)
     rows = [(record.row.name, record.row.dimensions, record.row.fit) for record in second.records]
@@ -184,7 +185,7 @@ def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(
     (folder / "round1/weights.safetensors").unlink()
     (folder / "round1/trained.json").unlink()
     monkeypatch.setattr(
-        "rsir_bench.runs.artifacts.stages.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest)
+        "rsir_bench.runs.artifacts.network.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest)
     )
     again, other = _run(tiny.request()), _run(tiny.request(out="elsewhere"))
     assert _scores(again.records) == _scores(other.records)
@@ -206,7 +207,7 @@ def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pyte
     assert first.failures == {}
     shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
     shutil.rmtree(next((tiny.folder / "runs").rglob("descriptors")))
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
     assert _scores(_run(tiny.request("tied", plugins=[plugin])).records) == _scores(first.records)
 
 
@@ -541,7 +542,7 @@ def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny, monkeypatch: pytest.
     """Distorted descriptors are projected on the components that were fitted on the source as it is."""
     _run(tiny.request())
     fitted = next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes()
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.fit_reduction", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.components.fit_reduction", lambda *_: pytest.fail("fitted again"))
     assert _run(tiny.request(distortions=parse_distortions(["haze:5"]))).failures == {}
     assert next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes() == fitted
 

@@ -88,7 +88,7 @@ def normalisation(patch: Patch) -> None:
 def training_mode(patch: Patch) -> None:
     patch.setattr(Method, "eval", Method.train)
     patch.setattr(
-        "rsir_bench.runs.artifacts.stages.multiply_accumulates", lambda *_: 0.0
+        "rsir_bench.runs.artifacts.describing.multiply_accumulates", lambda *_: 0.0
     )  # batch norm refuses its single scene
 
 
@@ -109,12 +109,12 @@ def self_match(patch: Patch) -> None:
     def with_itself(rows: Any, labels: Any, queries: Any, **options: Any) -> Any:
         return score(rows, labels, gallery=rows, gallery_labels=labels, **options)
 
-    patch.setattr("rsir_bench.runs.artifacts.stages.score", with_itself)
+    patch.setattr("rsir_bench.runs.artifacts.scores.score", with_itself)
 
 
 def shift_of_labels(patch: Patch) -> None:
     patch.setattr(
-        "rsir_bench.runs.artifacts.stages.score",
+        "rsir_bench.runs.artifacts.scores.score",
         lambda rows, labels, **options: score(rows, np.roll(labels, 1), **options),
     )
 
@@ -167,7 +167,7 @@ def test_the_rounding_of_another_processor_is_no_drift(monkeypatch: pytest.Monke
             for name, rows in described.items()
         }
 
-    monkeypatch.setattr("rsir_bench.runs.artifacts.stages.describe", rounded)
+    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", rounded)
     findings = golden.check()
     assert golden.first_drift(findings) is None
     assert any(finding.deviation > 0 for finding in findings)

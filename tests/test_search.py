@@ -22,8 +22,8 @@ from rsir_bench.base.files import write_sealed
 from rsir_bench.cli.app import app
 from rsir_bench.cli.search_verb import run_search_verb
 from rsir_bench.method import Row
-from rsir_bench.runs.artifacts.stages import Stages
-from rsir_bench.runs.plan import Request
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import index_folder
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels

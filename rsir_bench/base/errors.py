@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 Item = TypeVar("Item")
@@ -29,15 +30,40 @@ def each(items: Iterable[Item], step: Callable[[Item], Result]) -> list[Result]:
     Raises:
         UserError: Of all items for which the step raises one, a line for each different error.
     """
-    results, problems = [], []
+    results, problems = [], Problems()
     for item in items:
-        try:
+        with problems.collecting():
             results.append(step(item))
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(dict.fromkeys(problems)))
+    problems.raise_any()
     return results
+
+
+class Problems:
+    """Problems that are collected, so that all of them are reported at once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Note what the block raises, and go on behind it."""
+        try:
+            yield
+        except UserError as error:
+            self.lines += str(error).splitlines()
+
+    def add(self, line: str) -> None:
+        """Note a problem that nothing raised."""
+        self.lines.append(line)
+
+    def raise_any(self) -> None:
+        """Raise all problems as one error.
+
+        Raises:
+            UserError: There is at least one; a line for each different problem.
+        """
+        if self.lines:
+            raise UserError("\n".join(dict.fromkeys(self.lines)))
 
 
 def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:

@@ -67,7 +67,7 @@ def run(
     _check_protocol(protocol, override or [])
     from rsir_bench.leaderboard import terminal_table
     from rsir_bench.runs.artifacts.stages import follow
-    from rsir_bench.runs.plan import Request
+    from rsir_bench.runs.request import Request
     from rsir_bench.runs.runners.campaign import campaign, one_by_one, to_stderr
     from rsir_bench.scenes.distortions import parse_distortions
     from rsir_bench.training.distributed import launched, team
@@ -153,7 +153,7 @@ def search(
     """Searches a target for the scenes most like an image, as a trained method sees them."""
     _check_protocol(protocol, override or [])
     from rsir_bench.cli.search_verb import run_search_verb
-    from rsir_bench.runs.plan import Request
+    from rsir_bench.runs.request import Request
     from rsir_bench.runs.runners.campaign import to_stderr
     from rsir_bench.training.loop import find_device
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.output_folder import refuse_other_page, write_page
-from rsir_bench.runs.plan import Request
+from rsir_bench.runs.request import Request
 from rsir_bench.search.answer import Answer, as_json, as_page, as_table
 from rsir_bench.search.gallery import Gallery, find_run
 from rsir_bench.search.index import APPROXIMATE, refuse_approximate_codes

@@ -1,5 +1,6 @@
 """The contract of a method: everything that a method's file imports."""
 
+from rsir_bench.base.moved import serve_old_names
 from rsir_bench.method.contract import (
     Card,
     FrontEnd,
@@ -30,3 +31,5 @@ __all__ = [
     "balanced",
     "balanced_of_size",
 ]
+
+serve_old_names(__name__)

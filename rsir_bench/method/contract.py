@@ -148,8 +148,8 @@ class Method(nn.Module, ABC):
 
     ``across_ranks`` says how the loss of a batch comes about where several devices hold a part of it each: ``"mean"``,
     it is the mean over scenes of what each costs by itself; ``"gathered"``, scenes are compared with each other, and
-    every term is computed on what :func:`rsir_bench.nn.collectives.gathered` gives; None, it cannot, or nobody has thought
-    about it: the method is trained on one device only.
+    every term is computed on what :func:`rsir_bench.nn.collectives.gathered` gives; None, it cannot, or nobody has
+    thought about it: the method is trained on one device only.
 
     Args:
         setup: What it is built for.

@@ -44,6 +44,11 @@ class NamedMethod:
             return self.name
         return f"{self.name} ({', '.join(f'{key}={value}' for key, value in sorted(self.changed.items()))})"
 
+    @property
+    def uses_trunk(self) -> bool:
+        """Whether it builds the protocol's trunk; an untrained one that names weights, as ``timm:``, brings its own."""
+        return self.kind.card.trained or not self.weights
+
     def build(self, setup: Setup) -> Method:
         """A new network.
 

@@ -132,7 +132,8 @@ def score(
         device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
             `torch.get_num_threads` says.
         class_names: the names of integer labels in ``per_class``.
-        measure: who ranks and measures: this process where None; for example `rsir_bench.runs.runners.cluster.Cluster.measure`.
+        measure: who ranks and measures: this process where None; for example
+            `rsir_bench.runs.runners.cluster.Cluster.measure`.
 
     Returns:
         Scores: the mean over queries, per class, per query, and the bounds of ties.

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rsir_bench.scenes.batches import Batch
-from rsir_bench.training.describe import BATCH
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest, write_text
 from rsir_bench.method import Method, Setup
-from rsir_bench.runs.plan import Cell, Plan, Run
 from rsir_bench.protocol import Train
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.scenes.batches import Batch
+from rsir_bench.scenes.cache_folder import cache_root
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
+from rsir_bench.training.describe import BATCH
 from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FEW, MORE = 8, 24
+COST_VERSION = 1  # raise when a step is measured in another way
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepCost:
     """What a method takes, whatever the seed and the scenes that are left.
 
     Attributes:
@@ -55,8 +62,93 @@ class Step:
     lengths: dict[str, int]
 
 
-def measure(plan: Plan, run: Run) -> Step | None:
-    """Measures one step of the run's method; None where it raises, which is reported when its run fails.
+def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimate | None:
+    """Return what is left of a run: the sum over its missing artifacts.
+
+    Args:
+        plan: The campaign's plan.
+        run: One of its runs.
+        known: Costs of a step by label of the method; a missing one is looked up or measured, and added.
+
+    Returns:
+        None where a step of the method cannot be measured.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    missing = RunArtifacts(plan, run).missing()
+    if not missing.networks and not missing.cells:
+        return Estimate(0, 0)
+    if run.method.label not in known:
+        known[run.method.label] = step_cost(plan, run)
+    step = known[run.method.label]
+    if step is None:
+        return None
+    trainings = len(missing.networks)
+    trained = len(plan.source) * step.epochs * trainings if trainings else 0
+    described = sum(len(plan.datasets[name]) for name, _, _ in missing.passes)
+    # While the last round is trained: a checkpoint, beside it the next until it is whole, the weights of the others.
+    checkpoint = step.state + 4 * step.parameters * step.moments
+    size = 2 * checkpoint + step.state * (trainings - 1) if trainings else 0
+    size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in missing.cells)
+    return Estimate(step.training * trained + step.describing * described, size)
+
+
+def cache_bytes(plan: Plan) -> int:
+    """Return the bytes of the pixel caches that are still to be built."""
+    wanted = [(plan.datasets[name], transform) for name, transform in plan.needed()]
+    return sum(estimated_bytes(*scenes) for scenes in wanted if not is_cached(*scenes))
+
+
+def _row_bytes(plan: Plan, cell: Cell, step: StepCost) -> int:
+    length = step.lengths.get(cell.row.descriptor, 0)  # its run will fail where describe() does not give it
+    if cell.row.kind == "code":
+        return -(-length // 8)
+    return 4 * (min(length, plan.protocol.describe.pca) if cell.row.kind == "pca" else length)
+
+
+# --- the cost of a step ---
+
+
+def step_cost(plan: Plan, run: Run) -> StepCost | None:
+    """Return the cost of a step of the run's method: that of an earlier plan, or measured now and kept.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    path = cache_root() / "steps" / f"{_cost_key(plan, run)}.json"
+    if (kept := _read_cost(path)) is not None:
+        return kept
+    step = measure(plan, run)
+    if step is not None:
+        write_text(path, json.dumps(asdict(step)))
+    return step
+
+
+def _cost_key(plan: Plan, run: Run) -> str:
+    """Return the digest of what changes the cost of a step: method, its code, protocol, scenes' shape and machine."""
+    setup, protocol = plan.setup(run), plan.protocol
+    return digest(
+        [
+            COST_VERSION,
+            [run.method.name, run.card.version, run.method.identity, run.weights],
+            [file_digest(path) for path in run.method.sources],
+            protocol.identity(),
+            [setup.classes, setup.bands, setup.size],
+            environment(plan.request.device, protocol.train.precision),
+        ]
+    )
+
+
+def _read_cost(path: Path) -> StepCost | None:
+    try:
+        return StepCost(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # not there, or damaged: it is measured again
+        return None
+
+
+def measure(plan: Plan, run: Run) -> StepCost | None:
+    """Measure one step of the run's method; None where it raises, which is reported when its run fails.
 
     Raises:
         UserError: The method cannot be built (weights, settings).
@@ -73,53 +165,7 @@ def measure(plan: Plan, run: Run) -> Step | None:
     state = sum(tensor.nbytes for tensor in method.state_dict().values())
     parameters = sum(tensor.numel() for tensor in method.parameters())
     moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
-    return Step(training, describing, recipe.epochs, state, parameters, moments, lengths)
-
-
-def estimate(plan: Plan, run: Run, known: dict[str, Step | None]) -> Estimate | None:
-    """What is left of a run; None where a step of its method cannot be measured.
-
-    Args:
-        plan: The campaign's plan.
-        run: One of its runs.
-        known: Steps by label of the method; a missing one is measured and added.
-
-    Raises:
-        UserError: The method cannot be built (weights, settings).
-    """
-    rounds = range(1, run.method.kind.rounds + 1) if run.method.kind.card.trained else ()
-    left = [number for number in rounds if not run.is_trained(number)]
-    cells = [cell for cell in run.todo if not cell.descriptors.is_file()]
-    if not left and not cells:
-        return Estimate(0, 0)
-    if run.method.label not in known:
-        known[run.method.label] = measure(plan, run)
-    step = known[run.method.label]
-    if step is None:
-        return None
-    source = plan.protocol.data.source
-    passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
-    passes |= {(source, None, cell.round) for cell in cells if cell.fit == "source"}
-    described = sum(len(plan.datasets[name]) for name, _, _ in passes)
-    trained = len(plan.datasets[source]) * step.epochs * len(left) if left else 0
-    # While the last round is trained: a checkpoint, beside it the next until it is whole, the weights of the others.
-    checkpoint = step.state + 4 * step.parameters * step.moments
-    size = 2 * checkpoint + step.state * (len(left) - 1) if left else 0
-    size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in cells)
-    return Estimate(step.training * trained + step.describing * described, size)
-
-
-def _row_bytes(plan: Plan, cell: Cell, step: Step) -> int:
-    length = step.lengths.get(cell.row.descriptor, 0)  # its run will fail where describe() does not give it
-    if cell.row.kind == "code":
-        return -(-length // 8)
-    return 4 * (min(length, plan.protocol.describe.pca) if cell.row.kind == "pca" else length)
-
-
-def cache_bytes(plan: Plan) -> int:
-    """Bytes of the pixel caches that are still to be built."""
-    wanted = (plan.datasets[name] for name in plan.needed())
-    return sum(estimated_bytes(index, plan.transform) for index in wanted if not is_cached(index, plan.transform))
+    return StepCost(training, describing, recipe.epochs, state, parameters, moments, lengths)
 
 
 def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str) -> tuple[float, float, dict[str, int]]:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsir_bench.runs.plan import Cell, Plan, Request, Run, make_plan
 from rsir_bench.protocol import load_protocol, shipped
+from rsir_bench.records.cells import distortion_of
 from rsir_bench.records.schema import Record
-from rsir_bench.scenes.distortions import Distortion
+from rsir_bench.runs.plan import Cell, Plan, Run, make_plan
+from rsir_bench.runs.request import Request
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,5 @@ def _target(record: Record) -> str:
     return words[words.index("--targets") + 1]
 
 
-def _distortions(records: list[Record]) -> list[Distortion]:
-    parts = {(record.distortion.name, record.distortion.severity) for record in records if record.distortion}
-    return [Distortion(name, severity) for name, severity in sorted(parts)]
+def _distortions(records: list[Record]) -> list[str]:
+    return sorted({distortion_of(record) for record in records if record.distortion})

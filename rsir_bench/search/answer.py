@@ -63,7 +63,7 @@ class Answer:
     @property
     def lines(self) -> list[str]:
         """What was searched and how, in words."""
-        cell, run = self.gallery.cell, self.gallery.stages.run
+        cell, run = self.gallery.cell, self.gallery.artifacts.run
         row = cell.row_name + (" fitted on the target" if cell.fit == "target" else "")
         searched = f"{self.scenes.name}, {len(self.gallery):,} scenes"
         lines = [f"{run.title}, row {row}, on {searched}; by {self.gallery.space.unit}"]
@@ -97,7 +97,7 @@ def _same(answer: Answer, hit: Hit) -> str:
 
 def as_json(answer: Answer) -> dict[str, Any]:
     """Everything for programs."""
-    gallery, run = answer.gallery, answer.gallery.stages.run
+    gallery, run = answer.gallery, answer.gallery.artifacts.run
     scene = answer.query.scene
     return {
         "query": {
@@ -109,7 +109,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "seed": run.seed,
         "row": gallery.cell.row_name,
         "fit": gallery.cell.fit,
-        "board": gallery.stages.plan.board,
+        "board": gallery.artifacts.plan.board,
         "target": answer.scenes.name,
         "fingerprint": answer.scenes.fingerprint,
         "scenes": len(gallery),

@@ -122,7 +122,7 @@ def serve() -> None:
     import rsir_bench.cli.app
     import rsir_bench.leaderboard
     import rsir_bench.publishing.publish
-    import rsir_bench.runs.artifacts.stages  # noqa: F401 - all that a child needs
+    import rsir_bench.runs.artifacts.chain  # noqa: F401 - all that a child needs
 
     # campaign is a function too; the others are loaded where they are used.
     for name in ("rsir_bench.runs.runners.campaign", *LOADED_LATE):

@@ -219,7 +219,7 @@ def stopped(commands: Commands, reference: Place, tmp_path_factory: pytest.TempP
     """A run that was killed between its last checkpoint and its weights."""
     place = reference.copy(tmp_path_factory.mktemp("stopped") / "place", runs=False)
     (ended,) = commands(
-        place.job(points=[{"at": "rsir_bench.runs.artifacts.stages:save_file", "call": 1, "when": "before"}])
+        place.job(points=[{"at": "rsir_bench.runs.artifacts.network:save_file", "call": 1, "when": "before"}])
     )
     assert ended.killed
     return place

@@ -10,9 +10,9 @@ from faults.commands import Commands, Place
 from faults.tally import Tally
 
 ONCE = (
-    "rsir_bench.runs.artifacts.stages:train",
+    "rsir_bench.runs.artifacts.network:train",
     "rsir_bench.scenes.pixel_cache:_build",
-    "rsir_bench.runs.artifacts.stages:write_record",
+    "rsir_bench.runs.artifacts.record:write_record",
 )
 
 

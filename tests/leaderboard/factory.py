@@ -18,7 +18,7 @@ from rsir_bench.records.schema import (
     SourcePart,
     TargetPart,
 )
-from rsir_bench.runs.plan import Request
+from rsir_bench.runs.request import Request
 from rsir_bench.scenes.distortions import Distortion
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}

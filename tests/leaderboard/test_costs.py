@@ -12,7 +12,7 @@ from rsir_bench.leaderboard import check, costs, render_leaderboards
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import EMPTY
 from rsir_bench.records.schema import DistortionPart
-from rsir_bench.runs.artifacts.stages import multiply_accumulates
+from rsir_bench.runs.artifacts.describing import multiply_accumulates
 
 CPU = {"device": "cpu (x)", "threads": "2", "precision": "32"}
 

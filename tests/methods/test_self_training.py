@@ -15,7 +15,7 @@ from rsir_bench.method.registry import discover, resolve
 from rsir_bench.methods.self_training import SelfTraining, predict, reliable
 from rsir_bench.records.paper import PAPER_TABLES, published
 from rsir_bench.records.store import read_records
-from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.batches import Scenes

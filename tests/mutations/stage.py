@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rsir_bench.runs.plan import Request
+from rsir_bench.runs.request import Request
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -14,7 +14,7 @@ from conftest import TINY_PROTOCOL, write_scenes
 from rsir_bench.report.renderer import Frame, Link
 from rsir_bench.report.scenes.pages import add_scenes
 from rsir_bench.report.scenes.targets import Target, find_targets
-from rsir_bench.runs.plan import Request
+from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import campaign
 
 EVIL = "<i>class2&amp;"

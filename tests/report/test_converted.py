@@ -14,7 +14,7 @@ from scenery import Scenery, scenery
 from rsir_bench.report.scenes.front_ends import affine_outline, convert
 from rsir_bench.report.scenes.panels import choose_queries
 from rsir_bench.report.scenes.targets import find_targets
-from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 
 
 @pytest.fixture

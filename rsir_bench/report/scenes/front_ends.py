@@ -84,7 +84,7 @@ def convert(out: Path, target: Target, queries: Sequence[int], say: Say) -> list
 
 def _converted(out: Path, target: Target, shown: Shown, queries: Sequence[int]) -> Converted:
     network = _network(shown)
-    transform = shown.recorded.plan.transform
+    transform = shown.recorded.run.transform
     paths = [target.index.paths[target.kept[query]] for query in queries]
     scenes = _scenes(target, paths, transform)
     with torch.inference_mode():
@@ -115,12 +115,12 @@ def _network(shown: Shown) -> Composed:
     Raises:
         UserError: It was not kept, or it does not fit the method as it is now.
     """
-    from rsir_bench.runs.artifacts.stages import Stages
+    from rsir_bench.runs.artifacts.chain import RunArtifacts
 
     run, kind = shown.recorded.run, shown.recorded.run.method.kind
     if kind.card.trained and not run.is_trained(kind.rounds):
         raise UserError(f"{run.folder}: its network is not there; run it again to have it")
-    network = Stages(shown.recorded.plan, run).network().eval()
+    network = RunArtifacts(shown.recorded.plan, run).network().load().eval()
     if not isinstance(network, Composed):
         raise TypeError(f"{run.title}: built as {type(network).__name__}")
     return network

@@ -18,7 +18,7 @@ from rsir_bench.records.cells import printed_title, row_label
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
-from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.locate import Recorded, locate
 from rsir_bench.scenes.index import SceneIndex
 
@@ -187,7 +187,7 @@ def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Recor
         return
     if place not in targets:
         index = recorded.plan.datasets[recorded.cell.target]
-        kept = np.flatnonzero(Stages(recorded.plan, recorded.run).kept(recorded.cell.target))
+        kept = np.flatnonzero(RunArtifacts(recorded.plan, recorded.run).counted(recorded.cell.target))
         targets[place] = Target(place[0], index, kept)
     target = targets[place]
     targets[place].methods.append(Shown(record, recorded, _ranked(np.load(path), target, record, recorded)))

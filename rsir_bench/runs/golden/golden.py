@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from rsir_bench.records.verdict import refuse_no_reason
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest, write_atomically, write_text
-from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
-from rsir_bench.runs.plan import Cell, Plan, Request, Run, make_plan
-from rsir_bench.runs.artifacts.record import environment
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
-from rsir_bench.scenes.pixel_cache import Transform, open_pixels
+from rsir_bench.records.verdict import EXACT, Tolerance, Verdict, refuse_no_reason
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.plan import Cell, Plan, Run, make_plan
+from rsir_bench.runs.request import Request
 from rsir_bench.scenes.index import index_folder
-from rsir_bench.runs.artifacts.stages import Stages
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 FOLDER = Path(__file__).parent
 STEPS = ("scenes", "pixels", "descriptors", "components", "scores")
@@ -130,7 +130,7 @@ def run_stage() -> Outcome:
         scores = {}
         for run in plan.runs:
             _place_checkpoint(run)
-            Stages(plan, run)()
+            RunArtifacts(plan, run).make()
             for cell in run.cells:
                 what, record = f"{run.method.name} {cell.row_name}", read_record(cell.record)
                 arrays["components" if cell.row.kind == "pca" else "descriptors", what] = _descriptors(cell)
@@ -173,10 +173,8 @@ def _own_cache(folder: Path) -> Iterator[None]:
 def _scenes(plan: Plan) -> dict[tuple[str, str], Array]:
     """Classes and pixels of all scenes."""
     found: dict[tuple[str, str], Array] = {}
-    folders = dict.fromkeys(SCORED, plan.transform) | {
-        LOSSY: plan.transform,
-        BANDS: Transform(plan.transform.size, plan.transform.resize, "all"),
-    }
+    usual = plan.runs[0].transform
+    folders = dict.fromkeys((*SCORED, LOSSY), usual) | {BANDS: Transform(usual.size, usual.resize, "all")}
     for name, transform in folders.items():
         index = index_folder(FOLDER / "scenes" / name)
         found["scenes", name] = index.labels

@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from rsir_bench.runs.runners.campaign import campaign, to_stderr
 from rsir_bench.runs.golden.golden import FOLDER, request
+from rsir_bench.runs.runners.campaign import campaign, to_stderr
 
 WIDTH, HEIGHT = 52, 40  # neither square nor of the protocol's size: the resize must matter
 METHODS = ("baseline", "dhn")

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rsir_bench.runs.runners.isolated import work_off_apart
 from rsir_bench.base.errors import RunError, UserError, each
-from rsir_bench.runs.estimate import Step, cache_bytes, estimate
 from rsir_bench.base.files import write_text
-from rsir_bench.runs.plan import Plan, Request, Run, make_plan
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
+from rsir_bench.runs.plan import Plan, Run, make_plan
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.isolated import work_off_apart
 from rsir_bench.scenes.pixel_cache import open_pixels
-from rsir_bench.runs.artifacts.stages import Stages
 
 
 @dataclass
@@ -93,7 +94,7 @@ def _finished(plan: Plan) -> list[Path]:
 
 def _open_all_pixels(plan: Plan) -> None:
     """Decodes every scene that will be needed, so that a corrupt one shows now and not after hours of training."""
-    each(plan.needed(), lambda name: open_pixels(plan.datasets[name], plan.transform))
+    each(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
 
 
 def _told(done: Finished) -> str:
@@ -110,7 +111,7 @@ def work_off_within_limit(plan: Plan, run: Run) -> str | None:
 def work_off(plan: Plan, run: Run) -> str | None:
     """Makes the results of one run; returns why it failed, None otherwise."""
     try:
-        Stages(plan, run)()
+        RunArtifacts(plan, run).make()
     except (RunError, UserError) as error:
         return _in_one_line(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may raise anything
@@ -156,14 +157,15 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
         return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
     lines = []
     seconds, size, unknown = 0.0, 0, 0
-    known: dict[str, Step | None] = {}
+    known: dict[str, StepCost | None] = {}
     for run, taken in zip(todo, each(todo, lambda run: estimate(plan, run, known)), strict=True):
         time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
         size += taken.run_bytes if taken else 0
         unknown += taken is None
-    scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in plan.needed())
+    names = dict.fromkeys(name for name, _ in plan.needed())
+    scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in names)
     lines.append(f"scenes    {scenes}")
     time = f"{_duration(seconds)} on {plan.request.device}"
     disk = f"{size / 1e6:,.0f} MB in {plan.request.out}, {cache_bytes(plan) / 1e6:,.0f} MB of new pixel cache"

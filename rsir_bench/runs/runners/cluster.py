@@ -22,15 +22,16 @@ import ray
 import torch
 from ray.exceptions import RayError
 
-from rsir_bench.runs.runners.campaign import Finished, work_off_within_limit
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
-from rsir_bench.runs.plan import Plan, Request, Run, planned
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.blocks import block_queries
-from rsir_bench.ranking.task import Task
 from rsir_bench.ranking.scores import FloatArray, measure_queries
 from rsir_bench.ranking.similarity import Prepared
+from rsir_bench.ranking.task import Task
+from rsir_bench.runs.plan import Plan, Run, find_run_of_key
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.campaign import Finished, work_off_within_limit
 
 RETRIES = 3  # how often a task is started again whose node or process died
 PARTS_PER_SLOT = 4  # a slow node then holds the others up by a quarter of its share at most
@@ -272,13 +273,13 @@ def place() -> str:
 
 
 def _work_off(request: Request, key: str) -> str | None:
-    plan, run = planned(request, key)
+    plan, run = find_run_of_key(request, key)
     return work_off_within_limit(plan, run)
 
 
 def _work_off_unshared(order: Order, folder: Path, files: Files) -> tuple[str | None, Files]:
     """In a folder of the node, from what the caller has of the run to everything that is there in the end."""
-    plan, run = planned(replace(order.request, out=folder), order.key)
+    plan, run = find_run_of_key(replace(order.request, out=folder), order.key)
     unpack(files, run.folder)
     failure = work_off_within_limit(plan, run)
     packed = pack(run.folder)
@@ -327,7 +328,7 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
 
 
 def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
-    request = replace(plan.request.of(run.method), seeds=[run.seed])
+    request = replace(plan.request.restricted_to(run.method.word, run.method.parts), seeds=[run.seed])
     return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
 
 

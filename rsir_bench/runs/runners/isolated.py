@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 from rsir_bench.base.errors import RunError, UserError
-from rsir_bench.runs.plan import Request, Run, planned
+from rsir_bench.runs.plan import Run, find_run_of_key
+from rsir_bench.runs.request import Request
 
 
 def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
@@ -22,7 +23,9 @@ def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
     Returns:
         Why it failed in one line, None otherwise.
     """
-    child = subprocess.Popen([sys.executable, "-m", "rsir_bench.runs.runners.isolated"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rsir_bench.runs.runners.isolated"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         answer, _ = child.communicate(pickle.dumps((request, run.key)), timeout=60 * minutes)
     except subprocess.TimeoutExpired:
@@ -46,7 +49,7 @@ def _main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a method prints is no answer
     request, key = pickle.load(sys.stdin.buffer)  # from the process above, nobody else
     try:
-        failure = work_off(*planned(request, key))
+        failure = work_off(*find_run_of_key(request, key))
     except (RunError, UserError) as error:
         failure = " ".join(str(error).split())
     os.write(answer, json.dumps(failure).encode())
