@@ -1,4 +1,4 @@
-"""`python -m rsir_bench` is `rsir-bench`."""
+"""``python -m rsir_bench`` is ``rsir-bench``."""
 
 from rsir_bench.cli.app import main
 

@@ -16,7 +16,7 @@ from PIL import Image
 from rsir_bench import ranking
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.cli.app import main
-from rsir_bench.cli.drift_verb import run_exact_verb
+from rsir_bench.cli.drift import exact_report
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.ranking import blocks
@@ -32,11 +32,9 @@ score, collect_ties = ranking.score, blocks.collect_ties
 
 
 def _report() -> dict[str, Any]:
-    told: list[str] = []
-    passed = run_exact_verb(None, None, True, told.append)
-    values: dict[str, Any] = json.loads(told[0])
-    assert values["passed"] is passed
-    return values
+    report = exact_report(golden.check())
+    assert report.values["passed"] is report.passed
+    return report.values
 
 
 def test_as_it_is_nothing_drifts() -> None:

@@ -1,20 +1,17 @@
-"""What `rsir-bench methods` prints."""
+"""The list of methods, and the card of one in words."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-
-from tabulate import tabulate
 
 from rsir_bench.method.contract import FrontEndCard
 from rsir_bench.method.registry import Entry, discover, find
 
 
-def method_list(plugins: Sequence[Path], as_json: bool) -> str:
-    """Every method and front end with its rows and where it was found."""
-    rows = [
+def method_list(plugins: Sequence[Path]) -> list[dict[str, str | int]]:
+    """Return every method and front end: name, title, year, rows, tables, and where it was found."""
+    return [
         {
             "method": entry.name,
             "title": entry.title,
@@ -25,7 +22,6 @@ def method_list(plugins: Sequence[Path], as_json: bool) -> str:
         }
         for entry in discover(plugins).values()
     ]
-    return json.dumps(rows, indent=1) if as_json else tabulate(rows, headers="keys")
 
 
 def _rows(entry: Entry) -> str:
@@ -34,7 +30,7 @@ def _rows(entry: Entry) -> str:
 
 
 def method_card(name: str, plugins: Sequence[Path]) -> str:
-    """The card of a method in words; of ``jsst+se`` those of both, of ``timm:resnet50`` that of ``timm``.
+    """Return the card of a method in words; of ``jsst+se`` those of both, of ``timm:resnet50`` that of ``timm``.
 
     Raises:
         UserError: No such method.

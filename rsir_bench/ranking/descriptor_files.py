@@ -1,4 +1,4 @@
-"""Descriptors, labels and query lists from files that anyone may have made."""
+"""Descriptors, labels and query lists from files that anyone may have made, and their scores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.scores import Measure, Scores, score
 
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
@@ -44,6 +45,51 @@ class DescriptorFile:
 
     descriptors: Array
     labels: Array | None
+
+
+def score_files(
+    descriptors: Path,
+    labels: Path | None = None,
+    *,
+    queries: Path | None = None,
+    similarity: str = "pearson",
+    codes: bool = False,
+    bits: int | None = None,
+    block: int | None = None,
+    device: str = "cpu",
+    measure: Measure | None = None,
+) -> Scores:
+    """Score the descriptors in a file.
+
+    Args:
+        descriptors: ``.npy``, ``.npz`` or ``.parquet``; see :func:`read_descriptors`.
+        labels: The labels; None: those in the descriptors' file. See :func:`read_labels`.
+        queries: Indices or a mask of the scenes that are queries; None: every scene. See :func:`read_queries`.
+        similarity: See :func:`rsir_bench.ranking.score`, as for all that follow.
+        codes: The descriptors are binary codes.
+        bits: Number of bits of packed codes.
+        block: Queries per block.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        measure: Ranks and measures; None: this process.
+
+    Raises:
+        UserError: A file cannot be read, there are no labels, or the contents cannot be scored.
+    """
+    contents = read_descriptors(descriptors)
+    classes = contents.labels if labels is None else read_labels(labels)
+    if classes is None:
+        raise UserError(f"{descriptors}: holds no labels; name a file of labels with --labels")
+    return score(
+        contents.descriptors,
+        classes,
+        similarity=similarity,
+        codes=codes,
+        bits=bits,
+        queries=None if queries is None else read_queries(queries),
+        block=block,
+        device=device,
+        measure=measure,
+    )
 
 
 def read_descriptors(path: Path) -> DescriptorFile:

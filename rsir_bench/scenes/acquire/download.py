@@ -1,16 +1,14 @@
-"""Gets a dataset from its pinned source and puts it in place in one step."""
+"""Get a dataset from its pinned source and put it in place in one step."""
 
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import filelock
 import pooch
-import typer
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.acquire.archive import ArchiveError, unpack
@@ -19,16 +17,23 @@ from rsir_bench.scenes.card import DatasetCard, Download
 from rsir_bench.scenes.folders import find_dataset, list_scenes
 
 
-def download(card: DatasetCard, data_root: Path, accept_licence: bool = False) -> Path:
-    """Downloads, checks and unpacks a dataset once its licence is accepted.
+def download(
+    card: DatasetCard,
+    data_root: Path,
+    *,
+    confirm_licence: Callable[[DatasetCard], object],
+    log: Callable[[str], object],
+) -> Path:
+    """Download, check and unpack a dataset once its licence is accepted.
 
     The dataset appears under its name only when its hash (where the card has one), class folders and counts are right.
-    A download that was cut or stopped goes on from what ``data_root/.downloads`` holds of it, at the next call.
+    A download that was interrupted is resumed at the next call, from what ``data_root/.downloads`` holds of it.
 
     Args:
         card: The dataset's card.
         data_root: The folder that holds the datasets; made if need be.
-        accept_licence: The user accepts the licence; else a question at the terminal asks for it.
+        confirm_licence: Called before anything is fetched; raises UserError unless the user accepts the licence.
+        log: Shows a line about what takes long.
 
     Returns:
         The folder of the dataset; one that is there already is checked and left as it is.
@@ -44,16 +49,16 @@ def download(card: DatasetCard, data_root: Path, accept_licence: bool = False) -
         raise UserError(f"{card.name}: cannot be downloaded by a program; {card.download.by_hand}, under {data_root}")
     if _is_present(card, data_root):
         return find_dataset(card, data_root)
-    _ask_licence(card, accept_licence)
+    confirm_licence(card)
     workshop = data_root / ".downloads"
     try:
         workshop.mkdir(parents=True, exist_ok=True)
-        with _only_one(card.name, workshop):
+        with _only_one(card.name, workshop, log):
             if not _is_present(card, data_root):
                 _install(card, card.download, workshop, data_root)
     except OSError as error:
         problem = f"{error.strerror or error} ({error.filename or workshop})"
-        raise UserError(f"{card.name}: {problem}; mend that, then start the download again: it goes on") from error
+        raise UserError(f"{card.name}: {problem}; fix that, then start the download again to resume it") from error
     return find_dataset(card, data_root)
 
 
@@ -69,27 +74,14 @@ def _is_present(card: DatasetCard, data_root: Path) -> bool:
     return True
 
 
-def _ask_licence(card: DatasetCard, accepted: bool) -> None:
-    """Shows the licence; returns only if it is accepted. Standard output stays for the dataset's folder."""
-    licence = f"{card.title}: licence {card.licence}; source {card.source}"
-    if accepted:
-        print(licence, file=sys.stderr)
-    elif not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UserError(f"{licence}; add --accept-licence to accept this licence and download it")
-    else:
-        print(licence, file=sys.stderr)
-        if not typer.confirm(f"Accept this licence and download {card.name}?", err=True):
-            raise UserError(f"{card.name}: not downloaded, the licence was not accepted")
-
-
 @contextmanager
-def _only_one(name: str, workshop: Path) -> Iterator[None]:
-    """Keeps other processes from the same download; says so where it must wait for one."""
+def _only_one(name: str, workshop: Path, log: Callable[[str], object]) -> Iterator[None]:
+    """Keep other processes from the same download; log if one has to be waited for."""
     lock = filelock.FileLock(workshop / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        print(f"{name}: waiting for the process that downloads it already", file=sys.stderr)
+        log(f"{name}: waiting for the process that downloads it already")
         lock.acquire()
     try:
         yield

@@ -1,12 +1,9 @@
-"""What `rsir-bench datasets` prints."""
+"""The list of datasets, and the card of one in words."""
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
-
-from tabulate import tabulate
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.card import DatasetCard, load_cards
@@ -15,9 +12,9 @@ from rsir_bench.scenes.index import find_card
 from rsir_bench.scenes.inspect.manifest import load_manifest
 
 
-def dataset_list(data_root: Path, as_json: bool) -> str:
-    """Every card with its size and whether the data root holds it."""
-    rows = [
+def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
+    """Return every dataset: name, title, size, licence, and where the data root holds it, if it does."""
+    return [
         {
             "dataset": card.name,
             "title": card.title,
@@ -30,11 +27,10 @@ def dataset_list(data_root: Path, as_json: bool) -> str:
         }
         for card in load_cards().values()
     ]
-    return json.dumps(rows, indent=1) if as_json else tabulate(rows, headers="keys", maxcolwidths=[None] * 6 + [40, 60])
 
 
 def dataset_card(name: str) -> str:
-    """The card of one dataset in words.
+    """Return the card of one dataset in words.
 
     Raises:
         UserError: No such dataset.
@@ -65,7 +61,7 @@ def _bands(card: DatasetCard) -> str:
 
 
 def _pins(card: DatasetCard) -> list[str]:
-    """Where the archive comes from and what its bytes are checked against."""
+    """Return where the archive comes from and what its bytes are checked against."""
     if card.download is None:
         return []
     archive = card.download.url or f"by hand: {card.download.by_hand}"
