@@ -17,7 +17,7 @@ from rsir_bench.training.describe import BATCH, as_bits, describe, fit_reduction
 def test_describe_equals_the_bare_network_whatever_the_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(tiny.request())
     network = plan.runs[0].method.build(plan.setup(plan.runs[0])).train()
-    pixels = open_pixels(plan.datasets[tiny.target], plan.transform)
+    pixels = open_pixels(plan.datasets[tiny.target], plan.runs[0].transform)
     whole = describe(network, pixels, torch.device("cpu"), "all")
     assert not network.training
     with torch.inference_mode():

@@ -37,7 +37,7 @@ def _network(plan: Plan) -> Method:
 
 def _scenes(plan: Plan) -> Scenes:
     index = plan.datasets[plan.protocol.data.source]
-    return Scenes.of(open_pixels(index, plan.transform), index.labels)
+    return Scenes.of(open_pixels(index, plan.runs[0].transform), index.labels)
 
 
 def _train(plan: Plan, folder: Path, seed: int = 0) -> tuple[Method, Trained]:

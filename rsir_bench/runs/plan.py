@@ -118,7 +118,7 @@ class Plan:
 
     resolved: Resolved
     runs: tuple[Run, ...]
-    absent: tuple[str, ...]
+    absent: list[str]
 
     @property
     def request(self) -> Request:
@@ -199,7 +199,7 @@ def plan_runs(resolved: Resolved) -> Plan:
             runs.append(_run(resolved, method, seed, targets))
     if not runs:
         raise UserError(f"nothing to run: {'; '.join(absent)}")
-    return Plan(resolved, tuple(runs), tuple(absent))
+    return Plan(resolved, tuple(runs), absent)
 
 
 def find_run_of_key(request: Request, key: str) -> tuple[Plan, Run]:

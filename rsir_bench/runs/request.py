@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -12,22 +13,17 @@ def _parameter(description: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"description": description})
 
 
-DATA_ROOT, OUT = Path("data"), Path("runs")
-
-
 @dataclass(frozen=True)
 class Request:
     """A campaign as asked for, before anything is looked up. :data:`DESCRIPTIONS` says what each parameter is."""
 
     methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
-    targets: Sequence[str] = _parameter(
-        "Datasets to score on, or folder:PATH; all: the protocol's.", ("all",)
-    )
+    targets: Sequence[str] = _parameter("Datasets to score on, or folder:PATH; all: the protocol's.", ("all",))
     protocol: str = _parameter("A shipped protocol's name, or a TOML file.", "patternnet")
     seeds: Sequence[int] = _parameter("Seeds, whole numbers from 0; one training each.", (0,))
-    data_root: Path = _parameter("Folder that holds the datasets.", DATA_ROOT)
+    data_root: Path = _parameter("Folder that holds the datasets.", Path("data"))
     device: str = _parameter("auto, cpu, cuda or cuda:N.", "cpu")
-    out: Path = _parameter("Folder of the runs.", OUT)
+    out: Path = _parameter("Folder of the runs.", Path("runs"))
     overrides: Sequence[str] = _parameter("Change a setting: section.key=value.", ())
     plugins: Sequence[Path] = _parameter("A .py file with a method.", ())
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
@@ -55,6 +51,16 @@ class Request:
         """
         kept = [override for override in self.overrides if overridden_method(override) in (None, *parts)]
         return replace(self, methods=[method], overrides=kept)
+
+    def command(self, method: str, seed: int, target: str, distortion: str = "") -> str:
+        """Return the command that makes one run's results on one target, without the folders of this machine."""
+        protocol = Path(self.protocol).name if self.protocol.endswith(".toml") else self.protocol
+        words = ["rsir-bench", "run", "--protocol", protocol, "--methods", method]
+        words += ["--seeds", str(seed), "--targets", target]
+        words += ["--distort", distortion] if distortion else []
+        words += [word for override in self.overrides for word in ("--set", override)]
+        words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
+        return shlex.join(words)
 
 
 DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}

@@ -23,7 +23,6 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     contract["id"]: contract
     for contract in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 }
-CIRCLE = pytest.mark.xfail(strict=True, reason="runners/isolated.py imports runners/campaign.py, which imports it")
 LAYERS: list[str] = CONTRACTS["rooms"]["layers"]
 
 
@@ -63,7 +62,6 @@ def already() -> set[str]:
     return broken(REPOSITORY)
 
 
-@CIRCLE
 def test_all_contracts_hold(already: set[str]) -> None:
     assert already == set()
 
@@ -114,7 +112,6 @@ def test_installed_names_of_methods_and_datasets_are_banned(copy: Path) -> None:
     ]
 
 
-@CIRCLE
 def test_no_modules_import_each_other_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The layers refuse circles of rooms, this one those of single modules, a package and its own modules included."""
     grimp = pytest.importorskip("grimp", reason=NO_LINTER)

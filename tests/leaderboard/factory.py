@@ -19,7 +19,6 @@ from rsir_bench.records.schema import (
     TargetPart,
 )
 from rsir_bench.runs.request import Request
-from rsir_bench.scenes.distortions import Distortion
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}
 JSST = PaperRow(method="JSST", pooling="PCA")
@@ -92,7 +91,7 @@ def record(
     name = label.split(" ")[0]
     protocol = protocol or protocol_part()
     request = Request([name], [target], protocol.name, overrides=protocol.overrides)
-    strength = Distortion(distortion.name, distortion.severity) if distortion else None
+    strength = f"{distortion.name}:{distortion.severity}" if distortion else ""
     return Record(
         key=key or digest([protocol.hash, label, row, dimensions, fit, target, seed]),
         method=MethodPart(

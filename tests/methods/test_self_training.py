@@ -268,7 +268,7 @@ def test_every_round_starts_from_the_protocols_weights_with_a_new_head(tiny: Tin
     start = tiny_method("baseline", tiny_setup(), seed=5).trunk.backbone.state_dict()
     save_file(start, weights)
     plan = make_plan(tiny.request(NAME, overrides=[f"trunk.weights={weights}"]))
-    first, second, again = (Stages(plan, plan.runs[0])._build(number) for number in (1, 2, 2))
+    first, second, again = (RunArtifacts(plan, plan.runs[0]).network(number).build() for number in (1, 2, 2))
     for network in (first, second):
         assert all(torch.equal(value, start[name]) for name, value in network.trunk.backbone.state_dict().items())
     assert not torch.equal(first.head.fc1.weight, second.head.fc1.weight)

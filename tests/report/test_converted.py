@@ -27,7 +27,7 @@ def test_pictures_and_parameters_are_the_networks(made: Scenery, tmp_path: Path)
     found = {one.method.record.method.name: one for one in convert(tmp_path, made.target, queries, pytest.fail)}
     assert sorted(found) == ["gamma", "jsst"]
     one = found["jsst"]
-    network = Stages(one.method.recorded.plan, one.method.recorded.run).network().eval()
+    network = RunArtifacts(one.method.recorded.plan, one.method.recorded.run).network().load().eval()
     for pair, query in zip(one.conversions, queries, strict=True):
         with Image.open(made.target.index.root / made.target.index.paths[query]) as image:
             scene = np.asarray(image.convert("RGB"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.files import digest, file_digest
@@ -83,20 +81,9 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumst
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),
         environment=here,
-        command=_command(request, run, cell),
+        command=request.command(run.method.name, run.seed, cell.target, str(cell.distortion or "")),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-
-
-def _command(request: Request, run: Run, cell: Cell) -> str:
-    """Return the command that makes a run's results on one target, without the folders of this machine."""
-    protocol = Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol
-    words = ["rsir-bench", "run", "--protocol", protocol, "--methods", run.method.name]
-    words += ["--seeds", str(run.seed), "--targets", cell.target]
-    words += ["--distort", str(cell.distortion)] if cell.distortion else []
-    words += [word for override in request.overrides for word in ("--set", override)]
-    words += [word for plugin in request.plugins for word in ("--plugin", plugin.name)]
-    return shlex.join(words)
 
 
 def _method(plan: Plan, method: NamedMethod) -> MethodPart:

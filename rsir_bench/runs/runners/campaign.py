@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rsir_bench.base.errors import RunError, UserError, each
-from rsir_bench.base.files import write_text
+from rsir_bench.base.errors import each
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
-from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
 from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.inside import work_off
 from rsir_bench.runs.runners.isolated import work_off_apart
 from rsir_bench.scenes.pixel_cache import open_pixels
 
@@ -106,29 +104,6 @@ def work_off_within_limit(plan: Plan, run: Run) -> str | None:
     """:func:`work_off`, stopped after the request's time limit if there is one."""
     limit = plan.request.time_limit
     return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
-
-
-def work_off(plan: Plan, run: Run) -> str | None:
-    """Makes the results of one run; returns why it failed, None otherwise."""
-    try:
-        RunArtifacts(plan, run).make()
-    except (RunError, UserError) as error:
-        return _in_one_line(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may raise anything
-        return f"{type(error).__name__}: {_in_one_line(error)} ({_report(run.folder / 'error.txt')})"
-    return None
-
-
-def _report(path: Path) -> str:
-    try:
-        write_text(path, traceback.format_exc())
-    except UserError as error:
-        return _in_one_line(error)
-    return f"traceback in {path}"
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def describe_plan(plan: Plan) -> str:

@@ -12,6 +12,7 @@ import sys
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.runs.plan import Run, find_run_of_key
 from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.inside import work_off
 
 
 def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
@@ -43,8 +44,6 @@ def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
 
 
 def _main() -> None:
-    from rsir_bench.runs.runners.campaign import work_off  # which imports this module
-
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a method prints is no answer
     request, key = pickle.load(sys.stdin.buffer)  # from the process above, nobody else
