@@ -21,7 +21,12 @@ from sklearn.model_selection import KFold, cross_val_predict
 from tabulate import tabulate
 
 from rsir_bench.base.errors import run_and_exit
-from rsir_bench.datasets.synthetic import AFFINE_COLUMNS, GAIN_COLUMNS, OFFSET_COLUMN, read_distortions
+from rsir_bench.datasets.synthetic import (  # type: ignore[import-not-found] # the folder datasets/, as installed
+    AFFINE_COLUMNS,
+    GAIN_COLUMNS,
+    OFFSET_COLUMN,
+    read_distortions,
+)
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
