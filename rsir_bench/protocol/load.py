@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,8 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     if path is None:
         raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
     try:
-        settings = read_toml(path)
+        state = path.stat()
+        settings = deepcopy(_read_once(path, state.st_mtime_ns, state.st_size))
     except FileNotFoundError:
         raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
     except (OSError, ValueError) as error:
@@ -49,6 +52,12 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
         raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
     except ValueError as error:
         raise UserError(f"protocol {name_or_file}: {error}; take the setting out") from None
+
+
+@cache
+def _read_once(path: Path, _changed: int, _size: int) -> dict[str, Any]:
+    """Read a file once in a process, as long as it stays as it is: a plan needs the shipped protocol three times."""
+    return read_toml(path)
 
 
 def is_shipped(protocol: Protocol) -> bool:
