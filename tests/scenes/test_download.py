@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from fake_data import small_card, write_archive, write_dataset
 from fake_server import Served, served
-from typer.testing import CliRunner
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.cli.app import app
@@ -166,17 +165,22 @@ def at_terminal(card: DatasetCard, data_root: Path, answer: str) -> str:
     return shown.decode()
 
 
-def test_the_verb_shows_the_licence_beside_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_verb_prints_the_folder_and_shows_the_licence_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def asks_only(card: DatasetCard, data_root: Path, *, confirm_licence: Callable[..., None], log: object) -> Path:
         confirm_licence(card)
         return data_root / "here"
 
     monkeypatch.setattr(download_module, "download", asks_only)
     verb = ["datasets", "download", "ucm", "--data-root", str(tmp_path)]
-    assert "add --accept-licence" in str(CliRunner().invoke(app, verb).exception)
-    accepted, card = CliRunner().invoke(app, [*verb, "--accept-licence"]), load_cards()["ucm"]
-    assert accepted.stdout == f"{tmp_path / 'here'}\n"
-    assert accepted.stderr == f"{card.title}: licence {card.licence}; source {card.source}\n"
+    with pytest.raises(UserError, match="add --accept-licence"):
+        app(verb, standalone_mode=False)
+    assert capsys.readouterr() == ("", "")
+    app([*verb, "--accept-licence"], standalone_mode=False)
+    card = load_cards()["ucm"]
+    licence = f"{card.title}: licence {card.licence}; source {card.source}"
+    assert capsys.readouterr() == (f"{tmp_path / 'here'}\n", f"{licence}\n")
 
 
 # Cut connections and servers in trouble
