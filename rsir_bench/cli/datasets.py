@@ -100,7 +100,7 @@ def audit_datasets(
     targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
     data_root: options.DataRoot = Request.data_root,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for duplicates.html, with pictures, and duplicates.json.")
+        Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")
     ] = None,
     examples: Annotated[int, typer.Option(min=0, help="Pairs to print for each comparison.")] = 10,
     strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
@@ -112,7 +112,7 @@ def audit_datasets(
     reports = audit([source, *(targets or [])], data_root, out)
     print(json.dumps(reports_as_json(reports), indent=1) if as_json else duplicates_in_words(reports, examples))
     if out is not None and not as_json:
-        print(f"written: {out / 'duplicates.html'} (side by side), {out / 'duplicates.json'} (all pairs)")
+        print(f"written: {out / 'audit.html'} (side by side), {out / 'audit.json'} (all pairs)")
     if strict and any(report.pairs for report in reports):
         raise typer.Exit(1)
 

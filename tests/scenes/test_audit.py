@@ -285,9 +285,9 @@ def test_everything_in_json(source: Path, tmp_path: Path) -> None:
     target = target_of(tmp_path / "target", {"roofs/x.png": scene(1), "field/y.jpg": scene(2)})
     shutil.copy(source / "field/s0.png", target.root / "field/again.png")
     reports = audit([f"folder:{source}", f"folder:{target.root}"], tmp_path, tmp_path / "out")
-    report = json.loads((tmp_path / "out/duplicates.json").read_text())
+    report = json.loads((tmp_path / "out/audit.json").read_text())
     assert report == reports_as_json(reports)
-    assert "<figure>" in (tmp_path / "out/duplicates.html").read_text()
+    assert "<figure>" in (tmp_path / "out/audit.html").read_text()
     within_source, within_target, between = report["comparisons"]
     assert within_source["pairs"] == within_target["pairs"] == []
     # PNG files that one program wrote of the same pixels have the same bytes.
@@ -327,7 +327,7 @@ def test_exit_codes(
     assert "field/s3.png = field/x.jpg: near, distance" in told.out
     assert "1 of 3" in told.out
     assert audit_exits_with(first, leak, "--json", "--out", str(tmp_path / "out")) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out/duplicates.json").read_text())
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out/audit.json").read_text())
     assert audit_exits_with(first, leak, "--strict") == 1
     assert audit_exits_with(leak, "--strict") == 0  # no twins of its own
     assert audit_exits_with(first, clean, "--strict") == 0

@@ -107,7 +107,7 @@ def audit(names: Sequence[str], data_root: Path, out: Path | None = None) -> lis
     Args:
         names: The source, then the targets.
         data_root: The folder that holds the datasets.
-        out: Folder to write ``duplicates.html`` and ``duplicates.json`` to; None: no files.
+        out: Folder to write ``audit.html`` and ``audit.json`` to; None: no files.
 
     Raises:
         UserError: A dataset is unknown or named twice, or the files cannot be written.
@@ -121,8 +121,8 @@ def audit(names: Sequence[str], data_root: Path, out: Path | None = None) -> lis
         reports = [DuplicateReport(index, index, find_pairs(index)) for index in (source, *targets)]
         reports += [DuplicateReport(source, target, find_pairs(source, target)) for target in targets]
         if staging is not None:
-            write_text(staging / "duplicates.json", json.dumps(reports_as_json(reports), indent=1) + "\n")
-            write_text(staging / "duplicates.html", reports_as_page(reports))
+            write_text(staging / "audit.json", json.dumps(reports_as_json(reports), indent=1) + "\n")
+            write_text(staging / "audit.html", reports_as_page(reports))
     return reports
 
 
@@ -192,7 +192,7 @@ def _section(report: DuplicateReport) -> str:
         f"{report.twins:,} of {len(report.target):,} scenes ({report.share:.2%}) have a twin"
     )
     if len(shown) < len(report.pairs):
-        counts += f"; the first {len(shown)} pairs are shown, duplicates.json holds all"
+        counts += f"; the first {len(shown)} pairs are shown, audit.json holds all"
     figures = "\n".join(_figure(report, pair) for pair in shown)
     return f"<h2>{escape(report.title)}</h2>\n<p>{escape(counts)}</p>\n<main>{figures}</main>"
 
