@@ -99,9 +99,7 @@ def audit_datasets(
     source: Annotated[str, typer.Argument(help="A dataset or folder:PATH.")],
     targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
     data_root: options.DataRoot = Request.data_root,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Pairs to print for each comparison.")] = 10,
     strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
     as_json: options.AsJson = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -181,17 +182,15 @@ def _with_weights(
 ) -> list[ResolvedMethod]:
     data = protocol.data
     transform = Transform(data.size, data.resize, data.bands, data.antialias)
-    digests: dict[Path, str] = {}
+
+    @cache  # most methods start from the same file
+    def file_identity(weights: str, sha256: str | None) -> str:
+        return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
 
     def identity(start: Start) -> str:
         if start.weights == "none":
             return "none"
-        if start.weights == "imagenet":
-            return f"imagenet:{start.model}"
-        path = find_weights(start.weights, folders, start.sha256)
-        if path not in digests:
-            digests[path] = file_digest(path)
-        return f"sha256:{digests[path]}"
+        return f"imagenet:{start.model}" if start.weights == "imagenet" else file_identity(start.weights, start.sha256)
 
     resolved = []
     for method in methods:
