@@ -1,7 +1,7 @@
 """Lists every key and file name that runs and results have, for datasets that are not there.
 
-``python tests/frozen/listing.py > tests/frozen/keys.txt`` writes the fixture. A new method or protocol adds lines; no line
-changes: published records are found by these keys.
+``python tests/frozen/listing.py > tests/frozen/keys.txt`` writes the fixture. A new method or protocol adds lines; no
+line changes: published records are found by these keys.
 """
 
 from __future__ import annotations
