@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from scipy import ndimage
 
-from rsir_bench.progress import track
+from rsir_bench.base.progress import track
 
 from .synthetic_canvas import MARGIN, Array, border_pixels
 from .synthetic_scenes import CLASSES, draw_scene

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
 from rsir_bench.nn.head import Head
-from rsir_bench.nn.spectral import gamma, linear
+from rsir_bench.nn.transformation import gamma, linear
 from rsir_bench.nn.warp import affine
 
 WARP = 6  # draws of a scene for its warp: angle, two scales, shear, two shifts

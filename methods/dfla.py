@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.across import gathered
 from rsir_bench.nn.attention import channel_and_spatial
-from rsir_bench.nn.centre import CentreLoss
+from rsir_bench.nn.collectives import gathered
 from rsir_bench.nn.head import Head
+from rsir_bench.nn.metric_losses import CentreLoss
 
 
 class DflaSettings(Settings):

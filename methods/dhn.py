@@ -6,8 +6,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup, balanced_of_size
-from rsir_bench.nn.across import gathered
+from rsir_bench.method import (
+    Batch,
+    Card,
+    Method,
+    ParameterGroup,
+    Row,
+    Settings,
+    Setup,
+    balanced_of_size,
+)
+from rsir_bench.nn.collectives import gathered
 from rsir_bench.nn.hashing import pairwise_loss, quantisation_loss
 
 

@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
-from rsir_bench.nn.histogram import gamma_for_mean, histograms
-from rsir_bench.nn.spectral import gamma
+from rsir_bench.nn.contrast import gamma_for_mean, histograms
+from rsir_bench.nn.transformation import gamma
 
 
 class GammaSettings(Settings):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
-from rsir_bench.nn.across import common, gathered
+from rsir_bench.nn.collectives import common, gathered
 from rsir_bench.nn.hashing import balance_loss, push_loss
-from rsir_bench.nn.triplet import random_triplets, triplet_loss
+from rsir_bench.nn.metric_losses import random_triplets, triplet_loss
 from rsir_bench.protocol import Train
 
 

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup
 from rsir_bench.nn.head import Head
+from rsir_bench.nn.metric_losses import ranking_hinge
 from rsir_bench.nn.proposals import anchors, best_boxes, crops
-from rsir_bench.nn.ranking_loss import ranking_hinge
 
 RATIOS = (0.667, 1.0, 1.5)
 SCALES = (2 ** (1 / 3), 2 ** (2 / 3))

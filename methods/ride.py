@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.across import gathered
+from rsir_bench.nn.collectives import gathered
 from rsir_bench.nn.memory_bank import MemoryBank
 from rsir_bench.nn.warp import affine
 from rsir_bench.protocol import Train

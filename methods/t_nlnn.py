@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
-from rsir_bench.nn.across import common, gathered
-from rsir_bench.nn.non_local import NonLocal
-from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets
+from rsir_bench.nn.attention import NonLocal
+from rsir_bench.nn.collectives import common, gathered
+from rsir_bench.nn.metric_losses import dual_anchor_loss, hard_triplets, random_triplets
 
 
 class TNlnnSettings(Settings):

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
-from rsir_bench.nn.wallis import wallis
+from rsir_bench.nn.contrast import wallis
 
 
 class WallisSettings(Settings):

@@ -1,5 +1,5 @@
-"""`python -m rsir_bench` is `rsir-bench`."""
+"""``python -m rsir_bench`` is ``rsir-bench``."""
 
-from rsir_bench.cli import main
+from rsir_bench.cli.app import main
 
 main()

@@ -3,8 +3,8 @@
     python studies/against_reference.py ucm-mobile --reference baseline --metrics mAP,P@5
 
 reads the published records and compares every method with the reference, target by target and row by row, with
-`rsir_bench.statistics.compare`: its unit is seed x class, and methods of fewer than five seeds are not tested. The
-last column adjusts the p-values for the number of tests printed (Holm).
+`rsir_bench.leaderboard.statistics.compare`: its unit is seed x class, and methods of fewer than five seeds are not
+tested. The last column adjusts the p-values for the number of tests printed (Holm).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from rsir_bench.errors import run_and_exit
-from rsir_bench.leaderboard.boards import cell_of
-from rsir_bench.leaderboard.comparison import board_with
-from rsir_bench.results import Record, read_published
-from rsir_bench.statistics import compare, holm
+from rsir_bench.base.errors import run_and_exit
+from rsir_bench.leaderboard.significance import board_with
+from rsir_bench.leaderboard.statistics import compare, holm
+from rsir_bench.records.cells import cell_of
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published
 
 HEADERS = ["metric", "target", "row", "method", "seeds", "mean", "reference", "difference", "p", "p (Holm)"]
 

@@ -17,11 +17,12 @@ import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
-from rsir_bench.errors import UserError, run_and_exit
-from rsir_bench.leaderboard.boards import row_label
-from rsir_bench.leaderboard.comparison import board_with
-from rsir_bench.results import Record, read_published
-from rsir_bench.statistics import holm
+from rsir_bench.base.errors import UserError, run_and_exit
+from rsir_bench.leaderboard.significance import board_with
+from rsir_bench.leaderboard.statistics import holm
+from rsir_bench.records.cells import row_label
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published
 
 HEADERS = ["target", "class", "seeds", "mean", "reference", "difference", "p", "p (Holm)"]
 ENOUGH = 2  # seeds of each, for a variance

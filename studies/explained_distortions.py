@@ -20,17 +20,18 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from tabulate import tabulate
 
-from rsir_bench.batches import unit_range
+from rsir_bench.base.errors import run_and_exit
 from rsir_bench.datasets.synthetic import (  # type: ignore[import-not-found] # the folder datasets/, as installed
     AFFINE_COLUMNS,
     GAIN_COLUMNS,
     OFFSET_COLUMN,
     read_distortions,
 )
-from rsir_bench.errors import run_and_exit
-from rsir_bench.plan import Plan, Request, Run, make_plan
-from rsir_bench.scenes.cache import open_pixels
-from rsir_bench.stages import Stages
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.plan import Plan, Run, make_plan
+from rsir_bench.runs.request import Request
+from rsir_bench.scenes.batches import unit_range
+from rsir_bench.scenes.pixel_cache import open_pixels
 
 TRUTHS = {"affine": AFFINE_COLUMNS, "spectral": (*GAIN_COLUMNS, OFFSET_COLUMN)}
 FOLDS = 10
@@ -38,8 +39,8 @@ FOLDS = 10
 
 def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
     """(N, P) parameters that a trained front end generates for the scenes of a target."""
-    network = Stages(plan, run).network().eval()
-    pixels = torch.from_numpy(np.array(open_pixels(plan.datasets[target], plan.transform))).permute(0, 3, 1, 2)
+    network = RunArtifacts(plan, run).network().load().eval()
+    pixels = torch.from_numpy(np.array(open_pixels(plan.datasets[target], run.transform))).permute(0, 3, 1, 2)
     with torch.inference_mode():
         parts = [network.front.transformation(unit_range(part))[1] for part in pixels.split(64)]  # type: ignore[union-attr, operator, no-untyped-call]
         return torch.cat(parts).double().numpy()

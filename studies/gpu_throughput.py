@@ -26,14 +26,15 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from rsir_bench.batches import Scenes
-from rsir_bench.describe import describe
-from rsir_bench.errors import UserError, run_and_exit
-from rsir_bench.method import Method, NamedMethod, Setup
+from rsir_bench.base.errors import UserError, run_and_exit
+from rsir_bench.method import Method, Setup
+from rsir_bench.method.registry import discover, resolve
+from rsir_bench.method.spec import NamedMethod
 from rsir_bench.protocol import Protocol, load_protocol
-from rsir_bench.registry import discover, resolve
+from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.index import find_card
-from rsir_bench.train import find_device, loss_terms, make_fabric, make_optimizer, train
+from rsir_bench.training.describe import describe
+from rsir_bench.training.loop import find_device, loss_terms, make_fabric, make_optimizer, train
 
 
 class Speeds(NamedTuple):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rsir_bench.errors import UserError, run_and_exit
+from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
 
 EVERY = 3

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from rsir_bench.errors import run_and_exit
+from rsir_bench.base.errors import run_and_exit
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.paper import PAPER_TABLES, published
-from rsir_bench.results import Record, read_published
+from rsir_bench.records.paper import PAPER_TABLES, published
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published
 
 HEADERS = ["board", "P@5", "results", "AP@10h: rms", "mean", "farthest", "mAP: rms", "mean"]
 

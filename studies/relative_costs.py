@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from rsir_bench.batches import Batch
-from rsir_bench.errors import run_and_exit
+from rsir_bench.base.errors import run_and_exit
 from rsir_bench.method import Method
-from rsir_bench.plan import Plan, Request, Run, make_plan
-from rsir_bench.train import find_device, loss_terms, make_fabric, make_optimizer
+from rsir_bench.runs.plan import Plan, Run, make_plan
+from rsir_bench.runs.request import Request
+from rsir_bench.scenes.batches import Batch
+from rsir_bench.training.loop import find_device, loss_terms, make_fabric, make_optimizer
 
 Step = Callable[[], object]
 DESCRIBED = 32  # scenes of one step of describing

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from rsir_bench.errors import UserError, run_and_exit
+from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.ranking import score
 
 DIMENSIONS, BITS, CLASSES = 128, 64, 100

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from faults.commands import Commands, Place
     from faults.tally import Tally
 
-    from rsir_bench.plan import Request
+    from rsir_bench.runs.request import Request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_ORACLES = "NO ORACLES: pip install -e '.[oracles]' to compare with other libraries"
@@ -98,7 +98,7 @@ class Tiny:
 
     def request(self, methods: str = "baseline", out: str = "runs", **changes: Any) -> Request:
         """A request under the tiny protocol."""
-        from rsir_bench.plan import Request
+        from rsir_bench.runs.request import Request
 
         options: dict[str, Any] = {"targets": ["all"], "protocol": str(self.protocol), "data_root": self.folder}
         return Request(methods=methods.split(","), out=self.folder / out, **{**options, **changes})

@@ -15,11 +15,11 @@ import torch
 from tiny import tiny_method, tiny_setup
 from torch import Tensor
 
-from rsir_bench import parallel
-from rsir_bench.batches import Scenes
 from rsir_bench.method import Method
-from rsir_bench.nn import across
-from rsir_bench.train import _loader, loss_terms, make_fabric, make_optimizer
+from rsir_bench.nn import collectives
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.training import distributed
+from rsir_bench.training.loop import _loader, loss_terms, make_fabric, make_optimizer
 
 METHODS = [
     *("baseline", "baseline-aug", "cbp", "ldcnn", "nts-net", "self-training"),
@@ -37,13 +37,13 @@ def gradients(method: Method, index: Tensor) -> tuple[float, dict[str, Tensor]]:
     wrapped, _ = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
     wrapped.eval()
-    torch.manual_seed(across.rank())  # triplets by chance must still be the same everywhere
+    torch.manual_seed(collectives.rank())  # triplets by chance must still be the same everywhere
     chance = torch.Generator().manual_seed(0)
     draw = partial(scenes.batch, device=torch.device("cpu"))
     (part,) = _loader(method, draw, [index], recipe, chance)
     total = loss_terms(wrapped, part.batch, fabric)[1] * part.weight
     fabric.backward(total)
-    loss = across.summed(total.detach()) / across.ranks()
+    loss = collectives.summed(total.detach()) / collectives.ranks()
     found = {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
     return loss.item(), found
 
@@ -51,9 +51,9 @@ def gradients(method: Method, index: Tensor) -> tuple[float, dict[str, Tensor]]:
 def main() -> None:
     index = torch.randperm(20, generator=torch.Generator().manual_seed(1))[:SCENES]
     results = {}
-    with parallel.team("cpu") as rank:
+    with distributed.team("cpu") as rank:
         for name in METHODS:
-            with parallel.together(name):
+            with distributed.together(name):
                 loss, split = gradients(tiny_method(name, tiny_setup()), index)
             if rank == 0:
                 expected, whole = gradients(tiny_method(name, tiny_setup()), index)
@@ -61,7 +61,7 @@ def main() -> None:
                 off = max((split[key] - whole[key]).abs().max().item() for key in whole)
                 results[name] = [off, max(value.abs().max().item() for value in whole.values()), loss, expected]
         if rank:
-            assert not list(parallel.orders())
+            assert not list(distributed.orders())
         else:
             Path(sys.argv[1]).write_text(json.dumps(results))
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny import message
 
-from rsir_bench.batches import (
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.batches import (
     Batch,
     ResidentScenes,
     Scenes,
@@ -18,7 +19,6 @@ from rsir_bench.batches import (
     shuffled,
     unit_range,
 )
-from rsir_bench.campaign import campaign
 
 CPU = torch.device("cpu")
 
@@ -102,7 +102,7 @@ class TestScenes:
 class TestResidentScenes:
     @pytest.mark.parametrize("parts", [1, 2])
     def test_batches_are_those_that_are_read(self, parts, monkeypatch):
-        monkeypatch.setattr("rsir_bench.batches.COPIED_AT_ONCE", 3)
+        monkeypatch.setattr("rsir_bench.scenes.batches.COPIED_AT_ONCE", 3)
         scenes = Scenes.of(cache(4, 0), np.array([5, 6, 7, 8]))
         if parts == 2:
             scenes = (scenes + Scenes.of(cache(5, 1), np.arange(5))).take(np.array([7, 0, 2, 8, 1]))

@@ -18,20 +18,22 @@ from conftest import Tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
 
-from rsir_bench.apart import work_off_apart
-from rsir_bench.campaign import Outcome, campaign
-from rsir_bench.errors import UserError
-from rsir_bench.estimate import Estimate, Step, _training_seconds, estimate
-from rsir_bench.files import write_sealed
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.method import Method
-from rsir_bench.plan import Plan, Request, make_plan
-from rsir_bench.provenance import processor
-from rsir_bench.publish import publish
-from rsir_bench.results import Record, read_records
-from rsir_bench.scenes.distort import parse_distortions
-from rsir_bench.stages import Stages
-from rsir_bench.train import seed_everything
+from rsir_bench.publishing.publish import publish
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_records
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.environment import processor
+from rsir_bench.runs.artifacts.network import Network
+from rsir_bench.runs.estimate import Estimate, StepCost, _training_seconds, estimate
+from rsir_bench.runs.plan import Plan, make_plan
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.campaign import Outcome, campaign
+from rsir_bench.runs.runners.isolated import work_off_apart
+from rsir_bench.training.loop import seed_everything
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -68,8 +70,8 @@ def test_methods_are_trained_described_scored_and_recorded(tiny: Tiny) -> None:
 
 def test_the_same_command_again_computes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _run(tiny.request())
-    monkeypatch.setattr(Stages, "__call__", lambda self: pytest.fail("worked again"))
-    monkeypatch.setattr("rsir_bench.campaign.open_pixels", lambda *_: pytest.fail("opened pixels"))
+    monkeypatch.setattr(RunArtifacts, "make", lambda self: pytest.fail("worked again"))
+    monkeypatch.setattr("rsir_bench.runs.runners.campaign.open_pixels", lambda *_: pytest.fail("opened pixels"))
     assert _run(tiny.request()).records == first.records
 
 
@@ -77,8 +79,8 @@ def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: p
     first = _run(tiny.request())
     for path in (tiny.folder / "runs").rglob("results/**/*.json"):
         path.unlink()
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("rsir_bench.stages.describe", lambda *_: pytest.fail("described again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", lambda *_: pytest.fail("described again"))
     lines: list[str] = []
     campaign(tiny.request(), lines.append, plan_only=True)
     assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
@@ -91,7 +93,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
     publish([tiny.folder / "runs"], results)
     lines: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+        patch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
         elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
         assert elsewhere.records == first.records
         assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
@@ -104,7 +106,7 @@ def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monke
 
 def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _run(tiny.request())
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
     request = tiny.request(overrides=["describe.pca=3", 'describe.pca_fit=["source", "target"]'])
     second = _run(request)
     rows = [(record.row.name, record.row.dimensions, record.row.fit) for record in second.records]
@@ -155,15 +157,15 @@ def test_a_round_goes_on_from_the_network_as_its_training_left_it(tiny: Tiny, mo
     """On the same device, and with the same order in memory: the next round labels scenes with it."""
     pool = f'data.unlabelled="folder:{write_scenes(tiny.folder / "pool", 3, 5, seed=9)}"'
     request = tiny.request("everything", plugins=[PLUGINS / "everything.py"], overrides=[pool])
-    fit, seen = Stages._fit, []
+    fit, seen = Network.fit, []
 
-    def watched(stages: Stages, number: int, previous: Method | None) -> Any:
+    def watched(network: Network, previous: Method | None) -> Any:
         if previous is not None:
             weights = [tensor for tensor in previous.parameters() if tensor.dim() == 4]
             seen.append([(tensor.device, tensor.stride()) for tensor in weights])
-        return fit(stages, number, previous)
+        return fit(network, previous)
 
-    monkeypatch.setattr(Stages, "_fit", watched)
+    monkeypatch.setattr(Network, "fit", watched)
     _run(request)
     folder = next((tiny.folder / "runs/everything").iterdir())
     for rest in ("round2", "round1/descriptors", "results"):
@@ -182,7 +184,9 @@ def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(
     shutil.rmtree(folder / "results")
     (folder / "round1/weights.safetensors").unlink()
     (folder / "round1/trained.json").unlink()
-    monkeypatch.setattr("rsir_bench.stages.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest))
+    monkeypatch.setattr(
+        "rsir_bench.runs.artifacts.network.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest)
+    )
     again, other = _run(tiny.request()), _run(tiny.request(out="elsewhere"))
     assert _scores(again.records) == _scores(other.records)
     assert _scores(again.records) != _scores(first.records)
@@ -203,14 +207,13 @@ def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pyte
     assert first.failures == {}
     shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
     shutil.rmtree(next((tiny.folder / "runs").rglob("descriptors")))
-    monkeypatch.setattr("rsir_bench.stages.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
     assert _scores(_run(tiny.request("tied", plugins=[plugin])).records) == _scores(first.records)
 
 
 def test_components_are_fitted_again_for_another_way_of_describing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tiny.request())
-    for module in ("plan", "stages"):
-        monkeypatch.setattr(f"rsir_bench.{module}.DESCRIBING_VERSION", 2)
+    monkeypatch.setattr("rsir_bench.runs.keys.DESCRIBING_VERSION", 2)
     _run(tiny.request())
     assert len(list((tiny.folder / "runs").rglob("pca/*.npz"))) == 2
 
@@ -354,7 +357,8 @@ def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypat
 
     plan = make_plan(tiny.request())
     quick = _estimate(plan)
-    monkeypatch.setattr("rsir_bench.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
+    monkeypatch.setattr("rsir_bench.runs.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tiny.folder / "cache"))
     slow = _estimate(plan)
     epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
     assert slow.seconds - quick.seconds == pytest.approx(0.5 * epochs * batches, rel=0.3)
@@ -373,7 +377,7 @@ def test_what_a_device_prepares_at_first_is_not_taken_for_its_speed(kind: str, s
     assert set(asked) == sizes
 
 
-def _estimate(plan: Plan, known: dict[str, Step | None] | None = None, number: int = 0) -> Estimate:
+def _estimate(plan: Plan, known: dict[str, StepCost | None] | None = None, number: int = 0) -> Estimate:
     found = estimate(plan, plan.runs[number], {} if known is None else known)
     assert found is not None
     return found
@@ -384,9 +388,9 @@ def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
 ) -> None:
     _run(tiny.request(seeds=[0]))
     plan = make_plan(tiny.request(seeds=[0, 1], overrides=["describe.pca=3"]))
-    known: dict[str, Step | None] = {}
+    known: dict[str, StepCost | None] = {}
     trained = _estimate(plan, known)
-    monkeypatch.setattr("rsir_bench.estimate.measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("rsir_bench.runs.estimate.measure", lambda *_: pytest.fail("measured again"))
     new = _estimate(plan, known, 1)
     step = known["baseline"]
     assert step is not None
@@ -398,9 +402,24 @@ def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
     assert new.run_bytes == 2 * trained.run_bytes + 2 * (step.state + 4 * step.parameters)
 
 
+def test_a_measured_step_is_kept_between_plans(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tiny.folder / "cache"))
+    first = _estimate(make_plan(tiny.request()))
+    (kept,) = (tiny.folder / "cache" / "steps").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("rsir_bench.runs.estimate.measure", lambda *_: pytest.fail("measured again"))
+        assert _estimate(make_plan(tiny.request())) == first
+        assert _estimate(make_plan(tiny.request(seeds=[7]))) == first
+    kept.write_text("{")  # damaged: measured again
+    assert _estimate(make_plan(tiny.request())).run_bytes == first.run_bytes
+    for changed in ({"overrides": ["train.batch=4"]}, {"overrides": ["trunk.arguments={}", "data.size=48"]}):
+        _estimate(make_plan(tiny.request(**changed)))
+    assert len(list(kept.parent.iterdir())) == 3
+
+
 def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
     """Rows at their own lengths, codes as bits, and what each optimizer keeps of its parameters."""
-    known: dict[str, Step | None] = {}
+    known: dict[str, StepCost | None] = {}
     pool = f'data.unlabelled="folder:{write_scenes(tiny.folder / "pool", 3, 5, seed=9)}"'
     plan = make_plan(tiny.request("everything", plugins=[PLUGINS / "everything.py"], overrides=[pool]))
     taken = _estimate(plan, known)
@@ -520,7 +539,7 @@ def test_the_query_seed_chooses_other_queries(tiny: Tiny) -> None:
 
 def test_distorted_targets_are_scored_beside_the_target_as_it_is(tiny: Tiny) -> None:
     clean = _run(tiny.request("baseline,jsst"))
-    both = _run(tiny.request("baseline,jsst", distortions=parse_distortions(["rotation:5", "gamma:5"])))
+    both = _run(tiny.request("baseline,jsst", distortions=["rotation:5", "gamma:5"]))
     kept = [record for record in both.records if record.distortion is None]
     assert kept == clean.records  # nothing of them is made again, and their keys are those of before
     distorted = [record for record in both.records if record.distortion is not None]
@@ -530,7 +549,7 @@ def test_distorted_targets_are_scored_beside_the_target_as_it_is(tiny: Tiny) -> 
     assert all(f"--distort {r.distortion.name}:5" in r.command for r in distorted if r.distortion)
     fc = {str(r.distortion): r.metrics for r in both.records if (r.method.name, r.row.name) == ("baseline", "FC")}
     assert len({tuple(metrics.values()) for metrics in fc.values()}) == 3
-    plan = make_plan(tiny.request("baseline", distortions=parse_distortions(["rotation:5"])))
+    plan = make_plan(tiny.request("baseline", distortions=["rotation:5"]))
     assert all(cell.done for cell in plan.runs[0].cells)
 
 
@@ -538,8 +557,8 @@ def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny, monkeypatch: pytest.
     """Distorted descriptors are projected on the components that were fitted on the source as it is."""
     _run(tiny.request())
     fitted = next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes()
-    monkeypatch.setattr("rsir_bench.stages.fit_reduction", lambda *_: pytest.fail("fitted again"))
-    assert _run(tiny.request(distortions=parse_distortions(["haze:5"]))).failures == {}
+    monkeypatch.setattr("rsir_bench.runs.artifacts.components.fit_reduction", lambda *_: pytest.fail("fitted again"))
+    assert _run(tiny.request(distortions=["haze:5"])).failures == {}
     assert next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes() == fitted
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Tiny
+from typer.testing import CliRunner
 
 import rsir_bench
-from rsir_bench.errors import RunError
+from rsir_bench import ranking
+from rsir_bench.base.errors import RunError
+from rsir_bench.cli.app import app
+from rsir_bench.runs.request import DESCRIPTIONS, Request
+
+VERBS = ["run", "score", "search", "leaderboard", "report", "publish", "drift", "methods", "datasets"]
+SUBCOMMANDS = {
+    "methods": ["list", "show", "check", "new"],
+    "datasets": ["list", "show", "download", "verify", "audit"],
+}
 
 
 def _cli(*words: object, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +38,7 @@ def _imports(words: str, heavy: set[str], folder: Path) -> tuple[int, str, list[
     """A command's exit status, what it prints, and which packages it has imported by its end."""
     code = (
         f"import sys; sys.argv[1:] = {words.split()!r}\n"
-        "from rsir_bench.cli import main\n"
+        "from rsir_bench.cli.app import main\n"
         "try: main()\n"
         f"finally: print('HEAVY', *sorted({heavy!r} & set(sys.modules)))"
     )
@@ -35,17 +47,38 @@ def _imports(words: str, heavy: set[str], folder: Path) -> tuple[int, str, list[
     return result.returncode, printed + result.stderr, found.split()
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "leaderboard --help"])
-def test_help_imports_nothing_heavy(words: str, tmp_path: Path) -> None:
-    heavy = {"torch", "timm", "pandas", "numpy", "PIL", "sklearn", "rich", "rsir_bench.protocol"}
-    status, printed, found = _imports(words, heavy, tmp_path)
-    assert status == 0
-    assert "Usage:" in printed
-    assert found == []
+def test_every_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    """In one process: a module that any of them imports stays."""
+    pages = [
+        [],
+        *([verb] for verb in VERBS),
+        *([group, name] for group, names in SUBCOMMANDS.items() for name in names),
+    ]
+    code = (
+        "import contextlib, sys\n"
+        "from rsir_bench.cli.app import app\n"
+        f"for words in {pages!r}:\n"
+        "    with contextlib.suppress(SystemExit): app([*words, '--help'])\n"
+        "print('HEAVY', *sorted({'torch', 'timm', 'pandas', 'numpy', 'PIL', 'sklearn', 'rich', 'rsir_bench.protocol'}"
+        " & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    printed, _, found = result.stdout.rpartition("HEAVY")
+    assert printed.count("Usage:") == len(pages)
+    assert found.split() == []
 
 
-def test_datasets_are_listed_without_torch(tmp_path: Path) -> None:
-    status, printed, found = _imports("datasets", {"torch", "timm", "pandas"}, tmp_path)
+def test_every_verb_is_known_here() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).output.partition("Commands:")[2]
+    assert [line.split()[0] for line in shown.splitlines() if line.strip()] == VERBS
+    for group, names in SUBCOMMANDS.items():
+        shown = CliRunner().invoke(app, [group, "--help"]).output.partition("Commands:")[2]
+        assert [line.split()[0] for line in shown.splitlines() if line.strip()] == names
+
+
+@pytest.mark.parametrize("words", ["datasets", "datasets list --data-root data"])
+def test_datasets_are_listed_without_torch(words: str, tmp_path: Path) -> None:
+    status, printed, found = _imports(words, {"torch", "timm", "pandas"}, tmp_path)
     assert status == 0
     assert "nwpu" in printed
     assert found == []
@@ -60,11 +93,12 @@ def test_datasets_are_listed_without_torch(tmp_path: Path) -> None:
         ("run --methods baseline --protocol gone.toml", "protocol gone.toml: no such file; known: aid, aid-lite"),
         ("run --methods , --protocol demo", "--methods ',': empty list"),
         ("run --methods baseline --protocol demo --seeds ,", "--seeds ',': empty list"),
-        ("run --methods all,timm:resnet34@none --protocol demo", "all stands alone"),
-        ("run --methods baseline --protocol demo --targets all,ucm", "all stands alone"),
-        ("methods --json show jsst", "--json: put it behind show"),
-        ("methods --plugin mine.py show mine", "--plugin: put it behind show"),
-        ("datasets --data-root elsewhere verify ucm", "--data-root: put it behind verify"),
+        ("run --methods all,timm:resnet34@none --protocol demo", "'all' cannot be combined with names"),
+        ("run --methods baseline --protocol demo --targets all,ucm", "'all' cannot be combined with names"),
+        ("methods --json show jsst", "--json must come after 'show'"),
+        ("methods --plugin mine.py show mine", "--plugin must come after 'show'"),
+        ("datasets --data-root=elsewhere verify ucm", "--data-root must come after 'verify'"),
+        ("methods --json list", "--json must come after 'list'"),
         ("run --methods baseline --protocol demo --targets ,", "empty list"),
         ("search x.png --target ucm --method baseline --protocol dmo", "did you mean 'demo'?"),
     ],
@@ -162,14 +196,23 @@ def test_errors_are_one_line_with_what_to_do(words: str, message: str, tmp_path:
 
 def test_listings(tmp_path: Path) -> None:
     methods = json.loads(_cli("methods", "--json", folder=tmp_path).stdout)
+    assert json.loads(_cli("methods", "list", "--json", folder=tmp_path).stdout) == methods
     assert {"baseline", "jsst", "timm"} <= {row["method"] for row in methods}
     assert "padding = 'border'" in _cli("methods", "show", "jsst", folder=tmp_path).stdout
     composed = _cli("methods", "show", "gamma+timm:resnet18", folder=tmp_path).stdout
     assert [line.split(":")[0] for line in composed.splitlines() if line.endswith("(2019)")] == ["timm"]
     assert composed.startswith("gamma: ")
-    datasets = {row["dataset"]: row for row in json.loads(_cli("datasets", "--json", folder=tmp_path).stdout)}
+    listed = _cli("datasets", "--data-root", "data", "--json", folder=tmp_path).stdout
+    assert _cli("datasets", "list", "--json", folder=tmp_path).stdout == listed
+    datasets = {row["dataset"]: row for row in json.loads(listed)}
     assert datasets["nwpu"]["scenes"] == 31500
     assert datasets["nwpu"]["present"] == "no"
+
+
+def test_an_unknown_subcommand_is_told_apart_from_a_list() -> None:
+    unknown = CliRunner().invoke(app, ["methods", "shw"])
+    assert unknown.exit_code == 2
+    assert "No such command 'shw'" in unknown.output
 
 
 def test_a_plugin_shows_in_the_list(tmp_path: Path) -> None:
@@ -217,8 +260,46 @@ def test_a_method_of_an_installed_package_is_listed(tmp_path: Path) -> None:
     assert "theirs" not in _cli("methods", "--json", folder=tmp_path).stdout
 
 
+def test_scores_are_printed_as_a_table_or_json(tmp_path: Path) -> None:
+    rows, labels = np.random.default_rng(0).normal(size=(20, 4)), np.repeat([0, 1], 10)
+    np.savez(tmp_path / "rows.npz", descriptors=rows, labels=labels)
+    words = ["score", "--descriptors", str(tmp_path / "rows.npz"), "--similarity", "cosine"]
+    expected = rsir_bench.score(rows, labels, similarity="cosine")
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).output) == expected.as_dict()
+    assert f"{expected.overall['mAP']:.4f}" in CliRunner().invoke(app, words).output
+
+
+def test_a_run_takes_the_parameters_of_a_request() -> None:
+    parameters = inspect.signature(rsir_bench.run).parameters
+    assert list(parameters) == list(DESCRIPTIONS)
+    assert parameters["device"].default == "auto"
+    assert {name: parameters[name].default for name in parameters if name not in ("methods", "device")} == {
+        name: default for name, default in vars(Request(())).items() if name not in ("methods", "device")
+    }
+    assert all(f"    {name}: {text}\n" in (rsir_bench.run.__doc__ or "") for name, text in DESCRIPTIONS.items())
+    with pytest.raises(TypeError, match="unexpected keyword argument 'seed'"):
+        rsir_bench.run(["baseline"], seed=3)
+    with pytest.raises(TypeError, match="missing a required argument: 'methods'"):
+        rsir_bench.run()
+
+
+def test_the_options_of_a_run_say_what_a_request_says() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["run", "--help"]).output.split())
+    others = {"published"}  # --again chooses it
+    assert [name for name, text in DESCRIPTIONS.items() if text not in shown and name not in others] == []
+
+
+def test_importing_the_package_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, rsir_bench; print(dir(rsir_bench), sorted({'torch', 'numpy', 'typer'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "['__doc__', '__version__', 'run', 'score'] []\n"
+    assert rsir_bench.score is ranking.score
+    with pytest.raises(AttributeError, match="'rsir_bench' has no attribute 'scores'"):
+        rsir_bench.scores  # noqa: B018
+
+
 def test_python_api(tiny: Tiny) -> None:
-    options = {"protocol": str(tiny.protocol), "out": tiny.folder / "runs", "device": "cpu"}
+    options = {"protocol": str(tiny.protocol), "out": str(tiny.folder / "runs"), "device": "cpu"}
     records = rsir_bench.run(["baseline"], **options)
     assert [record.row.name for record in records] == ["FC", "PCA"]
     assert rsir_bench.run(["baseline"], **options) == records

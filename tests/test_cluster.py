@@ -28,9 +28,14 @@ ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to 
 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
-from rsir_bench.campaign import Outcome, campaign  # noqa: E402
-from rsir_bench.cli import _cluster  # noqa: E402
-from rsir_bench.cluster import (  # noqa: E402
+from rsir_bench.base.errors import UserError  # noqa: E402
+from rsir_bench.base.files import is_intact, write_atomically, write_sealed  # noqa: E402
+from rsir_bench.cli.options import cluster_of  # noqa: E402
+from rsir_bench.ranking import Scores, score  # noqa: E402
+from rsir_bench.records.schema import Record  # noqa: E402
+from rsir_bench.runs.plan import make_plan  # noqa: E402
+from rsir_bench.runs.runners.campaign import Outcome, campaign  # noqa: E402
+from rsir_bench.runs.runners.cluster import (  # noqa: E402
     LOWEST_RAY,
     Cluster,
     Needs,
@@ -45,11 +50,6 @@ from rsir_bench.cluster import (  # noqa: E402
     split,
     unpack,
 )
-from rsir_bench.errors import UserError  # noqa: E402
-from rsir_bench.files import is_intact, write_atomically, write_sealed  # noqa: E402
-from rsir_bench.plan import make_plan  # noqa: E402
-from rsir_bench.ranking import Scores, score  # noqa: E402
-from rsir_bench.results import Record  # noqa: E402
 
 ONE_CPU: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 # Ray would take 127.0.0.1 for the address of the network card, where nothing listens here.
@@ -383,7 +383,7 @@ def test_a_ray_that_does_not_keep_others_out_is_refused(monkeypatch: pytest.Monk
 
 def test_a_cluster_without_a_token_is_only_for_a_cluster() -> None:
     with pytest.raises(UserError, match="--allow-no-token: only a cluster has tokens; add --launcher ray"):
-        _cluster("local", None, True)
+        cluster_of("local", None, allow_no_token=True)
 
 
 # --- without a cluster ---
@@ -397,7 +397,7 @@ def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[Order, Path]:
 
 @pytest.fixture
 def _some_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsir_bench.cluster.place", lambda: "here")
+    monkeypatch.setattr("rsir_bench.runs.runners.cluster.place", lambda: "here")
     monkeypatch.setattr(ray, "get", lambda references: references)
 
 
@@ -448,7 +448,9 @@ def test_an_interrupted_return_leaves_no_record_without_its_run(
     files = {name: name.encode() for file in names for name in (file, f"{file}.sha256")}
     del files["round1/weights.safetensors.sha256"]  # their digest is in the note
     written: list[str] = []
-    monkeypatch.setattr("rsir_bench.cluster.write_atomically", lambda path, write: written.append(path.name))
+    monkeypatch.setattr(
+        "rsir_bench.runs.runners.cluster.write_atomically", lambda path, write: written.append(path.name)
+    )
     unpack(files, tmp_path)
     sealed = ["a.npy.sha256", "a.npy", "weights.safetensors", "trained.json.sha256", "trained.json"]
     assert written == [*sealed, "a.json.sha256", "a.json"]
@@ -472,7 +474,7 @@ def test_an_interrupted_return_leaves_the_file_that_was_there_whole(
             raise UserError("the disk is full")
         write_atomically(path, write)
 
-    monkeypatch.setattr("rsir_bench.cluster.write_atomically", full)
+    monkeypatch.setattr("rsir_bench.runs.runners.cluster.write_atomically", full)
     with pytest.raises(UserError, match="full"):
         unpack(pack(there.parent), here.parent)
     monkeypatch.undo()
@@ -515,8 +517,8 @@ def test_without_ray_one_line_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
-        "import rsir_bench.cli; sys.argv = ['rsir-bench', 'run', '--methods', 'baseline', *sys.argv[1:]]\n"
-        "rsir_bench.cli.main()"
+        "import rsir_bench.cli.app; sys.argv = ['rsir-bench', 'run', '--methods', 'baseline', *sys.argv[1:]]\n"
+        "rsir_bench.cli.app.main()"
     )
 
     def said(*words: str) -> tuple[int, str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import tiny  # noqa: F401 - one thread
 
+from rsir_bench.base.errors import UserError
 from rsir_bench.conformance import CHECKS, check, check_entry
-from rsir_bench.errors import UserError
 from rsir_bench.method import FrontEnd
-from rsir_bench.registry import discover
-from rsir_bench.template import write_template
+from rsir_bench.method.registry import discover
+from rsir_bench.method.template import write_template
 
 FOUND = discover()
 

@@ -8,16 +8,16 @@ import torch
 from conftest import Tiny
 from sklearn.decomposition import PCA
 
-from rsir_bench.batches import unit_range
-from rsir_bench.describe import BATCH, as_bits, describe, fit_reduction
-from rsir_bench.plan import make_plan
-from rsir_bench.scenes.cache import open_pixels
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.scenes.batches import unit_range
+from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training.describe import BATCH, as_bits, describe, fit_reduction
 
 
 def test_describe_equals_the_bare_network_whatever_the_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(tiny.request())
     network = plan.runs[0].method.build(plan.setup(plan.runs[0])).train()
-    pixels = open_pixels(plan.datasets[tiny.target], plan.transform)
+    pixels = open_pixels(plan.datasets[tiny.target], plan.runs[0].transform)
     whole = describe(network, pixels, torch.device("cpu"), "all")
     assert not network.training
     with torch.inference_mode():

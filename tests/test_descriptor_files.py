@@ -1,8 +1,7 @@
-"""Descriptors, labels and query lists from files, and the text and JSON that ``score`` prints of them."""
+"""Descriptors, labels and query lists from files, their scores, and the table that ``score`` prints."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsir_bench.descriptor_files import read_descriptors, read_labels, read_queries
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.score import as_table
 from rsir_bench.ranking import score
-from rsir_bench.score_verb import run_score_verb
+from rsir_bench.ranking.descriptor_files import read_descriptors, read_labels, read_queries, score_files
 
 ROWS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 LABELS = np.array(["field", "river", "harbour", "forest"])[np.random.default_rng(1).integers(0, 4, 40)]
@@ -73,28 +72,27 @@ def test_labels_and_queries(tmp_path: Path) -> None:
     assert read_queries(write(tmp_path / "q.npy", q=np.array([3, 1]))).tolist() == [3, 1]
 
 
-def test_the_verb_gives_what_score_gives(tmp_path: Path) -> None:
+def test_files_score_as_their_arrays_do(tmp_path: Path) -> None:
     descriptors, labels = write(tmp_path / "x.npy", x=ROWS), write(tmp_path / "y.npy", y=LABELS)
     queries = write(tmp_path / "q.npy", q=np.array([5, 2, 9]))
-    options = {"similarity": "cosine", "queries": queries, "as_json": True}
     expected = score(ROWS, LABELS, similarity="cosine", queries=[5, 2, 9])
-    assert json.loads(run_score_verb(descriptors, labels, **options)) == expected.as_dict()
+    assert score_files(descriptors, labels, similarity="cosine", queries=queries).as_dict() == expected.as_dict()
 
 
-def test_the_verb_takes_codes(tmp_path: Path) -> None:
+def test_codes_in_files(tmp_path: Path) -> None:
     labels = write(tmp_path / "y.npy", y=LABELS)
     plain = write(tmp_path / "plain.npy", x=ROWS > 0)
     packed = write(tmp_path / "packed.npy", x=np.packbits(ROWS > 0, axis=1))
     expected = score(ROWS > 0, LABELS, codes=True).as_dict()
-    assert json.loads(run_score_verb(plain, labels, codes=True, as_json=True)) == expected
-    assert json.loads(run_score_verb(packed, labels, codes=True, bits=6, as_json=True)) == expected
+    assert score_files(plain, labels, codes=True).as_dict() == expected
+    assert score_files(packed, labels, codes=True, bits=6).as_dict() == expected
 
 
 def test_the_table_shows_classes_ties_and_what_was_left_out(tmp_path: Path) -> None:
     labels = np.array(["field"] * 20 + ["river"] * 19 + ["lake"])
     rows = ROWS.copy()
     rows[:2] = 0.5
-    text = run_score_verb(write(tmp_path / "a.npz", descriptors=rows, labels=labels))
+    text = as_table(score_files(write(tmp_path / "a.npz", descriptors=rows, labels=labels)))
     overall = score(rows, labels).overall
     assert f"{overall['mAP']:.4f}" in text
     assert [line.split("  ")[0] for line in text.splitlines()[2:7]] == [
@@ -107,7 +105,7 @@ def test_the_table_shows_classes_ties_and_what_was_left_out(tmp_path: Path) -> N
     assert text.endswith(
         "39 queries; 1 skipped: no other scene of their class; 2 constant descriptors: similarity 0 to every scene"
     )
-    assert "by ties" not in run_score_verb(write(tmp_path / "b.npz", descriptors=ROWS, labels=LABELS))
+    assert "by ties" not in as_table(score_files(write(tmp_path / "b.npz", descriptors=ROWS, labels=LABELS)))
 
 
 def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
@@ -172,7 +170,7 @@ def test_lines_in_another_encoding_are_refused(tmp_path: Path) -> None:
 def test_missing_labels_and_odd_queries(tmp_path: Path) -> None:
     descriptors = write(tmp_path / "x.npy", x=ROWS)
     with pytest.raises(UserError, match="holds no labels; name a file of labels with --labels"):
-        run_score_verb(descriptors)
+        score_files(descriptors)
     for line in ("first", "99999999999999999999"):
         (tmp_path / "q.txt").write_text(f"{line}\n", encoding="utf-8")
         with pytest.raises(UserError, match="expected one index per line"):

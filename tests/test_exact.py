@@ -13,36 +13,35 @@ import pytest
 import torch
 from PIL import Image
 
-from rsir_bench import exact, ranking
-from rsir_bench.cli import main
-from rsir_bench.describe import Reduction, describe
-from rsir_bench.drift_verb import run_exact_verb
-from rsir_bench.errors import RunError, UserError
-from rsir_bench.exact.exact import FOLDER
-from rsir_bench.leaderboard.drift import Verdict
+from rsir_bench import ranking
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.cli.app import main
+from rsir_bench.cli.drift import exact_report
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.ranking import blocks
-from rsir_bench.scenes.cache import Transform
+from rsir_bench.records.verdict import Verdict
+from rsir_bench.runs import golden
+from rsir_bench.runs.golden.golden import FOLDER
 from rsir_bench.scenes.decode import Resize, read_scene
+from rsir_bench.scenes.pixel_cache import Transform
+from rsir_bench.training.describe import Reduction, describe
 
 Patch = pytest.MonkeyPatch
 score, collect_ties = ranking.score, blocks.collect_ties
 
 
 def _report() -> dict[str, Any]:
-    told: list[str] = []
-    passed = run_exact_verb(None, None, True, told.append)
-    values: dict[str, Any] = json.loads(told[0])
-    assert values["passed"] is passed
-    return values
+    report = exact_report(golden.check())
+    assert report.values["passed"] is report.passed
+    return report.values
 
 
 def test_as_it_is_nothing_drifts() -> None:
     report = _report()
     assert report["passed"]
     assert {finding["verdict"] for finding in report["findings"]} <= {"OK", "OKish"}
-    assert {finding["step"] for finding in report["findings"]} == set(exact.STEPS)
+    assert {finding["step"] for finding in report["findings"]} == set(golden.STEPS)
 
 
 def resize_filter(patch: Patch) -> None:
@@ -57,7 +56,7 @@ def antialias(patch: Patch) -> None:
 
 
 def channels_of_files(patch: Patch) -> None:
-    patch.setattr("rsir_bench.scenes.cache.read_scene", lambda *arguments: read_scene(*arguments)[..., ::-1])
+    patch.setattr("rsir_bench.scenes.pixel_cache.read_scene", lambda *arguments: read_scene(*arguments)[..., ::-1])
 
 
 def shift_of_classes(patch: Patch) -> None:
@@ -73,11 +72,11 @@ def shift_of_classes(patch: Patch) -> None:
 
 
 def channels_of_batches(patch: Patch) -> None:
-    patch.setattr("rsir_bench.describe.unit_range", lambda pixels: (pixels.float() / 255).flip(1))
+    patch.setattr("rsir_bench.training.describe.unit_range", lambda pixels: (pixels.float() / 255).flip(1))
 
 
 def unit_range(patch: Patch) -> None:
-    patch.setattr("rsir_bench.describe.unit_range", lambda pixels: pixels.float() / 256)
+    patch.setattr("rsir_bench.training.describe.unit_range", lambda pixels: pixels.float() / 256)
 
 
 def normalisation(patch: Patch) -> None:
@@ -86,7 +85,9 @@ def normalisation(patch: Patch) -> None:
 
 def training_mode(patch: Patch) -> None:
     patch.setattr(Method, "eval", Method.train)
-    patch.setattr("rsir_bench.stages.multiply_accumulates", lambda *_: 0.0)  # batch norm refuses its single scene
+    patch.setattr(
+        "rsir_bench.runs.artifacts.describing.multiply_accumulates", lambda *_: 0.0
+    )  # batch norm refuses its single scene
 
 
 def dropout(patch: Patch) -> None:
@@ -106,11 +107,14 @@ def self_match(patch: Patch) -> None:
     def with_itself(rows: Any, labels: Any, queries: Any, **options: Any) -> Any:
         return score(rows, labels, gallery=rows, gallery_labels=labels, **options)
 
-    patch.setattr("rsir_bench.stages.score", with_itself)
+    patch.setattr("rsir_bench.runs.artifacts.scores.score", with_itself)
 
 
 def shift_of_labels(patch: Patch) -> None:
-    patch.setattr("rsir_bench.stages.score", lambda rows, labels, **options: score(rows, np.roll(labels, 1), **options))
+    patch.setattr(
+        "rsir_bench.runs.artifacts.scores.score",
+        lambda rows, labels, **options: score(rows, np.roll(labels, 1), **options),
+    )
 
 
 def order_of_ties(patch: Patch) -> None:
@@ -161,9 +165,9 @@ def test_the_rounding_of_another_processor_is_no_drift(monkeypatch: pytest.Monke
             for name, rows in described.items()
         }
 
-    monkeypatch.setattr("rsir_bench.stages.describe", rounded)
-    findings = exact.check()
-    assert exact.first_drift(findings) is None
+    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", rounded)
+    findings = golden.check()
+    assert golden.first_drift(findings) is None
     assert any(finding.deviation > 0 for finding in findings)
 
 
@@ -174,23 +178,25 @@ def test_an_accepted_change_is_the_expected_from_then_on_and_its_reason_stays(
         shutil.copy(FOLDER / name, tmp_path)
     before = json.loads((tmp_path / "expected.json").read_text())["accepted"]
     centring(monkeypatch)
-    moved = [finding for finding in exact.accept("no centring any more", tmp_path) if finding.verdict is not Verdict.OK]
+    moved = [
+        finding for finding in golden.accept("no centring any more", tmp_path) if finding.verdict is not Verdict.OK
+    ]
     assert moved
-    assert exact.first_drift(exact.check(tmp_path)) is None
+    assert golden.first_drift(golden.check(tmp_path)) is None
     notes = json.loads((tmp_path / "expected.json").read_text())["accepted"]
     assert notes[:-1] == before
     assert notes[-1]["reason"] == "no centring any more"
     assert notes[-1]["moved"][0] == "components: baseline PCA"
     monkeypatch.undo()
-    drifted = exact.first_drift(exact.check(tmp_path))
+    drifted = golden.first_drift(golden.check(tmp_path))
     assert drifted is not None
     assert drifted.step == "components"
 
 
 def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsir_bench.exact.exact.run_stage", lambda: pytest.fail("was run"))
+    monkeypatch.setattr("rsir_bench.runs.golden.golden.run_stage", lambda: pytest.fail("was run"))
     with pytest.raises(UserError, match="--accept: no reason"):
-        exact.accept(" ", tmp_path)
+        golden.accept(" ", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,7 +204,7 @@ def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     def fails() -> None:
         raise RunError("dhn seed 0: descriptors of source are not finite; mend the method")
 
-    monkeypatch.setattr(exact, "check", fails)
+    monkeypatch.setattr(golden, "check", fails)
     monkeypatch.setattr("sys.argv", ["rsir-bench", "drift", "--exact"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -215,5 +221,5 @@ def test_what_is_missing_or_of_another_shape_fails(tmp_path: Path) -> None:
     arrays["descriptors/baseline FC"] = arrays["descriptors/baseline FC"][:, :2]
     del arrays["pixels/bands"]
     np.savez(tmp_path / "expected.npz", **arrays)
-    failed = [finding.what for finding in exact.check(tmp_path) if finding.verdict is Verdict.FAIL]
+    failed = [finding.what for finding in golden.check(tmp_path) if finding.verdict is Verdict.FAIL]
     assert failed == ["bands", "baseline FC"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import digest, file_digest, write_atomically, write_text
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest, write_atomically, write_text
 
 
 def test_digest_is_the_sha256_of_canonical_json():

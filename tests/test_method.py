@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from tiny import some_batch, tiny_method, tiny_setup
 from torch import nn
 
-from rsir_bench.method import Card, ParameterGroup, Row, compose, trainable
+from rsir_bench.method import Card, ParameterGroup, Row
+from rsir_bench.method.composition import compose
+from rsir_bench.method.contract import trainable
 from rsir_bench.methods.baseline import Baseline
 from rsir_bench.methods.jsst import Jsst
 

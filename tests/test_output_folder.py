@@ -13,10 +13,10 @@ import pytest
 from conftest import Tiny, write_scenes
 from typer.testing import CliRunner
 
-from rsir_bench.campaign import campaign
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
-from rsir_bench.output_folder import listed_digests, replaced_folder, write_page
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.output_folder import listed_digests, replaced_folder, write_page
+from rsir_bench.cli.app import app
+from rsir_bench.runs.runners.campaign import campaign
 
 FOREIGN = {
     "index.html": "a site of one's own",
@@ -282,8 +282,8 @@ def test_the_cache_leaves_files_of_others_alone(tmp_path: Path, monkeypatch: pyt
     fill(tmp_path / "cache", foreign)
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
     scenes = write_scenes(tmp_path / "scenes", 2, 2, seed=0)
-    from rsir_bench.scenes.cache import Transform, open_pixels
     from rsir_bench.scenes.index import resolve_dataset
+    from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
     open_pixels(resolve_dataset(f"folder:{scenes}", tmp_path), Transform(16))
     resolve_dataset("demo-view", tmp_path)

@@ -17,9 +17,9 @@ from conftest import write_scenes
 from tiny import message, tiny_method, tiny_setup
 
 import rsir_bench
-from rsir_bench import parallel
-from rsir_bench.nn import across
-from rsir_bench.results import read_record, record_files
+from rsir_bench.nn import collectives
+from rsir_bench.records.store import read_record, record_files
+from rsir_bench.training import distributed
 
 HERE = Path(__file__).parent
 LIMIT = 400  # seconds; far more than it takes, also on a busy machine
@@ -169,31 +169,31 @@ class TestRefusals:
 
     @pytest.fixture(autouse=True)
     def two_ranks(self, monkeypatch):
-        monkeypatch.setattr(across, "ranks", lambda: 2)
+        monkeypatch.setattr(collectives, "ranks", lambda: 2)
 
     def test_a_method_that_says_nothing(self):
         method = tiny_method("baseline", tiny_setup())
-        text = message(lambda: parallel.split_method(method, self.BATCHES, None, CPU))
+        text = message(lambda: distributed.split_method(method, self.BATCHES, None, CPU))
         assert "set across_ranks there, or use one device" in text
 
     def test_fewer_scenes_than_ranks(self):
         method = tiny_method("baseline", tiny_setup())
         batches = [torch.arange(4), torch.arange(1)]
-        text = message(lambda: parallel.split_method(method, batches, "mean", CPU))
+        text = message(lambda: distributed.split_method(method, batches, "mean", CPU))
         assert text == "a batch of 1 scenes cannot be split over 2 ranks; use fewer devices"
 
     def test_batch_norm_that_learns_on_a_cpu_but_not_a_frozen_one(self):
         frozen = 'trunk.frozen=["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]'
-        parallel.split_method(tiny_method("baseline", tiny_setup(frozen)).train(), self.BATCHES, "mean", CPU)
+        distributed.split_method(tiny_method("baseline", tiny_setup(frozen)).train(), self.BATCHES, "mean", CPU)
         learning = tiny_method("baseline", tiny_setup()).train()
         assert "ranks can share on CUDA only" in message(
-            lambda: parallel.split_method(learning, self.BATCHES, "mean", CPU)
+            lambda: distributed.split_method(learning, self.BATCHES, "mean", CPU)
         )
 
     def test_on_cuda_only_the_learning_norms_are_synchronised(self):
         method = tiny_method("baseline", tiny_setup('trunk.frozen=["conv1", "bn1"]')).train()
         before = set(method.state_dict())
-        parallel.split_method(method, self.BATCHES, "mean", torch.device("cuda"))
+        distributed.split_method(method, self.BATCHES, "mean", torch.device("cuda"))
         backbone = method.trunk.backbone
         kinds = {name: type(part) for name, part in backbone.named_modules() if hasattr(part, "running_mean")}
         frozen = {name for name in kinds if name.startswith(("conv1", "bn1"))}
@@ -204,16 +204,16 @@ class TestRefusals:
 
 def test_parts_cover_everything_once(monkeypatch):
     for ranks in (1, 2, 3, 5):
-        monkeypatch.setattr(across, "ranks", lambda ranks=ranks: ranks)
+        monkeypatch.setattr(collectives, "ranks", lambda ranks=ranks: ranks)
         for count in (0, 1, 4, 7, 15):
             parts = []
             for rank in range(ranks):
-                monkeypatch.setattr(across, "rank", lambda rank=rank: rank)
-                parts.append(list(range(count))[parallel.share_of(count)])
+                monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+                parts.append(list(range(count))[distributed.share_of(count)])
             assert [thing for part in parts for thing in part] == list(range(count))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_one_gpu_cannot_be_named_for_several():
-    text = message(lambda: parallel.launch(2, "cuda:1", []))
+    text = message(lambda: distributed.launch(2, "cuda:1", []))
     assert text == "--device cuda:1 with --devices 2: name the kind only, --device cuda"

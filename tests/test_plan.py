@@ -12,9 +12,10 @@ from conftest import Tiny, write_scenes
 from scenes.fake_data import small_card, write_dataset
 from tiny import message
 
-from rsir_bench.errors import RunError, UserError
-from rsir_bench.files import file_digest
-from rsir_bench.plan import Run, make_plan, planned, scenes_as_read
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import file_digest
+from rsir_bench.runs.keys import scenes_as_read
+from rsir_bench.runs.plan import Run, find_run_of_key, make_plan
 from rsir_bench.scenes.card import load_cards
 
 AS_IT_COMES = """
@@ -76,7 +77,8 @@ def test_a_card_that_reads_its_scenes_otherwise_makes_other_results(
 def test_plain_scenes_are_known_by_their_fingerprint_alone(tiny: Tiny) -> None:
     """Or every key from before would be another."""
     plan = make_plan(tiny.request(overrides=["data.bands=all"]))
-    assert scenes_as_read(plan, tiny.target) == plan.datasets[tiny.target].fingerprint
+    index = plan.datasets[tiny.target]
+    assert scenes_as_read(index, plan.runs[0].transform) == index.fingerprint
 
 
 def test_the_order_of_the_sources_classes_is_in_the_key_only_where_it_is_not_theirs_by_name(
@@ -158,7 +160,7 @@ def test_only_a_setting_that_is_said_to_name_weights_does(tiny: Tiny) -> None:
 def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
     overrides = ["describe.pca=3", "methods.jsst.warp=tps", "methods.se.gate=0.5", "methods.sk.file=none"]
     plan = make_plan(tiny.request("jsst+se,baseline,sk", overrides=[*overrides, "trunk.name=resnet34"]))
-    kept = [plan.request.of(run.method).overrides for run in plan.runs]
+    kept = [list(plan.request.restricted_to(run.method.word, run.method.parts).overrides) for run in plan.runs]
     common = ["describe.pca=3", "trunk.name=resnet34"]
     assert kept == [[common[0], *overrides[1:3], common[1]], common, [common[0], overrides[3], common[1]]]
 
@@ -168,7 +170,7 @@ def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
 
 def test_what_cannot_run_costs_no_hashing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[str] = []
-    monkeypatch.setattr("rsir_bench.plan.resolve_dataset", lambda name, root: looked_at.append(name))
+    monkeypatch.setattr("rsir_bench.runs.resolve.index_listing", lambda listing: looked_at.append(listing.name))
     with pytest.raises(UserError) as caught:
         make_plan(tiny.request("baselin", targets=["folder:gone"]))
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["method 'baselin'", "folder"]
@@ -231,6 +233,6 @@ def test_a_folder_that_was_moved_has_the_same_run(tiny: Tiny) -> None:
 def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs
-    assert planned(request, run.key)[1].folder == run.folder
+    assert find_run_of_key(request, run.key)[1].folder == run.folder
     with pytest.raises(RunError, match="other code, weights or scenes here than where it was planned"):
-        planned(request, "another")
+        find_run_of_key(request, "another")

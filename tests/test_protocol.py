@@ -7,7 +7,8 @@ import pytest
 from tiny import message
 
 from rsir_bench import protocol as protocols
-from rsir_bench.protocol import Protocol, board_name, is_shipped, load_protocol, parse_value, shipped
+from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped
+from rsir_bench.protocol.load import is_shipped, parse_value
 
 # One other value for every setting, valid in patternnet without milestones, on its own or with what BESIDE names.
 OTHER: dict[str, dict[str, Any]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from conftest import Tiny
 
-from rsir_bench.accept import accept
-from rsir_bench.campaign import campaign
-from rsir_bench.errors import UserError
-from rsir_bench.leaderboard.drift import compare
-from rsir_bench.leaderboard.traces import place
-from rsir_bench.publish import publish
-from rsir_bench.results import Record, read_published, read_records, write_record
+from rsir_bench.base.errors import UserError
+from rsir_bench.publishing.accept import accept
+from rsir_bench.publishing.drift import compare
+from rsir_bench.publishing.publish import publish
+from rsir_bench.records.commands import place
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published, read_records, write_record
+from rsir_bench.runs.runners.campaign import campaign
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rsir_bench.queries import choose_queries
+from rsir_bench.ranking.queries import choose_queries
 
 COUNTS = [1, 4, 5, 9, 10, 99, 100, 800]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ranking_reference import has_work, metrics_of, others
 
 import rsir_bench
-from rsir_bench import statistics
-from rsir_bench.ranking import METRIC_VERSION, counting, metrics, positives, score, scores
+from rsir_bench.leaderboard import statistics
+from rsir_bench.ranking import METRIC_VERSION, counting, metrics, score, scores, ties
 from rsir_bench.ranking.counting import counts_before
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
@@ -30,7 +30,7 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(300, 16)) + 0.5 * rng.normal(size=(5, 16))[labels], labels
 
 
-@pytest.mark.parametrize("module", [counting, metrics, positives, scores, statistics])
+@pytest.mark.parametrize("module", [counting, metrics, ties, scores, statistics])
 def test_examples_in_docstrings(module: object) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -199,18 +199,18 @@ def test_near_constant_vectors_are_not_constant() -> None:
 def test_all_ways_to_rank_agree() -> None:
     """The path of a GPU, run on the CPU; counting; sorting, where another worker is counting."""
     rng = np.random.default_rng(0)
-    for ties in (False, True):
-        values = rng.integers(0, 9, (20, 50)).astype(float) if ties else rng.normal(size=(20, 50))
+    for tied in (False, True):
+        values = rng.integers(0, 9, (20, 50)).astype(float) if tied else rng.normal(size=(20, 50))
         distances = torch.tensor(np.pad(values, ((0, 0), (0, 1)), constant_values=np.inf), dtype=torch.float32)
         wanted = distances[:, 3:11].sort(dim=1).values
-        ranks = positives.positive_ranks(distances.sort(dim=1).values, wanted)
-        for count, whole in ((True, None), (False, None), *([(True, 8)] if ties else [])):
+        ranks = ties.positive_ranks(distances.sort(dim=1).values, wanted)
+        for count, whole in ((True, None), (False, None), *([(True, 8)] if tied else [])):
             counts = counts_before(distances.numpy().copy(), wanted.numpy(), count, whole)
-            found = positives.collect_ties(*map(torch.from_numpy, counts))
+            found = ties.collect_ties(*map(torch.from_numpy, counts))
             assert torch.equal(ranks.before, found.before)
             for name, values in vars(ranks.groups).items():
                 assert torch.equal(values, getattr(found.groups, name))
-        assert bool(len(ranks.groups)) is ties
+        assert bool(len(ranks.groups)) is tied
 
 
 @settings(max_examples=100, deadline=None)

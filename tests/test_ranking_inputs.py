@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.ranking import score
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from conftest import Tiny
 
-from rsir_bench.campaign import campaign
-from rsir_bench.recorded import locate
-from rsir_bench.scenes.distort import parse_distortions
+from rsir_bench.runs.locate import locate
+from rsir_bench.runs.runners.campaign import campaign
 
 
 def test_records_lead_to_their_descriptors_and_scenes(tiny: Tiny) -> None:
-    records = campaign(tiny.request(distortions=parse_distortions(["haze:3"])), lambda line: None).records
+    records = campaign(tiny.request(distortions=["haze:3"]), lambda line: None).records
     found = locate(records, tiny.folder / "runs", tiny.folder, protocol=str(tiny.protocol))
     assert set(found) == {record.key for record in records}
     for record in records:
@@ -33,7 +32,7 @@ def test_a_changed_copy_of_a_shipped_protocol_hides_no_records_of_it(tiny: Tiny,
     records = campaign(tiny.request(), lambda line: None).records
     changed = tiny.folder / "changed.toml"
     changed.write_text(tiny.protocol.read_text().replace("epochs = 2", "epochs = 3"))
-    for module in ("protocol", "recorded", "plan"):
+    for module in ("protocol.load", "runs.locate", "runs.resolve"):
         monkeypatch.setattr(f"rsir_bench.{module}.shipped", lambda: {"tiny": tiny.protocol})
     assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
     records = campaign(tiny.request(protocol=str(changed)), lambda line: None).records

@@ -10,8 +10,9 @@ import pytest
 from tiny import CLASSES, message, some_scenes, tiny_setup
 
 import rsir_bench.methods
-from rsir_bench.method import Method, NamedMethod
-from rsir_bench.registry import Entry, discover, resolve
+from rsir_bench.method import Method
+from rsir_bench.method.registry import Entry, discover, resolve
+from rsir_bench.method.spec import NamedMethod
 
 PLUGIN = """
 import torch

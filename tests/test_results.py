@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rsir_bench.errors import UserError
-from rsir_bench.results import Record, read_published, read_record, read_records, write_record
+from rsir_bench.base.errors import UserError
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_published, read_record, read_records, write_record
 
 EXAMPLE: dict[str, Any] = {
     "key": "k" * 64,
@@ -96,7 +97,9 @@ class TestOneRecord:
     )
     def test_damaged_files_are_refused_in_one_line(self, tmp_path, content):
         (tmp_path / "r.json").write_bytes(content)
-        with pytest.raises(UserError, match=r"r\.json: not a result record \(.*\); move it elsewhere, and run again if it was a result") as caught:
+        with pytest.raises(
+            UserError, match=r"r\.json: not a result record \(.*\); move it elsewhere, and run again if it was a result"
+        ) as caught:
             read_record(tmp_path / "r.json")
         assert "\n" not in str(caught.value)
 

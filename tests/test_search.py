@@ -17,19 +17,21 @@ import tifffile
 from conftest import Tiny
 from PIL import Image
 
-from rsir_bench.campaign import campaign
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
-from rsir_bench.files import write_sealed
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import write_sealed
+from rsir_bench.cli.app import app
+from rsir_bench.cli.search import answer_as_json, as_table
 from rsir_bench.method import Row
-from rsir_bench.plan import Request
-from rsir_bench.scenes.cache import Transform, open_pixels
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.descriptors import Descriptors
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import index_folder
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 from rsir_bench.search import gallery as galleries
+from rsir_bench.search.answer import Answer, as_page, search_scenes
 from rsir_bench.search.gallery import Gallery, find_run
 from rsir_bench.search.query import read_query
-from rsir_bench.search_verb import run_search_verb
-from rsir_bench.stages import Stages
 
 UNTRAINED = "timm:test_resnet@none"
 
@@ -50,15 +52,16 @@ def _scene(tiny: Tiny, path: str) -> Path:
     return Path(tiny.target.removeprefix("folder:")) / path
 
 
-def _search(
-    request: Request, image: Path, *, row: str | None = None, top: int = 5, ann: str | None = None, **options: Any
-) -> str:
-    wanted = {"json_wanted": False, "panel": None, "say": _quiet, **options}
-    return run_search_verb(image, request, row, top, ann, **wanted)
+def _answer(request: Request, image: Path, *, top: int = 5, **options: Any) -> Answer:
+    return search_scenes(image, request, top=top, log=_quiet, **options)
+
+
+def _search(request: Request, image: Path, **options: Any) -> str:
+    return as_table(_answer(request, image, **options))
 
 
 def _hits(request: Request, image: Path, **options: Any) -> list[dict[str, Any]]:
-    return json.loads(_search(request, image, json_wanted=True, **options))["hits"]
+    return answer_as_json(_answer(request, image, **options))["hits"]
 
 
 def _saved_otherwise(scene: Path, path: Path) -> Path:
@@ -71,7 +74,7 @@ def test_neighbours_and_precision_are_those_of_the_record(tiny: Tiny) -> None:
     request = _request(tiny, "baseline", overrides=["describe.pca=12"])
     _, record = campaign(request, _quiet).records
     gallery = _gallery(request)
-    scenes, transform = gallery.scenes, gallery.stages.plan.transform
+    scenes, transform = gallery.scenes, gallery.artifacts.run.transform
     similarities = np.corrcoef(gallery.descriptors.astype(np.float64))
     np.fill_diagonal(similarities, -2)
     assert np.diff(np.sort(similarities, axis=1)).min() > 1e-6  # no ties
@@ -101,7 +104,7 @@ def test_an_image_from_elsewhere_is_described_as_scenes_are(tiny: Tiny, override
 def test_a_scene_of_the_target_stands_first_and_others_follow(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     request, scene = _request(tiny), _scene(tiny, "class2/scene01.png")
     _search(request, scene)
-    monkeypatch.setattr(Stages, "describe_scenes", lambda *_: pytest.fail("described again"))
+    monkeypatch.setattr(Descriptors, "of_pixels", lambda *_: pytest.fail("described again"))
     copied = Path(shutil.copy(scene, tiny.folder / "copied.png"))
     for image in (scene, copied):
         for ann in (None, "hnsw", "ivf"):
@@ -213,7 +216,7 @@ def test_an_image_that_cannot_be_searched_is_one_line_at_once(
     name: str, make: Callable[[Path], object], message: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tiny.folder / name)
-    monkeypatch.setattr(Stages, "descriptors", lambda *_: pytest.fail("described the target first"))
+    monkeypatch.setattr(RunArtifacts, "make_descriptors", lambda *_: pytest.fail("described the target first"))
     with pytest.raises(UserError, match=message) as raised:
         _search(_request(tiny), tiny.folder / name)
     assert str(raised.value).startswith(f"{tiny.folder / name}: ")
@@ -274,18 +277,14 @@ def test_the_usual_row_is_that_of_the_last_round() -> None:
 
 def test_the_page_holds_its_pictures_and_escapes_names(tiny: Tiny) -> None:
     image = _saved_otherwise(_scene(tiny, "class0/scene00.png"), tiny.folder / "<script>&.bmp")
-    panel, said = tiny.folder / "panel.html", []
-    _search(_request(tiny), image, panel=panel, say=said.append)
-    assert said[-1] == f"written: {panel}"
-    page = panel.read_text()
+    page = as_page(_answer(_request(tiny), image))
     assert "<script" not in page
     assert "&lt;script&gt;&amp;.bmp in folder-target" in page
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) == 1 + 5
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert "same class" not in page  # the query's class is not known
-    _search(_request(tiny), _scene(tiny, "class0/scene00.png"), panel=panel)
-    page = panel.read_text()
+    page = as_page(_answer(_request(tiny), _scene(tiny, "class0/scene00.png")))
     assert page.count("(the query itself)") == 1
     assert page.count("same class") + page.count("other class") == 5
 
@@ -300,9 +299,11 @@ def test_the_command_prints_a_table_or_json(tiny: Tiny, capsys: pytest.CaptureFi
     assert re.search(r"^ +1 +1\.0000 +class0 +class0/scene00\.png +the query itself$", printed.out, re.M)
     assert len(re.findall(r"^ +[234] .* (?:yes|no)$", printed.out, re.M)) == 3
     assert "is not described yet; this is done once" in printed.err
-    app([*words, "--json"], standalone_mode=False)
+    panel = tiny.folder / "panel.html"
+    app([*words, "--json", "--panel", str(panel)], standalone_mode=False)
     printed = capsys.readouterr()
     answer = json.loads(printed.out)
-    assert printed.err == ""
+    assert printed.err == f"written: {panel}\n"
+    assert panel.read_text().count("<img") == 1 + 4
     assert (answer["index"], answer["comparison"], answer["measure"]) == ("flat", None, "Pearson")
     assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3, 4]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import rsir_bench
-from rsir_bench.errors import UserError
-from rsir_bench.files import seal_of
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import seal_of
 from rsir_bench.search import index as indices
+from rsir_bench.search.faiss_vectors import Space
 from rsir_bench.search.index import build, compare, ivf_lists, nearest, nearest_others
-from rsir_bench.search.kept import kept_index
-from rsir_bench.search.space import Space
+from rsir_bench.search.index_cache import kept_index
 
 CHANCE = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from rsir_bench.errors import UserError
-from rsir_bench.statistics import compare, holm, interval, not_worse_than_best, paired_randomisation
+from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.statistics import compare, holm, interval, not_worse_than_best, paired_randomisation
 
 CLASS_COUNTS = (7, 19, 45)  # those of RSSCN7, WHU-RS19 and NWPU-RESISC45
 RUNS = 1000

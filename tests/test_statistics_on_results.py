@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsir_bench.results import read_records
-from rsir_bench.statistics import FEWEST_SEEDS, compare
+from rsir_bench.leaderboard.statistics import FEWEST_SEEDS, compare
+from rsir_bench.records.store import read_records
 
 RESULTS = Path(__file__).resolve().parent.parent / "leaderboards" / "results"
 METRICS = ("mAP", "AP@10h", "P@5")

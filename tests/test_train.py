@@ -11,13 +11,13 @@ import pytest
 import torch
 from conftest import Tiny
 
-from rsir_bench.batches import Scenes
-from rsir_bench.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.method import Method
-from rsir_bench.plan import Plan, make_plan
 from rsir_bench.protocol import Train
-from rsir_bench.scenes.cache import open_pixels
-from rsir_bench.train import (
+from rsir_bench.runs.plan import Plan, make_plan
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training.loop import (
     Trained,
     effective_precision,
     find_device,
@@ -37,7 +37,7 @@ def _network(plan: Plan) -> Method:
 
 def _scenes(plan: Plan) -> Scenes:
     index = plan.datasets[plan.protocol.data.source]
-    return Scenes.of(open_pixels(index, plan.transform), index.labels)
+    return Scenes.of(open_pixels(index, plan.runs[0].transform), index.labels)
 
 
 def _train(plan: Plan, folder: Path, seed: int = 0) -> tuple[Method, Trained]:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.method import Batch, Method, Setup
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.protocol import Protocol, load_protocol
-from rsir_bench.registry import discover, resolve
 
 # Networks this small gain nothing from a second thread, and wait for it where the machine is busy.
 torch.set_num_threads(1)

@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.batches import Scenes
-from rsir_bench.conformance.bench import (
+from rsir_bench.conformance.harness import (
     CLASSES,
     EPOCHS,
     FROZEN_PARTS,
@@ -27,12 +26,13 @@ from rsir_bench.conformance.bench import (
     descriptors,
     pixels_of,
 )
-from rsir_bench.describe import as_bits
-from rsir_bench.leaderboard.paper import paper_row, published_rows
 from rsir_bench.method import FrontEndCard, Method
-from rsir_bench.method_listing import method_card
+from rsir_bench.method.card_text import method_card
 from rsir_bench.nn.trunk import Trunk
-from rsir_bench.train import loss_terms, make_fabric
+from rsir_bench.records.paper import paper_row, published_rows
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.training.describe import as_bits
+from rsir_bench.training.loop import loss_terms, make_fabric
 
 # The loss must lose this share of its start, and this share of the scenes must have a nearest neighbour of their class:
 # what slow recipes reach; one scene in seven would by chance.

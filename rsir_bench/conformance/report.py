@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from tabulate import tabulate
 
-from rsir_bench.conformance.bench import Bench, Failure
+from rsir_bench.base.errors import UserError
 from rsir_bench.conformance.checks import CHECKS
-from rsir_bench.errors import UserError
-from rsir_bench.registry import Entry, discover, find, resolve
+from rsir_bench.conformance.harness import Bench, Failure
+from rsir_bench.method.registry import Entry, discover, find, resolve
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
 
 
 def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()) -> Report:
-    """Checks one method of those that :func:`rsir_bench.registry.discover` found.
+    """Checks one method of those that :func:`rsir_bench.method.registry.discover` found.
 
     Raises:
         UserError: No such method, or it needs an argument (``NAME:ARGUMENT``).

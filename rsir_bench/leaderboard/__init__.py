@@ -1,9 +1,9 @@
 """Leaderboards: pure functions of result records."""
 
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.folder import check, render_leaderboards, write_tables
 from rsir_bench.leaderboard.tables import Table, tables
 from rsir_bench.leaderboard.terminal import terminal_table
+from rsir_bench.leaderboard.write import check, render_leaderboards, write_tables
 
 __all__ = [
     "Board",

@@ -8,8 +8,9 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rsir_bench.errors import UserError
-from rsir_bench.results import ProtocolPart, Record
+from rsir_bench.base.errors import UserError
+from rsir_bench.records.cells import cell_of, distortion_of, row_label
+from rsir_bench.records.schema import ProtocolPart, Record
 
 
 @dataclass(frozen=True)
@@ -58,36 +59,6 @@ def _siblings(board: Board, others: list[Board]) -> tuple[ProtocolPart, ...]:
     return tuple(
         other.protocol for other in others if other is not board and other.protocol.board == board.protocol.board
     )
-
-
-def row_label(record: Record) -> str:
-    """The name of a record's row, with what a PCA has that is not the protocol's: ``"PCA (target fit)"``."""
-    row = record.row
-    if row.kind != "pca":
-        return row.name
-    particulars = []
-    if row.dimensions != record.protocol.settings["describe"]["pca"]:
-        particulars.append(f"{row.dimensions} dimensions")
-    if row.fit == "target":
-        particulars.append("target fit")
-    return f"{row.name} ({', '.join(particulars)})" if particulars else row.name
-
-
-def cell_of(record: Record) -> tuple[str, str, str]:
-    """Target, method and row: the cell that the seeds of a result are averaged into, among equally distorted ones."""
-    return record.target.name, record.method.label, row_label(record)
-
-
-def printed_title(record: Record) -> str:
-    """The method as tables print it: its title, with the settings that its label tells."""
-    method = record.method
-    settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
-    return method.title + settings
-
-
-def distortion_of(record: Record) -> str:
-    """``"haze:3"``; empty where the target's scenes are as they are."""
-    return f"{record.distortion.name}:{record.distortion.severity}" if record.distortion else ""
 
 
 def _board(name: str, group: list[Record]) -> Board:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from rsir_bench.leaderboard import page
-from rsir_bench.leaderboard.boards import Board, printed_title
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.markup import EMPTY, ORIGIN, Style
 from rsir_bench.leaderboard.render import LATEX, MARKDOWN, TRACED, again, latex_frame, pipes, traced
-from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
-from rsir_bench.results import Record
+from rsir_bench.records.cells import printed_title
+from rsir_bench.records.schema import ENVIRONMENT, Record
 
 REFERENCE = "baseline"  # its label: a run with other settings is no reference
-# Of a record's environment: speeds are compared only where all of these are the same.
-ENVIRONMENT = ("device", "threads", "precision")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from rsir_bench.leaderboard import traces
-from rsir_bench.leaderboard.style import ORIGIN, Style
-from rsir_bench.results import Record
+from rsir_bench.leaderboard.markup import ORIGIN, Style
+from rsir_bench.records import commands
+from rsir_bench.records.schema import Record
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def page(heading: str, grids: Sequence[Grid], notes: Sequence[str], footnotes: S
         tables.append({"grid": grid, "rows": rows, "traces": _traces(grid, number)})
     template = environment.get_template("page.html")
     return template.render(
-        heading=heading, tables=tables, notes=notes, footnotes=footnotes, origin=ORIGIN, again=traces.AGAIN
+        heading=heading, tables=tables, notes=notes, footnotes=footnotes, origin=ORIGIN, again=commands.AGAIN
     )
 
 
@@ -102,9 +102,9 @@ def _traces(grid: Grid, number: int) -> list[Trace]:
             anchor=f"from-{number}-{place}",
             title=", ".join(line.cells(plain)[: grid.words]),
             records={
-                file.rpartition("/")[2].removesuffix(".json"): _link(file) for file in map(traces.place, line.records)
+                file.rpartition("/")[2].removesuffix(".json"): _link(file) for file in map(commands.place, line.records)
             },
-            commands=traces.commands(line.records),
+            commands=commands.commands(line.records),
         )
         for place, line in enumerate(grid.lines, start=1)
         if line.records

@@ -9,11 +9,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from rsir_bench.leaderboard import comparison, page, traces
-from rsir_bench.leaderboard.paper import PUBLISHED_COLUMNS
-from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
+from rsir_bench.leaderboard import page, significance
+from rsir_bench.leaderboard.markup import EMPTY, ORIGIN, Style
 from rsir_bench.leaderboard.tables import DIGITS, METRICS, OTHER_TARGETS, Block, Cell, Line, Table
-from rsir_bench.results import Record
+from rsir_bench.records import commands
+from rsir_bench.records.paper import PUBLISHED_COLUMNS
+from rsir_bench.records.schema import Record
 
 MINUS = "\N{MINUS SIGN}"
 TRACED = ("command", "records")
@@ -36,11 +37,11 @@ def markdown(table: Table) -> str:
 
 def again(records: Iterable[Record], name: str) -> list[str]:
     """The end of a page in Markdown: the commands that make its records, method by method; ``name`` is the page's."""
-    lines = [line for commands in traces.by_method(records).values() for line in commands]
+    lines = [line for commands in commands.by_method(records).values() for line in commands]
     where = f"The records of every line are linked in {name}.html and named by key in {name}.csv."
     return [
         "## To make a line again",
-        escape_markdown(f"{traces.AGAIN} {where}"),
+        escape_markdown(f"{commands.AGAIN} {where}"),
         textwrap.indent("\n".join(lines), "    "),
     ]
 
@@ -149,7 +150,7 @@ _LATEX_CHARACTERS = str.maketrans(
         MINUS: "$-$",
         EMPTY: "--",
         "Δ": r"$\Delta$",
-        comparison.SIGN: r"$\approx$",
+        significance.SIGN: r"$\approx$",
     }
 )
 
@@ -204,7 +205,7 @@ def _row(table: Table, line: Line, style: Style) -> list[str]:
 
 
 def _ours(cell: Cell, style: Style) -> str:
-    mean = style.ours(plain_number(cell.mean), cell.mark) + (style.raised(comparison.SIGN) if cell.not_worse else "")
+    mean = style.ours(plain_number(cell.mean), cell.mark) + (style.raised(significance.SIGN) if cell.not_worse else "")
     return mean if cell.sd is None else f"{mean} {style.escape('±')} {plain_number(cell.sd)}"
 
 
@@ -242,4 +243,4 @@ def _fields(table: Table, block: Block, line: Line) -> dict[str, str | int]:
 
 def traced(records: Sequence[Record]) -> dict[str, str | int]:
     """The fields of :data:`TRACED`."""
-    return {"command": traces.command(records), "records": traces.keys(records)}
+    return {"command": commands.command(records), "records": commands.keys(records)}

@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from rsir_bench.leaderboard import page
-from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
-from rsir_bench.leaderboard.render import LATEX, MARKDOWN, TRACED, again, latex_frame, pipes, plain_number, traced
-from rsir_bench.leaderboard.style import EMPTY, ORIGIN, Style
-from rsir_bench.results import Record
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.markup import EMPTY, ORIGIN, Style
+from rsir_bench.leaderboard.render import (
+    LATEX,
+    MARKDOWN,
+    TRACED,
+    again,
+    latex_frame,
+    pipes,
+    plain_number,
+    traced,
+)
+from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.schema import Record
 
 Condition = tuple[str, int]
 """Kind of distortion and severity."""

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rsir_bench.leaderboard import blanks, comparison
-from rsir_bench.leaderboard.boards import Board, cell_of, printed_title, row_label
-from rsir_bench.leaderboard.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
+from rsir_bench.leaderboard import significance
+from rsir_bench.leaderboard.boards import Board
 from rsir_bench.protocol import load_protocol
-from rsir_bench.results import PaperRow, ProtocolPart, Record
+from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
+from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
 DIGITS = 4
@@ -231,7 +232,7 @@ def _marked(lines: list[Line]) -> tuple[Line, ...]:
     lines = [replace(line, cells=dict(line.cells)) for line in lines]
     for metric in METRICS:
         records = [() if line.name.target_fit else line.records for line in lines]
-        for line, not_worse in zip(lines, comparison.not_worse(records, metric), strict=True):
+        for line, not_worse in zip(lines, significance.not_worse(records, metric), strict=True):
             line.cells[metric] = replace(line.cells[metric], not_worse=not_worse)
         means = [None if line.name.target_fit else line.cells[metric].mean for line in lines]
         ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
@@ -270,8 +271,8 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, be
     fits = ", among rows that are not fitted on the target" if any(line.name.target_fit for line in lines) else ""
     yield f"Best and second best of our values per target and metric are marked{fits}."
     if any(cell.not_worse is not None for line in lines for cell in line.cells.values()):
-        yield comparison.NOTE
-    yield from blanks.notes(blocks, beside_paper)
+        yield significance.NOTE
+    yield from notes(blocks, beside_paper)
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:
@@ -312,3 +313,34 @@ def _word(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or "none"
     return json.dumps(value)
+
+
+def notes(blocks: Sequence[Block], beside_paper: bool) -> Iterator[str]:
+    """One sentence for each reason why a cell of the blocks is empty."""
+    lines = [line for block in blocks for line in block.lines]
+    sources = _sources(lines)
+    of_source = {block.title for block in blocks if any(_is_source(line, block, sources) for line in block.lines)}
+    not_run = [
+        line for block in blocks for line in block.lines if not line.records and not _is_source(line, block, sources)
+    ]
+    if not_run:
+        yield "A dash in the place of seeds: no record of that method and row on that target; it was not run."
+    for title in sorted(of_source):
+        yield f"No values on {title} where it is the source: its labels were seen in training."
+    if any(cell.mean is None for line in lines if line.records for cell in line.cells.values()):
+        yield "A dash in a line with seeds: the record of at least one of them lacks that metric."
+    if beside_paper and any(_unpublished(line) for line in lines):
+        yield "A dash in a column of the paper: it has no such row for that target; Δ needs both values."
+
+
+def _sources(lines: Sequence[Line]) -> dict[str, str]:
+    """The dataset that each method was trained on, by label."""
+    return {line.name.label: one.source.name for line in lines for one in line.records if one.source is not None}
+
+
+def _is_source(line: Line, block: Block, sources: dict[str, str]) -> bool:
+    return not line.records and sources.get(line.name.label) == block.target
+
+
+def _unpublished(line: Line) -> bool:
+    return all(cell.paper is None for cell in line.cells.values())

@@ -8,10 +8,10 @@ from tabulate import tabulate
 
 from rsir_bench.leaderboard import robustness
 from rsir_bench.leaderboard.boards import Board, boards
+from rsir_bench.leaderboard.markup import Style
 from rsir_bench.leaderboard.render import block_title, plain_number
-from rsir_bench.leaderboard.style import Style
 from rsir_bench.leaderboard.tables import METRICS, Block, Cell, tables
-from rsir_bench.results import Record
+from rsir_bench.records.schema import Record
 
 PLAIN = Style(str, best="*{}", second="{}", superscript="")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 
 
 class MemoryBank(nn.Module):

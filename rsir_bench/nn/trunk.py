@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import file_digest
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest
 
 
 class Trunk(nn.Module):

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.counting import counts_before
-from rsir_bench.ranking.inputs import Task
-from rsir_bench.ranking.positives import PositiveRanks, collect_ties, positive_ranks
-from rsir_bench.ranking.workers import Workers
+from rsir_bench.ranking.task import Task
+from rsir_bench.ranking.threads import Workers
+from rsir_bench.ranking.ties import PositiveRanks, collect_ties, positive_ranks
 
 Measured = TypeVar("Measured")
 
@@ -31,7 +31,7 @@ def measure_blocks(
 
     Args:
         task: queries and gallery, sorted by class.
-        workers: see `rsir_bench.ranking.workers`.
+        workers: see `rsir_bench.ranking.threads`.
         block: queries per block; None chooses.
         measure: what is wanted of the ranks of the positives of some queries of one class; called in several threads.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rsir_bench.ranking.positives import PositiveRanks, TieGroups, ranking
+from rsir_bench.ranking.ties import PositiveRanks, TieGroups, ranking
 
 __all__ = [
     "average_precision",

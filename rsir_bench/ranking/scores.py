@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.ranking import metrics
 from rsir_bench.ranking.blocks import measure_blocks
-from rsir_bench.ranking.inputs import Task, checked_device, scoring_task
-from rsir_bench.ranking.positives import PositiveRanks
-from rsir_bench.ranking.workers import workers
+from rsir_bench.ranking.task import Task, checked_device, scoring_task
+from rsir_bench.ranking.threads import workers
+from rsir_bench.ranking.ties import PositiveRanks
 
 METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
@@ -132,7 +132,8 @@ def score(
         device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
             `torch.get_num_threads` says.
         class_names: the names of integer labels in ``per_class``.
-        measure: who ranks and measures: this process where None; for example `rsir_bench.cluster.Cluster.measure`.
+        measure: who ranks and measures: this process where None; for example
+            `rsir_bench.runs.runners.cluster.Cluster.measure`.
 
     Returns:
         Scores: the mean over queries, per class, per query, and the bounds of ties.

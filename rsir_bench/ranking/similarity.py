@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsir_bench.errors import UserError
-from rsir_bench.ranking.workers import Workers
+from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.threads import Workers
 
 SIMILARITIES = ("pearson", "cosine", "inner product", "euclidean", "hamming")
 CHUNK_ELEMENTS = 2**17  # values normalised at a time: they stay in the processor's cache
@@ -48,7 +48,7 @@ def prepare(
         order: (M,) int64, the rows wanted.
         similarity: one of SIMILARITIES.
         device: where the prepared rows live.
-        workers: see `rsir_bench.ranking.workers`.
+        workers: see `rsir_bench.ranking.threads`.
         centre: (D,) float64 subtracted before Euclidean distances, so that norms do not swamp them.
 
     Raises:
@@ -122,7 +122,7 @@ def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
 
     Args:
         rows: (N, D) float.
-        workers: see `rsir_bench.ranking.workers`.
+        workers: see `rsir_bench.ranking.threads`.
 
     Returns:
         tuple: (M,) int64 rows that repeat an earlier one, and (M,) int64 which row that is.

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rsir_bench.files import slug
+from rsir_bench.base.files import slug
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
 from rsir_bench.leaderboard.robustness import Block
 from rsir_bench.leaderboard.robustness import Line as Curve
-from rsir_bench.report.drawing import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
-from rsir_bench.report.views import SPEED, BoardView, Standing, Target
+from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
+from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
 
 COLOURED = 8  # methods that have a colour; more cannot be told apart
 WIDTH = 7.6  # inches

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsir_bench.leaderboard import traces
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.tables import METRICS
-from rsir_bench.registry import Entry
-from rsir_bench.report.drawing import Drawing
-from rsir_bench.report.figures import ClassValues, class_values
-from rsir_bench.report.frame import Frame
-from rsir_bench.report.links import Link
-from rsir_bench.report.views import (
+from rsir_bench.method.registry import Entry
+from rsir_bench.records import commands
+from rsir_bench.report.board_view import (
     BoardView,
     Column,
     Standing,
@@ -25,6 +21,9 @@ from rsir_bench.report.views import (
     page_of_dataset,
     page_of_method,
 )
+from rsir_bench.report.figures import ClassValues, class_values
+from rsir_bench.report.plot_style import Drawing
+from rsir_bench.report.renderer import Frame, Link
 from rsir_bench.scenes.card import DatasetCard
 
 
@@ -139,7 +138,7 @@ def write_pages(frame: Frame, content: Content) -> None:
         names = {method.name, *_labels(method)}
         found = [link for link in content.links if names & {*link.methods}]
         path = page_of_method(method.name)
-        frame.render("method.html", path, page=method, links=found, metrics=METRICS, again=traces.AGAIN)
+        frame.render("method.html", path, page=method, links=found, metrics=METRICS, again=commands.AGAIN)
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:
@@ -216,7 +215,7 @@ def _card(entry: Entry) -> MethodCard:
 def _method_result(view: BoardView, name: str) -> MethodResult:
     standings = [standing for standing in view.standings if standing.method == name]
     records = [record for record in view.board.records if record.method.name == name]
-    return MethodResult(view, standings, _costs_in_words(standings), traces.commands(records))
+    return MethodResult(view, standings, _costs_in_words(standings), commands.commands(records))
 
 
 def _costs_in_words(standings: list[Standing]) -> str:

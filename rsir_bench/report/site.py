@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import write_text
-from rsir_bench.leaderboard import traces, write_tables
-from rsir_bench.output_folder import replaced_folder
-from rsir_bench.progress import track
-from rsir_bench.registry import discover
-from rsir_bench.report.drawing import Drawing
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import write_text
+from rsir_bench.base.output_folder import replaced_folder
+from rsir_bench.base.progress import track
+from rsir_bench.leaderboard import write_tables
+from rsir_bench.method.registry import discover
+from rsir_bench.records import commands
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import write_record
+from rsir_bench.report.board_view import BoardView, views
 from rsir_bench.report.figures import figures
-from rsir_bench.report.frame import NAVIGATION, Frame
 from rsir_bench.report.pages import Content, tables_of, write_pages
-from rsir_bench.report.views import BoardView, views
-from rsir_bench.results import Record, write_record
+from rsir_bench.report.plot_style import Drawing
+from rsir_bench.report.renderer import NAVIGATION, Frame
 from rsir_bench.scenes.card import load_cards
 
 EXPLORER = "explorer.html"
@@ -70,7 +72,7 @@ def _write(
     shown = views(records)
     content = Content(shown, _draw(shown, out), _tables(records, out), discover(plugins), load_cards(), [])
     if runs:
-        from rsir_bench.report.retrieval import add_scenes  # its packages are needed for scenes only
+        from rsir_bench.report.scenes.pages import add_scenes  # its packages are needed for scenes only
 
         frame.nav = [*NAVIGATION, ("Explorer", EXPLORER)]
         content.links.extend(add_scenes(out, runs, data_root, frame.render, plugins, protocol))
@@ -94,5 +96,5 @@ def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[st
     """Writes the tables as ``rsir-bench leaderboard`` does, and the records that they link to."""
     folder = out / "tables"
     for record in track(records, "writing records"):
-        write_record(folder / "results" / traces.place(record), record)
+        write_record(folder / "results" / commands.place(record), record)
     return tables_of(write_tables(records, folder), out)

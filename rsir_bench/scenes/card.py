@@ -8,8 +8,8 @@ from typing import Any
 
 import pydantic
 
-from rsir_bench.errors import UserError
-from rsir_bench.toml import parse_toml
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.toml import parse_toml
 
 
 class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):

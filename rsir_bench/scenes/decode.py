@@ -12,7 +12,7 @@ import PIL
 import tifffile
 from PIL import Image, UnidentifiedImageError, features
 
-from rsir_bench.errors import SceneError
+from rsir_bench.base.errors import SceneError
 
 TIF_SUFFIXES = (".tif", ".tiff")
 SCENE_SUFFIXES = (*TIF_SUFFIXES, ".jpg", ".jpeg", ".png", ".bmp", ".webp")

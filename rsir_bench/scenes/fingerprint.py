@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rsir_bench.errors import SceneError
-from rsir_bench.files import file_digest, is_intact, locked, write_sealed
-from rsir_bench.progress import track
-from rsir_bench.scenes.paths import cache_root, worker_count
+from rsir_bench.base.errors import SceneError
+from rsir_bench.base.files import file_digest, is_intact, locked, write_sealed
+from rsir_bench.base.progress import track
+from rsir_bench.scenes.cache_folder import cache_root, worker_count
 
 FileState = tuple[int, int, str]
 """Size in bytes, time of the last change in ns, SHA-256 of the bytes."""

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.files import locked
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.base.files import locked
+from rsir_bench.scenes.cache_folder import cache_root
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.decode import ValueRange, scene_bands
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
-from rsir_bench.scenes.layout import find_dataset as find_dataset
-from rsir_bench.scenes.layout import list_scenes, walk_scenes
-from rsir_bench.scenes.paths import cache_root
+from rsir_bench.scenes.folders import find_dataset as find_dataset
+from rsir_bench.scenes.folders import list_scenes, walk_scenes
 
 FOLDER_PREFIX = "folder:"
 
@@ -58,38 +58,69 @@ class SceneIndex:
         return len(self.paths)
 
 
-def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
-    """Returns the scenes of a dataset named as on the command line.
+@dataclass(frozen=True)
+class SceneListing:
+    """The scene files of a dataset, found but not read.
+
+    Attributes:
+        name: As on the command line.
+        card: The card, None for a folder of the user's own.
+        root: The folder that the files start from; None for a synthetic dataset, which is drawn when it is indexed.
+        files: Relative paths by class.
+    """
+
+    name: str
+    card: DatasetCard | None
+    root: Path | None
+    files: dict[str, list[str]]
+
+
+def list_dataset(name: str, data_root: Path) -> SceneListing:
+    """Return the scene files of a dataset, as far as they show before a scene is drawn, read or hashed.
 
     Args:
         name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
-        data_root: The folder that holds the datasets. Synthetic datasets are written under the cache root instead.
-
-    Raises:
-        UserError: No card has this name.
-        SceneError: The dataset is missing, or differs from its card.
-    """
-    if name.startswith(FOLDER_PREFIX):
-        return index_folder(_folder_named(name))
-    card = find_card(name)
-    if card.generator is not None:
-        return _index(card, _synthesize(card.name, card.generator))
-    return index_scenes(card, data_root)
-
-
-def expect_dataset(name: str, data_root: Path) -> None:
-    """Checks what :func:`resolve_dataset` would, as far as it shows before a scene is drawn, read or hashed.
+        data_root: The folder that holds the datasets.
 
     Raises:
         UserError: No card has this name.
         SceneError: The dataset is missing, or has other class folders or counts than its card.
     """
     if name.startswith(FOLDER_PREFIX):
-        folder_scenes(_folder_named(name))
-        return
+        folder = _folder_named(name)
+        return SceneListing(name, None, folder, folder_scenes(folder))
     card = find_card(name)
-    if card.generator is None:
-        list_scenes(card, find_dataset(card, data_root))
+    if card.generator is not None:
+        return SceneListing(name, card, None, {})
+    folder = find_dataset(card, data_root)
+    return SceneListing(name, card, folder, list_scenes(card, folder))
+
+
+def index_listing(listing: SceneListing) -> SceneIndex:
+    """Return the index of listed scenes: hashed, and drawn first where they are synthetic.
+
+    Raises:
+        SceneError: A scene cannot be read, or has other bands than the card says.
+    """
+    card, root, files = listing.card, listing.root, listing.files
+    if card is None:
+        assert root is not None
+        return _index_folder(root, files)
+    if root is None:
+        assert card.generator is not None
+        root = _synthesize(card.name, card.generator)
+        files = list_scenes(card, root)
+    return _index(card, root, files)
+
+
+def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
+    """Return the index of a dataset named as on the command line: :func:`list_dataset`, then :func:`index_listing`.
+
+    Raises:
+        UserError: No card has this name.
+        SceneError: The dataset is missing, or differs from its card.
+    """
+    return index_listing(list_dataset(name, data_root))
 
 
 def _folder_named(name: str) -> Path:
@@ -118,7 +149,8 @@ def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
     Raises:
         SceneError: The dataset is missing, has other class folders, or other counts than its card.
     """
-    return _index(card, find_dataset(card, data_root))
+    folder = find_dataset(card, data_root)
+    return _index(card, folder, list_scenes(card, folder))
 
 
 def index_folder(folder: Path) -> SceneIndex:
@@ -129,10 +161,7 @@ def index_folder(folder: Path) -> SceneIndex:
     Raises:
         SceneError: The folder is missing or has fewer than two class folders.
     """
-    ordered = folder_scenes(folder)
-    bands = scene_bands(folder / next(iter(ordered.values()))[0])
-    rgb = tuple(min(band, bands - 1) for band in range(3))
-    return _assemble(f"folder-{folder.resolve().name}", folder, ordered, bands, rgb, None, None)
+    return _index_folder(folder, folder_scenes(folder))
 
 
 def folder_scenes(folder: Path) -> dict[str, list[str]]:
@@ -153,8 +182,13 @@ def folder_scenes(folder: Path) -> dict[str, list[str]]:
     return {name: scenes[name] for name in sorted(scenes)}
 
 
-def _index(card: DatasetCard, folder: Path) -> SceneIndex:
-    scenes = list_scenes(card, folder)
+def _index_folder(folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
+    bands = scene_bands(folder / next(iter(scenes.values()))[0])
+    rgb = tuple(min(band, bands - 1) for band in range(3))
+    return _assemble(f"folder-{folder.resolve().name}", folder, scenes, bands, rgb, None, None)
+
+
+def _index(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
     if card.bands != 3 and (found := scene_bands(folder / scenes[card.classes[0].name][0])) != card.bands:
         raise SceneError(
             f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"

@@ -1,20 +1,20 @@
-"""What a search found: as a table, as JSON, and as a page with pictures."""
+"""From an image to the scenes of a target that are most like it, and a page that shows them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from tabulate import tabulate
-
-from rsir_bench.scenes.cache import Transform
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.runs.request import Request
+from rsir_bench.scenes.data_uri import as_address
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.picture import as_address
-from rsir_bench.search.gallery import Gallery, Hit
-from rsir_bench.search.index import Comparison
-from rsir_bench.search.query import Query, read_pixels
+from rsir_bench.scenes.pixel_cache import Transform
+from rsir_bench.search.gallery import Gallery, Hit, find_run
+from rsir_bench.search.index import APPROXIMATE, Comparison, refuse_approximate_codes
+from rsir_bench.search.query import Query, read_pixels, read_query
 
 PICTURE = Transform(192)
 """How scenes are shown on the page: red, green and blue."""
@@ -63,7 +63,7 @@ class Answer:
     @property
     def lines(self) -> list[str]:
         """What was searched and how, in words."""
-        cell, run = self.gallery.cell, self.gallery.stages.run
+        cell, run = self.gallery.cell, self.gallery.artifacts.run
         row = cell.row_name + (" fitted on the target" if cell.fit == "target" else "")
         searched = f"{self.scenes.name}, {len(self.gallery):,} scenes"
         lines = [f"{run.title}, row {row}, on {searched}; by {self.gallery.space.unit}"]
@@ -76,58 +76,45 @@ class Answer:
         return lines
 
 
-def as_table(answer: Answer) -> str:
-    """The hits as plain text, under what was searched."""
-    known = answer.query_class is not None
-    headers = ["rank", answer.gallery.space.unit, "class", "scene", *(["same class"] if known else [])]
-    rows = []
-    for rank, hit in enumerate(answer.hits, start=1):
-        row = [str(rank), answer.value(hit), answer.class_of(hit.scene), answer.scenes.paths[hit.scene]]
-        rows.append([*row, *([_same(answer, hit)] if known else [])])
-    align = ["right", "right", *["left"] * (len(headers) - 2)]
-    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
-    return "\n".join([f"{answer.query.path}", *answer.lines, "", table])
+def search_scenes(
+    image: Path,
+    request: Request,
+    *,
+    row: str | None = None,
+    top: int = 10,
+    ann: str | None = None,
+    log: Callable[[str], object],
+) -> Answer:
+    """Search a target for the scenes most like an image. Nothing is trained; a target is described if need be.
 
+    Args:
+        image: The query; an image file from anywhere.
+        request: One method, one seed, one target.
+        row: Name of the row; None chooses, see :func:`rsir_bench.search.gallery.find_run`.
+        top: How many scenes to find, not counting the query.
+        ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
+        log: Shows a line about what takes long or has to be made again.
 
-def _same(answer: Answer, hit: Hit) -> str:
-    if hit.itself:
-        return "the query itself"
-    return "yes" if answer.same_class(hit) else "no"
-
-
-def as_json(answer: Answer) -> dict[str, Any]:
-    """Everything for programs."""
-    gallery, run = answer.gallery, answer.gallery.stages.run
-    scene = answer.query.scene
-    return {
-        "query": {
-            "file": str(answer.query.path),
-            "scene": None if scene is None else answer.scenes.paths[scene],
-            "class": answer.query_class,
-        },
-        "method": run.method.label,
-        "seed": run.seed,
-        "row": gallery.cell.row_name,
-        "fit": gallery.cell.fit,
-        "board": gallery.stages.plan.board,
-        "target": answer.scenes.name,
-        "fingerprint": answer.scenes.fingerprint,
-        "scenes": len(gallery),
-        "measure": gallery.space.unit,
-        "index": answer.kind,
-        "comparison": asdict(answer.comparison) if answer.comparison else None,
-        "hits": [
-            {
-                "rank": rank,
-                "value": hit.value,
-                "class": answer.class_of(hit.scene),
-                "scene": answer.scenes.paths[hit.scene],
-                "itself": hit.itself,
-                "same_class": answer.same_class(hit),
-            }
-            for rank, hit in enumerate(answer.hits, start=1)
-        ],
-    }
+    Raises:
+        UserError: The run is not trained, the image or a descriptor cannot be read, or an option does not fit.
+    """
+    for option, name in (("--method", request.methods[0]), ("--target", request.targets[0])):
+        if name == "all" or "," in name:
+            raise UserError(f"{option} {name}: a search takes one; name it")
+    if ann is not None and ann not in APPROXIMATE:
+        raise UserError(f"--ann {ann}: unknown; choose {' or '.join(APPROXIMATE)}, or leave it out for exact search")
+    artifacts, cell = find_run(request, row)
+    if ann and cell.row.kind == "code":
+        refuse_approximate_codes(ann)
+    # The image is read before anything that takes long.
+    query = read_query(image, artifacts.plan.datasets[cell.target], artifacts.run.transform)
+    kind = ann or "flat"
+    try:
+        gallery = Gallery(artifacts, cell, log)
+        hits = gallery.find(query, top, kind)
+        return Answer(query, gallery, kind, hits, gallery.compare(kind, top) if ann else None)
+    except RunError as error:  # no other run goes on, as one of a campaign would
+        raise UserError(str(error)) from None
 
 
 def as_page(answer: Answer) -> str:

@@ -11,16 +11,17 @@ from typing import Any
 import faiss
 import numpy as np
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import digest, file_digest
-from rsir_bench.plan import Cell, Request, Run, make_plan
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.plan import Cell, Run, make_plan
+from rsir_bench.runs.request import Request
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.search import index as indices
+from rsir_bench.search.faiss_vectors import Array, Space
 from rsir_bench.search.index import Comparison
-from rsir_bench.search.kept import kept_index
+from rsir_bench.search.index_cache import kept_index
 from rsir_bench.search.query import Query
-from rsir_bench.search.space import Array, Space
-from rsir_bench.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Gallery:
     """The scenes of a target that count, as the protocol compares them; described first if they are not yet.
 
     Args:
-        stages: The run's.
+        artifacts: The run's.
         cell: The row and the target.
         say: Told what takes long or has to be made again.
 
@@ -51,15 +52,15 @@ class Gallery:
         UserError: The descriptors cannot be read or written.
     """
 
-    def __init__(self, stages: Stages, cell: Cell, say: Callable[[str], object]) -> None:
-        self.stages, self.cell, self.say = stages, cell, say
-        self.scenes: SceneIndex = stages.plan.datasets[cell.target]
+    def __init__(self, artifacts: RunArtifacts, cell: Cell, say: Callable[[str], object]) -> None:
+        self.artifacts, self.cell, self.say = artifacts, cell, say
+        self.scenes: SceneIndex = artifacts.plan.datasets[cell.target]
         if not cell.descriptors.is_file():
             say(f"{cell.target} is not described yet; this is done once")
-        self.descriptors = stages.descriptors(cell)
-        self.rows = np.flatnonzero(stages.kept(cell.target))
+        self.descriptors = artifacts.make_descriptors(cell)
+        self.rows = np.flatnonzero(artifacts.counted(cell.target))
         code = cell.row.kind == "code"
-        self.space = Space.of(self._counting, "hamming" if code else stages.plan.protocol.score.similarity)
+        self.space = Space.of(self._counting, "hamming" if code else artifacts.plan.protocol.score.similarity)
         self._indices: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class Gallery:
         """
         if kind not in self._indices:
             key = digest([*self._content, kind, indices.settings(kind), faiss.__version__])
-            path = self.stages.run.folder / "search" / f"{kind}-{key[:16]}.faiss"
+            path = self.artifacts.run.folder / "search" / f"{kind}-{key[:16]}.faiss"
             self._indices[kind] = kept_index(path, self.space.binary, partial(self._build, kind), self.say)
         return self._indices[kind]
 
@@ -103,7 +104,7 @@ class Gallery:
             kind: Of index.
         """
         if query.scene is None:
-            descriptor = self.stages.describe_scenes(query.pixels, self.cell)
+            descriptor = self.artifacts.descriptors(self.cell).of_pixels(query.pixels)
         else:
             descriptor = self.descriptors[query.scene : query.scene + 1]
         row = self.space.rows(descriptor)
@@ -129,7 +130,7 @@ class Gallery:
         return self.space.rows(self._counting[places])
 
 
-def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
+def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, Cell]:
     """The trained run that a request names, and the row that is searched. Nothing is trained.
 
     Args:
@@ -143,9 +144,9 @@ def find_run(request: Request, row: str | None) -> tuple[Stages, Cell]:
     plan = make_plan(request)
     run = plan.runs[0]
     cell = _choose_cell(run, row)
-    if run.method.kind.card.trained and not run.is_trained(cell.round):
+    if run.card.trained and not run.is_trained(cell.round):
         raise UserError(f"{run.title}: not trained in {run.folder}; run `{training_command(request)}`")
-    return Stages(plan, run), cell
+    return RunArtifacts(plan, run), cell
 
 
 def _choose_cell(run: Run, row: str | None) -> Cell:

@@ -10,9 +10,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from rsir_bench.errors import UserError
-from rsir_bench.progress import track
-from rsir_bench.search.space import Array, Space
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import track
+from rsir_bench.search.faiss_vectors import Array, Space
 
 APPROXIMATE = ("hnsw", "ivf")
 KINDS = ("flat", *APPROXIMATE)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import file_digest
-from rsir_bench.scenes.cache import Transform
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest
 from rsir_bench.scenes.decode import OtherBandsError, Pixels, read_scene, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_files
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.pixel_cache import Transform
 
 
 @dataclass(frozen=True)

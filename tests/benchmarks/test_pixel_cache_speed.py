@@ -12,8 +12,8 @@ import torch
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, PILToTensor, Resize
 
-from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 SIZE = 96
 BATCH = 64

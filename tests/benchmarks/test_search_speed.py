@@ -17,8 +17,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from tabulate import tabulate
 
+from rsir_bench.search.faiss_vectors import Space
 from rsir_bench.search.index import KINDS, build, compare, nearest
-from rsir_bench.search.space import Space
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 DIMENSIONS, CLUSTERS, TOP, QUERIES = 128, 1000, 10, 50

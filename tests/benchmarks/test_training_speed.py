@@ -16,12 +16,12 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.nn import functional
 
-from rsir_bench.batches import Scenes, unit_range
-from rsir_bench.describe import describe
 from rsir_bench.method import Method, Setup
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.protocol import load_protocol
-from rsir_bench.registry import discover, resolve
-from rsir_bench.train import loss_terms, make_fabric, make_optimizer, train
+from rsir_bench.scenes.batches import Scenes, unit_range
+from rsir_bench.training.describe import describe
+from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer, train
 
 SCENES, CLASSES, SIZE, BATCH = 256, 8, 64, 32
 LEAST = 0.95

@@ -18,7 +18,7 @@ import torch
 from conftest import TINY_PROTOCOL, write_scenes
 from safetensors.torch import load_file
 
-from rsir_bench.files import is_intact
+from rsir_bench.base.files import is_intact
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 UNFINISHED = (".lock", ".tmp")

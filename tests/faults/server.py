@@ -68,7 +68,7 @@ def work(job: dict[str, Any]) -> int:
     for name, bound in job["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (bound, bound))
     sys.argv = ["rsir-bench", *job["words"]]
-    from rsir_bench.cli import main
+    from rsir_bench.cli.app import main
 
     try:
         main()
@@ -119,13 +119,13 @@ def wait(children: list[int], jobs: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def serve() -> None:
-    import rsir_bench.cli
+    import rsir_bench.cli.app
     import rsir_bench.leaderboard
-    import rsir_bench.publish
-    import rsir_bench.stages  # noqa: F401 - all that a child needs
+    import rsir_bench.publishing.publish
+    import rsir_bench.runs.artifacts.chain  # noqa: F401 - all that a child needs
 
     # campaign is a function too; the others are loaded where they are used.
-    for name in ("rsir_bench.campaign", *LOADED_LATE):
+    for name in ("rsir_bench.runs.runners.campaign", *LOADED_LATE):
         importlib.import_module(name)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

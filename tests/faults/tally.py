@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 
 
 def told(read: Callable[[], object]) -> str:

@@ -19,10 +19,10 @@ from faults.commands import Commands, Place
 from faults.tally import Tally, told
 from PIL import Image
 
-from rsir_bench.files import seal_of
-from rsir_bench.results import read_record
-from rsir_bench.scenes.cache import Transform, open_pixels
+from rsir_bench.base.files import seal_of
+from rsir_bench.records.store import read_record
 from rsir_bench.scenes.index import index_folder
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 SECONDS = 20
 
@@ -218,7 +218,9 @@ PARTS = {
 def stopped(commands: Commands, reference: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A run that was killed between its last checkpoint and its weights."""
     place = reference.copy(tmp_path_factory.mktemp("stopped") / "place", runs=False)
-    (ended,) = commands(place.job(points=[{"at": "rsir_bench.stages:save_file", "call": 1, "when": "before"}]))
+    (ended,) = commands(
+        place.job(points=[{"at": "rsir_bench.runs.artifacts.network:save_file", "call": 1, "when": "before"}])
+    )
     assert ended.killed
     return place
 

@@ -20,14 +20,15 @@ from faults.tally import Tally, told
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import seal_of, slug
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import seal_of, slug
+from rsir_bench.base.toml import DEEPEST, LONGEST
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.nn.trunk import read_weights
-from rsir_bench.protocol import load_protocol, parse_value, shipped
-from rsir_bench.registry import discover, resolve
+from rsir_bench.protocol import load_protocol, shipped
+from rsir_bench.protocol.load import parse_value
 from rsir_bench.scenes.card import load_cards, parse_card
-from rsir_bench.scenes.distort import parse_distortions
-from rsir_bench.toml import DEEPEST, LONGEST
+from rsir_bench.scenes.distortions import parse_distortions
 
 CARD = (Path(__file__).parents[2] / "datasets" / "ucm.toml").read_text()
 FUZZ = [pytest.param(25, marks=pytest.mark.faults), pytest.param(300, marks=pytest.mark.faults_long)]

@@ -19,23 +19,26 @@ from faults.tally import Tally
 # Where a process dies, by what it is doing then: a function, and when in its call ("half": its file is cut there).
 POINTS = {
     "caching": [
-        ("rsir_bench.scenes.cache:read_scene", "before"),
+        ("rsir_bench.scenes.pixel_cache:read_scene", "before"),
         ("os:fsync", "before"),
         ("pathlib:Path.replace", "before"),
         ("pathlib:Path.replace", "after"),
     ],
     "training": [("torch.optim:SGD.step", "before"), ("torch:save", "half"), ("torch:save", "after")],
     "describing": [
-        ("rsir_bench.stages:describe", "before"),
-        ("rsir_bench.stages:describe", "after"),
+        ("rsir_bench.runs.artifacts.describing:describe", "before"),
+        ("rsir_bench.runs.artifacts.describing:describe", "after"),
         ("numpy:savez", "half"),
         ("numpy:save", "half"),
         ("numpy:save", "after"),
     ],
-    "scoring": [("rsir_bench.stages:score", "before"), ("rsir_bench.stages:score", "after")],
+    "scoring": [
+        ("rsir_bench.runs.artifacts.scores:score", "before"),
+        ("rsir_bench.runs.artifacts.scores:score", "after"),
+    ],
     "writing records": [
-        ("rsir_bench.stages:write_record", "before"),
-        ("rsir_bench.stages:write_record", "after"),
+        ("rsir_bench.runs.artifacts.record:write_record", "before"),
+        ("rsir_bench.runs.artifacts.record:write_record", "after"),
         ("pathlib:Path.write_bytes", "half"),
         ("pathlib:Path.write_bytes", "after"),
         ("pathlib:Path.unlink", "before"),

@@ -10,11 +10,20 @@ import pytest
 import tifffile
 from PIL import Image
 
-from rsir_bench.errors import UserError
-from rsir_bench.files import PARTIAL, SEALED_VERSIONS, discard, file_digest, is_intact, locked, seal_of, write_sealed
-from rsir_bench.results import record_files
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import (
+    PARTIAL,
+    SEALED_VERSIONS,
+    discard,
+    file_digest,
+    is_intact,
+    locked,
+    seal_of,
+    write_sealed,
+)
+from rsir_bench.base.toml import DEEPEST, LONGEST, parse_toml
+from rsir_bench.records.store import record_files
 from rsir_bench.scenes.decode import Resize, read_scene
-from rsir_bench.toml import DEEPEST, LONGEST, parse_toml
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Tiny
 from faults.tally import Tally
 
-from rsir_bench.campaign import campaign
+from rsir_bench.runs.runners.campaign import campaign
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

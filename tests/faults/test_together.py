@@ -9,7 +9,11 @@ import pytest
 from faults.commands import Commands, Place
 from faults.tally import Tally
 
-ONCE = ("rsir_bench.stages:train", "rsir_bench.scenes.cache:_build", "rsir_bench.stages:write_record")
+ONCE = (
+    "rsir_bench.runs.artifacts.network:train",
+    "rsir_bench.scenes.pixel_cache:_build",
+    "rsir_bench.runs.artifacts.record:write_record",
+)
 
 
 @pytest.mark.parametrize("processes", [2, 4])

@@ -1,7 +1,7 @@
 """Lists every key and file name that runs and results have, for datasets that are not there.
 
-``python tests/frozen/listing.py > tests/frozen/keys.txt`` writes the fixture. It is never written again for a change of
-the code: published records are found by these keys.
+``python tests/frozen/listing.py > tests/frozen/keys.txt`` writes the fixture. A new method or protocol adds lines; no
+line changes: published records are found by these keys.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from unittest import mock
 
 import numpy as np
 
-from rsir_bench import plan as planning
-from rsir_bench.files import digest
-from rsir_bench.plan import Plan, Request, make_plan
+from rsir_bench.base.files import digest
+from rsir_bench.method.registry import discover
 from rsir_bench.protocol import shipped
-from rsir_bench.registry import discover
+from rsir_bench.runs import resolve
+from rsir_bench.runs.plan import Plan, make_plan
+from rsir_bench.runs.request import Request
 from rsir_bench.scenes.card import load_cards
-from rsir_bench.scenes.distort import Distortion
-from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.stages import Stages
+from rsir_bench.scenes.index import SceneIndex, SceneListing
 
 PLUGIN = Path(__file__).resolve().parent.parent / "plugins" / "everything.py"
 SPECIAL = ["jsst+se", "jsst+jsst-tps+baseline", "wallis+dhn", "timm:resnet18@none", "timm:resnet18", "everything"]
@@ -33,7 +32,7 @@ VARIANTS = (
 )
 
 
-def fake_dataset(name: str, data_root: Path) -> SceneIndex:
+def fake_dataset(name: str) -> SceneIndex:
     """Ten scenes of each class of the card, or of three classes of a folder; known by a fingerprint of the name."""
     card = load_cards().get(name)
     classes = tuple(entry.name for entry in card.classes) if card else ("b", "A", "c")
@@ -57,7 +56,7 @@ def listing() -> Iterator[str]:
     for protocol in shipped():
         methods = [*(name for name in discover() if name != "timm"), *SPECIAL]
         yield from _lines(protocol, methods=methods, seeds=(0, 3))
-        distortions = (Distortion("haze", 3), Distortion("rotation", 1))
+        distortions = ("haze:3", "rotation:1")
         yield from _lines(protocol, methods=["baseline", "dhn"], distortions=distortions)
         yield from _lines(protocol, methods=["jsst", "timm:resnet18@none"], targets=["folder:some/place", "eurosat"])
         for overrides in VARIANTS:
@@ -76,7 +75,7 @@ def _lines(protocol: str, **asked: object) -> Iterator[str]:
         for cell in run.cells:
             files = [cell.descriptors, cell.record]
             if cell.fit == "source":
-                files.append(Stages(plan, run)._reduction_path(cell, plan.protocol.describe.pca))
+                files.append(cell.components)
             names = " ".join(path.relative_to(run.folder).as_posix() for path in files)
             yield f" {cell.row_name} on {cell.target} {cell.distortion or ''} {cell.key[:20]}: {names}"
 
@@ -91,9 +90,9 @@ def fake_plan(request: Request) -> Plan:
             return path
 
         with (
-            mock.patch.object(planning, "resolve_dataset", fake_dataset),
-            mock.patch.object(planning, "expect_dataset"),
-            mock.patch.object(planning, "find_weights", find_weights),
+            mock.patch.object(resolve, "list_dataset", lambda name, data_root: SceneListing(name, None, None, {})),
+            mock.patch.object(resolve, "index_listing", lambda listing: fake_dataset(listing.name)),
+            mock.patch.object(resolve, "find_weights", find_weights),
         ):
             return make_plan(request)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rsir_bench.files import digest
-from rsir_bench.plan import Request
+from rsir_bench.base.files import digest
 from rsir_bench.protocol import load_protocol
-from rsir_bench.results import (
+from rsir_bench.records.schema import (
     DistortionPart,
     MethodPart,
     PaperRow,
@@ -19,7 +18,7 @@ from rsir_bench.results import (
     SourcePart,
     TargetPart,
 )
-from rsir_bench.scenes.distort import Distortion
+from rsir_bench.runs.request import Request
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}
 JSST = PaperRow(method="JSST", pooling="PCA")
@@ -92,7 +91,7 @@ def record(
     name = label.split(" ")[0]
     protocol = protocol or protocol_part()
     request = Request([name], [target], protocol.name, overrides=protocol.overrides)
-    strength = Distortion(distortion.name, distortion.severity) if distortion else None
+    strength = f"{distortion.name}:{distortion.severity}" if distortion else ""
     return Record(
         key=key or digest([protocol.hash, label, row, dimensions, fit, target, seed]),
         method=MethodPart(

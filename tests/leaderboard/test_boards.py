@@ -4,8 +4,9 @@ import re
 import pytest
 from factory import modified, protocol_part, record, scores
 
-from rsir_bench.errors import UserError
-from rsir_bench.leaderboard.boards import boards, row_label
+from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.records.cells import row_label
 
 
 def test_each_protocol_has_a_board_of_its_own():

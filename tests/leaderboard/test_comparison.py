@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from factory import modified, protocol_part, record
 
-from rsir_bench.errors import UserError
-from rsir_bench.leaderboard.comparison import board_with, not_worse
-from rsir_bench.statistics import not_worse_than_best
+from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.significance import board_with, not_worse
+from rsir_bench.leaderboard.statistics import not_worse_than_best
 
 
 def line(label, mean, seeds=5, classes=4, chance=0):

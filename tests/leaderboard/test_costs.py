@@ -11,8 +11,8 @@ from tiny import tiny_method, tiny_setup
 from rsir_bench.leaderboard import check, costs, render_leaderboards
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import EMPTY
-from rsir_bench.results import DistortionPart
-from rsir_bench.stages import multiply_accumulates
+from rsir_bench.records.schema import DistortionPart
+from rsir_bench.runs.artifacts.describing import multiply_accumulates
 
 CPU = {"device": "cpu (x)", "threads": "2", "precision": "32"}
 

@@ -11,12 +11,14 @@ import pytest
 from factory import modified, record
 from typer.testing import CliRunner
 
-from rsir_bench.accept import accept
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
-from rsir_bench.leaderboard.drift import Drift, Verdict, compare
-from rsir_bench.leaderboard.traces import place
-from rsir_bench.results import DistortionPart, Record, TargetPart, read_record, read_records, write_record
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.app import app
+from rsir_bench.publishing.accept import accept
+from rsir_bench.publishing.drift import Drift, compare
+from rsir_bench.records.commands import place
+from rsir_bench.records.schema import DistortionPart, Record, TargetPart
+from rsir_bench.records.store import read_record, read_records, write_record
+from rsir_bench.records.verdict import Verdict
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "leaderboards" / "results"
 

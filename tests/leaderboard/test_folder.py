@@ -3,7 +3,7 @@ import random
 import pytest
 from factory import JSST, modified, protocol_part, record, scores
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import check, render_leaderboards
 
 FORMATS = ["csv", "html", "md", "tex"]

@@ -12,9 +12,10 @@ from rsir_bench.leaderboard import costs, render_leaderboards, robustness
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.render import html, markdown
 from rsir_bench.leaderboard.tables import tables
-from rsir_bench.leaderboard.traces import place
-from rsir_bench.publish import publish
-from rsir_bench.results import DistortionPart, write_record
+from rsir_bench.publishing.publish import publish
+from rsir_bench.records.commands import place
+from rsir_bench.records.schema import DistortionPart
+from rsir_bench.records.store import write_record
 
 NASTY = "<script>alert(1)</script> & \"q\" 'a' {{ 7*7 }} {% x %}"
 VOID = {"meta", "link"}

@@ -1,6 +1,6 @@
 import pytest
 
-from rsir_bench.leaderboard.paper import (
+from rsir_bench.records.paper import (
     HASHING_SLIP,
     PAPER_TABLES,
     PaperTable,
@@ -9,7 +9,7 @@ from rsir_bench.leaderboard.paper import (
     published,
     published_rows,
 )
-from rsir_bench.results import PaperRow
+from rsir_bench.records.schema import PaperRow
 
 SHAPES = {shape.name: shape for shape in PAPER_TABLES}
 

@@ -9,11 +9,11 @@ import pytest
 from factory import record
 
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.folder import check, render_leaderboards
 from rsir_bench.leaderboard.robustness import blocks, comma_separated, latex, markdown
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.leaderboard.terminal import terminal_table
-from rsir_bench.results import DistortionPart, Record
+from rsir_bench.leaderboard.write import check, render_leaderboards
+from rsir_bench.records.schema import DistortionPart, Record
 
 
 def distorted(label: str, value: float, kind: str = "", severity: int = 0, **fields: object) -> Record:

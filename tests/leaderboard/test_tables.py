@@ -2,8 +2,8 @@ import pytest
 from factory import BASELINE, JSST, modified, protocol_part, record, scores
 
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.paper import PaperTable
 from rsir_bench.leaderboard.tables import METRICS, Cell, tables
+from rsir_bench.records.paper import PaperTable
 
 ABLATION = PaperTable(
     "III",

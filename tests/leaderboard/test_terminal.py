@@ -1,7 +1,7 @@
 import pytest
 from factory import JSST, protocol_part, record, scores
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import terminal_table
 
 LITE = protocol_part("aid-lite")

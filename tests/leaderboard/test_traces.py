@@ -6,12 +6,13 @@ import pytest
 import typer
 from factory import modified, record
 
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.app import app
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.traces import by_method, command, commands, keys, place
-from rsir_bench.results import DistortionPart, read_records, write_record
-from rsir_bench.scenes.distort import parse_distortions
+from rsir_bench.records.commands import by_method, command, commands, keys, place
+from rsir_bench.records.schema import DistortionPart
+from rsir_bench.records.store import read_records, write_record
+from rsir_bench.scenes.distortions import parse_distortions
 
 
 def haze(severity):

@@ -8,13 +8,13 @@ import torch
 from conftest import Tiny
 from tiny import CLASSES, message, some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.batches import Batch
-from rsir_bench.campaign import campaign
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.methods.baseline_aug import BaselineAug, BaselineAugSettings, affine_map
 from rsir_bench.nn.warp import affine
-from rsir_bench.plan import make_plan
-from rsir_bench.registry import discover, resolve
-from rsir_bench.train import loss_terms, make_fabric
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.batches import Batch
+from rsir_bench.training.loop import loss_terms, make_fabric
 
 NAME = "baseline-aug"
 STILL = {"rotation": 0, "scale": 1, "shear": 0, "shift": 0, "gain": 0, "bias": 0, "gamma": 1}

@@ -6,7 +6,7 @@ from tiny import CLASSES, some_batch, some_scenes, tiny_method, tiny_protocol, t
 from torch import Tensor
 
 from rsir_bench.methods.cbp import Cbp
-from rsir_bench.train import make_optimizer
+from rsir_bench.training.loop import make_optimizer
 
 NO_ZEROS = "trunk.arguments.zero_init_last=false"
 SMALL = {"dimensions": 128}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.leaderboard.paper import PAPER_TABLES, published
 from rsir_bench.nn.hashing import pairwise_loss, quantisation_loss
+from rsir_bench.records.paper import PAPER_TABLES, published
 
 
 def test_the_published_row():

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny import CLASSES, SIZE, some_batch, some_scenes, tiny_setup
 
-from rsir_bench.batches import Scenes
 from rsir_bench.method import Method
-from rsir_bench.registry import discover, resolve
-from rsir_bench.train import make_optimizer
+from rsir_bench.method.registry import discover, resolve
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.training.loop import make_optimizer
 
 PLUGIN = Path(__file__).parent.parent / "plugins" / "everything.py"
 

@@ -7,8 +7,8 @@ from conftest import Tiny
 from PIL import Image, ImageOps
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.campaign import campaign
-from rsir_bench.method import trainable
+from rsir_bench.method.contract import trainable
+from rsir_bench.runs.runners.campaign import campaign
 
 
 def front(bands: int = 3):

@@ -4,13 +4,13 @@ import pytest
 import torch
 from tiny import message, some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.leaderboard.paper import published_rows
-from rsir_bench.method import Composed
+from rsir_bench.method.composition import Composed
+from rsir_bench.method.registry import discover
 from rsir_bench.methods.jsst import Jsst
-from rsir_bench.nn.spectral import linear
+from rsir_bench.nn.transformation import linear
 from rsir_bench.nn.warp import IDENTITY, affine
-from rsir_bench.registry import discover
-from rsir_bench.train import make_optimizer
+from rsir_bench.records.paper import published_rows
+from rsir_bench.training.loop import make_optimizer
 
 
 def front_end(bands: int = 3, **settings: float | str) -> Jsst:

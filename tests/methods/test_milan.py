@@ -5,7 +5,7 @@ import torch
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 from torch.nn import functional
 
-from rsir_bench.leaderboard.paper import PAPER_TABLES, published
+from rsir_bench.records.paper import PAPER_TABLES, published
 
 
 def test_the_published_row():

@@ -7,9 +7,9 @@ from torch.nn import functional
 
 from rsir_bench.method import Setup
 from rsir_bench.methods.nts_net import NtsNet
+from rsir_bench.nn.metric_losses import ranking_hinge
 from rsir_bench.nn.proposals import best_boxes, crops
-from rsir_bench.nn.ranking_loss import ranking_hinge
-from rsir_bench.train import make_optimizer
+from rsir_bench.training.loop import make_optimizer
 
 SMALL = ("trunk.arguments.zero_init_last=false", f"data.size={SIZE}")
 

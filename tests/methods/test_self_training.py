@@ -11,15 +11,15 @@ from conftest import Tiny, write_scenes
 from safetensors.torch import load_file, save_file
 from tiny import CLASSES, SIZE, message, some_batch, some_scenes, tiny_method, tiny_protocol, tiny_setup
 
-from rsir_bench.batches import Scenes
-from rsir_bench.campaign import campaign
-from rsir_bench.leaderboard.paper import PAPER_TABLES, published
+from rsir_bench.method.registry import discover, resolve
 from rsir_bench.methods.self_training import SelfTraining, predict, reliable
-from rsir_bench.plan import make_plan
-from rsir_bench.registry import discover, resolve
-from rsir_bench.results import read_records
-from rsir_bench.stages import Stages
-from rsir_bench.train import loss_terms, make_fabric
+from rsir_bench.records.paper import PAPER_TABLES, published
+from rsir_bench.records.store import read_records
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.training.loop import loss_terms, make_fabric
 
 NAME = "self-training"
 
@@ -268,7 +268,7 @@ def test_every_round_starts_from_the_protocols_weights_with_a_new_head(tiny: Tin
     start = tiny_method("baseline", tiny_setup(), seed=5).trunk.backbone.state_dict()
     save_file(start, weights)
     plan = make_plan(tiny.request(NAME, overrides=[f"trunk.weights={weights}"]))
-    first, second, again = (Stages(plan, plan.runs[0])._build(number) for number in (1, 2, 2))
+    first, second, again = (RunArtifacts(plan, plan.runs[0]).network(number).build() for number in (1, 2, 2))
     for network in (first, second):
         assert all(torch.equal(value, start[name]) for name, value in network.trunk.backbone.state_dict().items())
     assert not torch.equal(first.head.fc1.weight, second.head.fc1.weight)

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from tiny import CLASSES, message, some_batch, some_scenes, tiny_method, tiny_setup
 from torch import nn
 
-from rsir_bench.files import file_digest
+from rsir_bench.base.files import file_digest
 from rsir_bench.methods.sk import Sk
 
 FROZEN = "trunk.frozen=['conv1', 'bn1', 'layer1']"

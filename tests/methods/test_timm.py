@@ -5,7 +5,7 @@ import timm
 import torch
 from tiny import some_batch, some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.methods.timm import Timm
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import some_scenes, tiny_method, tiny_setup
 
-from rsir_bench.nn.wallis import wallis
+from rsir_bench.nn.contrast import wallis
 
 
 def front(bands: int = 3, **settings):

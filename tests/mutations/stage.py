@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rsir_bench.plan import Request
+from rsir_bench.runs.request import Request
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -71,8 +71,8 @@ def _write(folder: Path, each: int, seed: int, tint: tuple[float, float, float])
 
 def main() -> None:
     """Makes the baseline."""
-    from rsir_bench.campaign import campaign, to_stderr
-    from rsir_bench.publish import publish
+    from rsir_bench.publishing.publish import publish
+    from rsir_bench.runs.runners.campaign import campaign, to_stderr
 
     shutil.rmtree(RESULTS, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:

@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from typer.testing import CliRunner
 
-from rsir_bench.campaign import campaign
-from rsir_bench.cli import app
+from rsir_bench.cli.app import app
 from rsir_bench.nn.trunk import Trunk
+from rsir_bench.runs.runners.campaign import campaign
 
 pytestmark = pytest.mark.slow
 

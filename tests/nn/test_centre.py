@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rsir_bench.nn.centre import CentreLoss
+from rsir_bench.nn.metric_losses import CentreLoss
 
 LABELS = torch.tensor([0, 2, 2, 0, 2])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from rsir_bench.nn.histogram import gamma_for_mean, histograms
+from rsir_bench.nn.contrast import gamma_for_mean, histograms
 
 
 def test_histograms_against_numpy():

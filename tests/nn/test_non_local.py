@@ -6,7 +6,7 @@ import pytest
 import torch
 from timm.layers import NonLocalAttn
 
-from rsir_bench.nn.non_local import NonLocal
+from rsir_bench.nn.attention import NonLocal
 
 
 def some_maps(side=4, channels=6):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import some_scenes
 
-from rsir_bench.nn.pgn import ParameterNetwork
+from rsir_bench.nn.transformation import ParameterNetwork
 from rsir_bench.nn.warp import IDENTITY
 
 

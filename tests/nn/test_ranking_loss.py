@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from rsir_bench.nn.ranking_loss import ranking_hinge
+from rsir_bench.nn.metric_losses import ranking_hinge
 
 
 def slowly(scores: torch.Tensor, losses: torch.Tensor) -> float:

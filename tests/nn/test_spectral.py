@@ -5,7 +5,7 @@ import math
 import torch
 from torch.autograd import gradcheck
 
-from rsir_bench.nn.spectral import DARKEST, gamma, linear
+from rsir_bench.nn.transformation import DARKEST, gamma, linear
 
 
 def test_by_hand():

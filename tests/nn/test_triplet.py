@@ -5,7 +5,7 @@ import torch
 from conftest import NO_ORACLES
 from torch.nn import functional
 
-from rsir_bench.nn.triplet import dual_anchor_loss, hard_triplets, random_triplets, triplet_loss
+from rsir_bench.nn.metric_losses import dual_anchor_loss, hard_triplets, random_triplets, triplet_loss
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 1])
 

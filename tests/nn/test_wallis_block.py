@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsir_bench.nn.wallis import FLATTEST, local_mean, wallis
+from rsir_bench.nn.contrast import FLATTEST, local_mean, wallis
 
 
 def some(shape: tuple[int, ...], seed: int = 0) -> Tensor:

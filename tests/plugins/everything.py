@@ -7,7 +7,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Scenes, Settings, Setup, balanced
+from rsir_bench.method import (
+    Batch,
+    Card,
+    Method,
+    ParameterGroup,
+    Row,
+    Scenes,
+    Settings,
+    Setup,
+    balanced,
+)
 from rsir_bench.nn.head import Head
 from rsir_bench.protocol import Train
 

@@ -9,8 +9,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import protocol_part, record, scores
 
-from rsir_bench.files import digest
-from rsir_bench.results import DistortionPart, Record
+from rsir_bench.base.files import digest
+from rsir_bench.records.schema import DistortionPart, Record
 
 ENVIRONMENT = {"device": "cpu", "threads": "2", "precision": "32"}
 CLASSES = ("beach", "forest", "<b>harbour</b> & $x$")

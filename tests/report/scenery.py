@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from conftest import TINY_PROTOCOL, write_scenes
 
-from rsir_bench.campaign import campaign
-from rsir_bench.plan import Request
-from rsir_bench.report.frame import Frame
-from rsir_bench.report.links import Link
-from rsir_bench.report.retrieval import add_scenes
-from rsir_bench.report.shown import Target, find_targets
+from rsir_bench.report.renderer import Frame, Link
+from rsir_bench.report.scenes.pages import add_scenes
+from rsir_bench.report.scenes.targets import Target, find_targets
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.campaign import campaign
 
 EVIL = "<i>class2&amp;"
 METHODS = ("baseline", "jsst", "gamma", "dhn")

@@ -10,7 +10,7 @@ import pytest
 from browser import Opened, chromium, opened
 from made import costs, protocol_part, result, small
 
-from rsir_bench.registry import discover
+from rsir_bench.method.registry import discover
 from rsir_bench.report.site import build_report
 
 pytestmark = pytest.mark.browser

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from scenery import Scenery, scenery
 
-from rsir_bench.report.converted import affine_outline, convert
-from rsir_bench.report.panels import choose_queries
-from rsir_bench.report.shown import find_targets
-from rsir_bench.stages import Stages
+from rsir_bench.report.scenes.front_ends import affine_outline, convert
+from rsir_bench.report.scenes.panels import choose_queries
+from rsir_bench.report.scenes.targets import find_targets
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_pictures_and_parameters_are_the_networks(made: Scenery, tmp_path: Path)
     found = {one.method.record.method.name: one for one in convert(tmp_path, made.target, queries, pytest.fail)}
     assert sorted(found) == ["gamma", "jsst"]
     one = found["jsst"]
-    network = Stages(one.method.recorded.plan, one.method.recorded.run).network().eval()
+    network = RunArtifacts(one.method.recorded.plan, one.method.recorded.run).network().load().eval()
     for pair, query in zip(one.conversions, queries, strict=True):
         with Image.open(made.target.index.root / made.target.index.paths[query]) as image:
             scene = np.asarray(image.convert("RGB"))

@@ -7,8 +7,8 @@ import pytest
 from scenery import Scenery, scenery
 
 from rsir_bench.ranking import score
-from rsir_bench.report.curves import draw_curves
-from rsir_bench.report.neighbours import find_neighbours
+from rsir_bench.report.scenes.curves import draw_curves
+from rsir_bench.report.scenes.neighbours import find_neighbours
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from scenery import EVIL, METHODS, Scenery, scenery
 
 from rsir_bench.ranking import score
-from rsir_bench.report.explorer import ranking
-from rsir_bench.report.frame import Frame
-from rsir_bench.report.neighbours import find_neighbours
-from rsir_bench.report.retrieval import add_scenes
-from rsir_bench.report.shown import find_targets
-from rsir_bench.results import read_records
+from rsir_bench.records.store import read_records
+from rsir_bench.report.renderer import Frame
+from rsir_bench.report.scenes.explorer import ranking
+from rsir_bench.report.scenes.neighbours import find_neighbours
+from rsir_bench.report.scenes.pages import add_scenes
+from rsir_bench.report.scenes.targets import find_targets
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from made import costs, result, small
 
-from rsir_bench.report.drawing import COLOURS, DARK, REST, Drawing
+from rsir_bench.records.schema import Record
+from rsir_bench.report.board_view import BoardView, main_rows, views
 from rsir_bench.report.figures import COLOURED, class_values, coloured, figures
-from rsir_bench.report.views import BoardView, main_rows, views
-from rsir_bench.results import Record
+from rsir_bench.report.plot_style import COLOURS, DARK, REST, Drawing
 
 
 def drawn(records: list[Record], target: str = "rsscn7") -> dict[str, Drawing]:

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from made import protocol_part, record, result, small
 
-from rsir_bench.registry import discover
-from rsir_bench.report.frame import Frame
-from rsir_bench.report.links import Link
+from rsir_bench.method.registry import discover
+from rsir_bench.records.schema import Record
+from rsir_bench.report.board_view import views
 from rsir_bench.report.pages import Content, dataset_pages, method_pages, write_pages
-from rsir_bench.report.views import views
-from rsir_bench.results import Record
+from rsir_bench.report.renderer import Frame, Link
 from rsir_bench.scenes.card import load_cards
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scenery import Scenery, scenery
 
-from rsir_bench.report.panels import CLASSES, choose_queries, make_panels
-from rsir_bench.report.thumbnails import Colours, Sheets
+from rsir_bench.report.scenes.panels import CLASSES, choose_queries, make_panels
+from rsir_bench.report.scenes.thumbnails import Colours, Sheets
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from made import result, small
 from typer.testing import CliRunner
 
-from rsir_bench.cli import app
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.app import app
+from rsir_bench.records.store import write_record
 from rsir_bench.report.site import build_report
-from rsir_bench.results import write_record
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import tifffile
 from conftest import write_scenes
 from PIL import Image
 
-from rsir_bench.report.thumbnails import SIDE, Colours, choose_colours, small_picture, stretched, write_sheets
+from rsir_bench.report.scenes.thumbnails import SIDE, Colours, choose_colours, small_picture, stretched, write_sheets
 from rsir_bench.scenes.index import SceneIndex, index_folder
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rsir_bench.errors import UserError
-from rsir_bench.scenes import disk
-from rsir_bench.scenes.archive import ArchiveError, unpack
+from rsir_bench.base.errors import UserError
+from rsir_bench.scenes.acquire import disk_space
+from rsir_bench.scenes.acquire.archive import ArchiveError, unpack
 
 LINK, PIPE = 0o120777, 0o010644
 
@@ -175,7 +175,7 @@ def test_any_damage_is_told_as_damage(archive: Path, tmp_path: Path) -> None:
 
 def test_too_little_space_is_told_before_anything_is_written(archive: Path, tmp_path: Path, monkeypatch) -> None:
     write(archive, ("1.tif", bytes(3_000_000)))
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(2_000_000))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(2_000_000))
     with pytest.raises(UserError, match=r"unpack a\.zip needs 3\.0 MB in .*, 2\.0 MB are free") as caught:
         unpack(archive, tmp_path / "out")
     assert not isinstance(caught.value, ArchiveError)  # else the archive would be thrown away

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from rsir_bench.audit_verb import Comparison, report_as_html, report_in_words, run_audit_verb
-from rsir_bench.cli import main
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import audit
-from rsir_bench.scenes.audit import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import main
+from rsir_bench.cli.datasets import duplicates_in_words
 from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
+from rsir_bench.scenes.inspect import duplicate_report, duplicates
+from rsir_bench.scenes.inspect.duplicate_report import DuplicateReport, audit, reports_as_json, reports_as_page
+from rsir_bench.scenes.inspect.duplicates import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
 
 SIDE = 128
 
@@ -141,8 +142,8 @@ def test_strong_crops_and_turned_copies_are_not_claimed(name: str, source: Path,
 def test_textures_are_proposed_by_the_hash_and_refused_by_the_pixels(tmp_path: Path) -> None:
     water = target_of(tmp_path / "a", {f"field/w{seed}.png": texture(seed) for seed in range(6)})
     sea = target_of(tmp_path / "b", {f"roofs/w{seed}.png": texture(10 + seed) for seed in range(6)})
-    hashes = np.array([audit.imagehash.phash(texture(seed)).hash.ravel() for seed in range(16)])
-    assert len(close_pairs(hashes, hashes, audit.MAX_DISTANCE)) > 16  # more than each with itself
+    hashes = np.array([duplicates.imagehash.phash(texture(seed)).hash.ravel() for seed in range(16)])
+    assert len(close_pairs(hashes, hashes, duplicates.MAX_DISTANCE)) > 16  # more than each with itself
     assert find_pairs(water) == find_pairs(sea) == []
     assert [pair.kind for pair in find_pairs(water, sea)] == [Kind.SAME_BYTES] * 2  # what target_of adds to both
 
@@ -163,11 +164,11 @@ def test_within_a_dataset_each_pair_once(tmp_path: Path) -> None:
         ("field/a.png", "roofs/b.png", "near"),
         ("field/c.png", "roofs/b.png", "near"),
     }
-    comparison = Comparison(index, index, find_pairs(index))
-    assert (comparison.count(Kind.SAME_BYTES), comparison.count(Kind.NEAR)) == (1, 2)
-    assert (comparison.twins, comparison.conflicts, comparison.share) == (3, 2, 0.5)
-    assert comparison.pairs[0].kind is Kind.SAME_BYTES
-    text = report_in_words([comparison], examples=2)
+    report = DuplicateReport(index, index, find_pairs(index))
+    assert (report.count(Kind.SAME_BYTES), report.count(Kind.NEAR)) == (1, 2)
+    assert (report.twins, report.conflicts, report.share) == (3, 2, 0.5)
+    assert report.pairs[0].kind is Kind.SAME_BYTES
+    text = duplicates_in_words([report], examples=2)
     assert "3 of 6" in text
     assert text.count(" = ") == 2
     assert "LABEL CONFLICT (field / roofs)" in text
@@ -205,9 +206,9 @@ def test_correlation_by_hand() -> None:
 def test_the_second_call_reads_no_scene(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of(tmp_path / "target", {"field/x.jpg": scene(600)})
     first = leaked(index_folder(source), target)
-    monkeypatch.setattr(audit, "open_pixels", None)
+    monkeypatch.setattr(duplicates, "open_pixels", None)
     np.testing.assert_array_equal(leaked(index_folder(source), target), first)
-    monkeypatch.setattr(audit, "AUDIT_VERSION", audit.AUDIT_VERSION + 1)
+    monkeypatch.setattr(duplicates, "AUDIT_VERSION", duplicates.AUDIT_VERSION + 1)
     with pytest.raises(TypeError):
         leaked(index_folder(source), target)
 
@@ -217,9 +218,9 @@ def test_pairs_are_looked_for_again_after_any_change_of_versions(
 ) -> None:
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
     index, looked = index_folder(source), []
-    monkeypatch.setattr(audit, "_find", lambda *_: looked.append(1) or np.array([], audit.FOUND))
+    monkeypatch.setattr(duplicates, "_find", lambda *_: looked.append(1) or np.array([], duplicates.FOUND))
     find_pairs(index)
-    for name in ("imagehash.__version__", "tifffile.__version__", f"{audit.__name__}.DECODING_VERSION"):
+    for name in ("imagehash.__version__", "tifffile.__version__", f"{duplicates.__name__}.DECODING_VERSION"):
         before = len(looked)
         find_pairs(index)
         assert len(looked) == before
@@ -259,7 +260,7 @@ def test_the_page_escapes_names(source: Path, tmp_path: Path) -> None:
     target = target_of(tmp_path / "t", {"<b>&amp/x.png": scene(1), "field/<i>.bmp": scene(2)})
     marked = replace(target, classes=tuple(f"<script>{name}" for name in target.classes))
     pairs = find_pairs(index, target)
-    page = report_as_html([Comparison(index, marked, pairs)])
+    page = reports_as_page([DuplicateReport(index, marked, pairs)])
     assert len(pairs) == 2
     assert page.count("<figure>") == 2
     assert page.count('src="data:image/jpeg;base64,') == 4
@@ -272,8 +273,9 @@ def test_the_page_escapes_names(source: Path, tmp_path: Path) -> None:
 
 def test_the_page_shows_a_part_of_many(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of(tmp_path / "target", {f"field/{number}.jpg": scene(number) for number in range(4)})
-    monkeypatch.setattr("rsir_bench.audit_verb.MAX_PICTURED", 3)
-    page = report_as_html([Comparison(index_folder(source), target, find_pairs(index_folder(source), target))])
+    monkeypatch.setattr(duplicate_report, "MAX_PICTURED", 3)
+    first = index_folder(source)
+    page = reports_as_page([DuplicateReport(first, target, find_pairs(first, target))])
     assert page.count("<figure>") == 3
     assert "0 exact and 4 near pairs" in page
     assert "the first 3 pairs are shown" in page
@@ -282,14 +284,9 @@ def test_the_page_shows_a_part_of_many(source: Path, tmp_path: Path, monkeypatch
 def test_everything_in_json(source: Path, tmp_path: Path) -> None:
     target = target_of(tmp_path / "target", {"roofs/x.png": scene(1), "field/y.jpg": scene(2)})
     shutil.copy(source / "field/s0.png", target.root / "field/again.png")
-    told: list[str] = []
-    found = run_audit_verb(
-        [f"folder:{source}", f"folder:{target.root}"], tmp_path, tmp_path / "out", 0, True, told.append
-    )
-    assert found
-    assert len(told) == 1
-    report = json.loads(told[0])
-    assert report == json.loads((tmp_path / "out/audit.json").read_text())
+    reports = audit([f"folder:{source}", f"folder:{target.root}"], tmp_path, tmp_path / "out")
+    report = json.loads((tmp_path / "out/audit.json").read_text())
+    assert report == reports_as_json(reports)
     assert "<figure>" in (tmp_path / "out/audit.html").read_text()
     within_source, within_target, between = report["comparisons"]
     assert within_source["pairs"] == within_target["pairs"] == []
@@ -309,7 +306,7 @@ def test_everything_in_json(source: Path, tmp_path: Path) -> None:
 
 def test_a_dataset_named_twice_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="named twice"):
-        run_audit_verb([f"folder:{source}"] * 2, tmp_path, None, 5, False, print)
+        audit([f"folder:{source}"] * 2, tmp_path)
 
 
 def test_exit_codes(
@@ -329,6 +326,8 @@ def test_exit_codes(
     assert told.err == ""
     assert "field/s3.png = field/x.jpg: near, distance" in told.out
     assert "1 of 3" in told.out
+    assert audit_exits_with(first, leak, "--json", "--out", str(tmp_path / "out")) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out/audit.json").read_text())
     assert audit_exits_with(first, leak, "--strict") == 1
     assert audit_exits_with(leak, "--strict") == 0  # no twins of its own
     assert audit_exits_with(first, clean, "--strict") == 0

@@ -19,10 +19,10 @@ from torch.nn.functional import interpolate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import Compose, InterpolationMode, PILToTensor, Resize
 
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import cache
-from rsir_bench.scenes.cache import Transform, estimated_bytes, is_cached, open_pixels
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.scenes import pixel_cache
 from rsir_bench.scenes.index import SceneIndex, index_folder, index_scenes
+from rsir_bench.scenes.pixel_cache import Transform, estimated_bytes, is_cached, open_pixels
 
 
 @pytest.fixture(autouse=True)
@@ -249,7 +249,7 @@ def test_one_unreadable_jpg_is_named(rsscn7: SceneIndex) -> None:
 
 def test_a_second_call_decodes_nothing(rsscn7: SceneIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     first = np.array(open_pixels(rsscn7, Transform(8)))
-    monkeypatch.setattr(cache, "read_scene", None)
+    monkeypatch.setattr(pixel_cache, "read_scene", None)
     np.testing.assert_array_equal(open_pixels(rsscn7, Transform(8)), first)
 
 
@@ -275,11 +275,11 @@ def test_everything_that_changes_pixels_is_in_the_key(eurosat: SceneIndex, monke
             (replace(eurosat, rgb=(7, 3, 2)), Transform(8)),
             (replace(eurosat, classes=eurosat.classes[::-1]), Transform(8)),
         ]
-        return {cache._cache_file(index, transform).name for index, transform in variants}
+        return {pixel_cache._cache_file(index, transform).name for index, transform in variants}
 
     known = files()
     assert len(known) == 9
-    for name in ("PIL.__version__", "tifffile.__version__", f"{cache.__name__}.DECODING_VERSION"):
+    for name in ("PIL.__version__", "tifffile.__version__", f"{pixel_cache.__name__}.DECODING_VERSION"):
         monkeypatch.setattr(name, "0.0")
         now = files()
         assert not known & now
@@ -320,12 +320,12 @@ def test_two_processes_at_once_build_once(rsscn7: SceneIndex, tmp_path: Path) ->
         import sys, time
         from pathlib import Path
         from fake_data import small_card
-        from rsir_bench.scenes import cache
+        from rsir_bench.scenes import pixel_cache
         from rsir_bench.scenes.index import index_scenes
 
         data_root, log = Path(sys.argv[1]), Path(sys.argv[2])
         index = index_scenes(small_card("rsscn7"), data_root)
-        build = cache._build
+        build = pixel_cache._build
 
         def slow_build(*arguments):
             with log.open("a") as file:
@@ -333,11 +333,11 @@ def test_two_processes_at_once_build_once(rsscn7: SceneIndex, tmp_path: Path) ->
             time.sleep(0.5)
             build(*arguments)
 
-        cache._build = slow_build
+        pixel_cache._build = slow_build
         (log.parent / f"ready{sys.argv[3]}").touch()
         while len(list(log.parent.glob("ready*"))) < 2:
             time.sleep(0.01)
-        print(int(cache.open_pixels(index, cache.Transform(8)).sum()))
+        print(int(pixel_cache.open_pixels(index, pixel_cache.Transform(8)).sum()))
         """
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.card import folder_key, load_cards, parse_card
-from rsir_bench.scenes.listing import dataset_card
+from rsir_bench.scenes.inspect.listing import dataset_card
 
 SEVEN = {
     "patternnet": (38, 30_400, None),

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from rsir_bench.errors import SceneError
+from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.decode import OtherBandsError, Resize, read_scene, scene_bands, scene_size
 
 HEIGHT, WIDTH = 10, 12  # not square, so that no axis passes for the other

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from rsir_bench.errors import UserError
-from rsir_bench.scenes.distort import AIRLIGHT, KINDS, SEVERITIES, Distorted, Distortion, distort, parse_distortions
+from rsir_bench.base.errors import UserError
+from rsir_bench.scenes.distortions import (
+    AIRLIGHT,
+    KINDS,
+    SEVERITIES,
+    Distorted,
+    Distortion,
+    distort,
+    parse_distortions,
+)
 
 SIDE = 48
 PER_SCENE = ["rotation", "scale", "shear", "perspective", "flip", "gain", "offset", "colour-cast", "gamma", "haze"]

@@ -11,17 +11,18 @@ import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_data import small_card, write_archive, write_dataset
 from fake_server import Served, served
-from typer.testing import CliRunner
 
-from rsir_bench.cli import app
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import archive, disk, fetch
-from rsir_bench.scenes import download as download_module
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import app
+from rsir_bench.cli.datasets import confirm_licence
+from rsir_bench.scenes.acquire import archive, disk_space, http
+from rsir_bench.scenes.acquire import download as download_module
 from rsir_bench.scenes.card import DatasetCard, Download, Generator, load_cards
 from rsir_bench.scenes.index import index_scenes
 
@@ -29,14 +30,18 @@ Offer = Callable[..., DatasetCard]
 
 
 def download(card: DatasetCard, data_root: Path) -> Path:
-    return download_module.download(card, data_root, accept_licence=True)
+    return download_module.download(card, data_root, confirm_licence=lambda _: None, log=print)
+
+
+def not_asked(card: DatasetCard) -> None:
+    pytest.fail(f"asked for the licence of {card.name}")
 
 
 @pytest.fixture(autouse=True)
 def _quick_and_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, and blocks that are small beside the archives."""
-    monkeypatch.setattr(fetch, "PAUSES", (0.0,) * 4)
-    monkeypatch.setattr(fetch, "CHUNK", 100)
+    monkeypatch.setattr(http, "PAUSES", (0.0,) * 4)
+    monkeypatch.setattr(http, "CHUNK", 100)
 
 
 @pytest.fixture
@@ -86,21 +91,20 @@ def test_a_dataset_is_downloaded_and_complete(dataset: str, offer: Offer, tmp_pa
     assert left_in(tmp_path / "data") == [card.folders[0].split("/")[0]]
     assert_complete(card, tmp_path / "data")
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err == f"{card.title}: licence {card.licence}; source {card.source}\n"  # and no progress
+    assert (shown.out, shown.err) == ("", "")  # no progress, as this is no terminal
 
 
 def test_a_complete_dataset_is_not_downloaded_again(offer: Offer, server: Served, tmp_path: Path) -> None:
     card = offer()
     first = download(card, tmp_path / "data")
-    assert download_module.download(card, tmp_path / "data") == first  # nor asked for its licence
+    assert download_module.download(card, tmp_path / "data", confirm_licence=not_asked, log=print) == first
     assert len(server.asked) == 1
 
 
 def test_a_complete_dataset_may_lie_where_nothing_can_be_written(offer: Offer, tmp_path: Path) -> None:
     card = offer()
     write_dataset(card, tmp_path / "data")
-    download_module.download(card, tmp_path / "data")
+    download_module.download(card, tmp_path / "data", confirm_licence=not_asked, log=print)
     assert not (tmp_path / "data/.downloads").exists()
 
 
@@ -127,8 +131,9 @@ def test_synthetic_datasets_need_no_download(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_the_flag_is_asked_for(offer: Offer, server: Served, tmp_path: Path) -> None:
+    ask = partial(confirm_licence, accepted=False)
     with pytest.raises(UserError, match=r"licence public domain.*add --accept-licence") as caught:
-        download_module.download(offer(), tmp_path / "data")
+        download_module.download(offer(), tmp_path / "data", confirm_licence=ask, log=print)
     assert "\n" not in str(caught.value)
     assert server.asked == []
     assert not (tmp_path / "data").exists()
@@ -160,18 +165,22 @@ def at_terminal(card: DatasetCard, data_root: Path, answer: str) -> str:
     return shown.decode()
 
 
-def test_the_verb_passes_the_flag_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    calls = []
-
-    def record(card: DatasetCard, data_root: Path, accept_licence: bool) -> Path:
-        calls.append((card.name, data_root, accept_licence))
+def test_the_verb_prints_the_folder_and_shows_the_licence_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asks_only(card: DatasetCard, data_root: Path, *, confirm_licence: Callable[..., None], log: object) -> Path:
+        confirm_licence(card)
         return data_root / "here"
 
-    monkeypatch.setattr(download_module, "download", record)
+    monkeypatch.setattr(download_module, "download", asks_only)
     verb = ["datasets", "download", "ucm", "--data-root", str(tmp_path)]
-    assert CliRunner().invoke(app, verb).output == f"{tmp_path / 'here'}\n"
-    assert CliRunner().invoke(app, [*verb, "--accept-licence"]).exit_code == 0
-    assert calls == [("ucm", tmp_path, False), ("ucm", tmp_path, True)]
+    with pytest.raises(UserError, match="add --accept-licence"):
+        app(verb, standalone_mode=False)
+    assert capsys.readouterr() == ("", "")
+    app([*verb, "--accept-licence"], standalone_mode=False)
+    card = load_cards()["ucm"]
+    licence = f"{card.title}: licence {card.licence}; source {card.source}"
+    assert capsys.readouterr() == (f"{tmp_path / 'here'}\n", f"{licence}\n")
 
 
 # Cut connections and servers in trouble
@@ -375,7 +384,7 @@ def test_a_damaged_archive_without_a_hash_is_not_kept(offer: Offer, server: Serv
 
 def test_too_little_space_is_told_before_the_first_byte(offer: Offer, tmp_path: Path, monkeypatch) -> None:
     card = offer()
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
     with pytest.raises(UserError, match="no space left: to download"):
         download(card, tmp_path / "data")
     assert kept_in(tmp_path / "data") == []
@@ -417,31 +426,35 @@ def test_a_file_that_may_not_grow_keeps_its_part(offer: Offer, server: Served, t
 
 # Processes
 
-CALL = "download(card, data_root, FLAG)"
+CALL = "download(card, data_root, confirm_licence=confirm, log=log)"
 
 STOP_WHILE_UNPACKING = """
-from rsir_bench.scenes import archive
+from rsir_bench.scenes.acquire import archive
 write, written = archive._write, []
 def stop_at_the_third(*arguments):
     if len(written) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     written.append(write(*arguments))
 archive._write = stop_at_the_third
-download(card, data_root, FLAG)
+download(card, data_root, confirm_licence=confirm, log=log)
 """
 
 
 def start(card: DatasetCard, data_root: Path, script: str, flag: bool = True, **options) -> subprocess.Popen[str]:
-    """A process with ``card``, ``data_root`` and ``download`` that ends as the command line does."""
+    """A process with what a download needs, whose licence is accepted by the flag; it ends as the command line does."""
     program = f"""
 import os, signal, sys
+from functools import partial
 from pathlib import Path
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli.datasets import confirm_licence
+from rsir_bench.cli.options import log
 from rsir_bench.scenes.card import DatasetCard
-from rsir_bench.scenes.download import download
+from rsir_bench.scenes.acquire.download import download
 card, data_root = DatasetCard.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+confirm = partial(confirm_licence, accepted={flag})
 try:
-    exec({script.replace("FLAG", str(flag))!r})
+    exec({script!r})
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

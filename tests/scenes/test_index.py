@@ -13,11 +13,17 @@ import tifffile
 from fake_data import archive_path, small_card, write_dataset, write_scene
 from PIL import Image
 
-from rsir_bench.errors import SceneError, UserError
+from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes import fingerprint
-from rsir_bench.scenes.cache import Transform, open_pixels
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
-from rsir_bench.scenes.index import expect_dataset, find_dataset, index_folder, index_scenes, resolve_dataset
+from rsir_bench.scenes.index import (
+    find_dataset,
+    index_folder,
+    index_scenes,
+    list_dataset,
+    resolve_dataset,
+)
+from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 ALL = ["patternnet", "rs19", "ucm", "rsscn7", "aid", "nwpu", "eurosat"]
 
@@ -298,7 +304,7 @@ def test_what_shows_without_a_scene_is_told_in_the_same_words(name: str, rsscn7,
     with pytest.raises(UserError) as expected:
         resolve_dataset(name, data_root)
     with pytest.raises(type(expected.value)) as told:
-        expect_dataset(name, data_root)
+        list_dataset(name, data_root)
     assert str(told.value) == str(expected.value)
 
 
@@ -339,7 +345,7 @@ def test_synthetic_scenes_are_written_once_under_the_cache_root(synthetic: Datas
 
 
 def test_synthetic_scenes_are_expected_and_not_drawn(synthetic: DatasetCard, tmp_path: Path) -> None:
-    expect_dataset("rsscn7", tmp_path)
+    list_dataset("rsscn7", tmp_path)
     assert not (tmp_path / "written").exists()
 
 

@@ -16,14 +16,14 @@ import tifffile
 from fake_data import small_card, write_dataset, write_scene
 from PIL import Image
 
-from rsir_bench.cli import main
-from rsir_bench.errors import SceneError, UserError
-from rsir_bench.scenes import verify as verification
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.cli.app import main
+from rsir_bench.cli.datasets import verification_in_words
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import resolve_dataset
-from rsir_bench.scenes.manifest import load_manifest, parse_manifest
-from rsir_bench.scenes.verify import Verdict, present_datasets, verify
-from rsir_bench.verify_verb import report_in_words
+from rsir_bench.scenes.inspect import verify as verification
+from rsir_bench.scenes.inspect.manifest import load_manifest, parse_manifest
+from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
 COPY = "complete, not the original bytes"
 
@@ -66,7 +66,7 @@ def eurosat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -> None:
     report = verify("rsscn7", tmp_path)
     assert report.verdict is Verdict.ORIGINAL
-    assert report_in_words(report).splitlines() == [
+    assert verification_in_words(report).splitlines() == [
         "rsscn7: original bytes",
         f"  folder: {rsscn7}",
         "  classes: 14 scenes in 7 classes, as many in each as the card says",
@@ -152,7 +152,7 @@ def test_a_missing_file_is_named_by_the_manifest(rsscn7: Path, tmp_path: Path) -
     report = verify("rsscn7", tmp_path)
     assert report.verdict is Verdict.INCOMPLETE
     assert report.wrong_counts == {"field": (2, 1)}
-    text = report_in_words(report)
+    text = verification_in_words(report)
     assert "13 scenes, not 14; field has 1 scenes, not 2" in text
     assert "missing: 1: bField/b002.jpg" in text
 
@@ -169,7 +169,7 @@ def test_a_missing_class(rsscn7: Path, tmp_path: Path) -> None:
     report = verify("rsscn7", tmp_path)
     assert report.verdict is Verdict.INCOMPLETE
     assert (report.missing_classes, report.wrong_counts) == (("industry",), {})
-    assert "industry is missing" in report_in_words(report)
+    assert "industry is missing" in verification_in_words(report)
 
 
 def test_an_unexpected_folder(rsscn7: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_unexpected_folder(rsscn7: Path, tmp_path: Path) -> None:
     report = verify("rsscn7", tmp_path)
     assert report.verdict is Verdict.INCOMPLETE
     assert report.unexpected == ("hAirport",)
-    assert "unexpected folders: 1: hAirport" in report_in_words(report)
+    assert "unexpected folders: 1: hAirport" in verification_in_words(report)
 
 
 def cut(path: Path) -> None:
@@ -210,7 +210,9 @@ def test_unreadable_files_are_named(dataset: str, damage: str, tmp_path: Path, r
 def test_five_unreadable_files_are_named_and_the_others_counted(rsscn7: Path, tmp_path: Path) -> None:
     for path in sorted(rsscn7.rglob("*.jpg"))[:7]:
         path.write_bytes(b"")
-    line = next(line for line in report_in_words(verify("rsscn7", tmp_path)).splitlines() if "unreadable:" in line)
+    line = next(
+        line for line in verification_in_words(verify("rsscn7", tmp_path)).splitlines() if "unreadable:" in line
+    )
     assert line.startswith("  unreadable: 7: aGrass/a001.jpg (not a picture), ")
     assert line.endswith(" and 2 more")
     assert line.count(".jpg") == 5
@@ -223,7 +225,7 @@ def test_repeated_scenes_within_and_across_classes(rsscn7: Path, tmp_path: Path)
     assert report.verdict_in_words == COPY
     assert report.repeated == (("aGrass/a001.jpg", "aGrass/a002.jpg"),)
     assert report.repeated_across == (("bField/b001.jpg", "gParking/g002.jpg"),)
-    text = report_in_words(report)
+    text = verification_in_words(report)
     assert "repeated within a class: 1: aGrass/a001.jpg = aGrass/a002.jpg" in text
     assert "REPEATED ACROSS CLASSES: 1: bField/b001.jpg = gParking/g002.jpg" in text
 
@@ -241,7 +243,7 @@ def test_other_sizes_are_counted_and_named_but_complete(dataset: str, bands: int
     assert report.verdict_in_words == COPY
     (odd,) = report.other_sizes
     assert (report.folder / odd, report.sizes[odd]) == (path, (20, 18))
-    assert f"1 of 20 x 18; not 20 x 20: 1: {odd}" in report_in_words(report)
+    assert f"1 of 20 x 18; not 20 x 20: 1: {odd}" in verification_in_words(report)
 
 
 def test_other_bands_are_named_apart(eurosat: Path, tmp_path: Path) -> None:
@@ -271,7 +273,7 @@ def test_own_folder_needs_no_card(tmp_path: Path) -> None:
     report = verify(f"folder:{folder}", tmp_path)
     assert (report.verdict, report.found) == (Verdict.COMPLETE, {"field": 1, "river": 3})
     assert report.fingerprint == resolve_dataset(f"folder:{folder}", tmp_path).fingerprint
-    text = report_in_words(report)
+    text = verification_in_words(report)
     assert "every scene can be read; no card says" in text
     assert "4 scenes; field 1, river 3" in text
     assert "manifest" not in text

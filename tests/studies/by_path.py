@@ -10,7 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from rsir_bench.results import Record, write_record
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import write_record
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 

@@ -13,8 +13,9 @@ from by_path import call, load, published
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
 
-from rsir_bench.errors import UserError
-from rsir_bench.results import DistortionPart, Record, write_record
+from rsir_bench.base.errors import UserError
+from rsir_bench.records.schema import DistortionPart, Record
+from rsir_bench.records.store import write_record
 
 
 @pytest.fixture(scope="module")

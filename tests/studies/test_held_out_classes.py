@@ -11,7 +11,7 @@ from by_path import load
 from conftest import write_scenes
 
 import rsir_bench
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.index import index_folder
 
 

@@ -13,7 +13,7 @@ from by_path import load
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import record
 
-from rsir_bench.results import DistortionPart, Record
+from rsir_bench.records.schema import DistortionPart, Record
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from by_path import load
 from conftest import Tiny
 
-from rsir_bench.plan import make_plan
+from rsir_bench.runs.plan import make_plan
 
 
 @pytest.fixture(scope="module")

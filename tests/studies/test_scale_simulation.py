@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from by_path import load
 
-from rsir_bench.errors import UserError
+from rsir_bench.base.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,148 @@
+"""Digests, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from rsir_bench.base.errors import UserError
+
+PARTIAL = ".partial-"
+"""How the names of unfinished files begin."""
+
+SEALED_VERSIONS = 8
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 (hex) of a JSON value in canonical form (sorted keys, no spaces)."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a temporary file beside ``path`` and moves it there: readers never see half a file.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The temporary name keeps the suffix: numpy appends its own to a name without it.
+        temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{path.name}")
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be written ({reason}); free space or choose another --out") from None
+    finally:
+        if temporary is not None:
+            discard(temporary)
+
+
+def discard(unfinished: Path) -> None:
+    """Removes what a failed write left; where that fails too, the failed write has told why."""
+    with suppress(OSError):
+        unfinished.unlink(missing_ok=True)
+
+
+def remove_files(folder: Path, suffixes: Collection[str]) -> None:
+    """Remove the files of these suffixes below a folder, and the folders that are empty then; others stay."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before the folder
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # it still holds something
+                path.rmdir()
+        elif path.suffix in suffixes:
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically as UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
+    """:func:`write_atomically`, and the file's SHA-256 in ``<path>.sha256``, so that :func:`is_intact` can tell damage.
+
+    The seal is written first and keeps the digests of the last versions: whenever the process is killed, the file that
+    is there is one of them.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written.
+    """
+
+    def write_and_seal(temporary: Path) -> None:
+        write(temporary)
+        seal = seal_of(path)
+        known = seal.read_bytes().split() if seal.is_file() else []
+        if not known and path.is_file():
+            known = [file_digest(path).encode()]  # from before there were seals
+        kept = [*known, file_digest(temporary).encode()][-SEALED_VERSIONS:]
+        write_atomically(seal, lambda unfinished: unfinished.write_bytes(b"\n".join(kept) + b"\n"))
+
+    write_atomically(path, write_and_seal)
+
+
+def seal_for_both(path: Path, sent: bytes) -> bytes:
+    """A seal that came with a new version of a file, for that and for the one that is there until it is replaced."""
+    here = f"{file_digest(path)}\n".encode() if is_intact(path) else b""
+    return sent if here in sent else here + sent
+
+
+def seal_of(path: Path) -> Path:
+    """The file that holds a file's digests."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a file is there with the bytes it was written with; one without a seal is taken as it is."""
+    if not path.is_file():
+        return False
+    seal = seal_of(path)
+    return not seal.is_file() or file_digest(path).encode() in seal.read_bytes().split()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file ``path``, made with its folder; other processes wait, and a killed one lets go of it.
+
+    Raises:
+        UserError: The file cannot be made or locked.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made or locked ({error.strerror}); choose a folder you can write") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def slug(text: str) -> str:
+    """A file name for any text: letters, digits and ``.+-_`` kept; a long or altered one ends with a digest."""
+    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
+    kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
+    return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"

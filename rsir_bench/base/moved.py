@@ -1,0 +1,141 @@
+"""Old names, from when all modules were in one folder: they work for one more release, and warn with the new name.
+
+Modules of the command line and of the report were never meant for import, and have no entry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "rsir_bench."
+
+MOVED = {
+    "accept": "publishing.accept",
+    "batches": "scenes.batches",
+    "campaign": "runs.runners.campaign",
+    "cluster": "runs.runners.cluster",
+    "conformance.bench": "conformance.harness",
+    "describe": "training.describe",
+    "descriptor_files": "ranking.descriptor_files",
+    "errors": "base.errors",
+    "estimate": "runs.estimate",
+    "files": "base.files",
+    "leaderboard.comparison": "leaderboard.significance",
+    "leaderboard.drift": "publishing.drift records.cells records.verdict",
+    "leaderboard.folder": "leaderboard.write",
+    "leaderboard.paper": "records.paper",
+    "leaderboard.style": "leaderboard.markup",
+    "leaderboard.traces": "records.commands",
+    "method_listing": "method.card_text",
+    "nn.across": "nn.collectives",
+    "nn.centre": "nn.metric_losses",
+    "nn.histogram": "nn.contrast",
+    "nn.non_local": "nn.attention",
+    "nn.pgn": "nn.transformation",
+    "nn.ranking_loss": "nn.metric_losses",
+    "nn.spectral": "nn.transformation",
+    "nn.triplet": "nn.metric_losses",
+    "nn.wallis": "nn.contrast",
+    "parallel": "training.distributed",
+    "plan": "runs.plan runs.keys runs.resolve runs.request",
+    "progress": "base.progress",
+    "publish": "publishing.publish",
+    "queries": "ranking.queries",
+    "ranking.inputs": "ranking.task",
+    "ranking.positives": "ranking.ties",
+    "ranking.workers": "ranking.threads",
+    "recorded": "runs.locate",
+    "registry": "method.registry",
+    "results": "records.schema records.store",
+    "scenes.archive": "scenes.acquire.archive",
+    "scenes.audit": "scenes.inspect.duplicates",
+    "scenes.cache": "scenes.pixel_cache",
+    "scenes.disk": "scenes.acquire.disk_space",
+    "scenes.distort": "scenes.distortions",
+    "scenes.download": "scenes.acquire.download",
+    "scenes.fetch": "scenes.acquire.http",
+    "scenes.layout": "scenes.folders",
+    "scenes.listing": "scenes.inspect.listing",
+    "scenes.manifest": "scenes.inspect.manifest",
+    "scenes.paths": "scenes.cache_folder",
+    "scenes.picture": "scenes.data_uri",
+    "scenes.verify": "scenes.inspect.verify records.verdict",
+    "search.kept": "search.index_cache",
+    "search.space": "search.faiss_vectors",
+    "statistics": "leaderboard.statistics",
+    "template": "method.template",
+    "toml": "base.toml",
+    "train": "training.loop",
+}
+"""Old module -> the new modules that hold its names, all without ``rsir_bench.``."""
+
+MOVED_FROM = {
+    "method": {
+        "A_FILE_OF_WEIGHTS": "method.contract",
+        "Composed": "method.composition",
+        "ComposedSettings": "method.composition",
+        "NamedMethod": "method.spec",
+        "compose": "method.composition",
+        "trainable": "method.contract",
+    },
+    "protocol": {"GOES_WITH": "protocol.schema", "suggest": "base.errors"},
+}
+"""Package that kept its name -> names that it had -> where they are now."""
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Finds a module by its old name where nothing else does."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a specification for an old name, None for any other."""
+        is_old = fullname.startswith(PACKAGE) and fullname.removeprefix(PACKAGE) in MOVED
+        return ModuleSpec(fullname, self) if is_old else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Let the module look its names up in the new modules, and warn where it is imported."""
+        old = module.__name__
+        homes = [PACKAGE + home for home in MOVED[old.removeprefix(PACKAGE)].split()]
+        warnings.warn(f"{old} is now {', '.join(homes)}", DeprecationWarning, stacklevel=2)
+
+        def find(name: str) -> Any:
+            if not name.startswith("__"):  # debuggers ask every module for some of those; that must import nothing
+                for home in map(importlib.import_module, homes):
+                    if hasattr(home, name):
+                        return getattr(home, name)
+            raise AttributeError(f"module {old!r} has no attribute {name!r}", name=name)
+
+        vars(module)["__getattr__"] = find
+
+
+def serve_old_modules() -> None:
+    """Let this process import modules by their old names."""
+    sys.meta_path.append(MovedModules())
+
+
+def serve_old_names(package: str) -> None:
+    """Let a package have the names that it had; called by the package itself.
+
+    Type checkers do not see them.
+
+    Args:
+        package: Its full name.
+    """
+    homes = MOVED_FROM[package.removeprefix(PACKAGE)]
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+        home = PACKAGE + homes[name]
+        warnings.warn(f"{package}.{name} is now {home}.{name}", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(home), name)
+
+    vars(sys.modules[package])["__getattr__"] = find

@@ -1,0 +1,157 @@
+"""Folders and pages that a verb writes for people: only what it wrote itself is ever replaced or removed.
+
+Such a folder keeps a list of its files with their SHA-256 in ``.rsir-bench/written.sha256``, in the format of the
+``sha256sum`` program. A new version is made beside it and moved in when it is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest, locked, write_text
+
+OWN = ".rsir-bench"
+"""The subfolder that holds the list, the lock and the version in the making."""
+
+Digests = dict[str, set[str]]
+"""SHA-256 digests by file name relative to the folder; two where a move into place was interrupted."""
+
+
+@contextmanager
+def replaced_folder(folder: Path, beside: Collection[str] = ()) -> Iterator[Path]:
+    """Yield an empty folder to fill; on success its files take the place of those written last time.
+
+    Other processes that write the same folder wait. Files that nobody listed are left alone.
+
+    Args:
+        folder: A new folder, an empty one, or one that was written like this before.
+        beside: What else may be in a folder that is written for the first time.
+
+    Raises:
+        UserError: The folder is a file, holds files but no list, or a file in the way was not written by us or has
+            changed since. Nothing in the folder is touched then.
+    """
+    _refuse_foreign(folder, {OWN, *beside})
+    with locked(folder / OWN / "lock"):
+        staging = folder / OWN / "new"
+        shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
+        try:
+            staging.mkdir()
+            yield staging
+            _move_in(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def listed_digests(folder: Path) -> Digests:
+    """Return what the folder's list says was written there; empty without a list.
+
+    Raises:
+        UserError: The list cannot be read.
+    """
+    path = list_of(folder)
+    digests: Digests = defaultdict(set)
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{path}: not a list of files ({line[:40]!r}); name a new folder, or empty this one")
+        digests[name].add(digest)
+    return digests
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 (hex) of a text as UTF-8."""
+    return sha256(text.encode()).hexdigest()
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write one HTML or Markdown file, signed by its digest, over nothing but an earlier such file.
+
+    Raises:
+        UserError: The file exists and was not written like this, or has changed since; or it cannot be written.
+    """
+    refuse_other_page(path)
+    write_text(path, f"{text}{_signature(text)}")
+
+
+def refuse_other_page(path: Path) -> None:
+    """Refuse a path where :func:`write_page` would lose something.
+
+    Raises:
+        UserError: The file exists and is not one that we wrote, or has changed since.
+    """
+    if not path.exists():
+        return
+    content = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    text, mark, _ = content.rpartition(_SIGNED)
+    if not mark or content != f"{text}{_signature(text)}":
+        raise UserError(f"{path}: exists and is not a page written by rsir-bench, or was edited; name another file")
+
+
+_SIGNED = "<!-- written by rsir-bench, sha256 "
+
+
+def _signature(text: str) -> str:
+    return f"{_SIGNED}{text_digest(text)} -->\n"
+
+
+def list_of(folder: Path) -> Path:
+    """Return the file that lists what we wrote into a folder."""
+    return folder / OWN / "written.sha256"
+
+
+def _refuse_foreign(folder: Path, ours: Collection[str]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder with --out")
+    if (folder / OWN).is_symlink():
+        raise UserError(f"{folder / OWN}: is a link; name another folder with --out")
+    if folder.is_dir() and not list_of(folder).is_file():
+        foreign = next((entry.name for entry in sorted(folder.iterdir()) if entry.name not in ours), None)
+        if foreign is not None:
+            raise UserError(f"{folder}: holds files of others ({foreign}); name a new or an empty folder with --out")
+
+
+def _move_in(staging: Path, folder: Path) -> None:
+    """Replace what was written last time, after making sure that nothing else would be lost."""
+    former = listed_digests(folder)
+    new = {
+        path.relative_to(staging).as_posix(): {file_digest(path)} for path in staging.rglob("*") if not path.is_dir()
+    }
+    for name in sorted(former.keys() | new.keys()):
+        _refuse_changed(folder, name, former.get(name, set()) | new.get(name, set()))
+    # While files move, either version of each counts as ours.
+    _write_list(folder, {name: former.get(name, set()) | new.get(name, set()) for name in former | new})
+    for name in new:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (staging / name).replace(path)
+    for name in former.keys() - new.keys():
+        (folder / name).unlink(missing_ok=True)
+        _remove_empty_parents(folder / name, folder)
+    _write_list(folder, new)
+
+
+def _refuse_changed(folder: Path, name: str, ours: set[str]) -> None:
+    path = folder / name
+    if any(parent.is_symlink() or parent.is_file() for parent in path.parents if folder in parent.parents):
+        raise UserError(f"{path.parent}: is not a folder that rsir-bench made; move it away, or name another --out")
+    if path.is_symlink() or (path.exists() and not (path.is_file() and file_digest(path) in ours)):
+        raise UserError(f"{path}: not written by rsir-bench, or changed since; move it away, or name another --out")
+
+
+def _remove_empty_parents(path: Path, folder: Path) -> None:
+    for parent in path.parents:
+        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
+            return
+        parent.rmdir()
+
+
+def _write_list(folder: Path, digests: Digests) -> None:
+    lines = [f"{digest}  {name}\n" for name in sorted(digests) for digest in sorted(digests[name])]
+    write_text(list_of(folder), "".join(lines))

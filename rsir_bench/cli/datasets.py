@@ -1,0 +1,220 @@
+"""``rsir-bench datasets``: list, show, download, verify or audit datasets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli import options
+from rsir_bench.cli.options import TYPER, ListByDefault, comma_list, log
+from rsir_bench.runs.request import Request
+
+if TYPE_CHECKING:
+    from rsir_bench.scenes.card import DatasetCard
+    from rsir_bench.scenes.inspect.duplicate_report import DuplicateReport
+    from rsir_bench.scenes.inspect.verify import Verification
+
+app = typer.Typer(cls=ListByDefault, help="List the datasets; show, download, verify or audit them.", **TYPER)
+
+
+@app.command("list")
+def list_datasets(data_root: options.DataRoot = Request.data_root, as_json: options.AsJson = False) -> None:
+    """List the datasets, their size and licence, and whether they are present."""
+    from tabulate import tabulate
+
+    from rsir_bench.scenes.inspect.listing import dataset_list
+
+    datasets = dataset_list(data_root)
+    widths = [None] * 6 + [40, 60]
+    print(json.dumps(datasets, indent=1) if as_json else tabulate(datasets, headers="keys", maxcolwidths=widths))
+
+
+@app.command("show")
+def show_dataset(name: str) -> None:
+    """Show a dataset's card: classes, pixels, source, licence, citation, known faults."""
+    from rsir_bench.scenes.inspect.listing import dataset_card
+
+    print(dataset_card(name))
+
+
+@app.command("download")
+def download_dataset(
+    name: str,
+    data_root: options.DataRoot = Request.data_root,
+    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept it without a question.")] = False,
+) -> None:
+    """Download a dataset from its pinned source, check and unpack it; an interrupted download is resumed."""
+    from rsir_bench.scenes.acquire.download import download
+    from rsir_bench.scenes.index import find_card
+
+    confirm = partial(confirm_licence, accepted=accept_licence)
+    print(download(find_card(name), data_root, confirm_licence=confirm, log=log))
+
+
+def confirm_licence(card: DatasetCard, *, accepted: bool) -> None:
+    """Show the licence on standard error, and ask at the terminal unless it is accepted.
+
+    Raises:
+        UserError: The licence is not accepted, or nobody can be asked.
+    """
+    licence = f"{card.title}: licence {card.licence}; source {card.source}"
+    if not accepted and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UserError(f"{licence}; add --accept-licence to accept this licence and download it")
+    log(licence)
+    if not accepted and not typer.confirm(f"Accept this licence and download {card.name}?", err=True):
+        raise UserError(f"{card.name}: not downloaded, the licence was not accepted")
+
+
+@app.command("verify")
+def verify_datasets(
+    names: Annotated[list[str], typer.Argument(help="Datasets, folder:PATH, or all for those that are present.")],
+    data_root: options.DataRoot = Request.data_root,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read every scene and compare with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
+    from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
+
+    wanted = [name for words in names for name in comma_list("datasets verify", words)]
+    reports = []
+    for name in present_datasets(wanted, data_root):
+        reports.append(verify(name, data_root))
+        if not as_json:  # each as soon as it is known: a dataset takes minutes
+            print(verification_in_words(reports[-1]))
+    if as_json:
+        print(json.dumps([_verification_as_json(report) for report in reports], indent=1))
+    if any(report.verdict is Verdict.INCOMPLETE for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command("audit")
+def audit_datasets(
+    source: Annotated[str, typer.Argument(help="A dataset or folder:PATH.")],
+    targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
+    data_root: options.DataRoot = Request.data_root,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Pairs to print for each comparison.")] = 10,
+    strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find duplicate scenes within each dataset and between the source and each target."""
+    from rsir_bench.scenes.inspect.duplicate_report import audit, reports_as_json
+
+    reports = audit([source, *(targets or [])], data_root, out)
+    print(json.dumps(reports_as_json(reports), indent=1) if as_json else duplicates_in_words(reports, examples))
+    if out is not None and not as_json:
+        print(f"written: {out / 'audit.html'} (side by side), {out / 'audit.json'} (all pairs)")
+    if strict and any(report.pairs for report in reports):
+        raise typer.Exit(1)
+
+
+def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int) -> str:
+    """Return a table of all reports, then up to ``examples`` pairs of each."""
+    from tabulate import tabulate
+
+    from rsir_bench.scenes.inspect.duplicates import Kind
+
+    rows = [
+        {
+            "duplicates": report.title,
+            **{f"{kind} (pairs)": report.count(kind) for kind in Kind},
+            "of other classes": report.conflicts,
+            "scenes with a twin": f"{report.twins:,} of {len(report.target):,}",
+            "share": f"{report.share:.2%}",
+        }
+        for report in reports
+    ]
+    lines = [tabulate(rows, headers="keys")]
+    for report in reports:
+        shown = report.pairs[:examples]
+        if shown:
+            lines += ["", f"{report.title} ({len(shown)} of {len(report.pairs)}):"]
+            lines += [f"  {' = '.join(report.files(pair))}: {report.describe(pair)}" for pair in shown]
+    return "\n".join(lines)
+
+
+def verification_in_words(report: Verification) -> str:
+    """Return the verdict, then one line for each thing that was looked at."""
+    lines = {
+        "folder": str(report.folder),
+        "classes": _classes_in_words(report),
+        "unexpected folders": _named(report.unexpected),
+        "unreadable": _named([f"{path} ({why})" for path, why in report.unreadable.items()]),
+        "other bands": _named([f"{path} ({which})" for path, which in report.other_bands.items()]),
+        "sizes": _sizes_in_words(report),
+        "repeated within a class": _named([" = ".join(paths) for paths in report.repeated]),
+        "REPEATED ACROSS CLASSES": _named([" = ".join(paths) for paths in report.repeated_across]),
+        "manifest": _manifest_in_words(report),
+        "content fingerprint": report.fingerprint or "none: not every file can be opened",
+    }
+    head = f"{report.name}: {report.verdict_in_words}"
+    return "\n".join([head, *(f"  {key}: {line}" for key, line in lines.items() if line)])
+
+
+def _classes_in_words(report: Verification) -> str:
+    total = f"{sum(report.found.values()):,} scenes"
+    if report.card is None:
+        return f"{total}; {', '.join(f'{name} {count}' for name, count in report.found.items())}"
+    wrong = [f"{name} has {found} scenes, not {expected}" for name, (expected, found) in report.wrong_counts.items()]
+    missing = [f"{name} is missing" for name in report.missing_classes]
+    if wrong or missing:
+        return f"{total}, not {sum(report.expected.values()):,}; {'; '.join([*missing, *wrong])}"
+    return f"{total} in {len(report.found)} classes, as many in each as the card says"
+
+
+def _sizes_in_words(report: Verification) -> str:
+    counts = Counter(report.sizes.values()).most_common()
+    listed = _first_five([f"{count:,} of {width} x {height}" for (width, height), count in counts])
+    if report.other_sizes:
+        side = report.card.pixels if report.card else 0
+        return f"{listed}; not {side} x {side}: {_named(report.other_sizes)}"
+    return listed
+
+
+def _manifest_in_words(report: Verification) -> str:
+    """Return how the scenes compare with the manifest; names are given where some, not all, of the files are meant."""
+    comparison = report.comparison
+    if comparison is None:
+        return "none" if report.card else ""
+    parts = [f"{comparison.original:,} of {sum(report.expected.values()):,} original files"]
+    groups = {"other bytes": comparison.differing, "not listed": comparison.unlisted, "missing": comparison.missing}
+    return "; ".join([*parts, *(f"{title}: {_named(paths)}" for title, paths in groups.items() if paths)])
+
+
+def _named(items: Sequence[str]) -> str:
+    """Return the number of items and up to five of them; empty for none."""
+    return f"{len(items):,}: {_first_five(items)}" if items else ""
+
+
+def _first_five(items: Sequence[str]) -> str:
+    return ", ".join(items[:5]) + (f" and {len(items) - 5:,} more" if len(items) > 5 else "")
+
+
+def _verification_as_json(report: Verification) -> dict[str, Any]:
+    """Return the report for programs: everything by name, nothing left out."""
+    return {
+        "dataset": report.name,
+        "folder": str(report.folder),
+        "verdict": report.verdict.value,
+        "in_words": report.verdict_in_words,
+        "classes": {
+            name: {"expected": report.expected[name] if report.card else None, "found": count}
+            for name, count in report.found.items()
+        },
+        "unexpected_folders": report.unexpected,
+        "unreadable": report.unreadable,
+        "other_bands": report.other_bands,
+        "sizes": {f"{width}x{height}": count for (width, height), count in Counter(report.sizes.values()).items()},
+        "other_sizes": report.other_sizes,
+        "repeated": report.repeated,
+        "repeated_across_classes": report.repeated_across,
+        "manifest": None if report.comparison is None else vars(report.comparison),
+        "fingerprint": report.fingerprint,
+    }

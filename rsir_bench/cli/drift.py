@@ -1,0 +1,216 @@
+"""``rsir-bench drift``: compare results with a baseline, and print it for a terminal, a pull request or a program."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.output_folder import refuse_other_page, write_page
+from rsir_bench.cli import options
+from rsir_bench.cli.options import RESULTS
+
+if TYPE_CHECKING:
+    from rsir_bench.publishing.drift import Cell, Drift
+    from rsir_bench.runs.golden import Finding
+
+HEADERS = ["verdict", "board", "method", "row", "target", "seed", "metric", "before", "now", "change"]
+STAGE_HEADERS = ["verdict", "step", "what", "deviation"]
+TOLERANCES = ["OK to", "OKish to"]
+
+
+def drift(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
+    baseline: Annotated[Path | None, typer.Option(help=f"The records to compare with; {RESULTS} by default.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on scenes that come along.")] = False,
+    accept: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Put the results in the baseline's place; REASON is kept.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare results with a baseline; 1 if any moved further than seeds explain, or if nothing was compared."""
+    if exact and (runs or baseline):
+        raise UserError("drift: --exact brings its own results and baseline; leave folders and --baseline out")
+    if not exact and accept is not None and (markdown or as_json):
+        raise UserError("drift: --accept of results makes no report; leave --markdown and --json out")
+    if not exact and not runs:
+        raise UserError("drift: nothing named; name folders that `rsir-bench run --out` wrote, or take --exact")
+    if accept is not None and not exact:
+        passed = _accept(runs or [], baseline or RESULTS, accept)
+    else:
+        if markdown is not None:
+            refuse_other_page(markdown)
+        report = _exact(accept) if exact else _compare(runs or [], baseline or RESULTS)
+        if markdown is not None:
+            write_page(markdown, report.as_markdown())
+        print(json.dumps(report.values, indent=1) if as_json else report.as_text())
+        passed = report.passed
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
+    """Put the results of runs in the baseline's place; return whether any replaced another."""
+    from rsir_bench.publishing.accept import accept
+    from rsir_bench.records.store import read_records
+
+    written = accept(read_records(runs), baseline, reason)
+    for path in written:
+        print(path)
+    if not written:
+        print(f"nothing to accept: {baseline} has no result of these runs, or has the same")
+    return bool(written)
+
+
+def _compare(runs: Sequence[Path], baseline: Path) -> Report:
+    from rsir_bench.publishing.drift import compare
+    from rsir_bench.records.store import read_published, read_records
+
+    return drift_report(compare(read_records(runs), read_published(baseline)), baseline)
+
+
+def _exact(reason: str | None) -> Report:
+    from rsir_bench.runs import golden
+
+    return exact_report(golden.check() if reason is None else golden.accept(reason), reason)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A comparison, ready to be printed.
+
+    Attributes:
+        passed: Whether nothing drifted, or the drift was accepted.
+        head: The outcome in one line.
+        headers: Of the table.
+        rows: Of the table.
+        lines: What the table does not hold.
+        values: Everything for programs, as JSON has it.
+    """
+
+    passed: bool
+    head: str
+    headers: list[str]
+    rows: list[list[str]]
+    lines: list[str]
+    values: dict[str, Any]
+
+    def as_text(self) -> str:
+        """Return the report for a terminal: the outcome last, where it stays in view."""
+        parts = [self._table(self.rows, "simple"), "\n".join([*self.lines, self.head])]
+        return "\n\n".join(part for part in parts if part)
+
+    def as_markdown(self) -> str:
+        """Return the report for a pull request."""
+        escaped = [[cell.replace("|", r"\|") for cell in row] for row in self.rows]
+        parts = [f"**{self.head}**", self._table(escaped, "pipe"), "\n".join(f"- {line}" for line in self.lines)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _table(self, rows: list[list[str]], style: str) -> str:
+        from tabulate import tabulate
+
+        return tabulate(rows, self.headers, tablefmt=style, disable_numparse=True) if rows else ""
+
+
+def exact_report(findings: list[Finding], reason: str | None = None) -> Report:
+    """Return the report on the exact stage.
+
+    Args:
+        findings: What was compared.
+        reason: Why the results were accepted; None: they were not.
+    """
+    from rsir_bench.runs import golden
+
+    start = golden.first_drift(findings)
+    return Report(
+        passed=start is None or reason is not None,
+        head=f"exact stage: drift begins at {start.step}: {start.what}" if start else "exact stage: no drift",
+        headers=[*STAGE_HEADERS, *TOLERANCES],
+        rows=[_finding_as_row(finding) for finding in findings],
+        lines=[] if reason is None else [f"accepted: {reason}"],
+        values={
+            "passed": start is None,
+            "begins": start.step if start else None,
+            "accepted": reason,
+            "findings": [_finding_as_json(finding) for finding in findings],
+        },
+    )
+
+
+def _finding_as_row(finding: Finding) -> list[str]:
+    tolerance = finding.tolerance
+    deviations = [f"{finding.deviation:.2g}", f"{tolerance.ok:g}", f"{tolerance.okish:g}"]
+    return [finding.verdict.value, finding.step, finding.what, *deviations]
+
+
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "step": finding.step,
+        "what": finding.what,
+        "verdict": finding.verdict.value,
+        "deviation": finding.deviation if math.isfinite(finding.deviation) else None,
+        "ok": finding.tolerance.ok,
+        "okish": finding.tolerance.okish,
+    }
+
+
+def drift_report(drift: Drift, baseline: Path) -> Report:
+    """Return the report on results that were compared with a baseline."""
+    listed = ", ".join(f"{count} {verdict.value}" for verdict, count in reversed(drift.counts.items()))
+    head = f"drift against {baseline}: {listed}, {len(drift.new)} new, {len(drift.gone)} gone"
+    if not drift.compared:
+        head = f"{head}; NOTHING WAS COMPARED, which is a failure: no result of the runs has a partner there"
+    return Report(
+        passed=drift.passed,
+        head=head,
+        headers=[*HEADERS, *TOLERANCES],
+        rows=[_cell_as_row(cell) for cell in drift.cells],
+        lines=[f"new: {name}" for name in drift.new] + [f"gone: {name}" for name in drift.gone],
+        values={
+            "passed": drift.passed,
+            "compared": drift.compared,
+            "counts": {verdict.value: count for verdict, count in drift.counts.items()},
+            "cells": [_cell_as_json(cell) for cell in drift.cells],
+            "new": list(drift.new),
+            "gone": list(drift.gone),
+        },
+    )
+
+
+def _cell_as_row(cell: Cell) -> list[str]:
+    """Return the cell with its gravest metric, or with what makes it incomparable."""
+    place = cell.place
+    target = f"{place.target} {place.distortion}".strip()
+    seeds = str(cell.seeds[0]) if len(cell.seeds) == 1 else f"mean of {len(cell.seeds)}"
+    start = [cell.verdict.value, place.board, place.method, place.row, target, seeds]
+    if not cell.shifts:
+        return [*start, "; ".join(cell.differs), "", "", "", "", ""]
+    worst = cell.shifts[0]
+    numbers = [f"{worst.before:.4f}", f"{worst.now:.4f}", f"{worst.difference:+.5f}"]
+    return [*start, worst.metric, *numbers, f"{worst.tolerance.ok:.2g}", f"{worst.tolerance.okish:.2g}"]
+
+
+def _cell_as_json(cell: Cell) -> dict[str, Any]:
+    return {
+        **vars(cell.place),
+        "seeds": list(cell.seeds),
+        "verdict": cell.verdict.value,
+        "differs": list(cell.differs),
+        "metrics": {
+            shift.metric: {
+                "before": shift.before,
+                "now": shift.now,
+                "ok": shift.tolerance.ok,
+                "okish": shift.tolerance.okish,
+                "verdict": shift.verdict.value,
+            }
+            for shift in cell.shifts
+        },
+    }

@@ -1,0 +1,52 @@
+"""``rsir-bench methods``: list, show, check or start methods."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from rsir_bench.cli import options
+from rsir_bench.cli.options import TYPER, ListByDefault
+
+app = typer.Typer(cls=ListByDefault, help="List the methods; show, check or start one.", **TYPER)
+
+
+@app.command("list")
+def list_methods(plugin: options.Plugins = None, as_json: options.AsJson = False) -> None:
+    """List the methods and front ends, their rows, and where they come from."""
+    from tabulate import tabulate
+
+    from rsir_bench.method.card_text import method_list
+
+    methods = method_list(plugin or [])
+    print(json.dumps(methods, indent=1) if as_json else tabulate(methods, headers="keys"))
+
+
+@app.command("show")
+def show_method(name: str, plugin: options.Plugins = None) -> None:
+    """Show a method's card: paper, rows, what the paper states, what is our choice, its settings."""
+    from rsir_bench.method.card_text import method_card
+
+    print(method_card(name, plugin or []))
+
+
+@app.command("check")
+def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
+    """Check that a method, or every method of a .py file, keeps the contract; 1 if any check fails."""
+    from rsir_bench.conformance import check
+
+    reports = check(name_or_file, plugin or [])
+    print("\n\n".join(map(str, reports)))
+    if not all(report.passed for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command("new")
+def new_method(name: str) -> None:
+    """Write NAME.py here: a commented method to start from, which passes the check as it is."""
+    from rsir_bench.method.template import write_template
+
+    path = write_template(name, Path())
+    print(f"{path}: edit it, then run `rsir-bench methods check {path}`")

@@ -1,0 +1,21 @@
+"""``rsir-bench publish``: copy finished records to the published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsir_bench.cli.options import RESULTS
+
+
+def publish(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
+    results: Annotated[Path, typer.Option(help="Where the records go.")] = RESULTS,
+) -> None:
+    """Check finished records and copy them to the folder that leaderboards are rendered from."""
+    from rsir_bench.publishing.publish import publish as publish_records
+
+    for path in publish_records(runs, results):
+        print(path)

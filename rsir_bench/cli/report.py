@@ -1,0 +1,31 @@
+"""``rsir-bench report``: write a folder of pages about records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsir_bench.cli import options
+from rsir_bench.cli.options import RESULTS
+from rsir_bench.runs.request import Request
+
+
+def report(
+    records: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report; index.html opens from disk.")] = Path("report"),
+    runs: Annotated[
+        list[Path] | None, typer.Option(help="A folder that `run` wrote, for pages of scenes; may be repeated.")
+    ] = None,
+    data_root: options.DataRoot = Request.data_root,
+    protocol: Annotated[str | None, typer.Option(help="Your own TOML file, for runs under it.")] = None,
+    plugin: options.Plugins = None,
+) -> None:
+    """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them."""
+    from rsir_bench.records.store import read_published, read_records
+    from rsir_bench.report.site import build_report
+
+    found = read_records(records) if records else read_published(RESULTS)
+    pages = build_report(found, out, runs or [], data_root, plugin or [], protocol)
+    print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")

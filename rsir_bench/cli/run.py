@@ -1,0 +1,98 @@
+"""``rsir-bench run``: train and score methods."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli import options
+from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of, comma_list, log, names_or_all, seed_numbers
+from rsir_bench.runs.request import Request
+
+if TYPE_CHECKING:
+    from rsir_bench.runs.runners.campaign import Outcome
+
+
+def run(
+    methods: options.Methods,
+    targets: options.Targets = "all",
+    protocol: options.Protocol = Request.protocol,
+    seeds: options.Seeds = "0",
+    data_root: options.DataRoot = Request.data_root,
+    device: options.Device = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Processes, one per GPU or sharing the CPU, that train and describe together.")
+    ] = 1,
+    out: options.Runs = Request.out,
+    override: options.Overrides = None,
+    distort: options.Distortions = "",
+    plugin: options.Plugins = None,
+    again: Annotated[bool, typer.Option("--again", help=f"Recompute results that {RESULTS} already holds.")] = False,
+    time_limit: options.TimeLimit = Request.time_limit,
+    launcher: options.Launcher = "local",
+    address: options.Address = None,
+    allow_no_token: options.NoToken = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train and score methods, skipping results that already exist."""
+    method_names, target_names = names_or_all("--methods", methods), names_or_all("--targets", targets)
+    numbers = seed_numbers(seeds)
+    distortions = comma_list("--distort", distort) if distort else []
+    check_protocol(protocol, override or [])
+    from rsir_bench.runs.runners.campaign import campaign, one_by_one
+    from rsir_bench.runs.runners.ranks import follow
+    from rsir_bench.training.distributed import launched, team
+    from rsir_bench.training.loop import find_device
+
+    if launched() or devices > 1:
+        if launcher != "local" or time_limit is not None:
+            raise UserError("--devices cannot be combined with --launcher ray or --time-limit")
+        device = _rank_device(device, devices, plan_only=plan)
+    with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster, team(device) as rank:
+        request = Request(
+            methods=method_names,
+            targets=target_names,
+            protocol=protocol,
+            seeds=numbers,
+            data_root=data_root,
+            device=(cluster.find_device if cluster else find_device)(device),
+            out=out,
+            overrides=override or [],
+            plugins=plugin or [],
+            distortions=distortions,
+            published=None if again else RESULTS,
+            time_limit=time_limit,
+        )
+        if rank:  # the first rank plans, writes and prints; this one takes its share of the training
+            follow(request)
+            raise typer.Exit
+        outcome = campaign(request, log, plan_only=plan, launcher=cluster.launch if cluster else one_by_one)
+    _print_outcome(outcome, as_json)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+def _rank_device(device: str, devices: int, *, plan_only: bool) -> str:
+    """Return the device of this rank. Where torchrun has not started ranks yet, start them and exit as they do."""
+    from rsir_bench.training import distributed
+    from rsir_bench.training.loop import find_device
+
+    if not distributed.launched() and not plan_only:
+        raise typer.Exit(distributed.launch(devices, find_device(device), sys.argv[1:]))
+    return distributed.rank_device(find_device(device), devices)
+
+
+def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+    from rsir_bench.leaderboard import terminal_table
+
+    if as_json:
+        for record in outcome.records:
+            print(record.model_dump_json())
+    elif outcome.records:
+        print(terminal_table(outcome.records))
+    for title, reason in outcome.failures.items():
+        log(f"failed: {title}: {reason}")

@@ -1,0 +1,75 @@
+"""``rsir-bench score``: score descriptors from files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.cli import options
+from rsir_bench.cli.options import cluster_of
+
+if TYPE_CHECKING:
+    from rsir_bench.ranking import Scores
+
+
+def score(
+    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz or .parquet.")],
+    labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
+    codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
+    bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="Indices or a mask of the scenes that are queries.")] = None,
+    similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
+    block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
+    device: options.Device = "cpu",
+    launcher: options.Launcher = "local",
+    address: options.Address = None,
+    allow_no_token: options.NoToken = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score descriptors made by any program."""
+    from rsir_bench.ranking.descriptor_files import score_files
+    from rsir_bench.training.loop import find_device
+
+    if launcher == "ray" and device != "cpu":
+        raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
+    device = find_device(device)
+    with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster:
+        scores = score_files(
+            descriptors,
+            labels,
+            queries=queries,
+            similarity=similarity,
+            codes=codes,
+            bits=bits,
+            block=block,
+            device=device,
+            measure=cluster.measure if cluster else None,
+        )
+    print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores))
+
+
+def as_table(scores: Scores) -> str:
+    """Return the scores overall, the bounds that ties leave, and the scores of each class, as text."""
+    from tabulate import tabulate
+
+    rows = {"all queries": scores.overall}
+    if scores.lower != scores.upper:
+        rows |= {"least, by ties": scores.lower, "greatest, by ties": scores.upper}
+    rows |= scores.per_class
+    cells = [[name, *values.values()] for name, values in rows.items()]
+    table = tabulate(cells, headers=["", *scores.overall], floatfmt=".4f", disable_numparse=[0])
+    return f"{table}\n\n{_summary(scores)}"
+
+
+def _summary(scores: Scores) -> str:
+    """Return one line: the number of queries, those left out, and descriptors without a direction."""
+    parts = [f"{scores.queries} queries"]
+    if scores.skipped:
+        parts.append(f"{scores.skipped} skipped: no other scene of their class")
+    if scores.constant:
+        parts.append(f"{scores.constant} constant descriptors: similarity 0 to every scene")
+    return "; ".join(parts)

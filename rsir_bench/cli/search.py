@@ -1,0 +1,117 @@
+"""``rsir-bench search``: find the scenes of a target that are most like an image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsir_bench.base.output_folder import refuse_other_page, write_page
+from rsir_bench.cli import options
+from rsir_bench.cli.options import check_protocol, log
+from rsir_bench.runs.request import Request
+
+if TYPE_CHECKING:
+    from rsir_bench.search.answer import Answer
+    from rsir_bench.search.gallery import Hit
+
+
+def search(
+    image: Annotated[Path, typer.Argument(help="An image file from anywhere.")],
+    target: Annotated[str, typer.Option(help="The dataset to search, or folder:PATH.")],
+    method: Annotated[str, typer.Option(help="A trained method, or timm:NAME@WEIGHTS.")],
+    top: Annotated[int, typer.Option(min=1, help="Scenes to find.")] = 10,
+    ann: Annotated[str | None, typer.Option(help="Search approximately, by hnsw or ivf, and print the recall.")] = None,
+    row: Annotated[str | None, typer.Option(help="A row of the method; its PCA or code row by default.")] = None,
+    protocol: options.Protocol = Request.protocol,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0,
+    data_root: options.DataRoot = Request.data_root,
+    device: options.Device = "auto",
+    out: options.Runs = Request.out,
+    override: options.Overrides = None,
+    plugin: options.Plugins = None,
+    panel: Annotated[Path | None, typer.Option(help="An HTML file to write, with pictures.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search a target for the scenes most like an image, as a trained method sees them."""
+    check_protocol(protocol, override or [])
+    from rsir_bench.search.answer import as_page, search_scenes
+    from rsir_bench.training.loop import find_device
+
+    request = Request(
+        methods=[method],
+        targets=[target],
+        protocol=protocol,
+        seeds=[seed],
+        data_root=data_root,
+        device=find_device(device),
+        out=out,
+        overrides=override or [],
+        plugins=plugin or [],
+    )
+    if panel is not None:
+        refuse_other_page(panel)
+    answer = search_scenes(image, request, row=row, top=top, ann=ann, log=log)
+    if panel is not None:
+        write_page(panel, as_page(answer))
+        log(f"written: {panel}")
+    print(json.dumps(answer_as_json(answer), indent=1) if as_json else as_table(answer))
+
+
+def as_table(answer: Answer) -> str:
+    """Return the hits as plain text, below the query and what was searched."""
+    from tabulate import tabulate
+
+    known = answer.query_class is not None
+    headers = ["rank", answer.gallery.space.unit, "class", "scene", *(["same class"] if known else [])]
+    rows = []
+    for rank, hit in enumerate(answer.hits, start=1):
+        row = [str(rank), answer.value(hit), answer.class_of(hit.scene), answer.scenes.paths[hit.scene]]
+        rows.append([*row, *([_same_class(answer, hit)] if known else [])])
+    align = ["right", "right", *["left"] * (len(headers) - 2)]
+    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    return "\n".join([f"{answer.query.path}", *answer.lines, "", table])
+
+
+def _same_class(answer: Answer, hit: Hit) -> str:
+    if hit.itself:
+        return "the query itself"
+    return "yes" if answer.same_class(hit) else "no"
+
+
+def answer_as_json(answer: Answer) -> dict[str, Any]:
+    """Return the answer for programs: the query, what was searched and how, and every hit."""
+    gallery, run = answer.gallery, answer.gallery.artifacts.run
+    scene = answer.query.scene
+    return {
+        "query": {
+            "file": str(answer.query.path),
+            "scene": None if scene is None else answer.scenes.paths[scene],
+            "class": answer.query_class,
+        },
+        "method": run.method.label,
+        "seed": run.seed,
+        "row": gallery.cell.row_name,
+        "fit": gallery.cell.fit,
+        "board": gallery.artifacts.plan.board,
+        "target": answer.scenes.name,
+        "fingerprint": answer.scenes.fingerprint,
+        "scenes": len(gallery),
+        "measure": gallery.space.unit,
+        "index": answer.kind,
+        "comparison": asdict(answer.comparison) if answer.comparison else None,
+        "hits": [
+            {
+                "rank": rank,
+                "value": hit.value,
+                "class": answer.class_of(hit.scene),
+                "scene": answer.scenes.paths[hit.scene],
+                "itself": hit.itself,
+                "same_class": answer.same_class(hit),
+            }
+            for rank, hit in enumerate(answer.hits, start=1)
+        ],
+    }

@@ -1,0 +1,200 @@
+"""What a method is checked on: a tiny protocol, scenes that are drawn, and a training that can be looked into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rsir_bench.method import Method, Setup
+from rsir_bench.method.registry import Entry
+from rsir_bench.method.spec import NamedMethod
+from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
+from rsir_bench.scenes.batches import Batch, Scenes, flipped, unit_range
+from rsir_bench.training.loop import (
+    loss_terms,
+    make_fabric,
+    make_optimizer,
+    make_schedule,
+    seed_everything,
+)
+
+CLASSES, SCENES, POOL = 7, 32, 24
+# The smallest trunk leaves 2 x 2 positions of 64 px: on a single one, attention over positions has no gradient.
+# A method's own trunk is larger, and takes too long on more than 32.
+SIZE, SIZE_OF_OWN_TRUNK = 64, 32
+EPOCHS = 60  # at most, of two steps each with the protocol's batches
+FROZEN_PARTS = 3
+
+
+class Failure(Exception):
+    """A check that is not met; its text says what and where."""
+
+
+@dataclass
+class Bench:
+    """One method under check.
+
+    Attributes:
+        entry: The class the user named, a front end too.
+        named: What is built: a front end stands before its usual method.
+        plugins: The files it was found with.
+        sources: The files of its classes.
+        trained: The network after the check that trains it; None before.
+    """
+
+    entry: Entry
+    named: NamedMethod
+    plugins: Sequence[Path] = ()
+    trained: Method | None = None
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files of its classes."""
+        return self.named.sources
+
+    @property
+    def size(self) -> int:
+        """Side of a scene in pixels."""
+        return SIZE_OF_OWN_TRUNK if self.named.kind.card.trunk else SIZE
+
+    def draw(self, count: int = SCENES, classes: int = CLASSES, bands: int = 3) -> Scenes:
+        """Scenes with labels."""
+        return draw(count, classes, bands, self.size)
+
+    def pool(self) -> Scenes | None:
+        """Scenes without labels, where the card asks for them."""
+        if not self.named.kind.card.unlabelled:
+            return None
+        return draw(POOL, CLASSES, 3, self.size, seed=1).take(np.arange(POOL), torch.full((POOL,), -1))
+
+    def setup(self, classes: int = CLASSES, bands: int = 3, frozen: Sequence[str] = ()) -> Setup:
+        """What a network is built for; a method that brings its own trunk gets the protocol it is made for."""
+        return Setup(classes, bands, SCENES, self.size, protocol(self.named.kind.card.trunk, self.size, frozen))
+
+    def build(self, setup: Setup | None = None, seed: int = 0) -> Method:
+        """A new network."""
+        seed_everything(seed, "weights")
+        return self.named.build(setup or self.setup())
+
+    def network(self) -> Method:
+        """The trained network, or a new one where there is no training."""
+        return self.trained if self.trained is not None else self.build()
+
+
+def protocol(trunk: str | None, size: int, frozen: Sequence[str] = ()) -> Protocol:
+    """A protocol whose training takes seconds; ``trunk`` None takes the smallest one that timm has."""
+    return Protocol(
+        name="conformance",
+        title="The smallest protocol",
+        data=Data(source="drawn", targets=["drawn"], size=size),
+        trunk=Trunk(name=trunk or "test_resnet", weights="none", frozen=list(frozen), mean=[0.5], std=[0.25]),
+        head=Head(fc1=32),
+        train=Train(epochs=EPOCHS, batch=16, rate=0.03, weight_decay=5e-4, schedule="one-cycle"),
+    )
+
+
+def draw(count: int, classes: int, bands: int, size: int, seed: int = 0) -> Scenes:
+    """Smooth scenes, classes in turn: two thirds of a scene are its class's pattern and colour, one its own."""
+    labels = torch.arange(count) % classes
+    chance = torch.Generator().manual_seed(1)
+    # The colour tells the classes apart where a method turns its scenes.
+    colours = torch.rand(classes, bands, 1, 1, generator=chance)
+    patterns = (torch.rand(classes, bands, 4, 4, generator=chance) + colours) / 2
+    own = torch.rand(count, bands, 4, 4, generator=torch.Generator().manual_seed(2 + seed))
+    coarse = (2 * patterns[labels] + own) / 3
+    fine = functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+    pixels = (fine * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return Scenes.of(pixels, labels.numpy())
+
+
+def pixels_of(scenes: Scenes) -> Tensor:
+    """All scenes as float32 (N, B, H, W) in [0, 1]."""
+    return unit_range(scenes.pixels(np.arange(len(scenes))))
+
+
+@torch.inference_mode()
+def descriptors(network: Method, scenes: Tensor) -> dict[str, Tensor]:
+    """What ``describe`` gives in evaluation mode."""
+    return network.eval().describe(scenes)
+
+
+class Training:
+    """A training as :func:`rsir_bench.training.loop.train` does it, epoch by epoch, without files.
+
+    Args:
+        network: A new network; trained in place.
+        scenes: The training set.
+        precision: ``"32"`` or ``"bf16"``.
+    """
+
+    def __init__(self, network: Method, scenes: Scenes, precision: str = "32") -> None:
+        self.network, self.scenes = network, scenes
+        recipe = network.recipe(network.setup.protocol.train)
+        # A recipe's own length belongs to real scenes.
+        self.recipe = recipe.model_copy(update={"epochs": EPOCHS, "milestones": []})
+        self.fabric = make_fabric("cpu", precision)
+        torch.use_deterministic_algorithms(True)
+        network.to(memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(network, self.recipe)
+        steps = len(network.batches(scenes.labels, self.recipe.batch, torch.Generator().manual_seed(0)))
+        self.schedule = make_schedule(self.optimizer, self.recipe, steps)
+        self.steps = 0
+        self.without_gradient = {name for name, tensor in network.named_parameters() if tensor.requires_grad}
+
+    def epoch(self, number: int) -> float:
+        """Trains one epoch, seeded by its number; returns the mean loss.
+
+        Raises:
+            Failure: A loss that is not finite.
+        """
+        generator = seed_everything(0, number)
+        self.network.train()
+        batches = self.network.batches(self.scenes.labels, self.recipe.batch, generator)
+        loss = sum(self._step(self._batch(index, generator)) for index in batches) / len(batches)
+        for value in self.network.report().values():
+            float(value)
+        return loss
+
+    def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:
+        batch = self.scenes.batch(index, torch.device("cpu"))
+        return self.network.view(flipped(batch, generator) if self.recipe.flip else batch, generator)
+
+    def _step(self, batch: Batch) -> float:
+        terms, total = loss_terms(self.network, batch, self.fabric)
+        self.steps += 1
+        for name, value in {**terms, "loss": total}.items():
+            if not math.isfinite(value.item()):
+                raise Failure(f"step {self.steps}: {name} is {value.item()}")
+        self.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        parameters = dict(self.network.named_parameters())
+        self.without_gradient -= {name for name in self.without_gradient if _moves(parameters[name].grad)}
+        self.optimizer.step()
+        self.schedule.step()
+        return total.item()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "method": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from :meth:`state`."""
+        self.network.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def _moves(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.any())

@@ -1,0 +1,22 @@
+"""Protocols: what is trained on what, how, and how it is scored."""
+
+from rsir_bench.base.moved import serve_old_names
+from rsir_bench.protocol.load import board_name, is_shipped, load_protocol, parse_value, shipped
+from rsir_bench.protocol.schema import Data, Describe, Head, Protocol, Score, Train, Trunk
+
+__all__ = [
+    "Data",
+    "Describe",
+    "Head",
+    "Protocol",
+    "Score",
+    "Train",
+    "Trunk",
+    "board_name",
+    "is_shipped",
+    "load_protocol",
+    "parse_value",
+    "shipped",
+]
+
+serve_old_names(__name__)

@@ -1,0 +1,111 @@
+"""Load a protocol: a shipped one by name or a file, with overrides."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rsir_bench.base.errors import UserError, suggest
+from rsir_bench.base.toml import check_values, parse_toml, read_toml
+from rsir_bench.protocol.schema import Protocol
+
+
+def shipped() -> dict[str, Path]:
+    """The protocols that come with the package, by name."""
+    folder = resources.files("rsir_bench.protocol")
+    paths = (Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {path.stem: path for path in sorted(paths)}
+
+
+def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Protocol:
+    """Loads a shipped protocol by name, or a user's own TOML file, and applies overrides.
+
+    Args:
+        name_or_file: A name such as ``"demo"``, or a path that ends with ``.toml``.
+        overrides: ``"section.key=value"``, the value in TOML (or a bare word).
+
+    Raises:
+        UserError: Unknown name, unreadable file, or a setting that does not exist or does not fit.
+    """
+    known = shipped()
+    path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
+    if path is None:
+        raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
+    try:
+        state = path.stat()
+        settings = deepcopy(_read_once(path, state.st_mtime_ns, state.st_size))
+    except FileNotFoundError:
+        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"protocol {path}: cannot be read ({error}); mend the file") from None
+    for override in overrides or []:
+        _apply(settings, override)
+    try:
+        check_values(settings)
+        return Protocol.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
+    except ValueError as error:
+        raise UserError(f"protocol {name_or_file}: {error}; take the setting out") from None
+
+
+@cache
+def _read_once(path: Path, _changed: int, _size: int) -> dict[str, Any]:
+    """Read a file once in a process, as long as it stays as it is: a plan needs the shipped protocol three times."""
+    return read_toml(path)
+
+
+def is_shipped(protocol: Protocol) -> bool:
+    """Whether the protocol is a shipped one whose results-changing settings are untouched."""
+    if protocol.name not in shipped():
+        return False
+    original = load_protocol(protocol.name)
+    return (original.hash, original.paper) == (protocol.hash, protocol.paper)
+
+
+def board_name(protocol: Protocol) -> str:
+    """The name of the protocol's leaderboard: its own where it is a shipped one, unmodified; else with its hash."""
+    return protocol.name if is_shipped(protocol) else f"{protocol.name}~{protocol.hash[:8]}"
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML writes it; a bare word is a string, ``none`` is None."""
+    if text.lower() == "none":
+        return None
+    try:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not separator or not sections:
+        raise UserError(f"--set {override}: write section.key=value, for example train.epochs=5")
+    table = settings
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {override}: {section!r} is no section of the protocol")
+    value = parse_value(text.strip())
+    # 'none' is a word where the setting is one (weights), and the absence of a value elsewhere.
+    table[key] = "none" if value is None and key == "weights" else value
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = " ".join(".".join(str(part) for part in problem["loc"]).split())
+    if problem["type"] == "extra_forbidden":
+        section: Any = Protocol
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        return f"{where}: {suggest(str(problem['loc'][-1]), list(section.model_fields))}"
+    got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r:.100})"
+    text = problem["msg"].removeprefix("Value error, ") + got
+    return f"{where}: {text}" if where else text

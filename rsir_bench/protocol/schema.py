@@ -1,0 +1,190 @@
+"""A protocol: what is trained on what, how, and how it is scored; a validated TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rsir_bench.base.files import digest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """Which scenes, and the pixels a method sees."""
+
+    source: str
+    targets: list[str] = Field(min_length=1)
+    unlabelled: str | None = None
+    size: int = Field(ge=16, le=8192, description="Side of the square scene in pixels after the direct resize.")
+    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+    antialias: bool = Field(default=True, description="Whether the filter widens where it shrinks, as Pillow's does.")
+    bands: Literal["rgb", "all"] = "rgb"
+    leaked: Literal["keep", "drop"] = Field(
+        default="keep", description="'drop': a target's scenes with a duplicate in the source are left out of scoring."
+    )
+
+    @model_validator(mode="after")
+    def _antialias_fits(self) -> Data:
+        if not self.antialias and self.resize not in ("bilinear", "bicubic"):
+            raise ValueError(f"antialias = false goes with bilinear and bicubic, not with {self.resize}")
+        return self
+
+
+class Trunk(_Section):
+    """The backbone: any timm model, how it starts, and what of it is frozen."""
+
+    name: str
+    title: str | None = Field(default=None, description="How tables print it; the timm name otherwise.")
+    weights: str = Field(default="imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
+    sha256: str | None = Field(default=None, description="Expected hash of the file of weights.")
+    arguments: dict[str, Any] = Field(default={}, description="Passed to timm.create_model.")
+    frozen: list[str] = Field(default=[], description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
+    mean: list[float] | None = Field(
+        default=None, description="Per band, on [0, 1]; None: what the weights were made with."
+    )
+    std: list[Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _leaves_the_shape_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in {"num_classes", "in_chans", "pretrained"} & set(value):
+            raise ValueError(f"{name} follows from the scenes and from trunk.weights")
+        return value
+
+
+class Head(_Section):
+    """The fully connected head of the paper's Fig. 2."""
+
+    fc1: int = Field(default=4096, ge=1)
+
+
+# Settings of training that change nothing without another one.
+GOES_WITH = {
+    "milestones": ("schedule", "steps"),
+    "decay": ("schedule", "steps"),
+    "warmup": ("schedule", "one-cycle"),
+    "momentum": ("optimizer", "sgd"),
+    "nesterov": ("optimizer", "sgd"),
+}
+
+
+class Train(_Section):
+    """The schedule of one training."""
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(default=64, ge=2)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    rate: float = Field(gt=0, allow_inf_nan=False, description="The highest learning rate.")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["steps", "one-cycle"] = "steps"
+    milestones: list[int] = Field(default=[], description="'steps': epochs (from 1) at which the rate drops.")
+    decay: float = Field(default=0.1, gt=0, le=1, description="'steps': factor at each milestone.")
+    warmup: float = Field(
+        default=0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises."
+    )
+    flip: bool = Field(default=False, description="Random horizontal and vertical flips.")
+    precision: Literal["32", "bf16", "auto"] = Field(
+        default="32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
+    )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, value: Any) -> Any:
+        return str(value) if value == 32 else value
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Train:
+        for name, (other, value) in GOES_WITH.items():
+            usual = Train.model_fields[name].default  # written out, as in the dump of a protocol, it may stand anywhere
+            if getattr(self, other) != value and getattr(self, name) != usual:
+                raise ValueError(f"{name} changes nothing without {other} = {value!r}; leave it at {usual}")
+        rising = self.milestones == sorted(set(self.milestones))
+        if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or not rising:
+            raise ValueError(f"milestones must rise within 2..{self.epochs}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class Describe(_Section):
+    """How descriptors are reduced."""
+
+    pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
+    pca_fit: list[Literal["source", "target"]] = Field(default=["source"], min_length=1)
+
+    @field_validator("pca_fit")
+    @classmethod
+    def _once_each(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a fit twice")
+        return sorted(value)
+
+
+class Score(_Section):
+    """How rankings are scored."""
+
+    similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = "pearson"
+    queries: Literal["all", "fifth"] = Field(
+        default="all", description="'fifth': the paper's floor(20 %) of each class."
+    )
+    query_seed: int = Field(default=0, description="'fifth': chooses them.")
+
+    @model_validator(mode="after")
+    def _seed_counts(self) -> Score:
+        if self.query_seed and self.queries == "all":
+            raise ValueError("query_seed changes nothing without queries = 'fifth'; leave it at 0")
+        return self
+
+
+class Protocol(_Section):
+    """One protocol; see ``rsir_bench/protocols/*.toml`` for the shipped ones."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    paper: bool = Field(
+        default=False, description="The published values are comparable with this protocol, unmodified."
+    )
+    data: Data
+    trunk: Trunk
+    head: Head = Head()
+    train: Train
+    describe: Describe = Describe()
+    score: Score = Score()
+    methods: dict[str, dict[str, Any]] = Field(default={}, description="Settings of single methods.")
+
+    @field_validator("methods")
+    @classmethod
+    def _lower(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {name: dict(settings) for name, settings in sorted(value.items())}
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that changes results: the protocol without its texts, targets and settings of methods."""
+        return self._settings(exclude_defaults=False)
+
+    def identity(self) -> dict[str, Any]:
+        """:meth:`settings` without those at their defaults.
+
+        A new setting whose default is what was done before then leaves every hash and resume key as it is; a default
+        that changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
+        """
+        return self._settings(exclude_defaults=True)
+
+    def _settings(self, *, exclude_defaults: bool) -> dict[str, Any]:
+        left_out = {"name": True, "title": True, "paper": True, "methods": True}
+        nested = {"data": {"targets"}, "trunk": {"title"}}
+        settings = self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
+        if "weights" in settings["trunk"]:  # the folder is this machine's affair; the run's key holds the file's hash
+            settings["trunk"]["weights"] = Path(settings["trunk"]["weights"]).name
+        return settings
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over :meth:`identity`."""
+        return digest(self.identity())[:12]

@@ -1,1 +1,0 @@
-"""The shipped protocols, one TOML each."""

@@ -1,0 +1,1 @@
+"""From runs to the committed boards: publish, accept, drift."""

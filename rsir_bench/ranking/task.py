@@ -1,0 +1,246 @@
+"""What `score` is asked to do, checked: one clear line for every input that cannot be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.similarity import SIMILARITIES, Prepared, checked_descriptors, prepare, unpacked
+from rsir_bench.ranking.threads import Workers
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries and a gallery, both sorted by class, so that the positives of a query are neighbouring columns.
+
+    Attributes:
+        gallery: the gallery, class after class.
+        starts: (C + 1,) int64: the columns of class c are starts[c] to starts[c + 1].
+        query_rows: the prepared queries apart from the gallery, or None where queries are rows of the gallery.
+        queries: (Q,) int64: row of the caller's descriptors of each scored query, class after class.
+        positions: (Q,) int64: place of each scored query among the queries the caller asked for.
+        query_classes: (Q,) int64: their classes.
+        own_columns: (Q,) int64: the gallery column of each query, to be left out; None where the gallery is apart.
+        class_names: the name of each class.
+        skipped: queries left out since the gallery holds no positive for them.
+        constant: scenes without a direction.
+        device: where the rows live.
+    """
+
+    gallery: Prepared
+    starts: Tensor
+    query_rows: Tensor | None
+    queries: Tensor
+    positions: Tensor
+    query_classes: Tensor
+    own_columns: Tensor | None
+    class_names: list[str]
+    skipped: int
+    constant: int
+    device: str
+
+    @property
+    def gallery_size(self) -> int:
+        """Scenes in the gallery, the query included where it is one of them."""
+        return int(self.starts[-1])
+
+    def part(self, queries: slice) -> Task:
+        """The same gallery with some of the queries, which are measured as in the whole."""
+        return replace(
+            self,
+            query_rows=None if self.query_rows is None else self.query_rows[queries],
+            queries=self.queries[queries],
+            positions=self.positions[queries],
+            query_classes=self.query_classes[queries],
+            own_columns=None if self.own_columns is None else self.own_columns[queries],
+        )
+
+
+def scoring_task(
+    descriptors: Any,
+    labels: Any,
+    *,
+    similarity: str,
+    codes: bool,
+    bits: int | None,
+    queries: Any,
+    gallery: Any,
+    gallery_labels: Any,
+    class_names: Sequence[str] | Mapping[Any, str] | None,
+    device: str,
+    workers: Workers,
+) -> Task:
+    """Checks the arguments of `rsir_bench.ranking.score` and prepares the rows; see there."""
+    similarity = checked_similarity(similarity, codes, bits)
+    if (gallery is None) != (gallery_labels is None):
+        raise UserError("gallery: give gallery and gallery_labels together")
+    if gallery is not None and queries is not None:
+        raise UserError("queries: with a separate gallery every descriptor is a query; leave queries out")
+    rows = checked_rows(descriptors, "descriptors", similarity, bits)
+    own = gallery is None
+    gallery_rows = rows if own else checked_rows(gallery, "gallery", similarity, bits)
+    if rows.shape[1] != gallery_rows.shape[1]:
+        raise UserError(f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}")
+    names, classes, gallery_classes = class_numbers(labels, len(rows), gallery_labels, len(gallery_rows), class_names)
+
+    order = torch.argsort(gallery_classes, stable=True)
+    starts = torch.searchsorted(gallery_classes[order], torch.arange(len(names) + 1))
+    if int((starts.diff() > 0).sum()) < 2:
+        raise UserError(
+            "labels: the gallery holds one class only, so every ranking is perfect; give two or more classes"
+        )
+    asked = query_indices(queries, len(rows))
+    relevant = starts.diff()[classes[asked]] - int(own)
+    positions = torch.nonzero(relevant > 0)[:, 0]
+    if not len(positions):
+        raise UserError("labels: no query has another scene of its class in the gallery, so there is nothing to score")
+    positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
+
+    dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
+    centre = gallery_rows.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
+    prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
+    apart = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
+    return Task(
+        gallery=prepared,
+        starts=starts,
+        query_rows=None if apart is None else apart.rows,
+        queries=asked[positions],
+        positions=positions,
+        query_classes=classes[asked[positions]],
+        own_columns=torch.argsort(order)[asked[positions]] if own else None,
+        class_names=names,
+        skipped=len(asked) - len(positions),
+        constant=prepared.constant + (0 if apart is None else apart.constant),
+        device=device,
+    )
+
+
+def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
+    """The similarity in force: Hamming for codes, otherwise the one named."""
+    if similarity not in SIMILARITIES:
+        raise UserError(f"similarity {similarity!r}: choose one of {', '.join(SIMILARITIES)}")
+    if codes and similarity not in ("pearson", "hamming"):
+        raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; leave one of the two out")
+    if similarity == "hamming" or codes:
+        if bits is not None and bits < 1:
+            raise UserError(f"bits {bits}: give the number of bits of a code, at least 1")
+        return "hamming"
+    if bits is not None:
+        raise UserError("bits: only packed codes have bits; add codes, or leave bits out")
+    return similarity
+
+
+def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
+    """Descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
+    rows = checked_descriptors(values, what)
+    if similarity != "hamming":
+        return rows
+    if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
+        # A single bit is packed as 0 or 128: what holds nothing above 1 is not packed then.
+        rows = rows if bits == 1 and bool((rows <= 1).all()) else unpacked(rows, bits)
+    if bits is not None and rows.shape[1] != bits:
+        kind, packed = str(rows.dtype).removeprefix("torch."), -(-bits // 8)
+        raise UserError(
+            f"{what}: {rows.shape[1]} columns of {kind} are neither {bits} columns of 0/1 nor {packed} of packed uint8"
+        )
+    if bool(((rows != 0) & (rows != 1)).any()):
+        raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")
+    return rows.to(torch.float32, copy=True).mul_(2).sub_(1)  # a copy of the caller's rows, whatever their type
+
+
+def checked_device(device: Any) -> str:
+    """The device, if it is there."""
+    name = str(device)
+    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
+    return name
+
+
+def query_indices(queries: Any, scenes: int) -> Tensor:
+    """(Q,) int64 the scenes that are queries."""
+    if queries is None:
+        return torch.arange(scenes)
+    array = np.asarray(queries.cpu() if isinstance(queries, Tensor) else queries)
+    if array.size == 0:
+        raise UserError("queries: none given; name at least one scene")
+    if array.ndim != 1 or array.dtype.kind not in "biu":
+        raise UserError(f"queries: expected indices or a mask of shape (scenes,), got {array.dtype} {array.shape}")
+    if array.dtype.kind == "b":
+        if len(array) != scenes:
+            raise UserError(f"queries: a mask of {len(array)} for {scenes} descriptors; give one value per descriptor")
+        array = np.flatnonzero(array)
+        if not len(array):
+            raise UserError("queries: the mask is False everywhere; name at least one scene")
+    if array.min() < 0 or array.max() >= scenes:
+        raise UserError(f"queries: index {array.min()} to {array.max()}, but rows run from 0 to {scenes - 1}")
+    if len(np.unique(array)) < len(array):
+        raise UserError("queries: a scene is named twice; name each query once")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def class_numbers(
+    labels: Any,
+    scenes: int,
+    gallery_labels: Any,
+    gallery_scenes: int,
+    class_names: Sequence[str] | Mapping[Any, str] | None,
+) -> tuple[list[str], Tensor, Tensor]:
+    """Classes as numbers 0 to C-1.
+
+    Returns:
+        tuple: C names, (N,) int64 of the queries' side, (M,) int64 of the gallery's.
+    """
+    own = checked_labels(labels, scenes, "labels")
+    other = own if gallery_labels is None else checked_labels(gallery_labels, gallery_scenes, "gallery_labels")
+    if own.dtype.kind != other.dtype.kind:
+        raise UserError(f"gallery_labels: {other.dtype}, but labels are {own.dtype}; give both in one type")
+    values, numbers = np.unique(np.concatenate([own, other]), return_inverse=True)
+    if class_names is not None and not isinstance(class_names, Mapping):
+        class_names = dict(enumerate(class_names))  # in a sequence, -1 would be the last class
+    names = [class_name(value, class_names) for value in values.tolist()]
+    if len(set(names)) < len(names):
+        raise UserError("class_names: two classes have one name; give each class its own")
+    both = torch.from_numpy(numbers.astype(np.int64))
+    return names, both[:scenes], both[:scenes] if gallery_labels is None else both[scenes:]
+
+
+def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
+    """(N,) array of integers (bools count as integers, bytes as UTF-8) or strings."""
+    values = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+    if values.ndim != 1 or len(values) != scenes:
+        raise UserError(f"{what}: expected {scenes} labels, one per descriptor, got an array of shape {values.shape}")
+    if values.dtype.kind == "O":
+        kinds = {type(value).__name__ for value in values.tolist()}
+        if kinds != {"str"}:
+            raise UserError(f"{what}: mixed or unknown types ({', '.join(sorted(kinds))}); give integers or strings")
+        values = values.astype(str)
+    if values.dtype.kind == "f":
+        if not (np.isfinite(values).all() and (values == np.round(values)).all()):
+            raise UserError(f"{what}: numbers that are not whole; give integers or strings")
+        values = values.astype(np.int64)
+    if values.dtype.kind in "bu":
+        values = values.astype(np.int64)
+    if values.dtype.kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{what}: bytes that are not UTF-8; give strings") from None
+    if values.dtype.kind not in "iU":
+        raise UserError(f"{what}: {values.dtype} is no class; give integers or strings")
+    return values
+
+
+def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
+    """The name of one label."""
+    if class_names is None:
+        return str(value)
+    try:
+        return str(class_names[value])
+    except KeyError:
+        raise UserError(f"class_names: no name for label {value!r}") from None

@@ -1,0 +1,80 @@
+"""Result records on disk: written whole, read with every fault named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import is_intact, write_atomically, write_sealed
+from rsir_bench.records.schema import Record
+
+# Other JSON files of a run; they lie below "results" where --out is called so.
+RUN_NOTES = ("trained.json", "described.json")
+
+
+def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
+    """Writes a record atomically, with sorted keys, so that equal records are equal bytes.
+
+    Args:
+        path: Where to.
+        record: The record.
+        sealed: Whether a checksum goes beside it; published records have git's.
+    """
+    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write = write_sealed if sealed else write_atomically
+    write(path, lambda unfinished: unfinished.write_bytes(text.encode()))
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record.
+
+    Raises:
+        UserError: The file is no record of this version, or not as it was written.
+    """
+    if not is_intact(path):
+        raise UserError(f"{path}: damaged (its checksum differs); delete it and run again")
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        problem = f"not a result record ({where}: {first['msg']})"
+        raise UserError(f"{path}: {problem}; move it elsewhere, and run again if it was a result") from None
+
+
+def read_records(folders: Iterable[Path]) -> list[Record]:
+    """All records below the folders: of runs, every ``results/**/*.json``; of published records, wherever they lie.
+
+    Raises:
+        UserError: A folder does not exist, or a record cannot be read.
+    """
+    records: list[Record] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
+        files = record_files(folder)
+        of_runs = [path for path in files if "results" in path.resolve().parts]
+        records += map(read_record, of_runs or files)
+    return records
+
+
+def read_published(folder: Path) -> list[Record]:
+    """All records of the folder of published ones.
+
+    Raises:
+        UserError: It does not exist, or a record cannot be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no published records here; go to a clone of the repository, or name their folder")
+    return [read_record(path) for path in record_files(folder)]
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The JSON files below a folder, sorted, without the other notes of a run and without unfinished ones."""
+    return [
+        path for path in sorted(folder.rglob("*.json")) if path.name not in RUN_NOTES and not path.name.startswith(".")
+    ]

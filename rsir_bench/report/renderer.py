@@ -1,0 +1,108 @@
+"""The frame that all pages share: templates, and the files that go with every page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from rsir_bench.base.files import slug, write_text
+from rsir_bench.leaderboard.costs import COSTS
+from rsir_bench.leaderboard.render import MINUS, plain_number
+from rsir_bench.leaderboard.significance import SIGN
+from rsir_bench.report.board_view import SPEED, environment_in_words, page_of_dataset, page_of_method
+
+NAVIGATION = (("Leaderboard", "index.html"), ("Methods", "methods/index.html"), ("Datasets", "datasets/index.html"))
+
+
+class Frame:
+    """Renders templates into the report's folder; ``frame.render`` is what makers of pages are given.
+
+    A template extends ``base.html`` and fills its blocks ``title``, ``head``, ``content`` and ``scripts``. It sees
+    ``root``, the relative path to the report's folder (``"../"`` for a page in a folder), ``nav``, a list of (title,
+    href), and ``here``, its own path.
+    """
+
+    def __init__(self, out: Path, nav: Sequence[tuple[str, str]] = NAVIGATION) -> None:
+        self.out = out
+        self.nav = list(nav)
+        self.pages: list[Path] = []
+        self._templates = _environment()
+
+    def render(self, template_name: str, path: str, **values: Any) -> Path:
+        """Writes one page.
+
+        Args:
+            template_name: A file of ``templates/``.
+            path: The page relative to the report's folder, with ``/`` between.
+            values: What the template shows; text is escaped.
+
+        Returns:
+            The file that was written.
+        """
+        page = self.out / path
+        text = self._templates.get_template(template_name).render(
+            root="../" * path.count("/"), nav=self.nav, here=path, **values
+        )
+        write_text(page, text)
+        self.pages.append(page)
+        return page
+
+    def add_static(self, *names: str) -> None:
+        """Copies files of ``static/`` to where the templates expect them."""
+        for name in names:
+            text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
+            write_text(self.out / "static" / name, text)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rsir_bench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,  # a misspelt value is an error, not an empty place
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": plain_number,
+        "signed": _signed,
+        "environment": environment_in_words,
+        "slug": slug,
+        "method_page": page_of_method,
+        "dataset_page": page_of_dataset,
+    }
+    environment.globals["cost_kinds"] = [kind for kind in COSTS if not kind.speed or kind.key == SPEED]
+    environment.globals["not_worse_sign"] = SIGN
+    return environment
+
+
+def _signed(difference: float | None) -> str:
+    if not difference:
+        return plain_number(difference)
+    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A page that other pages point to.
+
+    Attributes:
+        title: What the page is called.
+        href: Its path relative to the report's folder, with ``/`` between.
+        text: One sentence on what is found there.
+        board: The board that it concerns, None where it concerns all.
+        target: Likewise the dataset.
+        methods: The methods that it concerns, by their labels.
+    """
+
+    title: str
+    href: str
+    text: str
+    board: str | None = None
+    target: str | None = None
+    methods: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Pages that need the runs and the scenes behind the records."""

@@ -1,0 +1,55 @@
+"""Precision-recall curves of the methods on one target."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rsir_bench.ranking.metrics import RECALL_LEVELS
+from rsir_bench.report.plot_style import REST, Drawing, legend, looks, settings, svg
+from rsir_bench.report.scenes.targets import Target
+
+EVERY = 10  # recall levels between markers
+SIZE = 7.6, 4.2  # inches
+
+
+def draw_curves(target: Target) -> Drawing:
+    """Mean precision at each recall; the eight best methods in colour, the others grey."""
+    recall = np.linspace(0, 1, RECALL_LEVELS)
+    shown = looks([method.title for method in target.methods])
+    with settings():
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.subplots()
+        for method in reversed(target.methods):  # the best on top
+            look = shown.get(method.title)
+            if look is None:
+                axes.plot(recall, method.found.precision, color=REST, linewidth=1)
+            else:
+                axes.plot(
+                    recall,
+                    method.found.precision,
+                    color=look.colour,
+                    linestyle=look.dash,
+                    marker=look.marker,
+                    markevery=EVERY,
+                    markersize=4.5,
+                    linewidth=1.4,
+                )
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall", ylabel="Precision, mean over queries")
+        legend(figure, shown, len(target.methods) - len(shown), lines=True)
+        light, dark = svg(figure)
+    width, height = (round(96 * inches) for inches in SIZE)  # a CSS pixel is 1/96 inch
+    caption = (
+        f"Precision at each recall on {target.title}, mean over queries, without interpolation: the precision at the "
+        "positive that reaches the recall. Tied scenes count at their expected rank."
+    )
+    return Drawing(f"{target.name}/curves", light, dark, caption, _in_words(target), width, height)
+
+
+def _in_words(target: Target) -> str:
+    """The curves in numbers: precision at three recalls of every method with a colour."""
+    parts = [
+        f"{method.title} {', '.join(f'{method.found.precision[level]:.2f}' for level in (10, 50, 90))}"
+        for method in target.methods[:8]
+    ]
+    return f"Precision at recall 0.1, 0.5 and 0.9: {'; '.join(parts)}."

@@ -1,0 +1,108 @@
+"""The part of the report that needs the runs and the scenes: query explorer, panels, curves, converted scenes."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+
+from rsir_bench.base.files import write_text
+from rsir_bench.report.renderer import Link
+from rsir_bench.report.scenes.curves import draw_curves
+from rsir_bench.report.scenes.explorer import write_explorer
+from rsir_bench.report.scenes.front_ends import convert
+from rsir_bench.report.scenes.panels import RULE, choose_queries, make_panels
+from rsir_bench.report.scenes.targets import Target, find_targets
+from rsir_bench.report.scenes.thumbnails import Sheets, write_sheets
+from rsir_bench.scenes.decode import why_unreadable
+
+STATIC = ("explorer.css", "explorer.js")
+
+
+def add_scenes(
+    out: Path,
+    runs: Sequence[Path],
+    data_root: Path,
+    render: Callable[..., Path],
+    plugins: Sequence[Path] = (),
+    protocol: str | None = None,
+) -> list[Link]:
+    """Adds the query explorer, and a page for each target with curves, retrieval panels and converted scenes.
+
+    What is not there (descriptors, scenes, networks) is said on standard error and on the explorer's page, one line
+    each, and leaves the rest as it is.
+
+    Args:
+        out: The report's folder.
+        runs: Folders that ``rsir-bench run --out`` wrote.
+        data_root: Where the datasets lie.
+        render: ``Frame.render`` of the report's frame.
+        plugins: Files of methods that are found nowhere else.
+        protocol: The user's own protocol file, for records of that name.
+
+    Returns:
+        The explorer first; none where nothing can be shown.
+
+    Raises:
+        UserError: A folder of runs does not exist, a record cannot be read, or a file cannot be written.
+    """
+    missing: list[str] = []
+
+    def say(line: str) -> None:
+        missing.append(line)
+        print(line, file=sys.stderr, flush=True)
+
+    targets = _with_sheets(out, find_targets(runs, data_root, say, plugins, protocol), say)
+    if not targets:
+        say(f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes")
+        return []
+    for name in STATIC:
+        text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
+        write_text(out / "static" / name, text)
+    pages = [_write_page(out, target, sheets, render, say) for target, sheets in targets]
+    return [write_explorer(out, targets, missing, render), *pages]
+
+
+def _with_sheets(out: Path, targets: Sequence[Target], say: Callable[[str], None]) -> list[tuple[Target, Sheets]]:
+    """Targets with thumbnails, which boards share."""
+    groups: dict[str, list[Target]] = defaultdict(list)
+    for target in targets:
+        groups[target.index.fingerprint].append(target)
+    found = []
+    for group in groups.values():
+        index = group[0].index
+        try:
+            sheets = write_sheets(out, index)
+        except (OSError, ValueError) as error:
+            say(f"{index.name} not shown: no scene of it can be read ({why_unreadable(error)}); restore it")
+            continue
+        if sheets.unreadable:
+            say(f"{index.name}: {len(sheets.unreadable)} scenes cannot be read and are grey: {sheets.unreadable[0]}")
+        found += [(target, sheets) for target in group]
+    return sorted(found, key=lambda pair: (pair[0].board, pair[0].index.name))
+
+
+def _write_page(
+    out: Path, target: Target, sheets: Sheets, render: Callable[..., Path], say: Callable[[str], None]
+) -> Link:
+    curves = draw_curves(target)
+    href = f"scenes/{target.name}.html"
+    converted = convert(out, target, choose_queries(target), say)
+    for end, text in (("", curves.light), ("-dark", curves.dark)):
+        write_text(out / f"scenes/{curves.name}{end}.svg", text)
+    render(
+        "scenes.html",
+        href,
+        target=target,
+        colours=sheets.colours.text,
+        curves=curves,
+        panels=make_panels(target, sheets),
+        rule=RULE,
+        converted=converted,
+    )
+    parts = "Precision-recall curves, retrieval panels" + (", converted scenes" if converted else "")
+    title = f"Scenes of {target.title} ({target.board})"
+    labels = tuple(shown.record.method.label for shown in target.methods)
+    return Link(title, href, f"{parts}: what the methods retrieve.", target.board, target.index.name, labels)

@@ -1,0 +1,162 @@
+"""Small pictures of a target's scenes: sheets of a hundred, in natural or in false colour."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from rsir_bench.base.files import slug, write_atomically
+from rsir_bench.base.progress import track
+from rsir_bench.scenes.cache_folder import worker_count
+from rsir_bench.scenes.decode import TIF_SUFFIXES, Pixels, Resize, read_scene, why_unreadable
+from rsir_bench.scenes.index import SceneIndex
+
+SIDE = 96
+ACROSS = 10
+SHEET = ACROSS * ACROSS
+QUALITY = 72
+SAMPLED = 60
+PERCENTILES = (2, 98)
+WIDEST = (0.0, 65535.0)
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How pixels become red, green and blue.
+
+    Attributes:
+        bands: Indices of the bands that are shown as red, green and blue.
+        limits: (low, high) of each: the values that become black and full; None for 8-bit pictures, shown as they are.
+    """
+
+    bands: tuple[int, ...]
+    limits: tuple[tuple[float, float], ...] | None
+
+    @property
+    def text(self) -> str:
+        """For the page; bands are counted from 1."""
+        if self.limits is None:
+            return "Scenes in their own colours."
+        bands = ", ".join(str(band + 1) for band in self.bands)
+        low, high = PERCENTILES
+        return (
+            f"False colour: bands {bands} as red, green, blue, each stretched from percentile {low} to {high} of "
+            "the dataset's values."
+        )
+
+
+def choose_colours(index: SceneIndex) -> Colours:
+    """The card's red, green and blue, or the first three bands; stretched where pixels are not 8-bit pictures.
+
+    Raises:
+        Exception: A scene cannot be read; decoders raise nearly anything on damaged files.
+    """
+    bands = tuple(index.rgb)
+    if index.bands == 3 and _is_8_bit(index.root / index.paths[0]):
+        return Colours(bands, None)
+    sampled = [index.paths[number] for number in np.linspace(0, len(index) - 1, SAMPLED).astype(int)]
+    limits = [index.value_range or WIDEST] * len(bands)
+    # Scenes are read as 8 bits between two values; each pass reads finer between the percentiles of the one before.
+    for _ in range(3):
+        low, high = min(low for low, _ in limits), max(high for _, high in limits)
+        values = np.stack([_read(index, path, bands, (low, high), SIDE) for path in sampled])
+        found = np.percentile(values.reshape(-1, len(bands)), PERCENTILES, axis=0) + np.array([[-1.0], [1.0]])
+        scaled = low + found.clip(0, 255) / 255 * (high - low)
+        limits = [(float(first), float(last)) for first, last in scaled.T]
+    return Colours(bands, tuple(limits))
+
+
+def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SIDE) -> Pixels:
+    """One scene as uint8 (side, side, 3).
+
+    Raises:
+        Exception: It cannot be read; decoders raise nearly anything on damaged files.
+    """
+    if colours.limits is None:
+        return _read(index, path, colours.bands, None, side)
+    low, high = min(low for low, _ in colours.limits), max(high for _, high in colours.limits)
+    values = low + _read(index, path, colours.bands, (low, high), side).astype(np.float64) / 255 * (high - low)
+    return stretched(values, colours.limits)
+
+
+def stretched(values: npt.NDArray[np.floating], limits: tuple[tuple[float, float], ...]) -> Pixels:
+    """Values (..., bands) between the limits of each band as uint8, clipped."""
+    low, high = np.array(limits).T
+    pixels: Pixels = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return pixels
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Sheets of thumbnails of all scenes of a dataset: scene i stands on sheet i // 100, row by row.
+
+    Attributes:
+        folder: Relative to the report's folder.
+        colours: How they are coloured.
+        unreadable: What could not be read, with the reason; grey on the sheet.
+    """
+
+    folder: str
+    colours: Colours
+    unreadable: tuple[str, ...]
+
+    def place(self, scene: int) -> tuple[str, int, int]:
+        """The sheet of a scene, relative to the report's folder, and where it starts there in pixels: left, top."""
+        number, rest = divmod(scene, SHEET)
+        return f"{self.folder}/{number}.jpg", rest % ACROSS * SIDE, rest // ACROSS * SIDE
+
+
+def write_sheets(out: Path, index: SceneIndex) -> Sheets:
+    """Writes the sheets of a dataset.
+
+    Raises:
+        Exception: The first scenes cannot be read, so that nothing is known of the colours.
+        UserError: A file cannot be written.
+    """
+    colours, unreadable = choose_colours(index), []
+    folder = f"thumbnails/{slug(index.name)}-{index.fingerprint[:12]}"
+
+    def read(path: str) -> Pixels | str:
+        try:
+            return small_picture(index, path, colours)
+        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
+            return f"{index.root / path} ({why_unreadable(error)})"
+
+    starts = range(0, len(index), SHEET)
+    with ThreadPoolExecutor(worker_count()) as pool:
+        for number, start in enumerate(track(starts, f"thumbnails of {index.name}", len(starts))):
+            path = out / folder / f"{number}.jpg"
+            pictures = list(pool.map(read, index.paths[start : start + SHEET]))
+            unreadable += [picture for picture in pictures if isinstance(picture, str)]
+            sheet = _sheet([None if isinstance(picture, str) else picture for picture in pictures])
+            write_atomically(path, lambda path, sheet=sheet: sheet.save(path, "JPEG", quality=QUALITY))  # type: ignore[misc]
+    return Sheets(folder, colours, tuple(unreadable))
+
+
+def _sheet(pictures: list[Pixels | None]) -> Image.Image:
+    across, down = min(ACROSS, len(pictures)), -(-len(pictures) // ACROSS)
+    sheet = Image.new("RGB", (across * SIDE, down * SIDE), (128, 128, 128))
+    for number, picture in enumerate(pictures):
+        if picture is not None:
+            sheet.paste(Image.fromarray(picture), (number % ACROSS * SIDE, number // ACROSS * SIDE))
+    return sheet
+
+
+def _read(
+    index: SceneIndex, path: str, bands: tuple[int, ...], limits: tuple[float, float] | None, side: int
+) -> Pixels:
+    return read_scene(index.root / path, Resize(side, Image.Resampling.BILINEAR), index.bands, bands, limits)
+
+
+def _is_8_bit(path: Path) -> bool:
+    if path.suffix.lower() in TIF_SUFFIXES:
+        with tifffile.TiffFile(path) as tif:
+            return int(tif.pages.first.bitspersample) <= 8
+    with Image.open(path) as image:
+        return not image.mode.startswith("I")

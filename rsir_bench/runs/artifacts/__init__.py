@@ -1,0 +1,1 @@
+"""What a run makes, in order: network, descriptors, components, scores, record."""

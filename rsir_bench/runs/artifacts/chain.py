@@ -1,0 +1,156 @@
+"""The artifacts of one run, in the order in which they are made: network, descriptors, components, scores, records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from rsir_bench.base.files import PARTIAL, locked
+from rsir_bench.runs.artifacts.components import Components
+from rsir_bench.runs.artifacts.describing import DescribeOrder, Describing
+from rsir_bench.runs.artifacts.descriptors import Descriptors
+from rsir_bench.runs.artifacts.network import Network, TrainOrder
+from rsir_bench.runs.artifacts.record import ResultRecord
+from rsir_bench.runs.artifacts.scores import RowScores
+from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.scenes.distortions import Distortion
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is left of a run.
+
+    Attributes:
+        networks: Rounds that are not trained.
+        cells: Results without descriptors.
+        passes: Dataset, distortion and round of each pass over scenes that these descriptors take.
+    """
+
+    networks: list[int]
+    cells: list[Cell]
+    passes: set[tuple[str, Distortion | None, int]]
+
+
+class RunArtifacts:
+    """The artifacts of a run. To have them changes nothing, neither on disk nor in torch.
+
+    Args:
+        plan: The campaign's plan.
+        run: One of its runs.
+    """
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self.plan, self.run = plan, run
+        self.describing = Describing(plan, run)
+        self._networks: dict[int, Network] = {}
+        self._counted: dict[str, np.ndarray] = {}
+
+    def network(self, number: int | None = None) -> Network:
+        """Return the network of a round, the last by default."""
+        number = number or self.run.method.kind.rounds
+        if number not in self._networks:
+            previous = self.network(number - 1) if number > 1 else None
+            self._networks[number] = Network(self.plan, self.run, number, previous)
+        return self._networks[number]
+
+    def components(self, cell: Cell) -> Components | None:
+        """Return the source-fitted components of a cell's row; None where it has none."""
+        if cell.components is None:
+            return None
+        return Components(cell.components, cell.row.descriptor, self.network(cell.round), self.describing)
+
+    def descriptors(self, cell: Cell) -> Descriptors:
+        """Return the descriptors of a cell's row on its target."""
+        return Descriptors(cell, self.network(cell.round), self.components(cell), self.describing)
+
+    def scores(self, cell: Cell) -> RowScores:
+        """Return the scores of a cell."""
+        return RowScores(self.plan, cell, self.descriptors(cell), self.describing, self.counted)
+
+    def record(self, cell: Cell) -> ResultRecord:
+        """Return the record of a cell."""
+        return ResultRecord(
+            self.plan,
+            self.run,
+            cell,
+            network=self.network(cell.round),
+            descriptors=self.descriptors(cell),
+            scores=self.scores(cell),
+            describing=self.describing,
+        )
+
+    def counted(self, target: str) -> np.ndarray:
+        """Return which scenes of a target count, bool (N,): all, or those without a duplicate in the source."""
+        if target not in self._counted:
+            index = self.plan.datasets[target]
+            if self.plan.protocol.data.leaked == "keep":
+                self._counted[target] = np.ones(len(index), np.bool_)
+            else:
+                from rsir_bench.scenes.inspect.duplicates import leaked  # its packages are needed in this case only
+
+                self._counted[target] = ~leaked(self.plan.source, index)
+        return self._counted[target]
+
+    def missing(self) -> Missing:
+        """Return what is left, as far as it shows without reading a file."""
+        networks = [number for number in self.run.rounds if not self.network(number).exists()] if self.run.todo else []
+        cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
+        passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
+        unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())
+        passes |= {(self.plan.protocol.data.source, None, cell.round) for cell in unfitted}
+        return Missing(networks, cells, passes)
+
+    def make(self) -> None:
+        """Make every missing result; another process on the same run is waited for.
+
+        Raises:
+            RunError: The training failed.
+            UserError: Something of the run's folder cannot be read or written.
+        """
+        with locked(self.run.folder / ".lock"):
+            self._sweep()
+            for _, cells in groupby(self.run.todo, lambda cell: (cell.target, cell.distortion)):
+                self._make(list(cells))
+
+    def make_descriptors(self, cell: Cell) -> np.ndarray:
+        """Return the descriptors of a cell, made now where they are not there, by one process at a time."""
+        descriptors = self.descriptors(cell)
+        if descriptors.exists():
+            return descriptors.load()
+        with locked(self.run.folder / ".lock"):
+            return descriptors.get()
+
+    def take_part(self, order: TrainOrder | DescribeOrder) -> None:
+        """Do what the first rank orders: the same work, of which this rank writes nothing."""
+        network = self.network(order.number)
+        if isinstance(order, TrainOrder):
+            earlier = network.previous.copy(order.previous).eval() if network.previous and order.previous else None
+            network.fit(earlier)
+        else:
+            self.describing.see(network.copy(order.state).eval(), order.dataset, order.names, order.distortion)
+
+    def _make(self, cells: list[Cell]) -> None:
+        """Make the results on one target; a round's network passes over it once."""
+        missing = [cell for cell in cells if not self.descriptors(cell).exists()]
+        for number in dict.fromkeys(cell.round for cell in missing):
+            for network in self._networks.values():
+                if network.number != number:
+                    network.release()
+            of_round = [self.descriptors(cell) for cell in missing if cell.round == number]
+            for descriptors in of_round:  # the source first: of two passes only the last is kept in memory
+                if descriptors.components:
+                    descriptors.components.get()
+            for descriptors in of_round:
+                descriptors.make()
+        self.describing.forget()
+        for cell in cells:
+            self.record(cell).make()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left, and the checkpoints of finished rounds."""
+        for rest in self.run.folder.rglob(f"{PARTIAL}*"):
+            rest.unlink()
+        for number in self.run.rounds:
+            self.network(number).remove_checkpoints()

@@ -1,0 +1,155 @@
+"""One pass of a network over a dataset: raw descriptors, and what the pass took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsir_bench.base.errors import RunError
+from rsir_bench.method import Method
+from rsir_bench.nn.trunk import Trunk
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.artifacts.network import Network, state_of
+from rsir_bench.runs.artifacts.notes import is_whole, read_note, write_note
+from rsir_bench.runs.plan import Plan, Run
+from rsir_bench.scenes.batches import Pixels, Scenes
+from rsir_bench.scenes.distortions import Distorted, Distortion
+from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training import distributed
+from rsir_bench.training.describe import Descriptors, describe
+from rsir_bench.training.loop import compute_deterministically
+
+
+@dataclass(frozen=True)
+class DescribeOrder:
+    """To the other ranks: describe a dataset with this network of a run."""
+
+    folder: Path
+    number: int
+    dataset: str
+    names: set[str]
+    distortion: Distortion | None
+    state: dict[str, Tensor]
+
+
+class Describing:
+    """The passes of one run: ``described.json`` tells what the last one left."""
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self.plan, self.run = plan, run
+        self.path = run.folder / "described.json"
+        self.device = torch.device(plan.request.device)
+        self._last: tuple[tuple[int, str, Distortion | None], dict[str, Descriptors]] | None = None
+
+    def note(self) -> dict[str, Any]:
+        """Return images/s and where, parameters, MACs and the length of each descriptor.
+
+        Empty where there was no pass, or where its note is damaged: the scenes are described again then.
+        """
+        return read_note(self.path) if is_whole(self.path) else {}
+
+    def raw(self, network: Network, dataset: str, distortion: Distortion | None = None) -> dict[str, Descriptors]:
+        """Return what a round's network gives for a dataset; the last pass is remembered.
+
+        Args:
+            network: Of the round.
+            dataset: The dataset's name.
+            distortion: How the scenes are distorted.
+
+        Returns:
+            Each descriptor (N, D) float32 that a row of the round needs, by name.
+
+        Raises:
+            RunError: A descriptor is not given, or not finite.
+            UserError: A file cannot be read or written.
+        """
+        which = network.number, dataset, distortion
+        if self._last is None or self._last[0] != which:
+            self._last = None  # its memory goes before the next pass begins
+            self._last = which, self._describe(network, dataset, distortion)
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Let go of the last pass's memory."""
+        self._last = None
+
+    def _describe(self, network: Network, dataset: str, distortion: Distortion | None) -> dict[str, Descriptors]:
+        module, names = network.get(), network.descriptor_names()
+        started = time.perf_counter()
+
+        def order() -> DescribeOrder:
+            return DescribeOrder(self.run.folder, network.number, dataset, names, distortion, state_of(module))
+
+        with distributed.together(self.run.title, order):
+            raw = self.see(module, dataset, names, distortion)
+        pixels = self._pixels(dataset)
+        speed = len(pixels) / (time.perf_counter() - started) if distortion is None else None
+        self._write_note(module, pixels, raw, speed)
+        if missing := names - set(raw):
+            raise RunError(f"{self.run.title}: describe() gives {', '.join(sorted(raw))} but no {', '.join(missing)}")
+        if not all(np.isfinite(values).all() for values in raw.values()):
+            raise RunError(f"{self.run.title}: descriptors of {dataset} are not finite; mend the method")
+        return raw
+
+    def see(
+        self, network: Method, dataset: str, names: set[str], distortion: Distortion | None
+    ) -> dict[str, Descriptors]:
+        """Return this rank's part of a pass; the first rank gets all of it."""
+        compute_deterministically(self.device)
+        pixels = self._pixels(dataset)
+        seen = pixels if distortion is None else Distorted(pixels, distortion)
+        title = dataset if distortion is None else f"{dataset} under {distortion}"
+        return describe(network, seen, self.device, f"describing {title} with {self.run.title}", names)
+
+    def describe_pixels(self, network: Method, pixels: Pixels, names: Collection[str]) -> dict[str, Descriptors]:
+        """Return descriptors (M, D) of any scenes (M, H, W, B) uint8, read as the run reads its own."""
+        compute_deterministically(self.device)
+        return describe(network, pixels, self.device, f"describing with {self.run.title}", set(names))
+
+    def _write_note(self, network: Method, pixels: Pixels, raw: dict[str, Descriptors], speed: float | None) -> None:
+        known = self.note()
+        here = environment(str(self.device), network.recipe(self.plan.protocol.train).precision)
+        # Distorting takes its own time, which is not the method's.
+        timed = {} if speed is None else {"images_per_second": speed, "environment": here}
+        note = {
+            "images_per_second": known.get("images_per_second"),
+            "environment": known.get("environment", here),
+            **timed,
+            "parameters": sum(tensor.numel() for tensor in network.parameters()),
+            "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
+            "normalisation": _normalisation(network),
+            "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
+        }
+        write_note(self.path, note)
+
+    def _pixels(self, name: str) -> Pixels:
+        return open_pixels(self.plan.datasets[name], self.run.transform)
+
+
+def _normalisation(network: Method) -> dict[str, list[float] | None]:
+    """Return what the network's trunk subtracts and divides by, per band; None where it is no :class:`Trunk`."""
+    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
+    return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
+
+
+def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) -> float:
+    """Return the multiply-accumulates of describing one scene: convolutions, matrix products and attention only.
+
+    Args:
+        network: In evaluation mode on the device, as :func:`rsir_bench.training.describe.describe` leaves it.
+        pixels: (N, H, W, B) uint8; the first scene is described.
+        device: Where to compute.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # it loads triton
+
+    scene = Scenes.of(pixels[:1], np.full(1, -1)).batch(torch.zeros(1, dtype=torch.int64), device).scenes
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.describe(scene)
+    return float(counter.get_total_flops()) / 2  # it counts a multiplication and an addition as two

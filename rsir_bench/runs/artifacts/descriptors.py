@@ -1,0 +1,86 @@
+"""The descriptors of one row on one target."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rsir_bench.base.files import write_sealed
+from rsir_bench.runs.artifacts.components import Components
+from rsir_bench.runs.artifacts.describing import Describing
+from rsir_bench.runs.artifacts.network import Network
+from rsir_bench.runs.artifacts.notes import is_whole, read_arrays
+from rsir_bench.runs.plan import Cell
+from rsir_bench.scenes.batches import Pixels
+from rsir_bench.training.describe import Descriptors as RawDescriptors
+from rsir_bench.training.describe import Reduction, as_bits, fit_reduction
+
+
+class Descriptors:
+    """The descriptors of a row on a target: (N, D) float32, or packed codes (N, bytes) uint8, of all its scenes.
+
+    Attributes:
+        key: The file's name, which holds the digest of everything that changes them.
+        path: The file.
+        components: Those that the row needs fitted on the source; None: it needs none.
+    """
+
+    def __init__(self, cell: Cell, network: Network, components: Components | None, describing: Describing) -> None:
+        self.cell, self.components = cell, components
+        self.key, self.path = cell.descriptors.stem, cell.descriptors
+        self._network, self._describing = network, describing
+
+    def exists(self) -> bool:
+        """Tell whether they are there, undamaged, and so is the network that made them."""
+        if not self._network.exists():
+            return False
+        return is_whole(self.path) and self.cell.row.descriptor in self._describing.note().get("lengths", {})
+
+    def load(self) -> np.ndarray:
+        """Return them.
+
+        Raises:
+            UserError: The file is damaged or missing.
+        """
+        return read_arrays(self.path)["descriptors"]
+
+    def make(self) -> np.ndarray:
+        """Describe the target and reduce the descriptors to the row.
+
+        Raises:
+            RunError: The target cannot be described.
+            UserError: A file cannot be read or written.
+        """
+        fitted = self.components.get() if self.components else None
+        raw = self._describing.raw(self._network, self.cell.target, self.cell.distortion)[self.cell.row.descriptor]
+        if self.cell.fit == "target":
+            fitted = fit_reduction(raw, self._describing.plan.protocol.describe.pca)
+        row = self._reduced(raw, fitted)
+        write_sealed(self.path, lambda path: np.save(path, row))
+        return row
+
+    def get(self) -> np.ndarray:
+        """Return them, made now where they are not there."""
+        return self.load() if self.exists() else self.make()
+
+    def of_pixels(self, pixels: Pixels) -> np.ndarray:
+        """Describe any scenes as the row describes its own.
+
+        Args:
+            pixels: (M, H, W, B) uint8, as the run's transform makes them.
+
+        Returns:
+            (M, D) float32, or packed codes (M, bytes) uint8. Components that are fitted on the target are fitted again.
+        """
+        name = self.cell.row.descriptor
+        fitted = self.components.get() if self.components else None
+        if self.cell.fit == "target":
+            target = self._describing.raw(self._network, self.cell.target)[name]
+            fitted = fit_reduction(target, self._describing.plan.protocol.describe.pca)
+        raw = self._describing.describe_pixels(self._network.get(), pixels, {name})[name]
+        return self._reduced(raw, fitted)
+
+    def _reduced(self, raw: RawDescriptors, fitted: Reduction | None) -> np.ndarray:
+        """Return the row of raw descriptors: packed bits, principal components, or the descriptors as they are."""
+        if self.cell.row.kind == "code":
+            return as_bits(raw)
+        return fitted(raw) if fitted else raw

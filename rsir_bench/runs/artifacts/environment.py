@@ -1,0 +1,41 @@
+"""Versions and machine, for records and for notes of training and describing."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from rsir_bench.training import distributed
+from rsir_bench.training.loop import effective_precision
+
+
+def environment(device: str, precision: str) -> dict[str, str]:
+    """Versions and machine, for the record and for the notes of training and describing."""
+    packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+    ranks = {"ranks": str(distributed.size())} if distributed.size() > 1 else {}
+    return {
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "device": f"{device} ({name})",
+        "precision": effective_precision(precision, device),
+        "threads": str(torch.get_num_threads()),
+        "platform": platform.system(),
+        **ranks,
+    }
+
+
+def processor(told: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's model: speeds depend on it, and the last bits of what is computed.
+
+    The same training ends with the same bits on one model, and elsewhere only where it rests on the same kernels.
+
+    Args:
+        told: Where Linux tells it; other systems have no such file.
+    """
+    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.MULTILINE) if told.is_file() else None
+    return found[1].strip() if found else platform.processor() or "unknown model"

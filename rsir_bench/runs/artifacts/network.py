@@ -1,0 +1,187 @@
+"""The network of one round of training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest, remove_files, write_atomically
+from rsir_bench.method import Method
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.artifacts.notes import read_note, write_note
+from rsir_bench.runs.plan import Plan, Run, round_folder
+from rsir_bench.scenes.batches import Scenes
+from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training import distributed
+from rsir_bench.training.loop import Trained, compute_deterministically, make_fabric, seed_everything, train
+
+ROUND_FILES = (".npy", ".npz", ".json", ".csv", ".pt", ".safetensors", ".sha256")
+"""Suffixes of what a round of training leaves in its folder."""
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    """To the other ranks: train a round of a run, after this network of the round before."""
+
+    folder: Path
+    number: int
+    previous: dict[str, Tensor] | None
+
+
+class Network:
+    """The network of a round: ``weights.safetensors``, and beside it ``trained.json``, which says that it is done.
+
+    An untrained method has a network too, which is built each time and never on disk.
+
+    Attributes:
+        key: The run's key and the round.
+        path: The file of weights.
+        note: The file that says what the training took.
+        previous: The network of the round before.
+    """
+
+    def __init__(self, plan: Plan, run: Run, number: int, previous: Network | None) -> None:
+        self.plan, self.run, self.number, self.previous = plan, run, number, previous
+        self.key = f"{run.key}:{number}"
+        self.folder = round_folder(run.folder, number)
+        self.path = self.folder / "weights.safetensors"
+        self.note = run.note(number)
+        self._network: Method | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device(self.plan.request.device)
+
+    def exists(self) -> bool:
+        """Tell whether the training is done, or there is nothing to train."""
+        return not self.run.card.trained or self.run.is_trained(self.number)
+
+    def build(self) -> Method:
+        """Return the network before any training; the same each time."""
+        seed_everything(self.run.seed, self.number, "weights")
+        return self.run.method.build(self.plan.setup(self.run))
+
+    def load(self) -> Method:
+        """Return the trained network, on its device.
+
+        Raises:
+            UserError: Its file is damaged or missing, or does not fit the method any more.
+        """
+        if not self.run.card.trained:
+            return self.build()
+        if not self.path.is_file() or file_digest(self.path) != read_note(self.note)["weights_sha256"]:
+            raise UserError(f"{self.path}: damaged or gone; delete {self.note} to train again")
+        try:
+            return self.copy(load_file(self.path))
+        except (RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            problem = f"does not fit the method as it is now ({reason})"
+            raise UserError(f"{self.path}: {problem}; raise its version") from None
+
+    def copy(self, state: dict[str, Tensor]) -> Method:
+        """Return a network with these weights, on the device and in the memory layout in which training leaves one."""
+        network = self.build()
+        network.load_state_dict(state)
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def make(self) -> Method:
+        """Train the round, going on from its checkpoint where there is one.
+
+        Raises:
+            RunError: The training failed.
+            UserError: A file cannot be read or written.
+        """
+        self._forget()
+        earlier = self.previous.get().eval() if self.previous else None
+        weights = None if earlier is None else state_of(earlier)
+        with distributed.together(self.run.title, lambda: TrainOrder(self.run.folder, self.number, weights)):
+            network, trained = self.fit(earlier)
+        if self.previous:
+            self.previous.release()
+        # Copies: safetensors refuses tensors that share memory, as tied weights do.
+        state = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in network.state_dict().items()
+        }
+        write_atomically(self.path, lambda path: save_file(state, path))
+        precision = network.recipe(self.plan.protocol.train).precision
+        note = {
+            **asdict(trained),
+            "weights_sha256": file_digest(self.path),
+            "precision": precision,
+            "environment": environment(str(self.device), precision),
+        }
+        write_note(self.note, note)
+        self.remove_checkpoints()
+        return network
+
+    def get(self) -> Method:
+        """Return the network, trained now where it is not there; it stays in memory until :meth:`release`."""
+        if self._network is None:
+            self._network = self.load() if self.exists() else self.make()
+        return self._network
+
+    def release(self) -> None:
+        """Let go of the network's memory."""
+        self._network = None
+
+    def descriptor_names(self) -> set[str]:
+        """Return the descriptors that rows of this round are made of."""
+        rows = self.run.card.rows.values()
+        return {row.descriptor for row in rows if (row.round or self.run.method.kind.rounds) == self.number}
+
+    def fit(self, previous: Method | None) -> tuple[Method, Trained]:
+        """Train on every rank; return the network and what it took."""
+        compute_deterministically(self.device)
+        data, card = self.plan.protocol.data, self.run.card
+        source = Scenes.of(self._pixels(data.source), self.plan.source.labels)
+        pool = None
+        if card.unlabelled and data.unlabelled is not None:
+            pixels = self._pixels(data.unlabelled)
+            pool = Scenes.of(pixels, np.full(len(pixels), -1))
+        network = self.build()
+        fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
+        scenes = network.training_set(self.number, previous, source, pool)
+        # The others' arithmetic may give another pseudo-label.
+        cache, row, labels = distributed.from_first(lambda: (scenes.cache, scenes.row, scenes.labels))
+        scenes = replace(scenes, cache=cache, row=row, labels=labels)
+        title = self.run.title + (f" round {self.number}" if network.rounds > 1 else "")
+        return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.number), title)
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of a training that is done."""
+        if self.run.is_trained(self.number):
+            for path in self.folder.glob("checkpoint.pt*"):
+                path.unlink()
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what the training of each round left, up to this one."""
+        notes = (self.run.note(number) for number in range(1, self.number + 1))
+        return [read_note(note) for note in notes if note.is_file()]
+
+    def _forget(self) -> None:
+        """Remove what an earlier network of the round made, and what is under way of later rounds.
+
+        That network is lost, and the next may end with other bits.
+        """
+        later = (number for number in self.run.rounds if number > self.number)
+        begun = [round_folder(self.run.folder, number) for number in later if not self.run.is_trained(number)]
+        for folder in (self.folder / "pca", self.folder / "descriptors", *begun):
+            remove_files(folder, ROUND_FILES)
+
+    def _pixels(self, name: str) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
+        return open_pixels(self.plan.datasets[name], self.run.transform)
+
+
+def state_of(network: Method) -> dict[str, Tensor]:
+    """Return a network's tensors on the CPU, by name."""
+    return {name: tensor.cpu() for name, tensor in network.state_dict().items()}

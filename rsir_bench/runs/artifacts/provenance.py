@@ -1,0 +1,176 @@
+"""What a record tells beside its scores: method, row, protocol, scenes, weights, costs, and the machine."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from rsir_bench.base.files import digest, file_digest
+from rsir_bench.method.registry import without_folders
+from rsir_bench.method.spec import NamedMethod
+from rsir_bench.ranking import METRIC_VERSION, Scores
+from rsir_bench.records.paper import paper_row
+from rsir_bench.records.schema import (
+    ENVIRONMENT,
+    DistortionPart,
+    MethodPart,
+    PixelsPart,
+    ProtocolPart,
+    QueriesPart,
+    Record,
+    RowPart,
+    SourcePart,
+    TargetPart,
+)
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.request import Request
+from rsir_bench.scenes.decode import decoder_versions
+from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
+from rsir_bench.scenes.index import SceneIndex
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a record tells of the steps before scoring.
+
+    Attributes:
+        trainings: The note of each training that led to the cell's network, in order; none where nothing was trained.
+        described: The note of the last pass of describing.
+        dimensions: Columns of the cell's descriptors.
+        kept: Scenes of the target that count.
+    """
+
+    trainings: list[dict[str, Any]]
+    described: dict[str, Any]
+    dimensions: int
+    kept: int
+
+
+def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumstances) -> Record:
+    """The record of one result."""
+    index = plan.datasets[cell.target]
+    is_code = cell.row.kind == "code"
+    published = cell.row.paper if not run.method.changed else None
+    trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
+    here = environment(plan.request.device, _precision(plan, left))
+    request = plan.request.restricted_to(run.method.word, run.method.parts)
+    return Record(
+        key=cell.key,
+        method=_method(plan, run.method),
+        row=RowPart(
+            name=cell.row_name,
+            descriptor=cell.row.descriptor,
+            kind=cell.row.kind,
+            dimensions=left.described["lengths"][cell.row.descriptor] if is_code else left.dimensions,
+            fit=cell.fit,
+            paper=paper_row(cell.row_name, published) if published else None,
+        ),
+        protocol=_protocol(plan, request),
+        seed=run.seed,
+        source=_source(plan) if run.card.trained else None,
+        target=_target(index, left.kept),
+        pixels=_pixels(run, index, left.described),
+        distortion=_distortion(cell.distortion),
+        metrics=scores.overall,
+        tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
+        metric_version=METRIC_VERSION,
+        per_class=scores.per_class,
+        queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
+        weights={**run.weights, "trained": trained},
+        cost=_cost(left, here),
+        environment=here,
+        command=request.command(run.method.name, run.seed, cell.target, str(cell.distortion or "")),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _method(plan: Plan, method: NamedMethod) -> MethodPart:
+    card, trunk = method.kind.card, plan.protocol.trunk
+    named_by_use = method.name.startswith(f"{card.name}:")  # timm:NAME
+    return MethodPart(
+        name=method.name,
+        label=method.label,
+        title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
+        version=card.version,
+        settings=without_folders(method.values, method.weights),
+        source_sha256=digest([file_digest(path) for path in method.sources]),
+    )
+
+
+def _protocol(plan: Plan, request: Request) -> ProtocolPart:
+    protocol = plan.protocol
+    modified = plan.board != protocol.name
+    return ProtocolPart(
+        name=protocol.name,
+        hash=protocol.hash,
+        board=plan.board,
+        modified=modified,
+        paper=protocol.paper and not modified,
+        overrides=list(request.overrides),
+        settings=protocol.settings(),
+    )
+
+
+def _source(plan: Plan) -> SourcePart:
+    source = plan.source
+    return SourcePart(name=source.name, fingerprint=source.fingerprint, scenes=len(source))
+
+
+def _target(index: SceneIndex, kept: int) -> TargetPart:
+    return TargetPart(
+        name=index.name,
+        title=index.card.title if index.card else index.name,
+        paper_name=index.card.paper_name if index.card else None,
+        fingerprint=index.fingerprint,
+        scenes=kept,
+        excluded=len(index) - kept,
+        classes=len(index.classes),
+    )
+
+
+def _pixels(run: Run, index: SceneIndex, described: dict[str, Any]) -> PixelsPart:
+    transform = run.transform
+    return PixelsPart(
+        size=transform.size,
+        filter=transform.resize,
+        antialias=transform.antialias,
+        bands=list(transform.kept_bands(index)),
+        value_range=index.value_range,
+        **described.get("normalisation", {"mean": None, "std": None}),  # an older pass noted none
+        decoders=decoder_versions(),
+    )
+
+
+def _distortion(distortion: Distortion | None) -> DistortionPart | None:
+    if distortion is None:
+        return None
+    return DistortionPart(name=distortion.name, severity=distortion.severity, version=DISTORTION_VERSION)
+
+
+def _precision(plan: Plan, left: Circumstances) -> str:
+    """As the method's recipe has it; a training of an older version noted none."""
+    protocols: str = plan.protocol.train.precision
+    return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
+
+
+def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
+    """What the result cost; what was timed elsewhere is no time of the record's environment."""
+    last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
+    timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
+    described = left.described
+    return {
+        "parameters": described["parameters"],
+        "macs": described.get("macs"),  # a pass of an older version left none
+        "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
+        "train_images_per_second": last["images_per_second"] if timed else None,
+        "train_loss": last.get("loss"),
+        "describe_images_per_second": described["images_per_second"] if _alike(described, here) else None,
+    }
+
+
+def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
+    """Whether the times of a note were taken here; one of an older version does not tell, and is taken for it."""
+    there = note.get("environment", here)
+    return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))

@@ -1,0 +1,69 @@
+"""The scores of one row on one target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rsir_bench.ranking import Scores, score
+from rsir_bench.ranking.queries import choose_queries
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_record
+from rsir_bench.runs.artifacts.describing import Describing
+from rsir_bench.runs.artifacts.descriptors import Descriptors
+from rsir_bench.runs.plan import Cell, Plan
+
+
+class RowScores:
+    """The scores of a row on a target. Their file is the result's record.
+
+    Attributes:
+        key: The result's key.
+        path: The record.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        cell: Cell,
+        descriptors: Descriptors,
+        describing: Describing,
+        counted: Callable[[str], np.ndarray],
+    ) -> None:
+        self.plan, self.cell = plan, cell
+        self.key, self.path = cell.key, cell.record
+        self._descriptors, self._describing, self._counted = descriptors, describing, counted
+
+    def exists(self) -> bool:
+        """Tell whether a record holds them."""
+        return self.cell.done
+
+    def load(self) -> Record:
+        """Return the record that holds them, the one made here before a published one.
+
+        Raises:
+            UserError: It is damaged or missing.
+        """
+        return read_record(self.cell.finished)
+
+    def counted(self) -> np.ndarray:
+        """Return which scenes of the target count, bool (N,)."""
+        return self._counted(self.cell.target)
+
+    def make(self) -> Scores:
+        """Rank and measure the descriptors.
+
+        Raises:
+            RunError: The target cannot be described.
+            UserError: A file cannot be read or written.
+        """
+        index, settings = self.plan.datasets[self.cell.target], self.plan.protocol.score
+        counted = self.counted()
+        rows, labels = self._descriptors.get()[counted], index.labels[counted]
+        queries = choose_queries(labels, settings.queries, settings.query_seed)
+        names = list(index.classes)
+        if self.cell.row.kind == "code":
+            bits = self._describing.note()["lengths"][self.cell.row.descriptor]
+            return score(rows, labels, codes=True, bits=bits, queries=queries, class_names=names)
+        return score(rows, labels, similarity=settings.similarity, queries=queries, class_names=names)

@@ -1,0 +1,233 @@
+"""What a campaign will take: time from a measured step of each method, disk from its sizes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest, write_text
+from rsir_bench.method import Method, Setup
+from rsir_bench.protocol import Train
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.scenes.batches import Batch
+from rsir_bench.scenes.cache_folder import cache_root
+from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
+from rsir_bench.training.describe import BATCH
+from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+FEW, MORE = 8, 24
+COST_VERSION = 1  # raise when a step is measured in another way
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds and bytes of a run."""
+
+    seconds: float
+    run_bytes: int
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What a method takes, whatever the seed and the scenes that are left.
+
+    Attributes:
+        training: Seconds for one scene, once.
+        describing: Seconds for one scene.
+        epochs: Of a round.
+        state: Bytes of the network: parameters and what else it keeps.
+        parameters: Of the network.
+        moments: Values that the optimizer keeps for each parameter.
+        lengths: Of its descriptors, by name.
+    """
+
+    training: float
+    describing: float
+    epochs: int
+    state: int
+    parameters: int
+    moments: int
+    lengths: dict[str, int]
+
+
+def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimate | None:
+    """Return what is left of a run: the sum over its missing artifacts.
+
+    Args:
+        plan: The campaign's plan.
+        run: One of its runs.
+        known: Costs of a step by label of the method; a missing one is looked up or measured, and added.
+
+    Returns:
+        None where a step of the method cannot be measured.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    missing = RunArtifacts(plan, run).missing()
+    if not missing.networks and not missing.cells:
+        return Estimate(0, 0)
+    if run.method.label not in known:
+        known[run.method.label] = step_cost(plan, run)
+    step = known[run.method.label]
+    if step is None:
+        return None
+    trainings = len(missing.networks)
+    trained = len(plan.source) * step.epochs * trainings if trainings else 0
+    described = sum(len(plan.datasets[name]) for name, _, _ in missing.passes)
+    # While the last round is trained: a checkpoint, beside it the next until it is whole, the weights of the others.
+    checkpoint = step.state + 4 * step.parameters * step.moments
+    size = 2 * checkpoint + step.state * (trainings - 1) if trainings else 0
+    size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in missing.cells)
+    return Estimate(step.training * trained + step.describing * described, size)
+
+
+def cache_bytes(plan: Plan) -> int:
+    """Return the bytes of the pixel caches that are still to be built."""
+    wanted = [(plan.datasets[name], transform) for name, transform in plan.needed()]
+    return sum(estimated_bytes(*scenes) for scenes in wanted if not is_cached(*scenes))
+
+
+def _row_bytes(plan: Plan, cell: Cell, step: StepCost) -> int:
+    length = step.lengths.get(cell.row.descriptor, 0)  # its run will fail where describe() does not give it
+    if cell.row.kind == "code":
+        return -(-length // 8)
+    return 4 * (min(length, plan.protocol.describe.pca) if cell.row.kind == "pca" else length)
+
+
+# --- the cost of a step ---
+
+
+def step_cost(plan: Plan, run: Run) -> StepCost | None:
+    """Return the cost of a step of the run's method: that of an earlier plan, or measured now and kept.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    path = cache_root() / "steps" / f"{_cost_key(plan, run)}.json"
+    if (kept := _read_cost(path)) is not None:
+        return kept
+    step = measure(plan, run)
+    if step is not None:
+        write_text(path, json.dumps(asdict(step)))
+    return step
+
+
+def _cost_key(plan: Plan, run: Run) -> str:
+    """Return the digest of what changes the cost of a step: method, its code, protocol, scenes' shape and machine."""
+    setup, protocol = plan.setup(run), plan.protocol
+    return digest(
+        [
+            COST_VERSION,
+            [run.method.name, run.card.version, run.method.identity, run.weights],
+            [file_digest(path) for path in run.method.sources],
+            protocol.identity(),
+            [setup.classes, setup.bands, setup.size],
+            environment(plan.request.device, protocol.train.precision),
+        ]
+    )
+
+
+def _read_cost(path: Path) -> StepCost | None:
+    try:
+        return StepCost(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # not there, or damaged: it is measured again
+        return None
+
+
+def measure(plan: Plan, run: Run) -> StepCost | None:
+    """Measure one step of the run's method; None where it raises, which is reported when its run fails.
+
+    Raises:
+        UserError: The method cannot be built (weights, settings).
+    """
+    setup = plan.setup(run)
+    try:
+        method = run.method.build(setup)
+        recipe = method.recipe(plan.protocol.train)
+        training, describing, lengths = _seconds_per_scene(method, setup, recipe, plan.request.device)
+    except UserError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - a method may raise anything
+        return None
+    state = sum(tensor.nbytes for tensor in method.state_dict().values())
+    parameters = sum(tensor.numel() for tensor in method.parameters())
+    moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
+    return StepCost(training, describing, recipe.epochs, state, parameters, moments, lengths)
+
+
+def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str) -> tuple[float, float, dict[str, int]]:
+    """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
+    fabric = make_fabric(device, recipe.precision)
+    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    training = 0.0
+    if method.card.trained:
+        wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
+        wrapped.mark_forward_method("loss")
+
+        def step(count: int) -> float:
+            batch = _noise(setup, count, fabric.device)
+            return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
+
+        training = _training_seconds(step, recipe.batch, fabric.device.type)
+    scenes = _noise(setup, BATCH["cuda"] if fabric.device.type == "cuda" else MORE, fabric.device).scenes
+    method.eval()
+    with torch.inference_mode():
+        lengths = {name: values.shape[1] for name, values in method.describe(scenes).items()}
+        describing = _seconds(lambda: method.describe(scenes), fabric.device)
+    return training, describing / len(scenes), lengths
+
+
+def _update(method: Any, batch: Batch, fabric: Fabric, optimizer: Any) -> None:
+    fabric.backward(loss_terms(method, batch, fabric)[1])
+    optimizer.step()
+
+
+def _training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
+    """Seconds of a scene in a batch.
+
+    Args:
+        step: Takes a step on so many scenes, and returns its seconds; the first of a size also allocates.
+        batch: Of the recipe.
+        kind: Of the device. A GPU gets the whole batch: a smaller one leaves it idle, and it prepares for each size
+            anew. A CPU would take too long for one.
+    """
+    if kind == "cuda":
+        step(batch)
+        return step(batch) / batch
+    step(FEW)
+    return _per_scene(step(FEW), step(MORE), batch)
+
+
+def _noise(setup: Setup, count: int, device: torch.device) -> Batch:
+    scenes = torch.rand(count, setup.bands, setup.size, setup.size, device=device)
+    index = torch.arange(count, device=device)
+    scenes = scenes.contiguous(memory_format=torch.channels_last)
+    return Batch(scenes, index % setup.classes, index % setup.scenes)
+
+
+def _per_scene(few: float, more: float, batch: int) -> float:
+    """Seconds of a scene in a batch, from those of ``FEW`` and of ``MORE``: a step takes time for the weights too."""
+    scene = max(0.0, more - few) / (MORE - FEW)
+    weights = max(0.0, few - FEW * scene)
+    return scene + weights / batch
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":  # it has been given the work, but has not done it
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

@@ -1,0 +1,144 @@
+"""Keys: what changes a network, descriptors or a result, as explicit lists and their digests. Pure functions.
+
+Device, threads, folders and the number of workers are in no key: they change a result by rounding only. A new setting
+is left out of its list while it has its default, so that the keys of published records stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rsir_bench.base.files import digest
+from rsir_bench.method import Row
+from rsir_bench.ranking import METRIC_VERSION
+from rsir_bench.runs.resolve import Resolved, ResolvedMethod
+from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
+from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.pixel_cache import Transform
+
+# Raise when the training loop, or the way descriptors are made, changes results.
+TRAINING_VERSION = 1
+DESCRIBING_VERSION = 1
+
+Fit = Literal["source", "target"]
+
+
+@dataclass(frozen=True)
+class RowOnTarget:
+    """Which result is meant, within a run.
+
+    Attributes:
+        row_name: As in the tables.
+        row: How it is made.
+        fit: For a PCA row, the dataset the components are fitted on.
+        target: The dataset's name.
+        distortion: How the target's scenes are distorted; None: they are taken as they are.
+    """
+
+    row_name: str
+    row: Row
+    fit: Fit | None
+    target: str
+    distortion: Distortion | None
+
+
+def scenes_as_read(index: SceneIndex, transform: Transform) -> str | list[Any]:
+    """Return what of a dataset changes its pixels: the scenes, and what its card says of bands and values.
+
+    Most cards say nothing, and their datasets are known by the fingerprint alone.
+    """
+    read = [transform.kept_bands(index), index.value_range]
+    return index.fingerprint if read == [(0, 1, 2), None] else [index.fingerprint, *read]
+
+
+def run_key(resolved: Resolved, method: ResolvedMethod, seed: int) -> str:
+    """Return the digest of everything that changes the trained network."""
+    return digest(training_settings(resolved, method, seed))
+
+
+def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> dict[str, Any]:
+    """Return the explicit list of what changes a trained network."""
+    protocol, everything = resolved.protocol, resolved.protocol.identity()
+    named = {name: value for name, value in method.weights.items() if name != "trunk"}
+    settings = {
+        "training_version": TRAINING_VERSION,
+        "method": method.spec.name,
+        "values": method.spec.identity | named,
+        "card": method.card.version,
+        "seed": seed,
+        "pixels": [protocol.data.size, protocol.data.resize, protocol.data.bands],
+    }
+    if not protocol.data.antialias:
+        settings["antialias"] = False
+    if method.spec.uses_trunk:
+        settings["head"] = everything.get("head")
+        settings["trunk"] = everything["trunk"] | {"weights": method.weights["trunk"]}
+    if method.card.trained:
+        settings["train"] = everything["train"]
+        settings |= _trained_on(resolved, method)
+    return settings
+
+
+def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
+    data, source = resolved.protocol.data, resolved.datasets[resolved.source]
+    found: dict[str, Any] = {"source": scenes_as_read(source, method.transform)}
+    classes = list(source.classes)
+    if classes != sorted(classes, key=str.casefold):  # it draws scenes and a classifier's weights by their order
+        found["classes"] = classes
+    if method.card.unlabelled and data.unlabelled:
+        found["unlabelled"] = scenes_as_read(resolved.datasets[data.unlabelled], method.transform)
+    return found
+
+
+def components_key(resolved: Resolved, method: ResolvedMethod, descriptor: str) -> str:
+    """Return the digest of what changes the source-fitted components of a descriptor, within a run."""
+    source = scenes_as_read(resolved.datasets[resolved.source], method.transform)
+    return digest([DESCRIBING_VERSION, source, descriptor])
+
+
+def descriptors_key(resolved: Resolved, method: ResolvedMethod, run: str, wanted: RowOnTarget) -> str:
+    """Return the digest of everything that changes the descriptors of a row on a target.
+
+    Args:
+        resolved: The request.
+        method: The method.
+        run: The run's key.
+        wanted: Row and target.
+    """
+    datasets, transform = resolved.datasets, method.transform
+    described = {
+        "describing_version": DESCRIBING_VERSION,
+        "run": run,
+        "target": scenes_as_read(datasets[wanted.target], transform),
+        "row": wanted.row.model_dump(exclude={"paper"}, exclude_defaults=True),
+        "pca": [resolved.protocol.describe.pca, wanted.fit] if wanted.fit else None,
+        "fitted on": scenes_as_read(datasets[resolved.source], transform) if wanted.fit == "source" else None,
+    }
+    if wanted.distortion is not None:
+        described["distortion"] = [str(wanted.distortion), DISTORTION_VERSION]
+    return digest(described)
+
+
+def result_key(resolved: Resolved, method: ResolvedMethod, descriptors: str, wanted: RowOnTarget) -> str:
+    """Return the digest of everything that changes a result, or where it appears.
+
+    Args:
+        resolved: The request.
+        method: The method.
+        descriptors: Their key.
+        wanted: Row and target.
+    """
+    protocol = resolved.protocol
+    scored = {
+        "descriptors": descriptors,
+        "metrics": METRIC_VERSION,
+        "score": protocol.score.model_dump(exclude_defaults=True),
+    }
+    if protocol.data.leaked == "drop":
+        from rsir_bench.scenes.inspect.duplicates import AUDIT_VERSION  # its packages are needed in this case only
+
+        source = resolved.datasets[resolved.source]
+        scored["leaked"] = [AUDIT_VERSION, scenes_as_read(source, method.transform)]
+    # The board is part of a result's identity: the same figure under another protocol is another result.
+    return digest(scored | {"protocol": protocol.hash, "name": wanted.row_name, "label": method.spec.label})

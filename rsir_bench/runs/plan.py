@@ -1,0 +1,306 @@
+"""The plan of a campaign: methods x seeds x targets as runs and results, and where each of their files lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import slug
+from rsir_bench.method import Card, Setup
+from rsir_bench.method.spec import NamedMethod
+from rsir_bench.protocol import Protocol
+from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, result_key, run_key
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.resolve import Resolved, ResolvedMethod, resolve
+from rsir_bench.scenes.distortions import Distortion
+from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.pixel_cache import Transform
+
+
+@dataclass(frozen=True)
+class Cell(RowOnTarget):
+    """One result to make: a row of the run on a target.
+
+    Attributes:
+        round: The round of training, from 1, whose network makes it.
+        key: Digest of every setting that changes the result.
+        descriptors: File of the row's descriptors.
+        components: File of the principal components that are fitted on the source; None: there are none.
+        record: File of the result record in the run's folder.
+        published: File of the same record among the published ones, where it is there.
+    """
+
+    round: int
+    key: str
+    descriptors: Path
+    components: Path | None
+    record: Path
+    published: Path | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a record; nothing else counts."""
+        return self.published is not None or self.record.is_file()
+
+    @property
+    def finished(self) -> Path:
+        """The record of a result that is done: the one made here before the published one."""
+        return self.record if self.published is None or self.record.is_file() else self.published
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method under the protocol with one seed.
+
+    Attributes:
+        method: The method.
+        seed: The seed.
+        folder: Where everything of the run lies.
+        key: Digest of every setting that changes the trained network.
+        cells: The results to make.
+        weights: What the networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+        transform: How scenes become pixels.
+    """
+
+    method: NamedMethod
+    seed: int
+    folder: Path
+    key: str
+    cells: tuple[Cell, ...]
+    weights: dict[str, str]
+    transform: Transform
+
+    @property
+    def card(self) -> Card:
+        """The method's card."""
+        return self.method.kind.card
+
+    @property
+    def title(self) -> str:
+        """As in progress and errors."""
+        return f"{self.method.label} seed {self.seed}"
+
+    @property
+    def todo(self) -> list[Cell]:
+        """Cells without a record."""
+        return [cell for cell in self.cells if not cell.done]
+
+    @property
+    def rounds(self) -> range:
+        """The rounds of training, from 1; none where nothing is trained."""
+        return range(1, self.method.kind.rounds + 1) if self.card.trained else range(0)
+
+    def note(self, number: int) -> Path:
+        """The file that says that a round of training is done, and what it took."""
+        return round_folder(self.folder, number) / "trained.json"
+
+    def is_trained(self, number: int) -> bool:
+        """Whether a round of training is done."""
+        return self.note(number).is_file()
+
+
+def round_folder(run: Path, number: int) -> Path:
+    """Return the folder, in a run's, of a round of training: its network, and what this network made."""
+    return run / f"round{number}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a campaign will do.
+
+    Attributes:
+        resolved: The request, with everything that it names.
+        runs: In the order of the request.
+        absent: Runs and cells that are left out, with the reason.
+    """
+
+    resolved: Resolved
+    runs: tuple[Run, ...]
+    absent: list[str]
+
+    @property
+    def request(self) -> Request:
+        """What was asked."""
+        return self.resolved.request
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol with the overrides."""
+        return self.resolved.protocol
+
+    @property
+    def board(self) -> str:
+        """The leaderboard's name."""
+        return self.resolved.board
+
+    @property
+    def datasets(self) -> dict[str, SceneIndex]:
+        """The scenes, by name of dataset."""
+        return self.resolved.datasets
+
+    @property
+    def source(self) -> SceneIndex:
+        """The scenes that are trained on."""
+        return self.datasets[self.protocol.data.source]
+
+    @property
+    def todo(self) -> list[Run]:
+        """Runs with cells left to make."""
+        return [run for run in self.runs if run.todo]
+
+    def setup(self, run: Run) -> Setup:
+        """Return what the run's network is built for; an untrained one never looks at the number of classes."""
+        index = self.source if run.card.trained else self.datasets[run.cells[0].target]
+        return Setup(
+            classes=len(index.classes),
+            bands=len(run.transform.kept_bands(index)),
+            scenes=len(index),
+            size=run.transform.size,
+            protocol=self.protocol,
+            weights_folders=self.request.weights_folders,
+        )
+
+    def needed(self) -> list[tuple[str, Transform]]:
+        """Return the datasets whose pixels the unfinished cells need, in the order they are needed."""
+        data = self.protocol.data
+        needed: dict[tuple[str, Transform], None] = {}
+        for run in self.todo:
+            names = [cell.target for cell in run.todo]
+            if run.card.unlabelled and data.unlabelled:
+                names.insert(0, data.unlabelled)
+            if run.card.trained or any(cell.fit == "source" for cell in run.todo):
+                names.insert(0, data.source)
+            needed |= dict.fromkeys((name, run.transform) for name in names)
+        return list(needed)
+
+
+def make_plan(request: Request) -> Plan:
+    """Resolve a request and plan it.
+
+    Raises:
+        UserError: Every problem that can be known before the first run starts, one line each.
+    """
+    return plan_runs(resolve(request))
+
+
+def plan_runs(resolved: Resolved) -> Plan:
+    """Lay out the runs and results of a resolved request.
+
+    Raises:
+        UserError: There is no run to make.
+    """
+    absent = list(resolved.absent)
+    runs = []
+    for method in resolved.methods:
+        targets = _targets_of(resolved, method, absent)
+        for seed in _seeds(method, resolved.request.seeds) if targets else ():
+            runs.append(_run(resolved, method, seed, targets))
+    if not runs:
+        raise UserError(f"nothing to run: {'; '.join(absent)}")
+    return Plan(resolved, tuple(runs), absent)
+
+
+def find_run_of_key(request: Request, key: str) -> tuple[Plan, Run]:
+    """Return the plan that another process made of the request, and its run of that key.
+
+    Raises:
+        RunError: There is no such run here.
+        UserError: There is no plan here.
+    """
+    plan = make_plan(request)
+    for run in plan.runs:
+        if run.key == key:
+            return plan, run
+    raise RunError("there are other code, weights or scenes here than where it was planned; make them the same")
+
+
+def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:
+    """Return each seed once, or the first alone for a method in which nothing is left to chance."""
+    seeds = list(dict.fromkeys(seeds))
+    return seeds if method.card.trained or "none" in method.weights.values() else seeds[:1]
+
+
+def _targets_of(resolved: Resolved, method: ResolvedMethod, absent: list[str]) -> list[str]:
+    """Return the targets that a method is scored on, and add to ``absent`` why others are left out."""
+    targets: list[str] = []
+    for target in resolved.targets:
+        reason = _not_a_target(resolved, method, target, targets[0] if targets else target)
+        if reason is None:
+            targets.append(target)
+        else:
+            absent.append(f"{method.spec.name} on {target}: {reason}")
+    return targets
+
+
+def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first: str) -> str | None:
+    """Return why a method is not scored on a target; an untrained one's network is built for the ``first`` target."""
+    data, card, datasets = resolved.protocol.data, method.card, resolved.datasets
+
+    def same(name: str) -> bool:  # by content: a folder of the user's is known whatever it is called
+        return target == name or datasets[target].fingerprint == datasets[name].fingerprint
+
+    if card.trained and same(data.source):
+        return "it is the source, whose labels the method has seen"
+    if data.leaked == "drop" and same(data.source):
+        return "all its scenes are in the source, and data.leaked=drop leaves those out"
+    if card.unlabelled and data.unlabelled is not None and same(data.unlabelled):
+        return "it is the method's unlabelled pool"
+    seen = data.source if resolved.fitted_on_source(card) else first
+    here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
+    if here != there:
+        what = "the source; set data.bands=rgb" if seen == data.source else f"{seen}; run it alone"
+        return f"it has other bands than {what}"
+    return None
+
+
+def _run(resolved: Resolved, method: ResolvedMethod, seed: int, targets: Sequence[str]) -> Run:
+    key = run_key(resolved, method, seed)
+    source = resolved.datasets[resolved.source].name if method.card.trained else "untrained"
+    name = f"{resolved.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
+    folder = resolved.request.out / slug(method.spec.label) / name
+    cells = [
+        _cell(resolved, method, folder, key, wanted)
+        for target in targets
+        for distortion in (None, *resolved.distortions)
+        for wanted in _rows(resolved, method, target, distortion)
+    ]
+    return Run(method.spec, seed, folder, key, tuple(cells), method.weights, method.transform)
+
+
+def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: Distortion | None) -> list[RowOnTarget]:
+    fits: Sequence[Fit] = resolved.protocol.describe.pca_fit
+    return [
+        RowOnTarget(name, row, fit, target, distortion)
+        for name, row in method.card.rows.items()
+        for fit in (fits if row.kind == "pca" else [None])
+    ]
+
+
+def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wanted: RowOnTarget) -> Cell:
+    described = descriptors_key(resolved, method, run, wanted)
+    key = result_key(resolved, method, described, wanted)
+    number = wanted.row.round or method.spec.kind.rounds
+    made = round_folder(folder, number)
+    place = slug(resolved.datasets[wanted.target].name)  # of a folder of the user's, not its path: it may be moved
+    if wanted.distortion is not None:
+        place = f"{place}/{slug(str(wanted.distortion))}"
+    stem = slug(wanted.row_name) + ("-target-fit" if wanted.fit == "target" else "")
+    components = None
+    if wanted.fit == "source":
+        components_digest = components_key(resolved, method, wanted.row.descriptor)[:8]
+        components = made / "pca" / f"{resolved.protocol.describe.pca}-{components_digest}.npz"
+    return Cell(
+        row_name=wanted.row_name,
+        row=wanted.row,
+        fit=wanted.fit,
+        target=wanted.target,
+        distortion=wanted.distortion,
+        round=number,
+        key=key,
+        descriptors=made / "descriptors" / place / f"{stem}-{described[:8]}.npy",
+        components=components,
+        record=folder / "results" / place / f"{stem}-{key[:8]}.json",
+        published=resolved.published.get(key),
+    )

@@ -1,0 +1,73 @@
+"""What the user asks for: the one list of a run's parameters, which the command line and ``rsir_bench.run`` share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+
+def _parameter(description: str, default: Any = MISSING) -> Any:
+    return field(default=default, metadata={"description": description})
+
+
+@dataclass(frozen=True)
+class Request:
+    """A campaign as asked for, before anything is looked up. :data:`DESCRIPTIONS` says what each parameter is."""
+
+    methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
+    targets: Sequence[str] = _parameter("Datasets to score on, or folder:PATH; all: the protocol's.", ("all",))
+    protocol: str = _parameter("A shipped protocol's name, or a TOML file.", "patternnet")
+    seeds: Sequence[int] = _parameter("Seeds, whole numbers from 0; one training each.", (0,))
+    data_root: Path = _parameter("Folder that holds the datasets.", Path("data"))
+    device: str = _parameter("auto, cpu, cuda or cuda:N.", "cpu")
+    out: Path = _parameter("Folder of the runs.", Path("runs"))
+    overrides: Sequence[str] = _parameter("Change a setting: section.key=value.", ())
+    plugins: Sequence[Path] = _parameter("A .py file with a method.", ())
+    distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
+    published: Path | None = _parameter("Folder of published records, which count as done.", None)
+    time_limit: float | None = _parameter("Stop each run, in a process of its own, after this many minutes.", None)
+
+    def __post_init__(self) -> None:
+        """Take paths as text too."""
+        object.__setattr__(self, "data_root", Path(self.data_root))
+        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "plugins", tuple(map(Path, self.plugins)))
+        object.__setattr__(self, "published", None if self.published is None else Path(self.published))
+
+    @property
+    def weights_folders(self) -> tuple[Path, ...]:
+        """Where files of weights are looked for."""
+        return (self.data_root / "weights", self.data_root.parent / "weights")
+
+    def restricted_to(self, method: str, parts: Sequence[str]) -> Request:
+        """Return the part of the request that concerns one method.
+
+        Args:
+            method: The method as the user named it.
+            parts: The names of its classes; overrides of other methods' settings are left out.
+        """
+        kept = [override for override in self.overrides if overridden_method(override) in (None, *parts)]
+        return replace(self, methods=[method], overrides=kept)
+
+    def command(self, method: str, seed: int, target: str, distortion: str = "") -> str:
+        """Return the command that makes one run's results on one target, without the folders of this machine."""
+        protocol = Path(self.protocol).name if self.protocol.endswith(".toml") else self.protocol
+        words = ["rsir-bench", "run", "--protocol", protocol, "--methods", method]
+        words += ["--seeds", str(seed), "--targets", target]
+        words += ["--distort", distortion] if distortion else []
+        words += [word for override in self.overrides for word in ("--set", override)]
+        words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
+        return shlex.join(words)
+
+
+DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}
+"""What each parameter is, in one sentence, by name."""
+
+
+def overridden_method(override: str) -> str | None:
+    """Return the method whose setting ``methods.NAME.key=value`` changes; None for a setting of the protocol."""
+    section, *rest = override.partition("=")[0].split(".")
+    return rest[0] if section == "methods" and rest else None

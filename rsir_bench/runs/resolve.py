@@ -1,0 +1,250 @@
+"""From names to what they name: protocol, methods, weights and scenes. All reading happens here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rsir_bench.base.errors import Problems, suggest
+from rsir_bench.base.files import file_digest
+from rsir_bench.method import Card, Start, registry
+from rsir_bench.method.registry import Entry
+from rsir_bench.method.spec import NamedMethod
+from rsir_bench.nn.trunk import find_weights
+from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped
+from rsir_bench.ranking.queries import choose_queries
+from rsir_bench.records.store import read_record, record_files
+from rsir_bench.runs.request import Request, overridden_method
+from rsir_bench.scenes.distortions import Distortion, parse_distortions
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset
+from rsir_bench.scenes.pixel_cache import Transform
+
+
+@dataclass(frozen=True)
+class ResolvedMethod:
+    """A method with what it starts from.
+
+    Attributes:
+        spec: The method as the user named it.
+        weights: What its networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+        transform: How scenes become its pixels.
+    """
+
+    spec: NamedMethod
+    weights: dict[str, str]
+    transform: Transform
+
+    @property
+    def card(self) -> Card:
+        """The method's card."""
+        return self.spec.kind.card
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Everything that a request names, read and checked.
+
+    Attributes:
+        request: What was asked.
+        protocol: The protocol with the overrides.
+        board: The leaderboard's name.
+        methods: Those that the protocol can carry, in the order of the request.
+        absent: Why other methods are left out, a line each.
+        targets: The datasets to score on, as the request names them.
+        datasets: The scenes, by name of dataset.
+        distortions: What the targets are scored under, beside as they are.
+        published: Published records of the board, by key.
+    """
+
+    request: Request
+    protocol: Protocol
+    board: str
+    methods: tuple[ResolvedMethod, ...]
+    absent: tuple[str, ...]
+    targets: tuple[str, ...]
+    datasets: dict[str, SceneIndex]
+    distortions: tuple[Distortion, ...]
+    published: dict[str, Path]
+
+    @property
+    def source(self) -> str:
+        """The name of the dataset that is trained on."""
+        return self.protocol.data.source
+
+    def fitted_on_source(self, card: Card) -> bool:
+        """Tell whether a method's rows need the source's scenes: to train on, or to fit principal components on."""
+        return _needs_source(card, self.protocol)
+
+
+def resolve(request: Request) -> Resolved:
+    """Look up and read everything that a request names.
+
+    What is cheap comes first: nothing is drawn, hashed or decoded for a request that cannot run.
+
+    Raises:
+        UserError: Every problem that can be known before the first run starts, one line each.
+    """
+    problems = Problems()
+    _check_out(request.out, problems)
+    protocol = load_protocol(request.protocol, list(request.overrides))
+    distortions: list[Distortion] = []
+    with problems.collecting():
+        distortions = parse_distortions(list(request.distortions))
+    named = _name_methods(request, protocol, problems)
+    kept, absent = _fitting(named, protocol)
+    methods = _with_weights(kept, protocol, request.weights_folders, problems)
+    targets = tuple(protocol.data.targets if list(request.targets) == ["all"] else dict.fromkeys(request.targets))
+    needed = _dataset_names([spec.kind.card for spec in kept or named], protocol, targets)
+    datasets = _read_datasets(needed, request.data_root, problems)
+    _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
+    problems.raise_any()
+    board = board_name(protocol)
+    return Resolved(
+        request=request,
+        protocol=protocol,
+        board=board,
+        methods=tuple(methods),
+        absent=tuple(absent),
+        targets=targets,
+        datasets=datasets,
+        distortions=tuple(distortions),
+        published=_read_published(request.published / board) if request.published else {},
+    )
+
+
+def _check_out(out: Path, problems: Problems) -> None:
+    in_the_way = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+    if in_the_way:
+        problems.add(f"--out {out}: {in_the_way} is a file; name a folder")
+
+
+def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> list[NamedMethod]:
+    found: dict[str, Entry] = {}
+    with problems.collecting():
+        found = registry.discover(request.plugins)
+    if not found:
+        return []
+    # A user's own protocol file may set methods up as it likes; the label shows what differs from the shipped one.
+    usual = load_protocol(protocol.name).methods if protocol.name in shipped() else {}
+    for name in sorted(set(protocol.methods) - set(found)):
+        problems.add(f"methods.{name}: {suggest(name, found)}")
+    names = _method_names(request.methods, found)
+    methods = []
+    for name in names:
+        with problems.collecting():
+            methods.append(registry.resolve(name, found, protocol.methods, usual))
+    if len(methods) == len(names):
+        _check_overrides(request, methods, found, problems)
+    return methods
+
+
+def _method_names(wanted: Sequence[str], found: Mapping[str, Entry]) -> list[str]:
+    if list(wanted) != ["all"]:
+        return list(dict.fromkeys(wanted))
+    # A method whose settings have no default, as timm's model, can only be named.
+    return [
+        name
+        for name, method in found.items()
+        if not any(setting.is_required() for setting in method.kind.Settings.model_fields.values())
+    ]
+
+
+def _check_overrides(
+    request: Request, methods: Sequence[NamedMethod], found: Mapping[str, Any], problems: Problems
+) -> None:
+    parts = {part for method in methods for part in method.parts}
+    overridden = {overridden_method(override) for override in request.overrides}
+    for name in found:
+        if name in overridden and name not in parts:
+            problems.add(f"methods.{name}: not among the methods to run; those are {', '.join(sorted(parts))}")
+
+
+def _fitting(methods: Sequence[NamedMethod], protocol: Protocol) -> tuple[list[NamedMethod], list[str]]:
+    """Return the methods that the protocol can carry, and why the others are absent."""
+    kept, absent = [], []
+    for method in methods:
+        card = method.kind.card
+        if card.trunk is not None and card.trunk != protocol.trunk.name.split(".")[0]:
+            trunk = protocol.trunk.name
+            absent.append(f"{method.name}: brings its own trunk in the place of {card.trunk}; the protocol has {trunk}")
+        elif card.unlabelled and protocol.data.unlabelled is None:
+            absent.append(f"{method.name}: needs unlabelled scenes; the protocol {protocol.name} names none")
+        else:
+            kept.append(method)
+    return kept, absent
+
+
+def _with_weights(
+    methods: Sequence[NamedMethod], protocol: Protocol, folders: Sequence[Path], problems: Problems
+) -> list[ResolvedMethod]:
+    data = protocol.data
+    transform = Transform(data.size, data.resize, data.bands, data.antialias)
+
+    @cache  # most methods start from the same file
+    def file_identity(weights: str, sha256: str | None) -> str:
+        return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
+
+    def identity(start: Start) -> str:
+        if start.weights == "none":
+            return "none"
+        return f"imagenet:{start.model}" if start.weights == "imagenet" else file_identity(start.weights, start.sha256)
+
+    resolved = []
+    for method in methods:
+        with problems.collecting():
+            weights = {
+                name: identity(Start(method.values.get(f"{name.rpartition('.')[0]}.model", ""), value))
+                for name, value in method.weights.items()
+            }
+            if method.uses_trunk:
+                weights["trunk"] = identity(method.kind.starts_from(method.settings, protocol.trunk))
+            resolved.append(ResolvedMethod(method, weights, transform))
+    return resolved
+
+
+def _dataset_names(cards: Sequence[Card], protocol: Protocol, targets: Sequence[str]) -> list[str]:
+    names = list(targets)
+    if any(card.unlabelled for card in cards) and protocol.data.unlabelled:
+        names.insert(0, protocol.data.unlabelled)
+    if protocol.data.leaked == "drop" or any(_needs_source(card, protocol) for card in cards) or not cards:
+        names.insert(0, protocol.data.source)
+    return list(dict.fromkeys(names))
+
+
+def _needs_source(card: Card, protocol: Protocol) -> bool:
+    fitted = "source" in protocol.describe.pca_fit and any(row.kind == "pca" for row in card.rows.values())
+    return card.trained or fitted
+
+
+def _read_datasets(names: Sequence[str], data_root: Path, problems: Problems) -> dict[str, SceneIndex]:
+    """Return the scenes by name of dataset; none where there are problems, since hashing may take minutes."""
+    listings = []
+    for name in names:
+        with problems.collecting():
+            listings.append(list_dataset(name, data_root))
+    datasets = {}
+    for listing in listings if not problems.lines else ():
+        with problems.collecting():
+            datasets[listing.name] = index_listing(listing)
+    return datasets
+
+
+def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, problems: Problems) -> None:
+    first: dict[str, str] = {}
+    for given, index in targets.items():
+        chosen = choose_queries(index.labels, protocol.score.queries, protocol.score.query_seed)
+        if chosen is not None and not len(chosen):
+            problems.add(
+                f"score.queries=fifth: no class of {index.name} has five scenes; set score.queries=all or leave it out"
+            )
+        # A folder of the user's is called by its last part: no table could tell the two apart.
+        if (other := first.setdefault(index.name, given)) != given:
+            both = f"--targets {other},{given}: both are called {index.name}"
+            problems.add(f"{both}; give one of the folders another name")
+
+
+def _read_published(folder: Path) -> dict[str, Path]:
+    return {read_record(path).key: path for path in record_files(folder)}

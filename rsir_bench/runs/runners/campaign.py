@@ -1,0 +1,161 @@
+"""A campaign: plan, check, work off run by run, report. One failing run never costs the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rsir_bench.base.errors import each
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_record
+from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
+from rsir_bench.runs.plan import Plan, Run, make_plan
+from rsir_bench.runs.request import Request
+from rsir_bench.runs.runners.inside import work_off
+from rsir_bench.runs.runners.isolated import work_off_apart
+from rsir_bench.scenes.pixel_cache import open_pixels
+
+
+@dataclass
+class Outcome:
+    """What a campaign made.
+
+    Attributes:
+        plan: What was planned.
+        records: All records of the request, those of earlier calls too.
+        failures: Run title -> one line.
+    """
+
+    plan: Plan
+    records: list[Record] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that was worked off.
+
+    Attributes:
+        run: Which one.
+        failure: Why it failed, in one line; None otherwise.
+        place: Where it ran, in words; empty for this process.
+    """
+
+    run: Run
+    failure: str | None
+    place: str = ""
+
+
+Launcher = Callable[[Plan], Iterator[Finished]]
+"""Works off the unfinished runs of a plan, and gives each as it ends."""
+
+
+def one_by_one(plan: Plan) -> Iterator[Finished]:
+    """Works off the runs in this process, in the order of the request."""
+    for run in plan.todo:
+        yield Finished(run, work_off_within_limit(plan, run))
+
+
+def campaign(
+    request: Request, say: Callable[[str], None], *, plan_only: bool = False, launcher: Launcher = one_by_one
+) -> Outcome:
+    """Makes every missing result of a request.
+
+    Args:
+        request: What to run.
+        say: Shows a line to the user.
+        plan_only: Print the plan and stop.
+        launcher: Where and in which order the runs are worked off.
+
+    Raises:
+        UserError: Anything that the user must change first; nothing was started then.
+    """
+    plan = make_plan(request)
+    say(describe_plan(plan))
+    outcome = Outcome(plan)
+    if not plan_only:
+        each(_finished(plan), read_record)  # a damaged one shows now, as a corrupt scene does
+        _open_all_pixels(plan)
+        for done in launcher(plan):
+            say(_told(done))
+            if done.failure:
+                outcome.failures[done.run.title] = done.failure
+    outcome.records = each(_finished(plan), read_record)
+    return outcome
+
+
+def _finished(plan: Plan) -> list[Path]:
+    return [cell.finished for run in plan.runs for cell in run.cells if cell.done]
+
+
+def _open_all_pixels(plan: Plan) -> None:
+    """Decodes every scene that will be needed, so that a corrupt one shows now and not after hours of training."""
+    each(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
+
+
+def _told(done: Finished) -> str:
+    where = f" on {done.place}" if done.place else ""
+    return f"FAILED    {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
+
+
+def work_off_within_limit(plan: Plan, run: Run) -> str | None:
+    """:func:`work_off`, stopped after the request's time limit if there is one."""
+    limit = plan.request.time_limit
+    return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
+
+
+def describe_plan(plan: Plan) -> str:
+    """The plan in words: what is done, what is left, what it will take."""
+    protocol, todo = plan.protocol, plan.todo
+    cells = [cell for run in plan.runs for cell in run.cells]
+    done = sum(cell.done for cell in cells)
+    published = sum(cell.done and cell.finished == cell.published for cell in cells)
+    known = f"{done} done" + (f" ({published} published, in {plan.request.published})" if published else "")
+    lines = [
+        f"protocol  {plan.board} ({protocol.hash}): {protocol.title}",
+        f"trunk     {protocol.trunk.name}, weights {protocol.trunk.weights}, "
+        f"frozen: {', '.join(protocol.trunk.frozen) or 'nothing'}",
+        f"runs      {len(plan.runs)}: {len(plan.runs) - len(todo)} done, {len(todo)} to do",
+        f"results   {len(cells)}: {known}, {len(cells) - done} to make",
+    ]
+    lines += [f"absent    {reason}" for reason in plan.absent]
+    if todo:
+        lines += _costs(plan, todo)
+    return "\n".join(lines)
+
+
+def _costs(plan: Plan, todo: list[Run]) -> list[str]:
+    if plan.request.time_limit is not None:  # what may hang or crash is not tried here, not even for a step
+        lines = [f"to do     {run.title}: {len(run.todo)} results" for run in todo]
+        return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
+    lines = []
+    seconds, size, unknown = 0.0, 0, 0
+    known: dict[str, StepCost | None] = {}
+    for run, taken in zip(todo, each(todo, lambda run: estimate(plan, run, known)), strict=True):
+        time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
+        lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
+        seconds += taken.seconds if taken else 0
+        size += taken.run_bytes if taken else 0
+        unknown += taken is None
+    names = dict.fromkeys(name for name, _ in plan.needed())
+    scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in names)
+    lines.append(f"scenes    {scenes}")
+    time = f"{_duration(seconds)} on {plan.request.device}"
+    disk = f"{size / 1e6:,.0f} MB in {plan.request.out}, {cache_bytes(plan) / 1e6:,.0f} MB of new pixel cache"
+    if unknown:
+        return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
+    return [*lines, f"estimate  about {time}; at most {disk}"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def to_stderr(line: str) -> None:
+    """Shows a line on standard error, so that standard output holds only what a program may read."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,141 @@
+"""Get a dataset from its pinned source and put it in place in one step."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import filelock
+import pooch
+
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.scenes.acquire.archive import ArchiveError, unpack
+from rsir_bench.scenes.acquire.http import fetch, forget
+from rsir_bench.scenes.card import DatasetCard, Download
+from rsir_bench.scenes.folders import find_dataset, list_scenes
+
+
+def download(
+    card: DatasetCard,
+    data_root: Path,
+    *,
+    confirm_licence: Callable[[DatasetCard], object],
+    log: Callable[[str], object],
+) -> Path:
+    """Download, check and unpack a dataset once its licence is accepted.
+
+    The dataset appears under its name only when its hash (where the card has one), class folders and counts are right.
+    A download that was interrupted is resumed at the next call, from what ``data_root/.downloads`` holds of it.
+
+    Args:
+        card: The dataset's card.
+        data_root: The folder that holds the datasets; made if need be.
+        confirm_licence: Called before anything is fetched; raises UserError unless the user accepts the licence.
+        log: Shows a line about what takes long.
+
+    Returns:
+        The folder of the dataset; one that is there already is checked and left as it is.
+
+    Raises:
+        UserError: The licence is not accepted, the dataset comes by hand or is made on the spot, or the source, the
+            archive or the disk fails.
+        SceneError: What lies there, or what came, differs from the card.
+    """
+    if card.download is None:
+        raise UserError(f"{card.name}: needs no download, it is made when it is used")
+    if card.download.url is None:
+        raise UserError(f"{card.name}: cannot be downloaded by a program; {card.download.by_hand}, under {data_root}")
+    if _is_present(card, data_root):
+        return find_dataset(card, data_root)
+    confirm_licence(card)
+    workshop = data_root / ".downloads"
+    try:
+        workshop.mkdir(parents=True, exist_ok=True)
+        with _only_one(card.name, workshop, log):
+            if not _is_present(card, data_root):
+                _install(card, card.download, workshop, data_root)
+    except OSError as error:
+        problem = f"{error.strerror or error} ({error.filename or workshop})"
+        raise UserError(f"{card.name}: {problem}; fix that, then start the download again to resume it") from error
+    return find_dataset(card, data_root)
+
+
+def _is_present(card: DatasetCard, data_root: Path) -> bool:
+    try:
+        folder = find_dataset(card, data_root)
+    except SceneError:
+        return False
+    try:
+        list_scenes(card, folder)
+    except SceneError as error:
+        raise SceneError(f"{error} (or move {folder} away to download it anew)") from error
+    return True
+
+
+@contextmanager
+def _only_one(name: str, workshop: Path, log: Callable[[str], object]) -> Iterator[None]:
+    """Keep other processes from the same download; log if one has to be waited for."""
+    lock = filelock.FileLock(workshop / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        log(f"{name}: waiting for the process that downloads it already")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Path) -> None:
+    """Fetches and unpacks in the workshop, on the same disk, and moves the dataset out when it is complete."""
+    archive = _fetch_checked(card.name, source, workshop)
+    folder = workshop / card.name
+    try:
+        unpack(archive, folder)
+        inner = list(folder.iterdir())
+        unpacked = inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+        list_scenes(card, unpacked)
+    except (ArchiveError, SceneError):  # unpacking these bytes again would end the same way
+        shutil.rmtree(folder, ignore_errors=True)
+        archive.unlink()
+        raise
+    unpacked.replace(data_root / PurePosixPath(card.folders[0]).parts[0])
+    shutil.rmtree(folder, ignore_errors=True)
+    archive.unlink()
+
+
+def _fetch_checked(name: str, source: Download, workshop: Path) -> Path:
+    """Returns the archive with the size and hash of the card; one that is there already is not fetched again."""
+    pooch.get_logger().setLevel("WARNING")
+    part, joined = workshop / f"{name}.part", False
+
+    def gone_on_with(url: str, temporary: str, _: pooch.Pooch) -> None:
+        nonlocal joined
+        joined = fetch(url, part, source.size, name)
+        _second_name(part, Path(temporary))  # the part stays until its hash is known: hashing may be stopped too
+
+    for _ in range(2):
+        try:
+            archive = pooch.retrieve(source.url, source.known_hash, f"{name}.zip", workshop, downloader=gone_on_with)
+        except ValueError:  # how pooch tells a wrong hash
+            forget(part)
+            if not joined:  # else its first part may be of another version: once more, from the start
+                break
+        else:
+            forget(part)
+            return Path(archive)
+    size = f"{source.size} bytes" if source.size else None
+    pins = " and ".join(pin for pin in (size, source.known_hash) if pin)
+    problem = f"{name}: what {source.url} sent is not what the card pins ({pins}); nothing was kept"
+    raise UserError(f"{problem}; try again, or get it from elsewhere and unpack it by hand")
+
+
+def _second_name(path: Path, name: Path) -> None:
+    name.unlink()
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a disk that knows no links
+        shutil.copyfile(path, name)

@@ -1,0 +1,216 @@
+"""One file over HTTP, gone on with from where an earlier connection was cut."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydantic
+import requests
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.scenes.acquire.disk_space import require_space
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try after a cut connection or a server in trouble."""
+
+TIMEOUT = (15.0, 60.0)
+"""Seconds without an answer, and without a byte, after which a connection counts as cut."""
+
+CHUNK = 1 << 16
+"""Bytes that are written at once; up to so many are lost at a cut."""
+
+IN_TROUBLE = {408, 429, *range(500, 600)}
+"""Status codes that may be gone at the next try."""
+
+ShowBytes = Callable[[int, int | None], None]
+
+
+class _TryAgainError(Exception):
+    """This try failed in a way that the next may not."""
+
+
+class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What the server said of the file that a part belongs to; it lies beside the part."""
+
+    url: str
+    etag: str | None
+    modified: str | None
+    size: int | None
+
+    @property
+    def condition(self) -> str | None:
+        """The value of If-Range; the standard allows no weak ETag there."""
+        return self.modified if self.etag is None or self.etag.startswith("W/") else self.etag
+
+    def agrees_with(self, other: _Version) -> bool:
+        """Tells whether nothing that both versions state differs."""
+        pairs = zip(self.model_dump().values(), other.model_dump().values(), strict=True)
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
+    """Downloads ``url`` to ``part``; what is in ``part`` already is not asked for again.
+
+    A part stays when the download fails, and is started over when the server has another version of the file or
+    cannot send the rest alone.
+
+    Args:
+        url: An address of http or https.
+        part: Where the bytes go; a small file beside it notes which version they belong to.
+        size: The bytes that the file must have, None where that is not known.
+        what: The name to show.
+
+    Returns:
+        Whether ``part`` was joined from more than one answer of the server: should its content be wrong, then only a
+        download from the start tells whether the server is to blame.
+
+    Raises:
+        UserError: The server has no such file, has one of another size, or cannot be reached in several tries; or the
+            disk cannot hold it.
+        OSError: Writing failed.
+    """
+    with _byte_bar(f"downloading {what}") as show:
+        for pause in (*PAUSES, None):
+            try:
+                return _go_on(url, part, size, show)
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+                _TryAgainError,
+            ) as error:
+                if pause is None:
+                    there = part.stat().st_size if part.exists() else 0
+                    tries = f"{url} failed {len(PAUSES) + 1} times, at last: {_cause(error)}"
+                    raise UserError(f"{what}: {tries}; start the download again to go on from {there} bytes") from error
+                time.sleep(pause)
+            except requests.RequestException as error:
+                raise UserError(f"{what}: {url}: {_cause(error)}; see whether the address still holds") from error
+    raise AssertionError("the last try returns or raises")
+
+
+def forget(part: Path) -> None:
+    """Removes a part and the note on its version."""
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _go_on(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
+    """One try: asks for what is missing; returns whether it was joined to what was there."""
+    before = _noted_version(url, part)
+    there = part.stat().st_size if before is not None else 0
+    if before is not None and before.size == there:
+        return True  # stopped after the last byte
+    with requests.get(url, headers=_ask(before, there), stream=True, timeout=TIMEOUT) as answer:
+        _refuse_bad_status(answer, part)
+        now = _stated_version(url, answer)
+        joins = answer.status_code == requests.codes.partial_content
+        if joins and not (before is not None and _starts_at(answer, there) and before.agrees_with(now)):
+            forget(part)
+            raise _TryAgainError("the file has changed on the server")
+        if size is not None and now.size not in (None, size):
+            forget(part)
+            raise UserError(f"{url} offers {now.size} bytes, {size} are right; get the archive from elsewhere")
+        require_space(part.parent, (now.size or size or 0) - (there if joins else 0), f"download {url}")
+        _receive(answer, part, joins, now, now.size or size, show)
+    return joins
+
+
+def _receive(
+    answer: requests.Response, part: Path, joins: bool, version: _Version, size: int | None, show: ShowBytes
+) -> None:
+    """Writes what comes behind the part, or over it. More bytes than ``size`` are never kept."""
+    with part.open("ab" if joins else "wb") as file:
+        if not joins:  # the old part is gone by now: no moment has a part beside the note of another version
+            _note(part).write_text(version.model_dump_json())
+        for chunk in answer.iter_content(CHUNK):
+            file.write(chunk)
+            show(file.tell(), size)
+            if size is not None and file.tell() > size:
+                break
+    there = part.stat().st_size
+    if size is not None and there > size:
+        forget(part)
+        raise _TryAgainError(f"the server sent more than {size} bytes")
+    if size is not None and there < size:
+        raise _TryAgainError(f"the connection was cut after {there} of {size} bytes")
+
+
+def _ask(before: _Version | None, there: int) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}  # else the lengths are of something else than the file
+    if before is not None and there:
+        headers["Range"] = f"bytes={there}-"
+        if before.condition is not None:
+            headers["If-Range"] = before.condition
+    return headers
+
+
+def _refuse_bad_status(answer: requests.Response, part: Path) -> None:
+    status = f"{answer.status_code} {answer.reason}"
+    if answer.status_code == requests.codes.requested_range_not_satisfiable:
+        forget(part)
+        raise _TryAgainError("the file has changed on the server")
+    if answer.status_code in IN_TROUBLE:
+        raise _TryAgainError(f"the server answers {status}")
+    if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
+        raise UserError(f"{answer.url} answers {status}; get the archive from elsewhere and unpack it by hand")
+
+
+def _stated_version(url: str, answer: requests.Response) -> _Version:
+    headers = answer.headers
+    if answer.status_code == requests.codes.partial_content:
+        size = headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        size = "" if "Content-Encoding" in headers else headers.get("Content-Length", "")
+    return _Version(
+        url=url,
+        etag=headers.get("ETag"),
+        modified=headers.get("Last-Modified"),
+        size=int(size) if size.isdecimal() else None,
+    )
+
+
+def _starts_at(answer: requests.Response, there: int) -> bool:
+    return re.match(rf"bytes {there}-\d+/", answer.headers.get("Content-Range", "")) is not None
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _noted_version(url: str, part: Path) -> _Version | None:
+    """The version of the part, or None where there is none to go on from."""
+    if not part.is_file() or not _note(part).is_file():
+        return None
+    try:
+        version = _Version.model_validate_json(_note(part).read_bytes())
+    except pydantic.ValidationError:  # stopped while it was written
+        return None
+    return version if version.url == url else None
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of the errors that requests and urllib3 wrap around one another."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def _byte_bar(what: str) -> Iterator[ShowBytes]:
+    """Yields what shows the bytes that are there, of how many; silent when standard error is not a terminal."""
+    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(there: int, size: int | None) -> None:
+            bar.update(task, completed=there, total=size)
+
+        yield show

@@ -1,0 +1,269 @@
+"""Distortions of known kind and strength that a target's scenes are put through before they are described.
+
+Views and spectral responses differ from scene to scene: each scene draws its own change, at most as strong as the
+severity says. Losses of quality (noise, blur, JPEG, resolution) are as strong for every scene. A scene draws the same
+numbers at every severity, so that a curve over severities shows the strength and not the luck. Everything happens on
+the square scenes that a method sees, so that severities mean the same for every dataset.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.scenes.decode import Pixels
+
+DISTORTION_VERSION = 1
+"""Raise when a distortion changes a pixel."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+SEED = 20210
+AIRLIGHT = 0.9
+"""Brightness, on [0, 1], of the haze that scenes fade into."""
+
+Change = Callable[[Tensor, float, np.random.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of distortion.
+
+    Attributes:
+        strengths: Of the five severities.
+        meaning: What a strength is.
+        change: One scene (B, H, W) uint8, the strength and the source of chance -> the changed scene, uint8.
+    """
+
+    strengths: tuple[float, float, float, float, float]
+    meaning: str
+    change: Change
+
+
+@dataclass(frozen=True, order=True)
+class Distortion:
+    """A kind at a severity from 1 to 5."""
+
+    name: str
+    severity: int
+
+    def __str__(self) -> str:
+        """As ``--distort`` takes it: ``haze:3``."""
+        return f"{self.name}:{self.severity}"
+
+
+@dataclass(frozen=True)
+class Distorted:
+    """The scenes of a pixel cache, distorted as they are read.
+
+    Attributes:
+        pixels: uint8 (N, H, W, B).
+        distortion: What happens to them; the row of a scene is the seed of its chance.
+    """
+
+    pixels: Pixels
+    distortion: Distortion
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, B)."""
+        return self.pixels.shape
+
+    def __len__(self) -> int:
+        """The number of scenes."""
+        return len(self.pixels)
+
+    def __getitem__(self, rows: np.ndarray) -> Pixels:
+        """The distorted scenes of the given rows, uint8 (n, H, W, B)."""
+        return np.stack([distort(self.pixels[row], self.distortion, int(row)) for row in rows])
+
+
+def distort(scene: Pixels, distortion: Distortion, row: int) -> Pixels:
+    """Distorts one scene.
+
+    Args:
+        scene: uint8 (H, W, B).
+        distortion: Kind and severity.
+        row: The scene's place in its dataset, from which its chance is drawn.
+
+    Returns:
+        uint8 (H, W, B).
+    """
+    kind = KINDS[distortion.name]
+    chance = np.random.default_rng([SEED, zlib.crc32(distortion.name.encode()), row])
+    bands_first = torch.from_numpy(np.ascontiguousarray(scene.transpose(2, 0, 1)))
+    changed = kind.change(bands_first, kind.strengths[distortion.severity - 1], chance)
+    return changed.numpy().transpose(1, 2, 0)
+
+
+def parse_distortions(words: list[str]) -> list[Distortion]:
+    """The distortions that words name: ``haze:3``, ``haze`` (all five severities), ``all`` or ``all:3``.
+
+    Raises:
+        UserError: A word names no distortion or severity.
+    """
+    found: dict[Distortion, None] = {}
+    for word in words:
+        name, colon, severity = word.partition(":")
+        if name not in (*KINDS, "all") or (colon and severity not in map(str, SEVERITIES)):
+            known = ", ".join(KINDS)
+            raise UserError(f"--distort {word}: write NAME:SEVERITY, NAME or all; severities 1 to 5; names: {known}")
+        names = list(KINDS) if name == "all" else [name]
+        severities = (int(severity),) if colon else SEVERITIES
+        found |= dict.fromkeys(Distortion(one, strength) for one in names for strength in severities)
+    return list(found)
+
+
+def _torchvision() -> Any:
+    """Its operations on pictures; they take seconds to load, which whoever distorts nothing does without."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
+# --- views ---
+
+
+def _rotation(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return _affine(scene, angle=chance.uniform(-1, 1) * most)
+
+
+def _scale(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return _affine(scene, scale=most ** chance.uniform(-1, 1))
+
+
+def _shear(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return _affine(scene, shear=math.degrees(math.atan(chance.uniform(-1, 1) * most)))
+
+
+def _affine(scene: Tensor, angle: float = 0.0, scale: float = 1.0, shear: float = 0.0) -> Tensor:
+    from torchvision.transforms import InterpolationMode
+
+    wide = _surrounded(scene)
+    moved = _torchvision().affine(wide, angle, [0, 0], scale, [shear, 0.0], InterpolationMode.BILINEAR)
+    return _centre(moved, scene)
+
+
+def _perspective(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    """Each corner moves by at most ``most`` of the side, along both axes."""
+    side = scene.shape[2]
+    low, high = side // 2, side // 2 + side - 1  # of the scene within its surroundings
+    corners = np.array([[low, low], [high, low], [high, high], [low, high]])
+    moved = np.rint(corners + chance.uniform(-1, 1, (4, 2)) * most * side).astype(int)
+    wide = _torchvision().perspective(_surrounded(scene), corners.tolist(), moved.tolist())
+    return _centre(wide, scene)
+
+
+def _surrounded(scene: Tensor) -> Tensor:
+    """The scene with half its side around it, mirrored at its edges: what a view finds beyond them."""
+    wide: Tensor = _torchvision().pad(scene, [scene.shape[2] // 2], padding_mode="reflect")
+    return wide
+
+
+def _centre(wide: Tensor, scene: Tensor) -> Tensor:
+    centre: Tensor = _torchvision().center_crop(wide, list(scene.shape[1:]))
+    return centre
+
+
+def _flip(scene: Tensor, share: float, chance: np.random.Generator) -> Tensor:
+    across, down = chance.random(2) < share
+    dimensions = [dimension for dimension, wanted in ((2, across), (1, down)) if wanted]
+    flipped: Tensor = scene.flip(dimensions)
+    return flipped
+
+
+# --- spectral responses and atmosphere, on [0, 1] ---
+
+
+def _on_unit_range(change: Change) -> Change:
+    def changed(scene: Tensor, strength: float, chance: np.random.Generator) -> Tensor:
+        values = change(scene.to(torch.float32) / 255, strength, chance)
+        return (values.clamp(0, 1) * 255).round().to(torch.uint8)
+
+    return changed
+
+
+def _gain(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return scene * float(most ** chance.uniform(-1, 1))
+
+
+def _offset(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return scene + chance.uniform(-1, 1) * most
+
+
+def _colour_cast(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    gains = most ** chance.uniform(-1, 1, len(scene))
+    return scene * torch.as_tensor(gains, dtype=torch.float32)[:, None, None]
+
+
+def _gamma(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    exponent: float = most ** chance.uniform(-1, 1)
+    return scene**exponent
+
+
+def _haze(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+    return scene + float(chance.uniform(0, 1)) * most * (AIRLIGHT - scene)
+
+
+def _noise(scene: Tensor, deviation: float, chance: np.random.Generator) -> Tensor:
+    return scene + deviation * torch.as_tensor(chance.standard_normal(scene.shape), dtype=torch.float32)
+
+
+# --- quality ---
+
+
+def _blur(scene: Tensor, percent: float, _: np.random.Generator) -> Tensor:
+    deviation = percent / 100 * scene.shape[2]
+    blurred: Tensor = _torchvision().gaussian_blur(scene, [2 * math.ceil(3 * deviation) + 1] * 2, [deviation] * 2)
+    return blurred
+
+
+def _jpeg(scene: Tensor, quality: float, _: np.random.Generator) -> Tensor:
+    bands_last = scene.permute(1, 2, 0).numpy()
+    if bands_last.shape[2] == 3:
+        return torch.from_numpy(_compressed(bands_last, quality)).permute(2, 0, 1)
+    return torch.stack([torch.from_numpy(_compressed(band.numpy(), quality)) for band in scene])  # it knows grey
+
+
+def _compressed(picture: Pixels, quality: float) -> Pixels:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=int(quality))
+    with Image.open(stream) as image:
+        return np.array(image)
+
+
+def _resolution(scene: Tensor, factor: float, _: np.random.Generator) -> Tensor:
+    side = scene.shape[2]
+    coarse = _torchvision().resize(scene, [round(side / factor)] * 2, antialias=True)
+    fine: Tensor = _torchvision().resize(coarse, [side] * 2, antialias=True)
+    return fine
+
+
+KINDS = {
+    "rotation": Kind((10, 20, 45, 90, 180), "degrees either way, at most", _rotation),
+    "scale": Kind((1.1, 1.2, 1.4, 1.7, 2.0), "times larger or smaller, at most", _scale),
+    "shear": Kind((0.05, 0.1, 0.2, 0.3, 0.4), "tangent of the angle either way, at most", _shear),
+    "perspective": Kind((0.03, 0.06, 0.1, 0.15, 0.2), "of the side that a corner moves, at most", _perspective),
+    "flip": Kind((0.1, 0.2, 0.3, 0.4, 0.5), "probability, across and down", _flip),
+    "gain": Kind((1.1, 1.25, 1.5, 1.75, 2.0), "times brighter or darker, at most", _on_unit_range(_gain)),
+    "offset": Kind((0.05, 0.1, 0.15, 0.2, 0.3), "of the range added or taken away, at most", _on_unit_range(_offset)),
+    "colour-cast": Kind(
+        (1.05, 1.1, 1.2, 1.35, 1.5), "gain or its inverse of each band, at most", _on_unit_range(_colour_cast)
+    ),
+    "gamma": Kind((1.2, 1.4, 1.7, 2.1, 2.6), "exponent or its inverse, at most", _on_unit_range(_gamma)),
+    "haze": Kind((0.1, 0.2, 0.35, 0.5, 0.65), "share of haze, at most", _on_unit_range(_haze)),
+    "noise": Kind((0.02, 0.04, 0.07, 0.1, 0.15), "standard deviation, of the range", _on_unit_range(_noise)),
+    "blur": Kind((0.4, 0.8, 1.2, 1.7, 2.4), "standard deviation, in percent of the side", _blur),
+    "jpeg": Kind((60, 40, 25, 15, 8), "quality", _jpeg),
+    "resolution": Kind((1.3, 1.6, 2, 3, 4), "times fewer pixels along each side", _resolution),
+}
+"""By the name that ``--distort`` takes."""

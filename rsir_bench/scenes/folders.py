@@ -1,0 +1,129 @@
+"""Where a dataset lies under the data root, and which of its files is a scene of which class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from rsir_bench.base.errors import SceneError
+from rsir_bench.scenes.card import DatasetCard, folder_key
+from rsir_bench.scenes.decode import SCENE_SUFFIXES
+
+SEARCH_DEPTH = 10
+"""How deep below the data root, or a dataset's folder, class folders are looked for."""
+
+
+def find_dataset(card: DatasetCard, data_root: Path) -> Path:
+    """Returns the dataset's folder: one of the card's folder names, at any nesting under the data root.
+
+    Raises:
+        SceneError: There is none; the line says where it was looked for and how to get it.
+    """
+    nearest: Path | None = None
+    usual = [data_root / name for name in card.folders]
+    for folder in _candidates(card, data_root):
+        inside = list(walk_scenes(folder))
+        if any(folder_key(found.name) in card.class_of_folder for found, _ in inside):
+            return folder
+        # Deeper down, a folder without a scene only has the name: that of a target among the results of a run, say.
+        if nearest is None and (folder in usual or any(scenes for _, scenes in inside)):
+            nearest = folder
+    if nearest is not None:  # no class folder at all: index_scenes says what was expected
+        return nearest
+    if card.download is not None and card.download.by_hand:
+        remedy = f"get it by hand: {card.download.by_hand}"
+    else:
+        remedy = f"get it with: rsir-bench datasets download {card.name} --data-root {data_root}"
+    raise SceneError(f"{card.name}: not found (looked for {', '.join(card.folders)} under {data_root}); {remedy}")
+
+
+def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
+    """Returns the scene files of each class, as relative paths, checked against the card.
+
+    Raises:
+        SceneError: Class folders are missing or unexpected, or a class has another number of scenes than expected.
+    """
+    scenes, unexpected = sort_scenes(card, folder)
+    _check_classes(card, folder, scenes, unexpected)
+    _check_counts(card, folder, scenes)
+    return scenes
+
+
+def sort_scenes(card: DatasetCard, folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Returns what is there, unchecked: the scene files of each class, and the folders with scenes of no class."""
+    class_of_folder = card.class_of_folder
+    scenes: dict[str, list[str]] = {scene_class.name: [] for scene_class in card.classes}
+    strays: list[PurePosixPath] = []
+    above_classes: set[PurePosixPath] = set()
+    for relative, names in walk_scenes(folder):
+        lineage = (relative, *relative.parents)
+        owner = next((place for place in lineage if folder_key(place.name) in class_of_folder), None)
+        if owner is not None:
+            scenes[class_of_folder[folder_key(owner.name)]] += [f"{relative}/{name}" for name in names]
+            above_classes.update(owner.parents)
+        elif names:
+            strays.append(relative)
+    return scenes, [str(stray) for stray in strays if stray not in above_classes]
+
+
+def _check_classes(card: DatasetCard, folder: Path, scenes: dict[str, list[str]], unexpected: list[str]) -> None:
+    missing = [name for name, paths in scenes.items() if not paths]
+    if missing or unexpected:
+        found = len(scenes) - len(missing)
+        raise SceneError(
+            f"{card.name}: {folder} must hold {len(scenes)} class folders with scenes, {found} of them found; "
+            f"missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(unexpected) or 'none'}; "
+            "restore or rename the missing ones and move the others away"
+        )
+
+
+def _check_counts(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> None:
+    wrong = [
+        f"{scene_class.name}: {scene_class.scenes} expected, {len(scenes[scene_class.name])} found"
+        for scene_class in card.classes
+        if len(scenes[scene_class.name]) != scene_class.scenes
+    ]
+    if wrong:
+        rest = f" and {len(wrong) - 5} classes more" if len(wrong) > 5 else ""
+        raise SceneError(
+            f"{card.name}: wrong number of scenes in {folder} ({'; '.join(wrong[:5])}{rest}); get a complete copy"
+        )
+
+
+def walk_scenes(root: Path) -> Iterator[tuple[PurePosixPath, list[str]]]:
+    """Yields each folder from ``root`` down, relative to it, with the names of the scene files right in it.
+
+    Links are followed, each folder only once; hidden folders and what macOS adds to an archive are left out.
+    """
+    if not root.is_dir():
+        return
+    seen = {_identity(root)}
+    for place, folders, files in os.walk(root, followlinks=True):
+        relative = PurePosixPath(Path(place).relative_to(root).as_posix())
+        yield relative, [name for name in files if name.lower().endswith(SCENE_SUFFIXES) and not name.startswith(".")]
+        data_folders = []
+        if len(relative.parts) < SEARCH_DEPTH:
+            for name in sorted(folders):
+                identity = _identity(Path(place, name))
+                if not name.startswith(".") and name != "__MACOSX" and identity not in seen:
+                    seen.add(identity)
+                    data_folders.append(name)
+        folders[:] = data_folders
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _candidates(card: DatasetCard, data_root: Path) -> Iterator[Path]:
+    """Yields existing folders with one of the card's names, those right below the data root first."""
+    yield from (data_root / name for name in card.folders if (data_root / name).is_dir())
+    everywhere = sorted((folder for folder, _ in walk_scenes(data_root)), key=lambda folder: len(folder.parts))
+    for name in card.folders:
+        tail = tuple(part.casefold() for part in PurePosixPath(name).parts)
+        for folder in everywhere:
+            parts = (*data_root.resolve().parts, *folder.parts)
+            if tuple(part.casefold() for part in parts[-len(tail) :]) == tail:
+                yield data_root / folder

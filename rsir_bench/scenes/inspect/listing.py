@@ -1,0 +1,84 @@
+"""The list of datasets, and the card of one in words."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from rsir_bench.base.errors import SceneError
+from rsir_bench.scenes.card import DatasetCard, load_cards
+from rsir_bench.scenes.folders import find_dataset, list_scenes
+from rsir_bench.scenes.index import find_card
+from rsir_bench.scenes.inspect.manifest import load_manifest
+
+
+def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
+    """Return every dataset: name, title, size, licence, and where the data root holds it, if it does."""
+    return [
+        {
+            "dataset": card.name,
+            "title": card.title,
+            "classes": len(card.classes),
+            "scenes": sum(entry.scenes for entry in card.classes),
+            "pixels": card.pixels,
+            "bands": card.bands,
+            "licence": card.licence,
+            "present": _presence(card, data_root),
+        }
+        for card in load_cards().values()
+    ]
+
+
+def dataset_card(name: str) -> str:
+    """Return the card of one dataset in words.
+
+    Raises:
+        UserError: No such dataset.
+    """
+    card = find_card(name)
+    scenes = sum(entry.scenes for entry in card.classes)
+    lines = [
+        f"{card.name}: {card.title}" + (f" ({card.paper_name} in the paper's tables)" if card.paper_name else ""),
+        card.description,
+        f"scenes: {scenes:,} of {card.pixels} x {card.pixels} pixels, {_bands(card)}",
+        f"ground resolution: {card.ground_resolution}",
+        f"classes: {len(card.classes)} ({', '.join(f'{entry.name} {entry.scenes}' for entry in card.classes)})",
+        f"source: {card.source}",
+        *_pins(card),
+        f"licence, as the host states it: {card.licence}",
+        f"citation: {card.citation}",
+        "known faults:" if card.defects else "known faults: none noted",
+        *(f"  - {text}" for text in card.defects),
+    ]
+    return "\n".join(textwrap.fill(line, 120, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _bands(card: DatasetCard) -> str:
+    if card.bands == 3:
+        return "red, green, blue"
+    shown = ", ".join(str(band + 1) for band in card.rgb)
+    return f"{card.bands} bands, of which {shown} are red, green, blue"
+
+
+def _pins(card: DatasetCard) -> list[str]:
+    """Return where the archive comes from and what its bytes are checked against."""
+    if card.download is None:
+        return []
+    archive = card.download.url or f"by hand: {card.download.by_hand}"
+    manifest = load_manifest(card)
+    files = f"size and SHA-256 of {len(manifest):,} files" if manifest else "none"
+    return [f"archive: {archive}", f"hash: {card.download.known_hash or 'none that lasts'}", f"manifest: {files}"]
+
+
+def _presence(card: DatasetCard, data_root: Path) -> str:
+    if card.generator is not None:
+        return "made when used"
+    try:
+        folder = find_dataset(card, data_root)
+    except SceneError:
+        return "no"
+    try:
+        list_scenes(card, folder)
+    except SceneError as error:
+        return f"incomplete: {error}"
+    return str(folder)

@@ -1,0 +1,283 @@
+"""Compares a dataset on disk with its card and, where there is one, with the manifest of its original archive."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from PIL import Image
+
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.base.progress import track
+from rsir_bench.scenes.cache_folder import worker_count
+from rsir_bench.scenes.card import DatasetCard, load_cards
+from rsir_bench.scenes.decode import (
+    OtherBandsError,
+    Resize,
+    ValueRange,
+    read_scene,
+    scene_bands,
+    scene_size,
+    why_unreadable,
+)
+from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
+from rsir_bench.scenes.folders import find_dataset, sort_scenes
+from rsir_bench.scenes.index import FOLDER_PREFIX, find_card, folder_scenes
+from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
+
+
+class Verdict(StrEnum):
+    """What a dataset on disk is."""
+
+    ORIGINAL = "original bytes"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The scenes beside the manifest, which knows them by class and file name.
+
+    Attributes:
+        original: Number of scenes with name, size and SHA-256 of the original.
+        differing: Scenes whose original has another ending, size or SHA-256.
+        unlisted: Scenes that the manifest does not name.
+        missing: Originals that have no scene.
+    """
+
+    original: int
+    differing: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found; paths are relative to ``folder``.
+
+    Attributes:
+        name: The dataset's name on the command line.
+        folder: The folder that was looked at.
+        card: What it should hold, None for a folder of the user's own.
+        found: Scenes per class.
+        unexpected: Folders with scenes that belong to no class of the card.
+        unreadable: Scenes that do not decode to their last pixel, and why.
+        other_bands: Scenes with other bands than the dataset, and which.
+        sizes: Width and height of every readable scene.
+        repeated: Groups of scenes of one class with the same bytes.
+        repeated_across: Such groups that lie in several classes: the same scene has several labels.
+        comparison: The scenes beside the manifest, None without a manifest.
+        fingerprint: The content fingerprint that a result on these scenes records; None if a file cannot be opened.
+    """
+
+    name: str
+    folder: Path
+    card: DatasetCard | None
+    found: dict[str, int]
+    unexpected: tuple[str, ...]
+    unreadable: dict[str, str]
+    other_bands: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
+    repeated: tuple[tuple[str, ...], ...]
+    repeated_across: tuple[tuple[str, ...], ...]
+    comparison: Comparison | None
+    fingerprint: str | None
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Scenes per class as on the card; what was found where there is none."""
+        return {entry.name: entry.scenes for entry in self.card.classes} if self.card else self.found
+
+    @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """Classes without a scene."""
+        return tuple(name for name, count in self.found.items() if count == 0)
+
+    @property
+    def wrong_counts(self) -> dict[str, tuple[int, int]]:
+        """Expected and found scenes of the classes where these differ; missing classes are not repeated here."""
+        counts = {name: (count, self.found[name]) for name, count in self.expected.items()}
+        return {name: pair for name, pair in counts.items() if pair[1] and pair[0] != pair[1]}
+
+    @property
+    def other_sizes(self) -> tuple[str, ...]:
+        """Readable scenes of another size than the card's."""
+        side = self.card.pixels if self.card else None
+        return tuple(path for path, size in self.sizes.items() if side is not None and size != (side, side))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Original, complete or incomplete. Sizes and repetitions do not count: originals have such faults as well."""
+        if self.missing_classes or self.wrong_counts or self.unexpected or self.unreadable or self.other_bands:
+            return Verdict.INCOMPLETE
+        if self.comparison is not None and self.comparison.original == sum(self.found.values()):
+            return Verdict.ORIGINAL
+        return Verdict.COMPLETE
+
+    @property
+    def verdict_in_words(self) -> str:
+        """The verdict, with no claim about bytes where nothing is known of the originals.
+
+        Without a manifest, copies are known by their size: some originals have odd ones, but never all scenes.
+        """
+        if self.verdict is not Verdict.COMPLETE:
+            return self.verdict.value
+        if self.comparison is not None or len(self.other_sizes) == len(self.sizes):
+            return "complete, not the original bytes"
+        if self.card is not None:
+            return "complete; no manifest says whether these are the original bytes"
+        return "complete: every scene can be read; no card says what the folder should hold"
+
+
+def present_datasets(names: Sequence[str], data_root: Path) -> list[str]:
+    """Returns the names with ``all`` replaced by every dataset that lies under the data root.
+
+    Raises:
+        UserError: No or not every named dataset is there; one line for each problem.
+    """
+    if "all" in names:
+        stored = [card for card in load_cards().values() if card.generator is None]
+        present = [card.name for card in stored if not _problem(card.name, data_root)]
+        if not present:
+            raise UserError(f"no dataset under {data_root}; `rsir-bench datasets` lists them, or give --data-root")
+        names = [*present, *(name for name in names if name.startswith(FOLDER_PREFIX))]
+    if problems := [problem for name in names if (problem := _problem(name, data_root))]:
+        raise UserError("\n".join(problems))
+    return list(dict.fromkeys(names))
+
+
+def _problem(name: str, data_root: Path) -> str:
+    try:
+        _place(name, data_root)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _place(name: str, data_root: Path) -> tuple[DatasetCard | None, Path]:
+    if name.startswith(FOLDER_PREFIX):
+        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+        folder_scenes(folder)
+        return None, folder
+    card = find_card(name)
+    if card.generator is not None:
+        raise UserError(f"{name}: needs no verification, it is made when it is used")
+    return card, find_dataset(card, data_root)
+
+
+def verify(name: str, data_root: Path) -> Verification:
+    """Looks at every scene of a dataset: counted, decoded in full, hashed, compared.
+
+    Args:
+        name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
+        data_root: The folder that holds the datasets.
+
+    Raises:
+        UserError: No such dataset, it is not there, or it is made on the spot.
+    """
+    card, folder = _place(name, data_root)
+    manifest = load_manifest(card) if card else None
+    scenes, unexpected = sort_scenes(card, folder) if card else (folder_scenes(folder), [])
+    bands = card.bands if card else _first_bands(folder, scenes)
+    class_of = {path: class_name for class_name, paths in scenes.items() for path in sorted(paths)}
+    looks = _look_at_all(name, folder, list(class_of), bands, card.value_range if card else None)
+    hashes = _hashes(name, folder, list(class_of))
+    within, across = _repetitions(class_of, {path: hashes[path] for path in hashes if looks[path].size})
+    complete = len(hashes) == len(class_of)
+    return Verification(
+        name=name,
+        folder=folder,
+        card=card,
+        found={class_name: len(paths) for class_name, paths in scenes.items()},
+        unexpected=tuple(unexpected),
+        unreadable={path: look.problem for path, look in looks.items() if look.problem and not look.other_bands},
+        other_bands={path: look.problem for path, look in looks.items() if look.other_bands},
+        sizes={path: look.size for path, look in looks.items() if look.size},
+        repeated=within,
+        repeated_across=across,
+        comparison=None if manifest is None else _compare(folder, class_of, hashes, manifest),
+        fingerprint=content_fingerprint(list(class_of.values()), list(hashes), list(hashes.values()))
+        if complete
+        else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One scene: its size, or what is wrong with it."""
+
+    size: tuple[int, int] | None = None
+    problem: str = ""
+    other_bands: bool = False
+
+
+def _look_at_all(
+    name: str, folder: Path, paths: Sequence[str], bands: int, value_range: ValueRange
+) -> dict[str, _Look]:
+    """Decodes all scenes in full as the pixel cache does, so that what passes here can be used."""
+
+    def look(path: str) -> _Look:
+        try:
+            # The whole file is decoded, one pixel of one band is kept.
+            read_scene(folder / path, Resize(1, Image.Resampling.NEAREST), bands, (0,), value_range)
+            return _Look(scene_size(folder / path))
+        except OtherBandsError as error:
+            return _Look(problem=str(error), other_bands=True)
+        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
+            return _Look(problem=why_unreadable(error))
+
+    with ThreadPoolExecutor(worker_count()) as pool:
+        return dict(zip(paths, track(pool.map(look, paths), f"decoding {name}", len(paths)), strict=True))
+
+
+def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
+    """Returns the bands of the first scene whose head can be read; 3 where none can, which decoding then reports."""
+    for path in (path for paths in scenes.values() for path in paths):
+        try:
+            return scene_bands(folder / path)
+        except SceneError:
+            continue
+    return 3
+
+
+def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Returns the SHA-256 of each file that can be opened; the others were unreadable before."""
+    there = [path for path in paths if os.access(folder / path, os.R_OK)]
+    return dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
+
+
+def _repetitions(
+    class_of: Mapping[str, str], hashes: Mapping[str, str]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+    """Returns the groups of files with the same bytes: those within one class, and those across classes."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path, digest in hashes.items():
+        groups[digest].append(path)
+    repeated = [tuple(paths) for paths in groups.values() if len(paths) > 1]
+    across = [paths for paths in repeated if len({class_of[path] for path in paths}) > 1]
+    return tuple(paths for paths in repeated if paths not in across), tuple(across)
+
+
+def _compare(
+    folder: Path, class_of: Mapping[str, str], hashes: Mapping[str, str], manifest: Mapping[SceneKey, Original]
+) -> Comparison:
+    keys = {path: scene_key(class_name, path) for path, class_name in class_of.items()}
+
+    def is_original(path: str, original: Original) -> bool:
+        same_name = path.rsplit("/", 1)[-1] == original.path.rsplit("/", 1)[-1]
+        return same_name and hashes.get(path) == original.sha256 and (folder / path).stat().st_size == original.bytes
+
+    listed = {path: manifest[key] for path, key in keys.items() if key in manifest}
+    differing = tuple(path for path, original in listed.items() if not is_original(path, original))
+    found = set(keys.values())
+    return Comparison(
+        original=len(listed) - len(differing),
+        differing=differing,
+        unlisted=tuple(path for path in keys if path not in listed),
+        missing=tuple(original.path for key, original in manifest.items() if key not in found),
+    )

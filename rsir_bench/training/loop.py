@@ -1,0 +1,362 @@
+"""The one training loop, on Lightning Fabric: schedule, freezing, checkpoints, resume, log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import os
+import pickle
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
+from rsir_bench.base.progress import track
+from rsir_bench.method import Method
+from rsir_bench.method.composition import Composed
+from rsir_bench.method.contract import trainable
+from rsir_bench.nn import collectives
+from rsir_bench.protocol import Train
+from rsir_bench.scenes.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as
+from rsir_bench.training import distributed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+# Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
+CHECK_EVERY = 16
+
+# A GPU has no other way for some steps of some methods (a warp's gradient); README.md says what follows from it.
+warnings.filterwarnings("ignore", message=r"\w+ does not have a deterministic implementation")
+# Its new name is not known to every torch that will do.
+warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training cost.
+
+    Attributes:
+        seconds: Time in training steps, over all sittings.
+        images_per_second: Over all epochs.
+        loss: Mean of the last epoch.
+        epochs: How many.
+        scenes: Scenes of the training set.
+    """
+
+    seconds: float
+    images_per_second: float
+    loss: float
+    epochs: int
+    scenes: int
+
+
+def compute_deterministically(device: torch.device) -> None:
+    """Makes torch choose the same arithmetic whatever was computed before, in this process or in one that resumes.
+
+    On a CPU what has no such arithmetic is refused; on a GPU it is told.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
+
+
+def find_device(name: str) -> str:
+    """``"auto"`` becomes ``"cuda"`` where there is one, else ``"cpu"``.
+
+    Raises:
+        UserError: Unknown, or not in this machine.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal() or (kind == "cpu" and number):
+        raise UserError(f"device {name!r}: unknown; known: auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and int(number or 0) >= count:
+        raise UserError(f"device {name!r}: this machine has {count} CUDA devices; use cpu")
+    return name
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Fabric for one device, with ``precision`` ``"32"``, ``"bf16"`` or ``"auto"`` (bf16 where it is native).
+
+    Where ranks work together it is for all of their devices, one each: gradients are averaged over them.
+    """
+    from lightning_fabric import Fabric  # seconds, which a plan and an error do without
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
+    accelerator, _, number = device.partition(":")
+    chosen = effective_precision(precision, accelerator)
+    options: dict[str, Any] = {"precision": "bf16-mixed" if chosen == "bf16" else "32-true"}
+    if collectives.ranks() == 1:
+        return Fabric(accelerator=accelerator, devices=[int(number)] if number else 1, **options)
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    # Some losses leave parameters out, and not the same ones in every step. Buffers need no broadcast: batch norm is
+    # frozen or synchronised, and memories take in the whole batch.
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    nodes = collectives.ranks() // here
+    fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=here, num_nodes=nodes, **options)
+    fabric.launch()
+    return fabric
+
+
+def effective_precision(precision: str, device: str) -> str:
+    """``"32"`` or ``"bf16"``: what ``"auto"`` means on this device."""
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    # Emulated bf16 is an order of magnitude slower than 32 bit on a CPU.
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native else "32"
+
+
+def seed_everything(*numbers: int | str) -> torch.Generator:
+    """Seeds torch from the numbers together and returns a generator of its own for batches and views."""
+    seed = int(digest(numbers)[:15], 16)
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def make_optimizer(method: Method, recipe: Train) -> Optimizer:
+    """The recipe's optimizer over the method's groups, without frozen parameters."""
+    groups = [
+        {
+            "params": group.parameters,
+            "lr": recipe.rate * group.rate,
+            "weight_decay": recipe.weight_decay if group.weight_decay is None else group.weight_decay,
+        }
+        for group in trainable(method.parameter_groups())
+    ]
+    if recipe.optimizer == "adam":
+        return Adam(groups)
+    return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRScheduler:
+    """The learning rate over ``epochs * steps`` steps; it is advanced after every step."""
+    if recipe.schedule == "one-cycle":
+        highest = [group["lr"] for group in optimizer.param_groups]
+        total = recipe.epochs * steps
+        # A warm-up of one step would start at its end, and torch divide by its length less that step.
+        warmup = recipe.warmup if recipe.warmup * total > 1 else 0.0
+        return OneCycleLR(optimizer, highest, total, pct_start=warmup, cycle_momentum=False)
+    return MultiStepLR(optimizer, [(epoch - 1) * steps for epoch in recipe.milestones], recipe.decay)
+
+
+def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tuple[int, ...], what: str) -> Trained:
+    """Trains a method to its end, from the checkpoint in ``folder`` where there is one.
+
+    Every epoch is seeded by itself, so that a training that was killed goes on as if it had not been. Where ranks work
+    together, each calls this, and the first alone writes.
+
+    Args:
+        method: A new network, on the CPU; trained in place.
+        scenes: The training set.
+        fabric: Device and precision.
+        folder: Where the checkpoint and ``log.csv`` go.
+        seed: The run's seed and the round; methods with the same numbers see the same batches.
+        what: The run's name, for progress and errors.
+
+    Raises:
+        RunError: The loss is not finite, or an epoch has more or fewer batches than the schedule is laid out for.
+        UserError: The method cannot be split over ranks, or the checkpoint is another's.
+    """
+    recipe = method.recipe(method.setup.protocol.train)
+    compute_deterministically(fabric.device)
+    checkpoint = folder / "checkpoint.pt"
+    kept = distributed.from_first(lambda: _read_checkpoint(checkpoint))
+    scenes = scenes if kept is None else _as_before(scenes, kept)
+    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
+    if collectives.ranks() > 1:
+        distributed.split_method(method.train(), first, method.across_ranks, fabric.device)
+    optimizer = make_optimizer(method, recipe)
+    steps = len(first)
+    schedule = make_schedule(optimizer, recipe, steps)
+    wrapped, optimizer = fabric.setup(method, optimizer)
+    wrapped.mark_forward_method("loss")
+    log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
+    draw = batch_source(scenes, fabric.device)
+    for epoch in range(len(log) + 1, recipe.epochs + 1):
+        generator = seed_everything(*seed, epoch)
+        batches = method.batches(scenes.labels, recipe.batch, generator)
+        if len(batches) != steps:
+            problem = f"batches() gives {len(batches)} batches, and {steps} where the schedule is laid out"
+            raise RunError(f"{what}, epoch {epoch}: {problem}; it must give as many in every epoch")
+        if rank := collectives.rank():
+            seed_everything(*seed, epoch, f"rank {rank}")  # dropout must not strike every part of a batch alike
+        title = f"training {what}, epoch {epoch} of {recipe.epochs}"
+        shown = batches if rank else track(batches, title, len(batches))
+        loader = _loader(method, draw, shown, recipe, generator)
+        log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
+        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.report().items()}}
+        state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
+        distributed.from_first(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
+    images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
+    return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes))
+
+
+def _kept(scenes: Scenes) -> dict[str, Tensor]:
+    """Which scenes of the caches were trained on, and as what."""
+    return {"cache": torch.from_numpy(scenes.cache), "row": torch.from_numpy(scenes.row), "labels": scenes.labels}
+
+
+def _as_before(scenes: Scenes, state: dict[str, Any]) -> Scenes:
+    """The scenes of the epochs before: another processor may give other pseudo-labels."""
+    if "scenes" not in state:  # of an older version
+        return scenes
+    kept = state["scenes"]
+    return replace(scenes, cache=kept["cache"].numpy(), row=kept["row"].numpy(), labels=kept["labels"])
+
+
+def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
+    write_sealed(checkpoint, lambda path: torch.save(state, path))
+    write_text(checkpoint.with_name("log.csv"), _as_csv(state["log"]))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a rank sees of a step.
+
+    Attributes:
+        batch: The whole batch, or this rank's part.
+        images: Scenes of the whole batch.
+        weight: What the part's loss counts in the mean over ranks, so that this is the mean over the whole batch.
+    """
+
+    batch: Batch
+    images: int
+    weight: float = 1.0
+
+
+def _loader(
+    method: Method,
+    draw: Callable[[Tensor], Batch],
+    batches: Iterable[Tensor],
+    recipe: Train,
+    generator: torch.Generator,
+) -> Iterator[_Step]:
+    split = collectives.ranks() > 1
+    for index in batches:
+        if split:
+            yield _part(method, draw, index, recipe, generator)
+        else:
+            batch = draw(index)
+            view = method.view(flipped(batch, generator) if recipe.flip else batch, generator)
+            yield _Step(view, len(view.labels))
+
+
+def _part(
+    method: Method, draw: Callable[[Tensor], Batch], index: Tensor, recipe: Train, generator: torch.Generator
+) -> _Step:
+    """This rank's part of a batch, with the flips and views that it has in the whole batch."""
+    count = len(index)
+    mine = distributed.share_of(count)
+    own_view = type(method.inner if isinstance(method, Composed) else method).view is not Method.view
+    # A method draws the chance of its views for the batch it is given: that has to be the whole one.
+    seen = slice(None) if own_view else mine
+    batch = draw(index[seen])
+    if recipe.flip:
+        batch = flipped_as(batch, draw_flips(count, generator)[:, seen])
+    if own_view:
+        batch = method.view(batch, generator).part(mine)
+    weight = 1.0 if method.across_ranks == "gathered" else len(batch.labels) * collectives.ranks() / count
+    return _Step(batch, count, weight)
+
+
+def _epoch(
+    method: Any, loader: Iterator[_Step], optimizer: Any, schedule: LRScheduler, fabric: Fabric, where: str
+) -> dict[str, float]:
+    """One epoch; returns the mean of the loss and of its terms, the highest rate, images and seconds."""
+    method.train()
+    sums: dict[str, Tensor] = {}
+    images, rate, started = 0, 0.0, time.perf_counter()
+    for step, part in enumerate(loader, 1):
+        rate = max(rate, *(group["lr"] for group in optimizer.param_groups))
+        terms, total = loss_terms(method, part.batch, fabric)
+        optimizer.zero_grad()
+        fabric.backward(total if part.weight == 1 else total * part.weight)
+        optimizer.step()
+        schedule.step()
+        images += part.images
+        for name, value in {**terms, "loss": total}.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * part.weight
+        if step % CHECK_EVERY == 0:
+            _check_finite(_over_ranks(sums), f"{where}, step {step}", rate)
+    sums = _over_ranks(sums)
+    _check_finite(sums, where, rate)
+    figures = {name: value.item() / step for name, value in sums.items()}
+    seconds = time.perf_counter() - started
+    return {**figures, "rate": rate, "images": images, "seconds": seconds, "images_per_second": images / seconds}
+
+
+def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Tensor], Tensor]:
+    """The named terms of the loss in the fabric's precision, and their sum."""
+    with fabric.autocast():  # on one device, Fabric leaves every method but ``forward`` in 32 bit
+        terms = method.loss(batch)
+    terms = terms if isinstance(terms, dict) else {"loss": terms}
+    return terms, torch.stack(list(terms.values())).sum()
+
+
+def _over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The means over ranks, so that all of them find, or do not find, the same."""
+    if collectives.ranks() == 1:
+        return sums
+    means = collectives.summed(torch.stack([value.double() for value in sums.values()])) / collectives.ranks()
+    return dict(zip(sums, means.unbind(), strict=True))
+
+
+def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
+    for name, value in sums.items():
+        if not math.isfinite(value.item()):
+            raise RunError(f"{where}: {name} is {value.item()} at rate {rate:.3g}; lower train.rate or mend the loss")
+
+
+def _resume(
+    state: dict[str, Any], checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler
+) -> list[dict[str, float]]:
+    """Restores the state after the last whole epoch and returns the log so far."""
+    try:
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{checkpoint}: does not fit the method as it is now ({reason}); raise its version") from None
+    schedule.load_state_dict(state["schedule"])
+    log: list[dict[str, float]] = state["log"]
+    return log
+
+
+def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.is_file():
+        return None
+    if not is_intact(checkpoint):
+        raise RunError(f"{checkpoint}: damaged (its checksum differs); delete it to train again")
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
+    return state
+
+
+def _as_csv(log: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    columns = dict.fromkeys(key for row in log for key in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in log)
+    return text.getvalue()
