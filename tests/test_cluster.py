@@ -274,12 +274,12 @@ def _listening(folder: Path) -> set[tuple[bool, int]]:
 
 
 def _submit_job(port: int) -> int:
-    """What a port answers to a job without a token; 0 where it does not speak HTTP."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    """What a port answers to an empty job without a token; 0 where it does not speak HTTP."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("POST", "/api/job_agent/jobs/", json.dumps({"entrypoint": "true"}))
+        connection.request("POST", "/api/job_agent/jobs/")
         return connection.getresponse().status
-    except (http.client.HTTPException, OSError):
+    except (http.client.HTTPException, ConnectionError):
         return 0
 
 
@@ -287,7 +287,8 @@ def _submit_job(port: int) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="NO LINUX: its list of sockets is read")
 def test_the_cluster_of_a_run_lets_in_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with tempfile.TemporaryDirectory(prefix="ray-") as name:  # the paths of sockets must be short
+    # Not in tmp_path: the paths of sockets must be short.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         monkeypatch.setenv("HOME", name)
         monkeypatch.setenv("RAY_TMPDIR", name)  # no cluster of this machine is found
@@ -307,7 +308,7 @@ def test_the_cluster_of_a_run_lets_in_nobody_else(tmp_path: Path, monkeypatch: p
                     break
                 time.sleep(0.5)
             assert 401 in answers
-            assert 200 not in answers
+            assert answers <= {0, 401, 405}  # 405: metrics, which take nothing
             assert int(address.split(":")[1]) in {port for _, port in opened}
             assert all(loopback for loopback, _ in opened)
             files = [path for path in folder.rglob("*") if path.is_file()]

@@ -285,11 +285,13 @@ def _find(address: str | None) -> str | None:
 def _starting() -> Iterator[None]:
     """Give the cluster that Ray starts meanwhile a token of its own, and keep it to this machine."""
     # Ray binds to 127.0.0.1 where it takes the machine for one that no cluster spans, as it takes every Mac. Given
-    # 127.0.0.1 as its address, it would take the network card's instead.
+    # 127.0.0.1 as its address, it would take the network card's instead. This process has read the variable by now.
     constants = ray._private.ray_constants
     before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     try:
-        with ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32)):
+        with ray_settings(
+            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
+        ):
             yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
