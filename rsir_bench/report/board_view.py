@@ -12,8 +12,8 @@ from functools import cached_property
 from rsir_bench.base.files import slug
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.render import heading, paper_header
-from rsir_bench.leaderboard.tables import METRICS, Cell, Name, Table
+from rsir_bench.leaderboard.documents import heading, paper_header
+from rsir_bench.leaderboard.tables import METRICS, MetricCell, RowName, Table
 from rsir_bench.records.cells import cell_of
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
@@ -60,12 +60,12 @@ class Standing:
         cost: What it costs, None where no record tells it.
     """
 
-    name: Name
+    name: RowName
     method: str
     seeds: dict[str, int]
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], MetricCell]
     main: bool
-    cost: costs.Line | None
+    cost: costs.CostRow | None
 
     @property
     def label(self) -> str:
@@ -200,17 +200,17 @@ def _under_own_names(table: Table) -> Table:
 
 
 def _standings(board: Board, whole: list[Table]) -> list[Standing]:
-    names: dict[tuple[str, str, str], Name] = {}
+    names: dict[tuple[str, str, str], RowName] = {}
     seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
-    cells: dict[tuple[str, str, str], dict[tuple[str, str], Cell]] = defaultdict(dict)
+    cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
     for table in whole:
         for block in table.blocks:
-            for line in block.lines:
-                key = (line.name.label, "" if line.name.label else line.name.title, line.name.row)
-                names.setdefault(key, line.name)
-                seeds[key][block.target] = line.seeds
-                cells[key] |= {(block.target, metric): cell for metric, cell in line.cells.items()}
-    nothing = {(block.target, metric): Cell() for table in whole for block in table.blocks for metric in METRICS}
+            for row in block.rows:
+                key = (row.name.label, "" if row.name.label else row.name.title, row.name.row)
+                names.setdefault(key, row.name)
+                seeds[key][block.target] = row.seeds
+                cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
+    nothing = {(block.target, metric): MetricCell() for table in whole for block in table.blocks for metric in METRICS}
     method_of = {record.method.label: record.method.name for record in board.records}
     main, cost = main_rows(board.records), _costs(board)
     return [
@@ -240,13 +240,13 @@ def main_rows(records: Iterable[Record]) -> dict[str, str]:
     return {label: row for label, (_, row) in ranked.items()}
 
 
-def _costs(board: Board) -> dict[str, costs.Line]:
+def _costs(board: Board) -> dict[str, costs.CostRow]:
     """The costs of each method, in the first environment where it was measured beside the reference."""
-    found: dict[str, costs.Line] = {}
-    for line in costs.lines(board):
-        known = found.get(line.label)
-        if known is None or (known.ratios[SPEED] is None and line.ratios[SPEED] is not None):
-            found[line.label] = line
+    found: dict[str, costs.CostRow] = {}
+    for row in costs.cost_rows(board):
+        known = found.get(row.label)
+        if known is None or (known.ratios[SPEED] is None and row.ratios[SPEED] is not None):
+            found[row.label] = row
     return found
 
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from rsir_bench.base.files import slug
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
-from rsir_bench.leaderboard.robustness import Block
-from rsir_bench.leaderboard.robustness import Line as Curve
+from rsir_bench.leaderboard.robustness import Block, RobustnessRow
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
 from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
 
@@ -46,7 +45,7 @@ def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
 def coloured(view: BoardView) -> dict[str, Look]:
     """The methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
     labels = [standing.label for standing in view.main]
-    distorted = {line.label for block in view.robustness.values() for line in block.lines}
+    distorted = {curve.label for block in view.robustness.values() for curve in block.rows}
     # Few methods are run under distortions, and seldom the best: their curves would all be grey.
     sought = [REFERENCE] * (REFERENCE in labels) + [label for label in labels if label in distorted]
     chosen = list(dict.fromkeys([*sought[: COLOURED // 2], *labels]))[:COLOURED]
@@ -232,11 +231,11 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
     if block is None:
         return None
     rows = {standing.label: standing.name.row for standing in view.main}
-    curves = [line for line in block.lines if rows.get(line.label) == line.row]
+    curves = [curve for curve in block.rows if rows.get(curve.label) == curve.row]
     if not curves:
         return None
     looked = coloured(view)
-    shown = {line.label: looked[line.label] for line in curves if line.label in looked}
+    shown = {curve.label: looked[curve.label] for curve in curves if curve.label in looked}
     across = min(4, len(block.kinds))
     down = math.ceil(len(block.kinds) / across)
     figure = Figure(figsize=(WIDTH, 1.9 * down + 1), layout="constrained")
@@ -260,14 +259,14 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
     )
 
 
-def _kind(axes: Axes, block: Block, kind: str, curves: list[Curve], shown: dict[str, Look]) -> None:
-    for line in reversed(curves):
-        known = [condition for condition in block.kinds[kind] if condition in line.distorted]
+def _kind(axes: Axes, block: Block, kind: str, curves: list[RobustnessRow], shown: dict[str, Look]) -> None:
+    for curve in reversed(curves):
+        known = [condition for condition in block.kinds[kind] if condition in curve.distorted]
         if not known:
             continue
         severities = [0, *(severity for _, severity in known)]
-        means = [line.clean, *(line.distorted[condition] for condition in known)]
-        look = shown.get(line.label)
+        means = [curve.clean, *(curve.distorted[condition] for condition in known)]
+        look = shown.get(curve.label)
         if look is None:
             axes.plot(severities, means, color=REST, linewidth=1, zorder=2)
         else:
@@ -278,9 +277,9 @@ def _kind(axes: Axes, block: Block, kind: str, curves: list[Curve], shown: dict[
     axes.set_xticks(range(6))
 
 
-def _robustness_in_words(block: Block, curves: list[Curve], target: Target) -> str:
+def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Target) -> str:
     parts = [f"mAP on distorted {target.title}."]
-    kept = {line.label: line.mean_retained(block.conditions) for line in curves}
+    kept = {curve.label: curve.mean_retained(block.conditions) for curve in curves}
     whole = {label: share for label, share in kept.items() if share is not None}
     ranked = sorted(whole, key=lambda label: -whole[label])
     shares = [f"{label} keeps {100 * whole[label]:.1f} % of it" for label in dict.fromkeys(ranked[:1] + ranked[-1:])]
@@ -289,7 +288,7 @@ def _robustness_in_words(block: Block, curves: list[Curve], target: Target) -> s
         last = " (least)" if len(shares) > 1 else ""
         parts.append(f"Over all {len(block.conditions)} conditions {ends.join(shares)}{last}.")
     share, (kind, severity), label = min(
-        (share, condition, line.label) for line in curves for condition, share in line.retained.items()
+        (share, condition, curve.label) for curve in curves for condition, share in curve.retained.items()
     )
     parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
     return " ".join(parts)

@@ -11,8 +11,9 @@ from typing import Any
 import jinja2
 
 from rsir_bench.base.files import slug, write_text
+from rsir_bench.base.html import html_environment
 from rsir_bench.leaderboard.costs import COSTS
-from rsir_bench.leaderboard.render import MINUS, plain_number
+from rsir_bench.leaderboard.grids import plain_number, signed_number
 from rsir_bench.leaderboard.significance import SIGN
 from rsir_bench.report.board_view import SPEED, environment_in_words, page_of_dataset, page_of_method
 
@@ -60,17 +61,10 @@ class Frame:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rsir_bench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,  # a misspelt value is an error, not an empty place
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = html_environment("rsir_bench.report")
     environment.filters |= {
         "number": plain_number,
-        "signed": _signed,
+        "signed": signed_number,
         "environment": environment_in_words,
         "slug": slug,
         "method_page": page_of_method,
@@ -79,12 +73,6 @@ def _environment() -> jinja2.Environment:
     environment.globals["cost_kinds"] = [kind for kind in COSTS if not kind.speed or kind.key == SPEED]
     environment.globals["not_worse_sign"] = SIGN
     return environment
-
-
-def _signed(difference: float | None) -> str:
-    if not difference:
-        return plain_number(difference)
-    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
 
 
 @dataclass(frozen=True)
