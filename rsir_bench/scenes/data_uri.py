@@ -8,6 +8,10 @@ import io
 from PIL import Image
 
 from rsir_bench.scenes.decode import Pixels
+from rsir_bench.scenes.pixel_cache import Transform
+
+PICTURE = Transform(192)
+"""How pages show scenes: red, green and blue, 192 pixels wide."""
 
 
 def as_address(scene: Pixels) -> str:

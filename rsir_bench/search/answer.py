@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.html import html_environment
 from rsir_bench.runs.request import Request
-from rsir_bench.scenes.data_uri import as_address
+from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.search.gallery import Gallery, Hit, find_run
 from rsir_bench.search.index import APPROXIMATE, Comparison, refuse_approximate_codes
 from rsir_bench.search.query import Query, read_pixels, read_query
-
-PICTURE = Transform(192)
-"""How scenes are shown on the page: red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +114,12 @@ def search_scenes(
 
 
 def as_page(answer: Answer) -> str:
-    """One page that needs no other file: the query and the hits, as pictures.
+    """Return one self-contained HTML page that shows the query and the hits.
 
     Raises:
-        UserError: A scene cannot be read any more.
+        UserError: A scene can no longer be read.
     """
-    import jinja2  # only this needs it
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((resources.files("rsir_bench.search") / "panel.html").read_text("utf-8"))
+    template = html_environment("rsir_bench.search", "").get_template("panel.html")
     hits = [
         {
             "rank": rank,
@@ -148,5 +141,5 @@ def as_page(answer: Answer) -> str:
 
 
 def _picture(path: Path, index: SceneIndex) -> str:
-    """A scene as the address of an image that holds its bytes."""
+    """Return a scene as a data URI."""
     return as_address(read_pixels(path, index, PICTURE))
