@@ -7,10 +7,8 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Batch, Card, HeadMethod, Row, Settings
 from rsir_bench.nn.transformation import gamma, linear
 from rsir_bench.nn.warp import affine
 
@@ -39,7 +37,7 @@ class BaselineAugSettings(Settings):
     gamma: float = Field(1.5, ge=1)
 
 
-class BaselineAug(Method):
+class BaselineAug(HeadMethod[BaselineAugSettings]):
     """``baseline`` whose training scenes are warped, and changed in their bands, at random."""
 
     card = Card(
@@ -58,24 +56,8 @@ class BaselineAug(Method):
         ],
     )
     Settings = BaselineAugSettings
-    across_ranks = "mean"
 
-    def __init__(self, setup: Setup, settings: BaselineAugSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: BaselineAugSettings = settings
-        self.trunk = setup.trunk()
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU, of the scenes as they are."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
-
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The batch with every scene warped and its values changed; in [0, 1]."""
         count, bands = batch.scenes.shape[:2]
         draws = 2 * torch.rand(count, WARP + bands + 2, generator=generator) - 1

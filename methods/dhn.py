@@ -36,7 +36,7 @@ class DhnSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class Dhn(Method):
+class Dhn(Method[DhnSettings]):
     """Deep hashing network: FC1, then a hash layer with tanh, whose signs are the code."""
 
     card = Card(
@@ -65,11 +65,10 @@ class Dhn(Method):
         ],
     )
     Settings = DhnSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: DhnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: DhnSettings = settings
         self.trunk = setup.trunk()
         self.fc1 = nn.Linear(self.trunk.features, setup.protocol.head.fc1)
         self.hash = nn.Linear(setup.protocol.head.fc1, settings.bits)
@@ -91,7 +90,7 @@ class Dhn(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The hash layer has a rate of its own."""
-        return self.at_own_rate(self.hash, self.settings.rate / self.setup.protocol.train.rate)
+        return self.split_parameter_group(self.hash, self.settings.rate / self.setup.protocol.train.rate)
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """P classes with K scenes each; at least two classes."""

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
+from rsir_bench.method import FrontEnd, FrontEndCard, Settings
 from rsir_bench.nn.contrast import gamma_for_mean, histograms
 from rsir_bench.nn.transformation import gamma
 
@@ -25,7 +25,7 @@ class GammaSettings(Settings):
     limit: float = Field(4, gt=1)
 
 
-class Gamma(FrontEnd):
+class Gamma(FrontEnd[GammaSettings]):
     """Each scene is raised to the power that makes its mean brightness one half."""
 
     card = FrontEndCard(
@@ -41,10 +41,6 @@ class Gamma(FrontEnd):
         learned=False,
     )
     Settings = GammaSettings
-
-    def __init__(self, setup: Setup, settings: GammaSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: GammaSettings = settings
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Corrected scenes (N, B, H, W) in [0, 1]; gradients take the power for a constant."""

@@ -25,7 +25,7 @@ class LdcnnSettings(Settings):
     rate: float = Field(0.1, gt=0)
 
 
-class Ldcnn(Method):
+class Ldcnn(Method[LdcnnSettings]):
     """Low dimensional CNN: a convolution and two 1 x 1 convolutions on the last maps, pooled to one value per class."""
 
     card = Card(
@@ -60,11 +60,10 @@ class Ldcnn(Method):
         version=2,
     )
     Settings = LdcnnSettings
-    across_ranks = "mean"
+    distributed_loss = "mean"
 
     def __init__(self, setup: Setup, settings: LdcnnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: LdcnnSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         width = setup.protocol.head.fc1
@@ -90,7 +89,7 @@ class Ldcnn(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The last layer learns slowly, lest it switches classes off for good."""
-        return self.at_own_rate(self.classes, self.settings.rate)
+        return self.split_parameter_group(self.classes, self.settings.rate)
 
     def _class_maps(self, scenes: Tensor) -> Tensor:
         """(N, classes, h, w), two positions less on a side than the trunk's maps where that leaves more than one."""

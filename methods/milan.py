@@ -34,7 +34,7 @@ class MilanSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class Milan(Method):
+class Milan(Method[MilanSettings]):
     """Metric-learning based deep hashing network: three fully connected layers to sigmoids, whose halves are bits."""
 
     card = Card(
@@ -64,11 +64,10 @@ class Milan(Method):
         version=2,
     )
     Settings = MilanSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: MilanSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: MilanSettings = settings
         self.trunk = setup.trunk()
         first, second = nn.Linear(self.trunk.features, 1024), nn.Linear(1024, 512)
         self.layers = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))

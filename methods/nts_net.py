@@ -83,7 +83,7 @@ class Navigator(nn.Module):
         return torch.cat(boxes).to(maps.device), torch.cat(scores, 1)
 
 
-class NtsNet(Method):
+class NtsNet(Method[NtsNetSettings]):
     """Yang, Luo, Wang, Hu, Gao, Wang: section 3, on the protocol's trunk, with the paper's FC1 and FC2 on top."""
 
     card = Card(
@@ -122,11 +122,10 @@ class NtsNet(Method):
         ],
     )
     Settings = NtsNetSettings
-    across_ranks = "mean"
+    distributed_loss = "mean"
 
     def __init__(self, setup: Setup, settings: NtsNetSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: NtsNetSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         self.navigator = Navigator(channels, settings.anchor)
@@ -164,7 +163,7 @@ class NtsNet(Method):
         hardly a unit of the first layer above zero, every anchor of a kind has the same score, and the term stays at
         that number for good.
         """
-        return self.at_own_rate(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
+        return self.split_parameter_group(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
 
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""

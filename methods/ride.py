@@ -49,7 +49,7 @@ class RotatedBatch(Batch):
     rotation: Tensor
 
 
-class Ride(Method):
+class Ride(Method[RideSettings]):
     """Rotation-invariant deep embedding: neighbourhood component analysis against a bank of scenes and rotations."""
 
     card = Card(
@@ -80,11 +80,10 @@ class Ride(Method):
         ],
     )
     Settings = RideSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: RideSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: RideSettings = settings
         self.trunk = setup.trunk()
         self.embed = nn.Linear(self.trunk.features, settings.dimensions)
         nn.init.kaiming_normal_(self.embed.weight)
@@ -113,14 +112,14 @@ class Ride(Method):
         """The protocol's, at its own multiple of the rate."""
         return train.model_copy(update={"rate": train.rate * self.settings.rate})
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Every scene turned by one of the rotations."""
         rotation = torch.randint(self.settings.rotations, (len(batch.index),), generator=generator)
         rotation = rotation.to(batch.index.device)
         scenes = rotated(batch.scenes, rotation, self.settings.rotations)
         return RotatedBatch(scenes, batch.labels, batch.index, rotation)
 
-    def report(self) -> dict[str, float]:
+    def epoch_metrics(self) -> dict[str, float]:
         """Share of scenes and rotations that the bank knows."""
         return {"bank": self.bank.seen.float().mean().item()}
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Scenes, Settings, Setup
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Card, HeadMethod, Method, Row, Scenes, Settings, Setup
 
 ITERATIONS = 3  # in the JSST paper (section IV, Table VIII)
 LABELLED_AT_ONCE = 64  # a larger batch only costs memory
@@ -26,7 +24,7 @@ class SelfTrainingSettings(Settings):
     per_class: int | None = Field(None, ge=1)
 
 
-class SelfTraining(Method):
+class SelfTraining(HeadMethod[SelfTrainingSettings]):
     """A teacher on the labelled scenes, then three students, each labelled for by the network before it.
 
     Round 1 is the teacher: the network that ``baseline`` is with the same seed. Round k + 1 is iteration k of Table
@@ -69,29 +67,16 @@ class SelfTraining(Method):
             "no balancing of classes and none of Noisy Student's noise or larger students (not stated)",
             "pseudo-labels are classes of the source, though the pool has others",
         ],
-        unlabelled=True,
+        needs_unlabelled=True,
     )
     Settings = SelfTrainingSettings
-    across_ranks = "mean"
     rounds = 1 + ITERATIONS
 
     def __init__(self, setup: Setup, settings: SelfTrainingSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: SelfTrainingSettings = settings
-        self.trunk = setup.trunk()
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
         self._figures: dict[str, float] = {}
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output; a pseudo-label counts as much as a label."""
-        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
-
-    def report(self) -> dict[str, float]:
+    def epoch_metrics(self) -> dict[str, float]:
         """Pseudo-labelled scenes of the round, and the number of classes they were given."""
         return self._figures
 

@@ -31,7 +31,7 @@ class TNlnnSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class TNlnn(Method):
+class TNlnn(Method[TNlnnSettings]):
     """Non-local block on the last maps, pooled, FC1, and a dual-anchor triplet loss on its direction."""
 
     card = Card(
@@ -58,11 +58,10 @@ class TNlnn(Method):
         ],
     )
     Settings = TNlnnSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: TNlnnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: TNlnnSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         self.block = NonLocal(channels, settings.gain)

@@ -28,7 +28,7 @@ class TimmSettings(Settings):
     std: list[float] | None = None
 
 
-class Timm(Method):
+class Timm(Method[TimmSettings]):
     """Globally pooled features of a backbone as it comes."""
 
     card = Card(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
+from rsir_bench.method import FrontEnd, FrontEndCard, Settings
 from rsir_bench.nn.contrast import wallis
 
 
@@ -27,7 +27,7 @@ class WallisSettings(Settings):
     contrast: float = Field(0.8, gt=0, le=1)
 
 
-class Wallis(FrontEnd):
+class Wallis(FrontEnd[WallisSettings]):
     """Each band of each scene gets the same brightness and contrast everywhere, nearly."""
 
     card = FrontEndCard(
@@ -44,10 +44,6 @@ class Wallis(FrontEnd):
         learned=False,
     )
     Settings = WallisSettings
-
-    def __init__(self, setup: Setup, settings: WallisSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: WallisSettings = settings
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Filtered scenes (N, B, H, W) in [0, 1]."""

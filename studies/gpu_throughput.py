@@ -29,7 +29,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.method import Method, Setup
 from rsir_bench.method.registry import discover, resolve
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.index import find_card
@@ -68,7 +68,7 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     wrapped.mark_forward_method("loss")
     chance = torch.Generator().manual_seed(0)
     index = method.batches(scenes.labels, recipe.batch, chance)[0]
-    batch = method.view(scenes.batch(index, fabric.device), chance)
+    batch = method.augment(scenes.batch(index, fabric.device), chance)
 
     def run() -> float:
         method.train()
@@ -84,7 +84,7 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     return run
 
 
-def measure(named: NamedMethod, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
+def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
     """Speeds of one method; the first, shorter call of each loop warms it and does not count."""
     size = protocol.data.size
     method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
@@ -120,11 +120,11 @@ def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
     return (seen / speeds.training + described / speeds.describing) / 3600
 
 
-def table_one(names: Sequence[str], protocol: Protocol) -> list[NamedMethod]:
+def table_one(names: Sequence[str], protocol: Protocol) -> list[MethodSpec]:
     """The named methods, or every method of Table I; one that the protocol cannot carry says so when it is built."""
     found = discover()
     if not names:
-        names = [name for name, entry in found.items() if "I" in entry.kind.card.tables]
+        names = [name for name, entry in found.items() if "I" in entry.method_class.card.tables]
     return [resolve(name, found, protocol.methods, {}) for name in names]
 
 
@@ -151,7 +151,7 @@ def main() -> None:
         except UserError as error:
             print(f"{named.name}: {error}")
             continue
-        takes = projected_hours(speeds, usual, named.kind.rounds)
+        takes = projected_hours(speeds, usual, named.method_class.rounds)
         hours += takes
         rows.append([named.name, speeds.training, speeds.constant, speeds.ratio, speeds.describing, takes])
     headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "hours projected"]

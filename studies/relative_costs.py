@@ -52,7 +52,7 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     scenes = torch.rand(DESCRIBED, setup.bands, setup.size, setup.size, generator=generator).to(fabric.device)
     scenes = scenes.contiguous(memory_format=torch.channels_last)
     describing = finished(_describing(method, scenes), fabric.device)
-    if not run.method.kind.card.trained:
+    if not run.method.card.trained:
         return None, describing
     wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
@@ -62,7 +62,7 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     def training() -> None:
         method.train()
         optimizer.zero_grad()
-        fabric.backward(loss_terms(wrapped, method.view(batch, generator), fabric)[1])
+        fabric.backward(loss_terms(wrapped, method.augment(batch, generator), fabric)[1])
         optimizer.step()
 
     return finished(training, fabric.device), describing

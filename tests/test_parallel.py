@@ -174,7 +174,7 @@ class TestRefusals:
     def test_a_method_that_says_nothing(self):
         method = tiny_method("baseline", tiny_setup())
         text = message(lambda: distributed.split_method(method, self.BATCHES, None, CPU))
-        assert "set across_ranks there, or use one device" in text
+        assert "set distributed_loss, or use one device" in text
 
     def test_fewer_scenes_than_ranks(self):
         method = tiny_method("baseline", tiny_setup())

@@ -26,8 +26,7 @@ from rsir_bench.conformance.harness import (
     descriptors,
     pixels_of,
 )
-from rsir_bench.method import FrontEndCard, Method
-from rsir_bench.method.card_text import method_card
+from rsir_bench.method import FrontEndCard, Method, Settings
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.records.paper import paper_row, published_rows
 from rsir_bench.scenes.batches import Scenes
@@ -44,14 +43,14 @@ MANY = 5
 
 def card(bench: Bench) -> str:
     """The card says what a reader must know, and published rows are ones that the paper has."""
-    card = bench.entry.kind.card
+    card = bench.entry.method_class.card
     trained = isinstance(card, FrontEndCard) or card.trained
     wanted = {"title": card.title, "paper": card.paper, "choices": "".join(card.choices)}
     if trained:
         wanted["stated"] = "".join(card.stated)
     if empty := [name for name, text in wanted.items() if not text.strip()]:
         raise Failure(f"card {card.name}: {', '.join(empty)} is empty")
-    rows = bench.named.kind.card.rows
+    rows = bench.named.card.rows
     known = published_rows()
     for name, row in rows.items():
         if row.paper and paper_row(name, row.paper) not in known:
@@ -59,19 +58,18 @@ def card(bench: Bench) -> str:
             near = [text for text in near if row.paper[0] in text] or near
             raise Failure(f"row {name!r}: the paper has no {row.paper}; it has {'; '.join(near[:MANY])}")
     if isinstance(card, FrontEndCard) and (unknown := set(card.published) - set(rows)):
-        raise Failure(f"published names rows that {card.alone} does not have: {_some(unknown)}")
+        raise Failure(f"published names rows that {card.default_method} does not have: {_some(unknown)}")
     return f"{len(rows)} rows"
 
 
 def settings(bench: Bench) -> str:
-    """Each setting stands in the listing, and none that is misspelt is taken."""
-    kind = bench.entry.kind.Settings
-    if kind.model_config.get("extra") != "forbid":
-        raise Failure(f"{kind.__name__}: takes settings that do not exist; derive it from rsir_bench.method.Settings")
-    listing = method_card(bench.entry.name, bench.plugins)
-    if unlisted := [name for name in kind.model_fields if f"\n  {name} = " not in listing]:
-        raise Failure(f"`methods show` does not list {_some(unlisted)}")
-    return ", ".join(kind.model_fields) or "none"
+    """The class of the settings is a ``Settings``, and refuses misspelt names."""
+    settings_class = bench.entry.method_class.Settings
+    if not issubclass(settings_class, Settings):
+        raise Failure(f"{settings_class.__name__}: derive it from rsir_bench.method.Settings")
+    if settings_class.model_config.get("extra") != "forbid":
+        raise Failure(f"{settings_class.__name__}: accepts settings that do not exist; leave its model_config out")
+    return ", ".join(settings_class.model_fields) or "none"
 
 
 def builds(bench: Bench) -> str:
@@ -84,7 +82,7 @@ def other_shape(bench: Bench) -> None:
     """It can be built, trained on and described with for 38 classes and 13 bands."""
     network = bench.build(bench.setup(38, 13))
     scenes = bench.draw(SCENES, 38, 13)
-    if bench.named.kind.card.trained:
+    if bench.named.card.trained:
         Training(network, scenes).epoch(1)
     descriptors(network, pixels_of(scenes)[:4])
 
@@ -125,7 +123,7 @@ def training_set(bench: Bench) -> str:
     source, unlabelled = bench.draw(), bench.pool()
     previous: Method | None = None
     sizes = []
-    for number in range(1, min(bench.named.kind.rounds, 2) + 1):
+    for number in range(1, min(bench.named.method_class.rounds, 2) + 1):
         network = bench.build(seed=number)
         scenes = network.training_set(number, previous, source, unlabelled)
         _labelled(scenes, number)
@@ -219,12 +217,12 @@ def frozen(bench: Bench) -> str:
 def split(bench: Bench) -> str:
     """A loss that is said to be a mean over scenes is one, so that several devices can take a part of a batch each."""
     network = bench.build()
-    how = network.across_ranks
+    how = network.distributed_loss
     if how != "mean":
         return how or "on one device only"
     scenes = network.training_set(1, None, bench.draw(), bench.pool())
     everything = torch.arange(len(scenes))
-    batch = network.view(scenes.batch(everything, torch.device("cpu")), torch.Generator().manual_seed(0))
+    batch = network.augment(scenes.batch(everything, torch.device("cpu")), torch.Generator().manual_seed(0))
     network.eval()  # of dropout and batch norm the training loop takes care
     fabric = make_fabric("cpu", "32")
     third = len(scenes) // 3
@@ -235,7 +233,9 @@ def split(bench: Bench) -> str:
         )
     mean = (third * first + (len(scenes) - third) * rest) / len(scenes)
     if abs(mean - whole) > TOLERANCE * max(abs(whole), 1):
-        raise Failure(f"across_ranks is mean, but parts of a batch cost {mean:.6g} on average, the whole {whole:.6g}")
+        raise Failure(
+            f"distributed_loss is mean, but parts of a batch cost {mean:.6g} on average, the whole {whole:.6g}"
+        )
     return how
 
 
@@ -262,7 +262,7 @@ def rows(bench: Bench) -> str:
     """Every row's descriptor is given as finite float (N, D)."""
     count = 6
     given = descriptors(bench.network(), pixels_of(bench.draw(count)))
-    for name, row in bench.named.kind.card.rows.items():
+    for name, row in bench.named.card.rows.items():
         what = f"row {name!r}: descriptor {row.descriptor!r}"
         if row.descriptor not in given:
             raise Failure(f"{what} is not given; describe() gives {_some(given)}")
@@ -303,7 +303,7 @@ def alone(bench: Bench) -> None:
 
 def codes(bench: Bench) -> str:
     """Signs of code rows are bits, and more than a few of them differ between scenes."""
-    coded = {name: row for name, row in bench.named.kind.card.rows.items() if row.kind == "code"}
+    coded = {name: row for name, row in bench.named.card.rows.items() if row.kind == "code"}
     given = descriptors(bench.network(), pixels_of(bench.draw()))
     for name, row in coded.items():
         bits = np.unpackbits(as_bits(given[row.descriptor].float().numpy()), axis=1)

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rsir_bench.method import Method, Setup
-from rsir_bench.method.registry import Entry
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.registry import RegisteredMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
 from rsir_bench.scenes.batches import Batch, Scenes, flipped, unit_range
 from rsir_bench.training.loop import (
@@ -50,8 +50,8 @@ class Bench:
         trained: The network after the check that trains it; None before.
     """
 
-    entry: Entry
-    named: NamedMethod
+    entry: RegisteredMethod
+    named: MethodSpec
     plugins: Sequence[Path] = ()
     trained: Method | None = None
 
@@ -63,7 +63,7 @@ class Bench:
     @property
     def size(self) -> int:
         """Side of a scene in pixels."""
-        return SIZE_OF_OWN_TRUNK if self.named.kind.card.trunk else SIZE
+        return SIZE_OF_OWN_TRUNK if self.named.card.trunk else SIZE
 
     def draw(self, count: int = SCENES, classes: int = CLASSES, bands: int = 3) -> Scenes:
         """Scenes with labels."""
@@ -71,13 +71,13 @@ class Bench:
 
     def pool(self) -> Scenes | None:
         """Scenes without labels, where the card asks for them."""
-        if not self.named.kind.card.unlabelled:
+        if not self.named.card.needs_unlabelled:
             return None
         return draw(POOL, CLASSES, 3, self.size, seed=1).take(np.arange(POOL), torch.full((POOL,), -1))
 
     def setup(self, classes: int = CLASSES, bands: int = 3, frozen: Sequence[str] = ()) -> Setup:
         """What a network is built for; a method that brings its own trunk gets the protocol it is made for."""
-        return Setup(classes, bands, SCENES, self.size, protocol(self.named.kind.card.trunk, self.size, frozen))
+        return Setup(classes, bands, SCENES, self.size, protocol(self.named.card.trunk, self.size, frozen))
 
     def build(self, setup: Setup | None = None, seed: int = 0) -> Method:
         """A new network."""
@@ -159,13 +159,13 @@ class Training:
         self.network.train()
         batches = self.network.batches(self.scenes.labels, self.recipe.batch, generator)
         loss = sum(self._step(self._batch(index, generator)) for index in batches) / len(batches)
-        for value in self.network.report().values():
+        for value in self.network.epoch_metrics().values():
             float(value)
         return loss
 
     def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:
         batch = self.scenes.batch(index, torch.device("cpu"))
-        return self.network.view(flipped(batch, generator) if self.recipe.flip else batch, generator)
+        return self.network.augment(flipped(batch, generator) if self.recipe.flip else batch, generator)
 
     def _step(self, batch: Batch) -> float:
         terms, total = loss_terms(self.network, batch, self.fabric)

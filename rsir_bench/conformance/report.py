@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from tabulate import tabulate
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
-from rsir_bench.method.registry import Entry, discover, find, resolve
+from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
     return [check_entry(name, found, plugins) for name in own]
 
 
-def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()) -> Report:
+def check_entry(name: str, found: dict[str, RegisteredMethod], plugins: Sequence[Path] = ()) -> Report:
     """Checks one method of those that :func:`rsir_bench.method.registry.discover` found.
 
     Raises:
@@ -99,7 +99,7 @@ def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()
     outcomes: dict[str, Outcome] = {}
     with _one_thread():
         for each in CHECKS:
-            if each.training and not named.kind.card.trained:
+            if each.training and not named.card.trained:
                 continue
             missing = [need for need in each.needs if need in outcomes and outcomes[need].state != "ok"]
             if missing:
@@ -135,6 +135,4 @@ def _reason(error: BaseException, sources: Sequence[Path]) -> str:
     frames = traceback.extract_tb(cause.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve() in {path.resolve() for path in sources}]
     place = f" ({Path((own or frames)[-1].filename).name}:{(own or frames)[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    return f"{kind}{message}{place}"
+    return f"{one_line(error)}{place}"

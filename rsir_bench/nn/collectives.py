@@ -44,7 +44,7 @@ def gathered(*parts: Tensor) -> tuple[Tensor, ...]:
     """The whole batch's rows out of every rank's part, in the order of one process; gradients flow to every part.
 
     A loss that is computed on the result is the same on each rank, and the mean of the ranks' gradients is that of one
-    process. So every term of such a loss has to be computed on gathered values (``Method.across_ranks = "gathered"``).
+    process. So every term of such a loss has to be computed on gathered values (``Method.distributed_loss = "gathered"``).
 
     Args:
         parts: Tensors (n, ...), with the same n on a rank; n may differ between ranks.

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest
 
 
@@ -94,7 +94,7 @@ class Trunk(nn.Module):
         try:
             return int(self(torch.zeros(1, bands, size, size)).shape[1])
         except (AssertionError, RuntimeError) as error:
-            raise UserError(f"trunk: takes no scenes of {size} px ({_first_line(error)}); set data.size") from None
+            raise UserError(f"trunk: takes no scenes of {size} px ({one_line(error)}); set data.size") from None
 
 
 def normalisation(
@@ -150,7 +150,7 @@ def load_backbone(
         else:
             backbone = _from_hub(name, options)
     except (TypeError, AssertionError, RuntimeError, ValueError, LookupError) as error:
-        raise UserError(f"trunk {name!r}: cannot be built with {options}: {_first_line(error)}; check both") from None
+        raise UserError(f"trunk {name!r}: cannot be built with {options}: {one_line(error)}; check both") from None
     if weights not in ("imagenet", "none"):
         _load_file(backbone, name, find_weights(weights, folders, sha256), bands)
     return backbone
@@ -208,13 +208,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = dict(state.get("state_dict", state))
     except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are no pickle
-        reason = _first_line(error)
-        raise UserError(f"{path}: not a readable file of weights ({reason}); use safetensors or a state dict") from None
+        problem = f"not a readable file of weights ({one_line(error)})"
+        raise UserError(f"{path}: {problem}; use safetensors or a state dict") from None
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.tables import METRICS
-from rsir_bench.method.registry import Entry
+from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
 from rsir_bench.report.board_view import (
     BoardView,
@@ -43,7 +43,7 @@ class Content:
     views: list[BoardView]
     drawings: dict[tuple[str, str], list[Drawing]]
     tables: dict[str, dict[str, dict[str, str]]]
-    methods: dict[str, Entry]
+    methods: dict[str, RegisteredMethod]
     datasets: dict[str, DatasetCard]
     links: list[Link]
 
@@ -205,9 +205,9 @@ def _title(content: Content, name: str, results: list[MethodResult]) -> str:
     return content.methods[name].title
 
 
-def _card(entry: Entry) -> MethodCard:
-    card = entry.kind.card
-    fields = entry.kind.Settings.model_fields.items()
+def _card(entry: RegisteredMethod) -> MethodCard:
+    card = entry.method_class.card
+    fields = entry.method_class.Settings.model_fields.items()
     settings = {key: "(required)" if field.is_required() else repr(field.default) for key, field in fields}
     return MethodCard(card.name, card.paper, card.year, card.tables, card.stated, card.choices, settings)
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.base.files import digest, file_digest, write_text
+from rsir_bench.base.files import digest, write_text
 from rsir_bench.method import Method, Setup
+from rsir_bench.method.source_digest import source_digest
 from rsir_bench.protocol import Train
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
@@ -131,8 +132,8 @@ def _cost_key(plan: Plan, run: Run) -> str:
     return digest(
         [
             COST_VERSION,
-            [run.method.name, run.card.version, run.method.identity, run.weights],
-            [file_digest(path) for path in run.method.sources],
+            [run.method.name, run.card.version, run.method.non_default, run.weights],
+            source_digest(*run.method.sources),
             protocol.identity(),
             [setup.classes, setup.bands, setup.size],
             environment(plan.request.device, protocol.train.precision),

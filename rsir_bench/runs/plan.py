@@ -9,7 +9,7 @@ from pathlib import Path
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.files import slug
 from rsir_bench.method import Card, Setup
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
 from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, result_key, run_key
 from rsir_bench.runs.request import Request
@@ -64,7 +64,7 @@ class Run:
         transform: How scenes become pixels.
     """
 
-    method: NamedMethod
+    method: MethodSpec
     seed: int
     folder: Path
     key: str
@@ -75,7 +75,7 @@ class Run:
     @property
     def card(self) -> Card:
         """The method's card."""
-        return self.method.kind.card
+        return self.method.card
 
     @property
     def title(self) -> str:
@@ -90,7 +90,7 @@ class Run:
     @property
     def rounds(self) -> range:
         """The rounds of training, from 1; none where nothing is trained."""
-        return range(1, self.method.kind.rounds + 1) if self.card.trained else range(0)
+        return range(1, self.method.method_class.rounds + 1) if self.card.trained else range(0)
 
     def note(self, number: int) -> Path:
         """The file that says that a round of training is done, and what it took."""
@@ -168,7 +168,7 @@ class Plan:
         needed: dict[tuple[str, Transform], None] = {}
         for run in self.todo:
             names = [cell.target for cell in run.todo]
-            if run.card.unlabelled and data.unlabelled:
+            if run.card.needs_unlabelled and data.unlabelled:
                 names.insert(0, data.unlabelled)
             if run.card.trained or any(cell.fit == "source" for cell in run.todo):
                 names.insert(0, data.source)
@@ -245,7 +245,7 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
         return "it is the source, whose labels the method has seen"
     if data.leaked == "drop" and same(data.source):
         return "all its scenes are in the source, and data.leaked=drop leaves those out"
-    if card.unlabelled and data.unlabelled is not None and same(data.unlabelled):
+    if card.needs_unlabelled and data.unlabelled is not None and same(data.unlabelled):
         return "it is the method's unlabelled pool"
     seen = data.source if resolved.fitted_on_source(card) else first
     here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
@@ -281,7 +281,7 @@ def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: D
 def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wanted: RowOnTarget) -> Cell:
     described = descriptors_key(resolved, method, run, wanted)
     key = result_key(resolved, method, described, wanted)
-    number = wanted.row.round or method.spec.kind.rounds
+    number = wanted.row.round or method.spec.method_class.rounds
     made = round_folder(folder, number)
     place = slug(resolved.datasets[wanted.target].name)  # of a folder of the user's, not its path: it may be moved
     if wanted.distortion is not None:

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.nn import collectives
 
 Value = TypeVar("Value")
@@ -203,23 +203,18 @@ def together(what: str, order: Callable[[], object] | None = None) -> Iterator[N
 
 def _agree(team: Team, failed: BaseException | None, what: str) -> list[str]:
     """What failed on any rank, once all are out of the work; ends the program where they do not come."""
-    text = failed and f"rank {team.rank} of {team.count}: {what}: {_one_line(failed)}"
+    text = failed and f"rank {team.rank} of {team.count}: {what}: {one_line(failed)}"
     try:
         # Not monitored_barrier, whose time limit holds on the first rank only.
         dist.barrier(team.orders, async_op=True).wait(PATIENCE if failed else IDLE)
         everyone: list[Any] = [None] * team.count
         dist.all_gather_object(everyone, text, group=team.orders)
     except RuntimeError as error:
-        reason = text or f"rank {team.rank} of {team.count}: {what}: another rank is gone ({_one_line(error)})"
+        reason = text or f"rank {team.rank} of {team.count}: {what}: another rank is gone ({one_line(error)})"
         advice = "every rank stops; the same command goes on after the last whole epoch"
         print(f"rsir-bench: {reason}; {advice}", file=sys.stderr, flush=True)
         os._exit(2 if isinstance(failed, UserError) else 1)  # not sys.exit: the end of a broken group may hang
     return [text for text in everyone if text]
-
-
-def _one_line(error: BaseException) -> str:
-    first = (str(error).splitlines() or [""])[0]
-    return first if isinstance(error, (UserError, RunError)) else f"{type(error).__name__}: {first}"
 
 
 def from_first(make: Callable[[], Value]) -> Value:
@@ -269,7 +264,7 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
     Args:
         method: In training mode; its learning batch norms become :class:`torch.nn.SyncBatchNorm` on CUDA.
         batches: Of an epoch.
-        how: The method's ``across_ranks``.
+        how: The method's ``distributed_loss``.
         device: Of this rank.
 
     Raises:
@@ -278,7 +273,7 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
     count = collectives.ranks()
     if how is None:
         raise UserError(
-            "its class does not say whether the loss can be split over ranks; set across_ranks there, or use one device"
+            "its class does not say whether the loss can be split over ranks; set distributed_loss, or use one device"
         )
     if (smallest := min(len(batch) for batch in batches)) < count:
         raise UserError(f"a batch of {smallest} scenes cannot be split over {count} ranks; use fewer devices")

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.method import Method
@@ -182,7 +182,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
     if collectives.ranks() > 1:
-        distributed.split_method(method.train(), first, method.across_ranks, fabric.device)
+        distributed.split_method(method.train(), first, method.distributed_loss, fabric.device)
     optimizer = make_optimizer(method, recipe)
     steps = len(first)
     schedule = make_schedule(optimizer, recipe, steps)
@@ -202,7 +202,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         shown = batches if rank else track(batches, title, len(batches))
         loader = _loader(method, draw, shown, recipe, generator)
         log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
-        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.report().items()}}
+        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.epoch_metrics().items()}}
         state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
         distributed.from_first(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
@@ -256,7 +256,7 @@ def _loader(
             yield _part(method, draw, index, recipe, generator)
         else:
             batch = draw(index)
-            view = method.view(flipped(batch, generator) if recipe.flip else batch, generator)
+            view = method.augment(flipped(batch, generator) if recipe.flip else batch, generator)
             yield _Step(view, len(view.labels))
 
 
@@ -266,15 +266,15 @@ def _part(
     """This rank's part of a batch, with the flips and views that it has in the whole batch."""
     count = len(index)
     mine = distributed.share_of(count)
-    own_view = type(method.inner if isinstance(method, Composed) else method).view is not Method.view
+    own_view = type(method.inner if isinstance(method, Composed) else method).augment is not Method.augment
     # A method draws the chance of its views for the batch it is given: that has to be the whole one.
     seen = slice(None) if own_view else mine
     batch = draw(index[seen])
     if recipe.flip:
         batch = flipped_as(batch, draw_flips(count, generator)[:, seen])
     if own_view:
-        batch = method.view(batch, generator).part(mine)
-    weight = 1.0 if method.across_ranks == "gathered" else len(batch.labels) * collectives.ranks() / count
+        batch = method.augment(batch, generator).part(mine)
+    weight = 1.0 if method.distributed_loss == "gathered" else len(batch.labels) * collectives.ranks() / count
     return _Step(batch, count, weight)
 
 
@@ -334,8 +334,8 @@ def _resume(
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{checkpoint}: does not fit the method as it is now ({reason}); raise its version") from None
+        problem = f"does not fit the method as it is now ({one_line(error)})"
+        raise UserError(f"{checkpoint}: {problem}; raise its version") from None
     schedule.load_state_dict(state["schedule"])
     log: list[dict[str, float]] = state["log"]
     return log
@@ -349,7 +349,7 @@ def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
+        raise RunError(f"{checkpoint}: damaged ({one_line(error)}); delete it to train again") from None
     return state
 
 

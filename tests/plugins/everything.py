@@ -36,7 +36,7 @@ class EverythingSettings(Settings):
     confidence: float = Field(0.4, ge=0, le=1)
 
 
-class Everything(Method):
+class Everything(Method[EverythingSettings]):
     """Classifies and hashes; the second round also learns from the first round's predictions on unlabelled scenes."""
 
     card = Card(
@@ -50,14 +50,13 @@ class Everything(Method):
             "PCA, first round": Row(descriptor="FC1", kind="pca", round=1),
         },
         choices=["everything"],
-        unlabelled=True,
+        needs_unlabelled=True,
     )
     Settings = EverythingSettings
     rounds = 2
 
     def __init__(self, setup: Setup, settings: EverythingSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: EverythingSettings = settings
         fc1 = setup.protocol.head.fc1
         self.trunk = setup.trunk()
         self.head = Head(self.trunk.features, fc1, setup.classes)
@@ -94,13 +93,13 @@ class Everything(Method):
         per_class = min(self.settings.per_class, size)
         return balanced(labels, size // per_class, per_class, generator)
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Each scene turned by 0, 90, 180 or 270 degrees."""
         turns = torch.randint(4, (len(batch.scenes),), generator=generator).tolist()
         turned = [torch.rot90(scene, number, (1, 2)) for scene, number in zip(batch.scenes, turns, strict=True)]
         return batch.with_scenes(torch.stack(turned))
 
-    def report(self) -> dict[str, float]:
+    def epoch_metrics(self) -> dict[str, float]:
         """Share of right predictions in the epoch that ended."""
         right, count = self.right.tolist()
         self.right.zero_()

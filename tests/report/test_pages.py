@@ -41,7 +41,7 @@ def test_every_method_and_dataset_has_a_page(pages: dict[str, str]) -> None:
 
 def test_a_method_shows_card_results_and_commands(pages: dict[str, str]) -> None:
     page = pages["methods/jsst.html"]
-    card = discover()["jsst"].kind.card
+    card = discover()["jsst"].method_class.card
     for text in [card.paper, *card.stated, *card.choices]:
         assert text.replace("&", "&amp;") in page
     assert "0.4000" in page

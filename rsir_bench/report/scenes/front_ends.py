@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import slug, write_atomically
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn.transformation import JointTransformation
@@ -71,14 +71,12 @@ def convert(out: Path, target: Target, queries: Sequence[int], say: Say) -> list
     """
     found = []
     for shown in target.methods:
-        if not issubclass(shown.recorded.run.method.kind, Composed):
+        if not issubclass(shown.recorded.run.method.method_class, Composed):
             continue
         try:
             found.append(_converted(out, target, shown, queries))
         except UserError as error:
-            say(
-                f"{shown.record.method.label} on {target.index.name}: no converted scenes: {str(error).splitlines()[0]}"
-            )
+            say(f"{shown.record.method.label} on {target.index.name}: no converted scenes: {one_line(error)}")
     return found
 
 
@@ -117,7 +115,7 @@ def _network(shown: Shown) -> Composed:
     """
     from rsir_bench.runs.artifacts.chain import RunArtifacts
 
-    run, kind = shown.recorded.run, shown.recorded.run.method.kind
+    run, kind = shown.recorded.run, shown.recorded.run.method.method_class
     if kind.card.trained and not run.is_trained(kind.rounds):
         raise UserError(f"{run.folder}: its network is not there; run it again to have it")
     network = RunArtifacts(shown.recorded.plan, run).network().load().eval()

@@ -49,7 +49,7 @@ class RunArtifacts:
 
     def network(self, number: int | None = None) -> Network:
         """Return the network of a round, the last by default."""
-        number = number or self.run.method.kind.rounds
+        number = number or self.run.method.method_class.rounds
         if number not in self._networks:
             previous = self.network(number - 1) if number > 1 else None
             self._networks[number] = Network(self.plan, self.run, number, previous)

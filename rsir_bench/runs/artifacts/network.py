@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest, remove_files, write_atomically
 from rsir_bench.method import Method
 from rsir_bench.runs.artifacts.environment import environment
@@ -83,8 +83,7 @@ class Network:
         try:
             return self.copy(load_file(self.path))
         except (RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            problem = f"does not fit the method as it is now ({reason})"
+            problem = f"does not fit the method as it is now ({one_line(error)})"
             raise UserError(f"{self.path}: {problem}; raise its version") from None
 
     def copy(self, state: dict[str, Tensor]) -> Method:
@@ -137,7 +136,7 @@ class Network:
     def descriptor_names(self) -> set[str]:
         """Return the descriptors that rows of this round are made of."""
         rows = self.run.card.rows.values()
-        return {row.descriptor for row in rows if (row.round or self.run.method.kind.rounds) == self.number}
+        return {row.descriptor for row in rows if (row.round or self.run.method.method_class.rounds) == self.number}
 
     def fit(self, previous: Method | None) -> tuple[Method, Trained]:
         """Train on every rank; return the network and what it took."""
@@ -145,7 +144,7 @@ class Network:
         data, card = self.plan.protocol.data, self.run.card
         source = Scenes.of(self._pixels(data.source), self.plan.source.labels)
         pool = None
-        if card.unlabelled and data.unlabelled is not None:
+        if card.needs_unlabelled and data.unlabelled is not None:
             pixels = self._pixels(data.unlabelled)
             pool = Scenes.of(pixels, np.full(len(pixels), -1))
         network = self.build()

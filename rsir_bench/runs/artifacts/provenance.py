@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rsir_bench.base.files import digest, file_digest
 from rsir_bench.method.registry import without_folders
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.source_digest import source_digest
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.ranking import METRIC_VERSION, Scores
+from rsir_bench.records.commands import request_command
 from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import (
     ENVIRONMENT,
@@ -19,6 +21,7 @@ from rsir_bench.records.schema import (
     ProtocolPart,
     QueriesPart,
     Record,
+    RequestFields,
     RowPart,
     SourcePart,
     TargetPart,
@@ -52,10 +55,11 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumst
     """The record of one result."""
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
-    published = cell.row.paper if not run.method.changed else None
+    published = cell.row.paper if not run.method.overridden else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
     here = environment(plan.request.device, _precision(plan, left))
-    request = plan.request.restricted_to(run.method.word, run.method.parts)
+    request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
+    asked = _request(request, run, cell)
     return Record(
         key=cell.key,
         method=_method(plan, run.method),
@@ -81,21 +85,35 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumst
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),
         environment=here,
-        command=request.command(run.method.name, run.seed, cell.target, str(cell.distortion or "")),
+        command=request_command(asked),
+        request=asked,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
-def _method(plan: Plan, method: NamedMethod) -> MethodPart:
-    card, trunk = method.kind.card, plan.protocol.trunk
+def _request(request: Request, run: Run, cell: Cell) -> RequestFields:
+    """Return what was asked for of one result, without the folders of this machine."""
+    return RequestFields(
+        protocol=Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol,
+        method=run.method.name,
+        seed=run.seed,
+        target=cell.target,
+        distortion=str(cell.distortion or ""),
+        overrides=tuple(request.overrides),
+        plugins=tuple(plugin.name for plugin in request.plugins),
+    )
+
+
+def _method(plan: Plan, method: MethodSpec) -> MethodPart:
+    card, trunk = method.card, plan.protocol.trunk
     named_by_use = method.name.startswith(f"{card.name}:")  # timm:NAME
     return MethodPart(
         name=method.name,
         label=method.label,
         title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
         version=card.version,
-        settings=without_folders(method.values, method.weights),
-        source_sha256=digest([file_digest(path) for path in method.sources]),
+        settings=without_folders(method.settings_dict, method.weights),
+        source_sha256=source_digest(*method.sources),
     )
 
 
