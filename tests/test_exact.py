@@ -195,7 +195,7 @@ def test_an_accepted_change_is_the_expected_from_then_on_and_its_reason_stays(
 
 def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rsir_bench.runs.golden.golden.run_stage", lambda: pytest.fail("was run"))
-    with pytest.raises(UserError, match="--accept: no reason"):
+    with pytest.raises(UserError, match="--accept: empty reason"):
         golden.accept(" ", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

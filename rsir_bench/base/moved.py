@@ -88,6 +88,11 @@ MOVED_FROM = {
         "compose": "method.composition",
         "trainable": "method.contract",
     },
+    "nn.collectives": {
+        "common": "nn.collectives:broadcast_tensors",
+        "gathered": "nn.collectives:all_gather_with_grad",
+        "summed": "nn.collectives:all_reduce_sum",
+    },
     "protocol": {"GOES_WITH": "protocol.schema", "suggest": "base.errors"},
 }
 """Package or module that kept its name -> names that it had -> the module where they are now, and ``:new name``."""

@@ -186,7 +186,7 @@ def _linked(anchor: str) -> _Markup:
 
 
 def _trace(anchor: str, grid: Grid, row: GridRow) -> Trace:
-    files = map(commands.place, row.records)
+    files = map(commands.record_path, row.records)
     return Trace(
         anchor=anchor,
         title=", ".join(cell.text for cell in row.cells[: grid.words]),

@@ -96,5 +96,5 @@ def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[st
     """Writes the tables as ``rsir-bench leaderboard`` does, and the records that they link to."""
     folder = out / "tables"
     for record in track(records, "writing records"):
-        write_record(folder / "results" / commands.place(record), record)
+        write_record(folder / "results" / commands.record_path(record), record)
     return tables_of(write_tables(records, folder), out)

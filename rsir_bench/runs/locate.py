@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.records.cells import distortion_of
+from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
 from rsir_bench.runs.plan import Cell, Plan, Run, make_plan
 from rsir_bench.runs.request import Request
@@ -60,7 +60,7 @@ def locate(
     for (place, overrides), group in groups.items():
         request = Request(
             methods=_unique(record.method.name for record in group),
-            targets=_unique(_target(record) for record in group),
+            targets=_unique(request_of(record).target for record in group),
             protocol=place,
             seeds=sorted({record.seed for record in group}),
             data_root=data_root,
@@ -78,12 +78,6 @@ def locate(
 
 def _unique(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
-
-
-def _target(record: Record) -> str:
-    """As the request named it: of the user's own folder, a record's target has only the name."""
-    words = shlex.split(record.command)
-    return words[words.index("--targets") + 1]
 
 
 def _distortions(records: list[Record]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -51,16 +50,6 @@ class Request:
         """
         kept = [override for override in self.overrides if overridden_method(override) in (None, *parts)]
         return replace(self, methods=[method], overrides=kept)
-
-    def command(self, method: str, seed: int, target: str, distortion: str = "") -> str:
-        """Return the command that makes one run's results on one target, without the folders of this machine."""
-        protocol = Path(self.protocol).name if self.protocol.endswith(".toml") else self.protocol
-        words = ["rsir-bench", "run", "--protocol", protocol, "--methods", method]
-        words += ["--seeds", str(seed), "--targets", target]
-        words += ["--distort", distortion] if distortion else []
-        words += [word for override in self.overrides for word in ("--set", override)]
-        words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
-        return shlex.join(words)
 
 
 DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}

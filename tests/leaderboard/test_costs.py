@@ -119,7 +119,9 @@ def test_records_without_costs_give_no_table(tmp_path):
 
 def test_an_untrained_method_and_an_old_record_leave_honest_blanks():
     records = (with_cost("baseline", cost(macs=2e9)), with_cost("old", cost(train=None)))
-    (header, _, _, old) = [line for line in formats.markdown(costs.document(board(*records))).splitlines() if line.startswith("|")]
+    (header, _, _, old) = [
+        line for line in formats.markdown(costs.document(board(*records))).splitlines() if line.startswith("|")
+    ]
     cells = dict(zip(header.split("|"), old.split("|"), strict=True))
     named = {name.strip(): value.strip() for name, value in cells.items()}
     assert named["MACs (G)"] == named["Train images/s"] == EMPTY

@@ -14,7 +14,7 @@ from rsir_bench.leaderboard.documents import table_document
 from rsir_bench.leaderboard.formats import html, markdown
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.publishing.publish import publish
-from rsir_bench.records.commands import place
+from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import DistortionPart
 from rsir_bench.records.store import write_record
 
@@ -144,7 +144,7 @@ def test_links_lead_to_the_files_that_publishing_writes(pages):
     path = next(iter(pages))
     leaderboards = path.parent.parent
     for one in some_records():
-        write_record(leaderboards.parent / "runs" / "results" / place(one), one)
+        write_record(leaderboards.parent / "runs" / "results" / record_path(one), one)
     publish([leaderboards.parent / "runs"], leaderboards / "results")
     for page, text in pages.items():
         outer = [unquote(link) for link in Page(text).links if link.startswith("../")]

@@ -12,7 +12,6 @@ from rsir_bench.leaderboard.grids import EMPTY, MINUS
 from rsir_bench.leaderboard.tables import METRICS, tables
 
 
-
 def of_a_table(suffix):
     """The writer of a format, from a table."""
     return lambda table: FORMATS[suffix](table_document(table))
@@ -43,7 +42,7 @@ A dash in a row with seeds: at least one of its records lacks that metric.
 
 ## How to reproduce these results
 
-Each command makes all seeds of a line; --data-root names the folder of the datasets, and --again is needed where the published records lie in leaderboards/results. `rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row.
+Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets, and --again where leaderboards/results has the published records. `rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row.
 
  rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t
  rsir-bench run --protocol small --methods baseline --seeds 0 --targets t
