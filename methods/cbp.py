@@ -21,8 +21,9 @@ class CbpSettings(Settings):
     Attributes:
         dimensions: Length of the sketch.
         rate: Highest learning rate of Adam, in the shape of the protocol's schedule.
-        unit: The pooled vector has unit length; else the square root of its dimensions, so that its entries are of
-            order one, as FC1's initial weights expect. With entries near 0.01 FC1 hardly learns at this rate.
+        unit: Whether the pooled vector has unit length; otherwise its length is the square root of its dimensions, so
+            that its entries are of order one, as FC1's initial weights expect. With entries near 0.01 FC1 hardly
+            learns at this rate.
     """
 
     dimensions: int = Field(8192, ge=2)
@@ -75,10 +76,10 @@ class Cbp(HeadMethod[CbpSettings]):
         sketch = self.pool(self.attention(self.trunk.maps(scenes)))
         with torch.autocast(scenes.device.type, enabled=False):
             length = math.sqrt(self.settings.dimensions)
-            # The last norm undoes the first, which is there for the root's eps: small beside entries of order one.
+            # The last norm undoes the first, which makes the root's eps small compared with entries of order one.
             pooled = functional.normalize(signed_sqrt(length * functional.normalize(sketch)))
         return pooled if self.settings.unit else length * pooled
 
     def recipe(self, train: Train) -> Train:
-        """Adam at its own rate, in the protocol's schedule."""
+        """Return the protocol's recipe with Adam and the method's rate."""
         return train.model_copy(update={"optimizer": "adam", "rate": self.settings.rate})

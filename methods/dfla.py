@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, HeadMethod, Row, Settings, Setup
 from rsir_bench.nn.attention import channel_and_spatial
-from rsir_bench.nn.collectives import gathered
+from rsir_bench.nn.collectives import all_gather_with_grad
 from rsir_bench.nn.metric_losses import CentreLoss
 
 
@@ -25,7 +25,7 @@ class DflaSettings(Settings):
 
 
 class Dfla(HeadMethod[DflaSettings]):
-    """Classifies attended features and pulls them towards the centres of their classes."""
+    """Classify attended features, and pull them towards the centres of their classes."""
 
     card = Card(
         name="dfla",
@@ -72,7 +72,7 @@ class Dfla(HeadMethod[DflaSettings]):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
-        pooled, labels = gathered(self.features(batch.scenes), batch.labels)
+        pooled, labels = all_gather_with_grad(self.features(batch.scenes), batch.labels)
         return {
             "class": functional.cross_entropy(self.head(pooled)["FC"], labels),
             "centre": self.settings.centre * self.centre(pooled, labels),

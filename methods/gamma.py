@@ -12,12 +12,12 @@ from rsir_bench.nn.transformation import gamma
 
 
 class GammaSettings(Settings):
-    """What a scene is brought to.
+    """Target of the correction.
 
     Attributes:
         mean: The mean brightness, on [0, 1].
-        per_band: Whether each band is brought there by a power of its own, or all bands together by one.
-        limit: The power stays between 1 / limit and limit; a scene darker or brighter than that falls short.
+        per_band: Whether each band has its own power, or all bands share one.
+        limit: The power stays between 1 / limit and limit; a scene too dark or too bright for that misses the mean.
     """
 
     mean: float = Field(0.5, gt=0, lt=1)
@@ -26,7 +26,7 @@ class GammaSettings(Settings):
 
 
 class Gamma(FrontEnd[GammaSettings]):
-    """Each scene is raised to the power that makes its mean brightness one half."""
+    """Raise each scene to the power that makes its mean brightness one half."""
 
     card = FrontEndCard(
         name="gamma",
@@ -43,7 +43,7 @@ class Gamma(FrontEnd[GammaSettings]):
     Settings = GammaSettings
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Corrected scenes (N, B, H, W) in [0, 1]; gradients take the power for a constant."""
+        """Return corrected scenes, float (N, B, H, W) in [0, 1]; gradients treat the power as a constant."""
         count, bands = scenes.shape[:2]
         with torch.no_grad():
             rows = count * bands if self.settings.per_band else count

@@ -21,26 +21,26 @@ from rsir_bench.nn.transformation import (
 )
 
 LOG = logging.getLogger(__name__)
-COLLAPSED = 1e-3  # spread over scenes below which a parameter is one constant for all of them
+COLLAPSED = 1e-3  # spread over scenes below which a parameter counts as constant
 
 
 class JsstSettings(Settings):
-    """What the paper lets be replaced, and what it leaves open.
+    """The replaceable parts of the paper's method, and what it leaves open.
 
     Attributes:
         warp: Spatial conversion: affine (the paper's), perspective, thin plate spline, or off.
         spectral: Spectral conversion: linear (the paper's), gamma, or off.
         order: ``"spat-spec"`` (the paper's); ``"hybrid"``: converted spectrally, then sampled on the grid that belongs
             to the original scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated
-            anew from the converted scene.
+            again from the converted scene.
         generator: One network for all parameters (PGN-S) or one for each conversion (PGN-I).
-        interpolation: Of the warp.
-        padding: What the warp finds outside the scene.
+        interpolation: Interpolation of the warp.
+        padding: Values outside the scene, as the warp sees them.
         rate: Factor on the learning rate of the parameter generation network.
         spread: Standard deviation of its regression layer's initial weights.
-        bound: Most that a parameter may be off the identity (a soft limit by tanh); none: no limit.
+        bound: Maximum distance of a parameter from the identity (a soft limit by tanh); none: no limit.
         points: Control points of the spline along each side.
-        cells: Cells with a gamma of their own along each side.
+        cells: Cells with separate gammas along each side.
     """
 
     warp: Warp = "affine"
@@ -116,12 +116,12 @@ class Jsst(FrontEnd[JsstSettings]):
         )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """The converted scenes; values may leave [0, 1]. With their parameters: ``transformation(scenes)``."""
+        """Return the converted scenes, float (N, B, H, W), not clamped; ``transformation`` also has parameters."""
         converted: Tensor = self.transformation(scenes)[0]
         return converted
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Both at the lower rate; decay would pull the regression layers' bias away from the identity."""
+        """Return groups at the lower rate; weight decay would pull the regression layers from the identity."""
         rate, networks = self.settings.rate, self.transformation.networks
         return [
             ParameterGroup([p for network in networks for p in network.features.parameters()], rate),
@@ -129,9 +129,9 @@ class Jsst(FrontEnd[JsstSettings]):
         ]
 
     def epoch_metrics(self) -> dict[str, float]:
-        """Mean and spread over the epoch's scenes of each parameter; no spread means one transformation for all.
+        """Return each parameter's mean and spread over the epoch's scenes; zero spread means a fixed conversion.
 
-        ``collapsed`` is 1 where no parameter differs between scenes: that is a fixed conversion, and not JSST.
+        ``collapsed`` is 1 if no parameter differs between scenes: the conversion is then fixed, which is not JSST.
         """
         found = self.transformation.statistics()
         collapsed = max(spread for _, spread in found.values()) < COLLAPSED
@@ -147,7 +147,7 @@ class Jsst(FrontEnd[JsstSettings]):
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant of JSST: other defaults under a name of its own.
+    """A variant of JSST: other defaults under another name.
 
     Attributes:
         defaults: The settings in which it differs from ``jsst``.
@@ -156,7 +156,7 @@ class Variant:
         published: Its variant in the paper's PCA rows; None: the paper has no row for it.
         stated: What the paper states.
         choices: What is open there, and what is done here.
-        version: Of its results.
+        version: Version of its results.
     """
 
     defaults: dict[str, Any]
@@ -245,7 +245,7 @@ VARIANTS = {
         ],
         choices=[
             "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec. Only "
-            "zero padding, its default, tells them apart: zeros that Spat+Spec would recolour stay zero",
+            "zero padding, its default, separates them: zeros that Spat+Spec would recolour stay zero",
         ],
     ),
     "jsst-spec-spat": Variant(
@@ -267,7 +267,7 @@ VARIANTS = {
         title="JSST, PGN-I",
         tables=["VII"],
         published="PGN-I",
-        stated=["a feature extraction of its own for the six spatial and for the four spectral parameters"],
+        stated=["separate feature extractions for the six spatial and the four spectral parameters"],
     ),
 }
 """The variants of Tables III to VII by the names they have in ``--methods``."""

@@ -78,21 +78,21 @@ class Ldcnn(Method[LdcnnSettings]):
         nn.init.constant_(self.classes.bias, settings.bias)  # type: ignore[arg-type] # likewise
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the average-pooled class maps."""
+        """Return the cross-entropy of the average-pooled class maps."""
         pooled = self.dropout(self._class_maps(batch.scenes)).mean((2, 3))
         return functional.cross_entropy(pooled, batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``max`` and ``mean`` of the class maps, each (N, classes)."""
+        """Return ``max`` and ``mean`` of the class maps, each float (N, classes)."""
         maps = self._class_maps(scenes)
         return {"max": maps.amax((2, 3)), "mean": maps.mean((2, 3))}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The last layer learns slowly, lest it switches classes off for good."""
+        """Return two groups: the last layer learns slowly, or it would switch classes off for good."""
         return self.split_parameter_group(self.classes, self.settings.rate)
 
     def _class_maps(self, scenes: Tensor) -> Tensor:
-        """(N, classes, h, w), two positions less on a side than the trunk's maps where that leaves more than one."""
+        """Return class maps (N, classes, h, w), two positions smaller than the trunk's maps unless these are tiny."""
         maps = self.trunk.maps(scenes)
         if min(maps.shape[2:]) <= 3:  # dropout of a class's only position would drop the class
             maps = functional.pad(maps, (1, 1, 1, 1))

@@ -20,7 +20,7 @@ class SeSettings(Settings):
     """What the papers leave open.
 
     Attributes:
-        gate: Where the gates of the inserted modules start; 0.5 is what random biases give.
+        gate: Initial value of the inserted modules' gates; random biases would give 0.5.
         legacy: timm's ``legacy_seresnet34`` instead of the protocol's trunk; with weights "imagenet", trained as a
             whole on ImageNet.
     """
@@ -76,7 +76,7 @@ class Se(HeadMethod[SeSettings]):
 
     @classmethod
     def initial_weights(cls, settings: SeSettings, trunk: protocols.Trunk) -> WeightSource:
-        """The protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
+        """Return the protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
         return WeightSource(LEGACY if settings.legacy else trunk.name, trunk.weights, trunk.sha256)
 
 

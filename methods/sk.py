@@ -14,11 +14,11 @@ MODEL = "skresnet34.ra_in1k"
 
 
 class SkSettings(Settings):
-    """Weights other than those that follow from the protocol's.
+    """Weights, if not those that follow from the protocol's.
 
     Attributes:
-        file: Name of a file of skresnet34's weights in a folder of weights; None: as the protocol's trunk starts.
-        sha256: The file's hash; given with it, so that the results' key holds what is in the file.
+        file: Name of a file of skresnet34's weights in a folder of weights; None: the protocol's weights.
+        sha256: The file's hash; required with it, so that the results' key depends on its content.
     """
 
     file: str | None = Field(None, pattern=r"^[^/\\]+$")
@@ -71,7 +71,7 @@ class Sk(HeadMethod[SkSettings]):
 
     @classmethod
     def initial_weights(cls, settings: SkSettings, trunk: protocols.Trunk) -> WeightSource:
-        """The skresnet34 of timm, whatever the protocol's trunk is, with the weights of its own file if one is set."""
+        """Return timm's skresnet34, whatever the protocol's trunk is, with the weights of ``file`` if it is set."""
         if settings.file:
             return WeightSource(MODEL, settings.file, settings.sha256)
         return WeightSource(MODEL, trunk.weights, trunk.sha256)

@@ -10,14 +10,14 @@ from rsir_bench.nn.contrast import wallis
 
 
 class WallisSettings(Settings):
-    """Where a scene's local statistics are moved to, and how far.
+    """Targets of a scene's local statistics, and their weights.
 
     Attributes:
         window: Side of the window as a share of the scene's.
         mean: Target of the local mean, on [0, 1].
         deviation: Target of the local standard deviation, on [0, 1].
         brightness: Weight of the target mean; with 0 the local mean stays.
-        contrast: Weight of the target deviation; with 1 flat places become as strong as others, with their noise.
+        contrast: Weight of the target deviation; with 1, flat regions get the same contrast, noise included.
     """
 
     window: float = Field(0.25, gt=0, le=1)
@@ -28,7 +28,7 @@ class WallisSettings(Settings):
 
 
 class Wallis(FrontEnd[WallisSettings]):
-    """Each band of each scene gets the same brightness and contrast everywhere, nearly."""
+    """Give each band of each scene nearly the same brightness and contrast everywhere."""
 
     card = FrontEndCard(
         name="wallis",
@@ -46,7 +46,7 @@ class Wallis(FrontEnd[WallisSettings]):
     Settings = WallisSettings
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Filtered scenes (N, B, H, W) in [0, 1]."""
+        """Return filtered scenes, float (N, B, H, W) in [0, 1]."""
         chosen = self.settings
         down, across = (max(1, round(chosen.window * side / 2)) for side in scenes.shape[-2:])
         filtered = wallis(scenes, (down, across), chosen.mean, chosen.deviation, chosen.brightness, chosen.contrast)

@@ -129,7 +129,7 @@ BROKEN = {
     "NaN loss": ("training set", "loss is nan", {"loss": "fc = fc / 0 * 0"}),
     "wrong shape": ("rows", "shape (6, 7, 1)", {"describe": "return {'fc': fc[..., None], 'embedding': embedding}"}),
     "not a float": ("rows", "torch.int64", {"describe": "return {'fc': fc, 'embedding': embedding.long()}"}),
-    "missing row": ("rows", "'embedding' is not given; describe() gives fc", {"describe": "return {'fc': fc}"}),
+    "missing row": ("rows", "'embedding' is missing; describe() returns fc", {"describe": "return {'fc': fc}"}),
     "group without a tensor": (
         "parameter groups",
         "leaves out embed.bias",

@@ -11,6 +11,7 @@ from tiny import CLASSES, message, some_scenes, tiny_setup
 
 import rsir_bench.methods
 from rsir_bench.method import Method
+from rsir_bench.method.card_text import method_card
 from rsir_bench.method.registry import RegisteredMethod, discover, resolve
 from rsir_bench.method.spec import MethodSpec
 
@@ -323,6 +324,21 @@ class TestSettings:
     )
     def test_mistakes(self, settings, says):
         assert message(lambda: named("jsst", jsst=settings)).startswith(says)
+
+    @pytest.mark.parametrize("name", ["jsst", "jsst-tps", "timm", "dhn"])
+    def test_the_card_lists_every_one(self, name):
+        lines = method_card(name, []).split("\n")
+        fields = discover()[name].method_class.Settings.model_fields
+        assert lines[-len(fields) :] == [
+            f"  {key} = {'(required)' if field.is_required() else repr(field.default)}" for key, field in fields.items()
+        ]
+
+    def test_a_preset_is_other_defaults_under_another_name(self):
+        usual, preset = (discover()[name].method_class.Settings() for name in ("jsst", "jsst-spat-tps"))
+        assert {**usual.model_dump(), "warp": "tps", "spectral": "off"} == preset.model_dump()
+        method = named("jsst-spat-tps", **{"jsst-spat-tps": {"warp": "tps", "points": 4}})
+        assert method.label == "jsst-spat-tps (jsst-spat-tps.points=4)"
+        assert method.non_default == {"jsst-spat-tps.points": 4}
 
     def test_a_method_without_settings(self):
         assert message(lambda: named("baseline", baseline={"x": 1})).endswith("its settings: none")

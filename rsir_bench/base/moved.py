@@ -70,7 +70,7 @@ MOVED = {
     "scenes.picture": "scenes.data_uri",
     "scenes.verify": "scenes.inspect.verify records.verdict",
     "search.kept": "search.index_cache",
-    "search.space": "search.faiss_vectors",
+    "search.space": "ranking.nearest",
     "statistics": "leaderboard.statistics",
     "template": "method.template",
     "toml": "base.toml",

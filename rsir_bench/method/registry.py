@@ -140,11 +140,6 @@ class Part:
     overridden: dict[str, Any]
     weights: dict[str, str]
 
-    @property
-    def name(self) -> str:
-        """The name on its card."""
-        return self.registered.name
-
 
 def resolve(
     name: str,
@@ -198,16 +193,14 @@ def combine(parts: Sequence[Part], *, alone: bool) -> tuple[type[Method], Any]:
         alone: The user named only the front end.
     """
     inner, *fronts = parts
-    method_class, settings = inner.registered.method_class, inner.settings
+    method_class = inner.registered.method_class
     assert issubclass(method_class, Method)
-    combined: Any = settings
+    combined: Any = inner.settings
     for part in fronts:
         front_class = part.registered.method_class
         assert issubclass(front_class, FrontEnd)
-        method_class, combined = (
-            compose(front_class, method_class, alone=alone),
-            ComposedSettings(part.settings, combined),
-        )
+        method_class = compose(front_class, method_class, alone=alone)
+        combined = ComposedSettings(part.settings, combined)
     return method_class, combined
 
 

@@ -102,7 +102,7 @@ class Network:
         self._forget()
         earlier = self.previous.get().eval() if self.previous else None
         weights = None if earlier is None else state_of(earlier)
-        with distributed.together(self.run.title, lambda: TrainOrder(self.run.folder, self.number, weights)):
+        with distributed.collective(self.run.title, lambda: TrainOrder(self.run.folder, self.number, weights)):
             network, trained = self.fit(earlier)
         if self.previous:
             self.previous.release()
@@ -151,7 +151,7 @@ class Network:
         fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
         scenes = network.training_set(self.number, previous, source, pool)
         # The others' arithmetic may give another pseudo-label.
-        cache, row, labels = distributed.from_first(lambda: (scenes.cache, scenes.row, scenes.labels))
+        cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         title = self.run.title + (f" round {self.number}" if network.rounds > 1 else "")
         return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.number), title)
