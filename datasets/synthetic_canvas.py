@@ -22,7 +22,7 @@ SHADOW = np.array([0.8, 0.6])
 
 
 def border_pixels(pixels: int) -> int:
-    """Returns how many pixels the canvas has on each side of a field of view of `pixels` pixels."""
+    """Return how many pixels the canvas has on each side of a field of view of ``pixels`` pixels."""
     return int(np.ceil((MARGIN - 1.0) * pixels / 2))
 
 
@@ -50,13 +50,13 @@ class Canvas:
         self.image: Array = np.zeros((3, self.size, self.size))
 
     def along(self, angle: float, origin: ArrayLike = (0.0, 0.0)) -> tuple[Array, Array]:
-        """Returns coordinates (S, S) along and across the direction `angle` (radians, from x to y) through `origin`."""
+        """Return coordinates (S, S) along and across the direction `angle` (radians, from x to y) through `origin`."""
         x0, y0 = np.asarray(origin, dtype=np.float64)
         cos, sin = np.cos(angle), np.sin(angle)
         return (self.x - x0) * cos + (self.y - y0) * sin, (self.y - y0) * cos - (self.x - x0) * sin
 
     def noise(self, cell: float, octaves: int = 1) -> Array:
-        """Returns smooth value noise (S, S) in [-1, 1] with features of about `cell` units; each octave halves both."""
+        """Return smooth value noise (S, S) in [-1, 1] with features of about `cell` units; each octave halves both."""
         total = np.zeros((self.size, self.size))
         for octave in range(octaves):
             position = (np.arange(self.size) + 0.5) / (self.pixels_per_unit * cell / 2**octave)
@@ -69,14 +69,14 @@ class Canvas:
         return total / (2 - 2.0 ** (1 - octaves))
 
     def at(self, field: Array, points: Array) -> Array:
-        """Returns the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
+        """Return the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
         pixel = np.floor((points + self.edge) * self.pixels_per_unit).astype(np.int64)
         column, row = np.clip(pixel, 0, self.size - 1).T
         values: Array = field[row, column]
         return values
 
     def coverage(self, distance: Array) -> Array:
-        """Returns the share in [0, 1] of each pixel inside a shape of signed `distance` (units, negative inside)."""
+        """Return the share in [0, 1] of each pixel inside a shape of signed `distance` (units, negative inside)."""
         return np.clip(0.5 - distance * self.pixels_per_unit, 0.0, 1.0)
 
     def fill(self, colour: ArrayLike, mottle: float = 0.06, cell: float = 0.5) -> None:

@@ -64,7 +64,7 @@ def explained(theta: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
 
 
 def main() -> None:
-    """Prints a table: target x kind of distortion."""
+    """Print a table: target x kind of distortion."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", help="front ends with a transformation, e.g. jsst jsst-spat")
     parser.add_argument("--source", default="demo-source")

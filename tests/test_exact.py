@@ -202,7 +202,7 @@ def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monk
 
 def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     def fails() -> None:
-        raise RunError("dhn seed 0: descriptors of source are not finite; mend the method")
+        raise RunError("dhn seed 0: descriptors of source are not finite; fix the method")
 
     monkeypatch.setattr(golden, "check", fails)
     monkeypatch.setattr("sys.argv", ["rsir-bench", "drift", "--exact"])
@@ -210,7 +210,7 @@ def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyP
         main()
     assert ended.value.code == 1
     told = capsys.readouterr()
-    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; mend the method\n"
+    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; fix the method\n"
 
 
 def test_what_is_missing_or_of_another_shape_fails(tmp_path: Path) -> None:

@@ -99,9 +99,7 @@ def audit_datasets(
     source: Annotated[str, typer.Argument(help="A dataset or folder:PATH.")],
     targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
     data_root: options.DataRoot = Request.data_root,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Pairs to print for each comparison.")] = 10,
     strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
     as_json: options.AsJson = False,
@@ -121,12 +119,12 @@ def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int) -> st
     """Return a table of all reports, then up to ``examples`` pairs of each."""
     from tabulate import tabulate
 
-    from rsir_bench.scenes.inspect.duplicates import Kind
+    from rsir_bench.scenes.inspect.duplicates import DuplicateKind
 
     rows = [
         {
             "duplicates": report.title,
-            **{f"{kind} (pairs)": report.count(kind) for kind in Kind},
+            **{f"{kind} (pairs)": report.count(kind) for kind in DuplicateKind},
             "of other classes": report.conflicts,
             "scenes with a twin": f"{report.twins:,} of {len(report.target):,}",
             "share": f"{report.share:.2%}",

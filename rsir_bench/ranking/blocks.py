@@ -1,4 +1,4 @@
-"""Rankings block by block: product, then the ranks of the positives. Nothing of the size of all pairs is ever held."""
+"""Rank block by block: product, then the ranks of the positives. The matrix of all pairs is never held."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def measure_blocks(
 
 
 def block_queries(task: Task, block: int | None, workers: int) -> int:
-    """Queries per block: what is asked for, otherwise as many as the memory set aside allows."""
+    """Return the number of queries per block: ``block``, or as many as the reserved memory allows."""
     if block is None:
         fitting = TOTAL_ELEMENTS // workers // task.gallery_size
         most = BLOCK_QUERIES if task.device == "cpu" else TOTAL_ELEMENTS
@@ -113,7 +113,7 @@ def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
 
 
 def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
-    """Writes the distances of a block of queries to the whole gallery.
+    """Write the distances of a block of queries to the whole gallery.
 
     Args:
         task: queries and gallery.

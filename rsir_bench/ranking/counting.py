@@ -1,4 +1,4 @@
-"""Ranks of positives by counting: how many scenes are nearer, found without sorting the ranking.
+"""Rank positives by counting nearer scenes, without sorting the ranking.
 
 The distances of a query fall into buckets by an affine map and rounding down. Both keep order, so a scene in a lower
 bucket is nearer and one in a higher bucket is not; only scenes that share a bucket with a positive need a comparison.
@@ -94,7 +94,7 @@ def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts
 def _places(
     values: Distances, nearest: Any, scale: Any, buckets: int, out: Distances | None = None
 ) -> npt.NDArray[np.int32]:
-    """The bucket of each value; the first and the last also take what lies below and beyond the positives."""
+    """Return the bucket of each value; the first and last also take the values below and above the positives."""
     scaled = np.subtract(values, nearest, out=out)
     scaled *= scale
     scaled.clip(0, buckets - 1, out=scaled)

@@ -1,4 +1,4 @@
-"""`score`: descriptors and labels in, every retrieval metric out."""
+"""Score descriptors: descriptors and labels in, every retrieval metric out."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ def score(
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
     measure: Measure | None = None,
 ) -> Scores:
-    """Ranks the gallery for every query and scores the rankings, exactly, with ties taken as an expectation.
+    """Rank the gallery for every query and score the rankings, exactly, with ties taken as an expectation.
 
     Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
     names nor the order of the gallery matter. Rows that are equal value for value (and all rows without a direction)
     get equal distances. Other distances carry the rounding of a product in the descriptors' own precision (half
-    precision: float32; integers and Euclidean distances: float64), which tells apart what is equal by arithmetic only,
-    such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
+    precision: float32; integers and Euclidean distances: float64), which separates what is equal only in exact
+    arithmetic, such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
@@ -124,7 +124,7 @@ def score(
         bits: number of bits of packed codes.
         queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are.
             Each query is left out of its own gallery by its index.
-        gallery: (M, D) a gallery apart from the queries; nothing is left out then.
+        gallery: (M, D) a separate gallery; nothing is left out then.
         gallery_labels: (M,) its classes.
         k: the cut-offs of P@k.
         hits: the cut-off of AP@{hits}h.
@@ -168,14 +168,21 @@ def score(
     return assemble(task, names, table, curves)
 
 
-def measure_queries(task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
-    """Ranks the gallery for every query of a task and measures the rankings, in this process.
+def measure_queries(
+    task: Task,
+    block: int | None,
+    k: Sequence[int],
+    hits: int,
+    curve: Callable[[PositiveRanks], Tensor] = metrics.precision_at_recall,
+) -> tuple[FloatArray, FloatArray]:
+    """Rank the gallery for every query of a task and measures the rankings, in this process.
 
     Args:
         task: queries and gallery.
         block: queries per block; None chooses.
         k: the cut-offs of P@k.
         hits: the cut-off of AP@{hits}h.
+        curve: gives the (S, 101) float64 precision-recall curves of S queries.
 
     Returns:
         tuple: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task; and
@@ -186,18 +193,17 @@ def measure_queries(task: Task, block: int | None, k: Sequence[int], hits: int) 
     curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
 
     def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
-        curve = metrics.precision_at_recall(ranks).sum(dim=0)
-        return score_ranks(ranks, k, hits, harmonic).cpu(), curve.cpu()
+        return score_ranks(ranks, k, hits, harmonic).cpu(), curve(ranks).sum(dim=0).cpu()
 
     with workers(task.device) as pool:
-        for rows, (values, curve) in measure_blocks(task, pool, block, measure):
+        for rows, (values, class_curve) in measure_blocks(task, pool, block, measure):
             table[:, :, rows] = values
-            curves[task.query_classes[rows.start]] += curve
+            curves[task.query_classes[rows.start]] += class_curve
     return table.numpy(), curves.numpy()
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """The names of the metrics in the order of `score_ranks`."""
+    """Return the names of the metrics in the order of `score_ranks`."""
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
@@ -222,7 +228,7 @@ def score_ranks(ranks: PositiveRanks, k: Sequence[int], hits: int, harmonic: Ten
 
 
 def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
-    """Puts the queries back into the caller's order and takes the means.
+    """Put the queries back into the caller's order and take the means.
 
     Args:
         task: what was scored.

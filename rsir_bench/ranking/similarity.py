@@ -1,4 +1,4 @@
-"""Descriptors made ready so that one matrix product gives the distances of a ranking."""
+"""Prepare descriptors so that one matrix product gives the distances of a ranking."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def unpacked(codes: Tensor, bits: int) -> Tensor:
 
 
 def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
-    """Finds rows that are equal value for value.
+    """Find rows that are equal value for value.
 
     A blocked product does not give equal rows equal distances (4 to 8 % of such pairs differ in the last bit), so the
     ranking copies the distance of the first of them to the others.
@@ -170,7 +170,7 @@ def checked_descriptors(values: Any, what: str) -> Tensor:
 
 
 def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
-    """The values as a numpy array of numbers that torch can take."""
+    """Return the values as a numpy array of numbers that torch can take."""
     try:
         array = np.asarray(values)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the user asks for: the one list of a run's parameters, which the command line and ``rsir_bench.run`` share."""
+"""The parameters of a run, shared by the command line and ``rsir_bench.run``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _parameter(description: str, default: Any = MISSING) -> Any:
 
 @dataclass(frozen=True)
 class Request:
-    """A campaign as asked for, before anything is looked up. :data:`DESCRIPTIONS` says what each parameter is."""
+    """A campaign as asked for, before anything is looked up. ``DESCRIPTIONS`` says what each parameter is."""
 
     methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
     targets: Sequence[str] = _parameter("Datasets to score on, or folder:PATH; all: the protocol's.", ("all",))

@@ -1,4 +1,4 @@
-"""From names to what they name: protocol, methods, weights and scenes. All reading happens here, once."""
+"""Resolve names to protocol, methods, weights and scenes. All reading happens here, once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Resolved:
         absent: Why other methods are left out, a line each.
         targets: The datasets to score on, as the request names them.
         datasets: The scenes, by name of dataset.
-        distortions: What the targets are scored under, beside as they are.
+        distortions: Distortions to score the targets under, in addition to the undistorted targets.
         published: Published records of the board, by key.
     """
 
@@ -241,7 +241,7 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
             problems.add(
                 f"score.queries=fifth: no class of {index.name} has five scenes; set score.queries=all or leave it out"
             )
-        # A folder of the user's is called by its last part: no table could tell the two apart.
+        # A user's folder is named by its last part: two of one name would be the same in every table.
         if (other := first.setdefault(index.name, given)) != given:
             both = f"--targets {other},{given}: both are called {index.name}"
             problems.add(f"{both}; give one of the folders another name")

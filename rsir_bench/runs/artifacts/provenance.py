@@ -1,4 +1,4 @@
-"""What a record tells beside its scores: method, row, protocol, scenes, weights, costs, and the machine."""
+"""Build result records: scores plus method, protocol, data, weights, cost and environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rsir_bench.records.schema import (
     TargetPart,
 )
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.decode import decoder_versions
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
@@ -36,7 +36,7 @@ from rsir_bench.scenes.index import SceneIndex
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a record tells of the steps before scoring.
+    """The parts of a record about the steps before scoring.
 
     Attributes:
         trainings: The note of each training that led to the cell's network, in order; none where nothing was trained.
@@ -51,8 +51,8 @@ class Circumstances:
     kept: int
 
 
-def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumstances) -> Record:
-    """The record of one result."""
+def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Circumstances) -> Record:
+    """Return the record of one result."""
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
     published = cell.row.paper if not run.method.overridden else None
@@ -91,7 +91,7 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumst
     )
 
 
-def _request(request: Request, run: Run, cell: Cell) -> RequestFields:
+def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
     """Return what was asked for of one result, without the folders of this machine."""
     return RequestFields(
         protocol=Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol,
@@ -174,7 +174,7 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
-    """What the result cost; what was timed elsewhere is no time of the record's environment."""
+    """Return what the result cost; times taken elsewhere are left out."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
     timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
     described = left.described
@@ -189,6 +189,6 @@ def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
 
 
 def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
-    """Whether the times of a note were taken here; one of an older version does not tell, and is taken for it."""
+    """Whether the times of a note were taken here; assumed of notes of older versions."""
     there = note.get("environment", here)
     return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))

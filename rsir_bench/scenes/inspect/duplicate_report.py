@@ -18,7 +18,7 @@ from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.decode import read_scene
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
 from rsir_bench.scenes.inspect import duplicates
-from rsir_bench.scenes.inspect.duplicates import Kind, Pair, find_pairs
+from rsir_bench.scenes.inspect.duplicates import DuplicateKind, Pair, find_pairs
 
 MAX_PICTURED = 200
 """Pairs of one report that the page shows; the JSON file holds all."""
@@ -42,7 +42,7 @@ class DuplicateReport:
         """The datasets in words."""
         return f"within {self.source.name}" if self.within else f"{self.source.name} in {self.target.name}"
 
-    def count(self, *kinds: Kind) -> int:
+    def count(self, *kinds: DuplicateKind) -> int:
         """Return the number of pairs of these kinds."""
         return sum(pair.kind in kinds for pair in self.pairs)
 
@@ -134,7 +134,7 @@ def reports_as_json(reports: Sequence[DuplicateReport]) -> dict[str, Any]:
                 "target": report.target.name,
                 "fingerprints": [report.source.fingerprint, report.target.fingerprint],
                 "within": report.within,
-                "pairs_by_kind": {kind.value: report.count(kind) for kind in Kind},
+                "pairs_by_kind": {kind.value: report.count(kind) for kind in DuplicateKind},
                 "pairs_of_other_classes": report.conflicts,
                 "scenes_with_twin": report.twins,
                 "scenes": len(report.target),
@@ -170,9 +170,9 @@ def reports_as_page(reports: Sequence[DuplicateReport]) -> str:
 def _section(report: DuplicateReport) -> dict[str, Any]:
     """Return one report as the template reads it."""
     pairs = report.pairs[:MAX_PICTURED]
-    exact = report.count(Kind.SAME_BYTES, Kind.SAME_PIXELS)
+    exact = report.count(DuplicateKind.SAME_BYTES, DuplicateKind.SAME_PIXELS)
     summary = (
-        f"{exact} exact and {report.count(Kind.NEAR)} near pairs, {report.conflicts} of other classes; "
+        f"{exact} exact and {report.count(DuplicateKind.NEAR)} near pairs, {report.conflicts} of other classes; "
         f"{report.twins:,} of {len(report.target):,} scenes ({report.share:.2%}) have a twin"
     )
     if len(pairs) < len(report.pairs):
