@@ -3,7 +3,7 @@
     python studies/against_reference.py ucm-mobile --reference baseline --metrics mAP,P@5
 
 reads the published records and compares every method with the reference, target by target and row by row, with
-`rsir_bench.leaderboard.statistics.compare`: its unit is seed x class, and methods of fewer than five seeds are not
+``rsir_bench.leaderboard.statistics.compare``: its unit is seed x class, and methods of fewer than five seeds are not
 tested. The last column adjusts the p-values for the number of tests printed (Holm).
 """
 

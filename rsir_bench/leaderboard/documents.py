@@ -87,7 +87,7 @@ def _cells(table: Table, row: MethodRow) -> list[GridCell]:
 
 
 def _compared(table: Table, metric: str) -> bool:
-    return table.beside_paper and metric in PUBLISHED_COLUMNS
+    return table.shows_paper and metric in PUBLISHED_COLUMNS
 
 
 def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
@@ -107,6 +107,6 @@ def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
         if _compared(table, metric):
             fields[paper_header(metric)] = plain_number(cell.paper, empty="")
             fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
-    if table.beside_paper:
+    if table.shows_paper:
         fields["slip"] = table.footnotes[row.footnote - 1] if row.footnote else ""
     return fields | provenance(row.records)

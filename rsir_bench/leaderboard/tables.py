@@ -102,7 +102,7 @@ class Table:
         name: ``"I"``, ``"II"``, ... or ``"targets"``.
         caption: What it shows.
         board: The board that its values come from.
-        beside_paper: Whether the published values are shown next to ours.
+        shows_paper: Whether the published values are shown next to ours.
         blocks: One per target.
         notes: Whole sentences below the table.
         footnotes: The slips of the paper; ``MethodRow.footnote`` counts them from 1.
@@ -111,7 +111,7 @@ class Table:
     name: str
     caption: str
     board: Board
-    beside_paper: bool
+    shows_paper: bool
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
@@ -141,15 +141,15 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
 
 def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
     entries = published(shape)
-    beside_paper = _is_the_papers(board, shape.protocol) and bool(entries)
-    values = {(entry.target, entry.row): entry for entry in entries} if beside_paper else {}
+    shows_paper = _is_the_papers(board, shape.protocol) and bool(entries)
+    values = {(entry.target, entry.row): entry for entry in entries} if shows_paper else {}
     common, footnotes = _slips(list(values.values()))
     cells: Results = {}
     for record in records:
         cells.setdefault(cell_of(record), []).append(record)
-    targets = _targets(shape, records, beside_paper)
-    names = _names(shape, records, entries, beside_paper)
-    if not beside_paper:
+    targets = _targets(shape, records, shows_paper)
+    names = _names(shape, records, entries, shows_paper)
+    if not shows_paper:
         names = _best_first(names, [target for target, _ in targets], cells)
 
     blocks = []
@@ -165,9 +165,9 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
         name=shape.name,
         caption=shape.caption,
         board=board,
-        beside_paper=beside_paper,
+        shows_paper=shows_paper,
         blocks=tuple(blocks),
-        notes=tuple(_notes(board, shape, blocks, common, beside_paper)),
+        notes=tuple(_notes(board, shape, blocks, common, shows_paper)),
         footnotes=tuple(footnotes),
     )
 
@@ -186,13 +186,13 @@ def _is_the_papers(board: Board, protocol: str) -> bool:
     return board.protocol.paper and not board.protocol.modified and board.protocol.name == protocol
 
 
-def _names(shape: PaperTable, records: list[Record], entries: list[Published], beside_paper: bool) -> list[RowName]:
+def _names(shape: PaperTable, records: list[Record], entries: list[Published], shows_paper: bool) -> list[RowName]:
     """Return the rows of every block: the paper's rows in the paper's order, then ours by label."""
     order = {row: position for position, row in enumerate(dict.fromkeys(entry.row for entry in entries))}
     names = list({cell_of(record)[1:]: _name(record) for record in records}.values())
     if not shape.every_row:
         names = [name for name in names if name.paper in order]
-    if beside_paper:
+    if shows_paper:
         ours = {name.paper for name in names}
         names += [_paper_name(row) for row in order if row not in ours]
 
@@ -212,13 +212,13 @@ def _paper_name(row: PaperRow) -> RowName:
     return RowName("", title, row.pooling, target_fit=False, paper=row)
 
 
-def _targets(shape: PaperTable, records: list[Record], beside_paper: bool) -> list[tuple[str, str]]:
+def _targets(shape: PaperTable, records: list[Record], shows_paper: bool) -> list[tuple[str, str]]:
     """Return each block's target and the paper's name of it, in the paper's order."""
     found = sorted({(record.target.name, record.target.paper_name or "") for record in records})
     targets = []
     for paper_target in shape.targets:
         ours = [(name, paper_name) for name, paper_name in found if paper_name == paper_target]
-        targets += ours or ([(paper_target, paper_target)] if beside_paper else [])
+        targets += ours or ([(paper_target, paper_target)] if shows_paper else [])
     return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
 
 
@@ -270,14 +270,14 @@ def _slips(entries: list[Published]) -> tuple[str, list[str]]:
     return "", list(dict.fromkeys(slip for slip in slips if slip))
 
 
-def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, beside_paper: bool) -> Iterator[str]:
+def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, shows_paper: bool) -> Iterator[str]:
     protocol, rows = board.protocol, [row for block in blocks for row in block.rows]
     yield (
         f"Protocol {board.name} (hash {protocol.hash}), source {protocol.settings['data']['source']}; "
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
     yield from (_sibling(board, other) for other in board.siblings)
-    if beside_paper:
+    if shows_paper:
         yield (
             'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
             "Δ is ours minus the paper's."
@@ -289,7 +289,7 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, be
     yield f"Best and second best of our values per target and metric are marked{fits}."
     if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
         yield significance.NOTE
-    yield from _empty_cells(blocks, beside_paper)
+    yield from _empty_cells(blocks, shows_paper)
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:
@@ -332,7 +332,7 @@ def _word(value: Any) -> str:
     return json.dumps(value)
 
 
-def _empty_cells(blocks: Sequence[Block], beside_paper: bool) -> Iterator[str]:
+def _empty_cells(blocks: Sequence[Block], shows_paper: bool) -> Iterator[str]:
     """Yield a sentence for each reason why a cell of the blocks is empty."""
     rows = [row for block in blocks for row in block.rows]
     sources = _sources(rows)
@@ -344,7 +344,7 @@ def _empty_cells(blocks: Sequence[Block], beside_paper: bool) -> Iterator[str]:
         yield f"No values on {title} where it is the source: its labels were seen in training."
     if any(cell.mean is None for row in rows if row.records for cell in row.cells.values()):
         yield "A dash in a row with seeds: at least one of its records lacks that metric."
-    if beside_paper and any(_unpublished(row) for row in rows):
+    if shows_paper and any(_unpublished(row) for row in rows):
         yield "A dash in a column of the paper: the paper has no such row for that target; Δ needs both values."
 
 

@@ -28,7 +28,7 @@ def _board(board: Board) -> str:
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
     if any(row.seeds > 1 for row in rows):
         remarks.append("mean ± standard deviation over seeds")
-    if not any(table.beside_paper for table, _ in blocks):
+    if not any(table.shows_paper for table, _ in blocks):
         remarks.append("not comparable with the paper's values")
     grids = [_grid(block) for _, block in blocks] + robustness.grids(board, "{}: retained mAP")
     text = [f"{grid.caption}\n{plain_grid(grid)}" for grid in grids]

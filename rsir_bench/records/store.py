@@ -71,9 +71,7 @@ def read_published(folder: Path) -> list[Record]:
         UserError: It does not exist, or a record cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no published records; change to a clone of the repository, or name their folder"
-        )
+        raise UserError(f"{folder}: no published records; change to a clone of the repository, or name their folder")
     return [read_record(path) for path in record_files(folder)]
 
 

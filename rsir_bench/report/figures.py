@@ -1,4 +1,4 @@
-"""Figures from records: mAP by class, against cost, over seeds, and under distortions; each says what it finds."""
+"""Draw figures from records: mAP by class, against cost, over seeds, and under distortions, with texts on each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ClassValues:
 
 
 def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
-    """The figures that a board's records give for one target."""
+    """Yield the figures that a board's records give for one target."""
     with settings():
         for draw in (by_class, against_cost, over_seeds, under_distortion):
             drawing = draw(view, target)
@@ -43,7 +43,7 @@ def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
 
 
 def coloured(view: BoardView) -> dict[str, Look]:
-    """The methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
+    """Choose the methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
     labels = [standing.label for standing in view.main]
     distorted = {curve.label for block in view.robustness.values() for curve in block.rows}
     # Few methods are run under distortions, and seldom the best: their curves would all be grey.
@@ -53,7 +53,7 @@ def coloured(view: BoardView) -> dict[str, Look]:
 
 
 def class_values(view: BoardView, target: Target) -> ClassValues | None:
-    """None where the records hold no values by class."""
+    """Return the values by class; None where the records have none."""
     values: dict[str, dict[str, float]] = {}
     for standing in view.main:
         records = [record for record in view.records(target.name, standing) if record.per_class]
@@ -70,7 +70,7 @@ def class_values(view: BoardView, target: Target) -> ClassValues | None:
 
 
 def by_class(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP of each class (the paper's Fig. 4), one line of points per class."""
+    """Draw mAP of each class (the paper's Fig. 4), one line of points per class."""
     found = class_values(view, target)
     if found is None:
         return None
@@ -117,7 +117,7 @@ def _classes_in_words(found: ClassValues, target: Target) -> str:
 
 
 def against_cost(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP against parameters, multiply-accumulates and speed, a panel for each that is known."""
+    """Draw mAP against parameters, multiply-accumulates and speed, a panel for each that is known."""
     panels = [(cost, found) for cost in COSTS if (found := _costs(view, target, cost))]
     panels = [(cost, found) for cost, found in panels if not cost.speed or cost.key == SPEED]
     if not panels:
@@ -144,7 +144,7 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
 
 
 def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, float, float]]:
-    """Standing, cost as the axis shows it, and mAP of each method of which both are known."""
+    """Return standing, cost as the axis shows it, and mAP of each method that has both."""
     found = []
     for standing in view.main:
         mean = standing.cells[target.name, "mAP"].mean
@@ -175,7 +175,7 @@ def _axis(cost: Cost) -> str:
 
 
 def over_seeds(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP of each seed; None where no method has two."""
+    """Draw mAP of each seed; None where no method has two."""
     values = {
         standing.label: [record.metrics["mAP"] for record in view.records(target.name, standing)]
         for standing in view.main
@@ -205,7 +205,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
 
 
 def _short(label: str) -> str:
-    """The label, its end left out where the settings that it tells would push the points aside."""
+    """Return the label, shortened where it would leave too little space for the points."""
     return label if len(label) <= 34 else f"{label[:33]}…"
 
 
@@ -226,7 +226,7 @@ def _seeds_in_words(values: dict[str, list[float]], target: Target) -> str:
 
 
 def under_distortion(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP against severity, a panel for each kind of distortion."""
+    """Draw mAP against severity, a panel for each kind of distortion."""
     block = view.robustness.get(target.name)
     if block is None:
         return None
@@ -247,14 +247,14 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
             axes.set_axis_off()
         axes.tick_params(labelbottom=place + across >= len(block.kinds))  # the lowest of each column
     figure.supylabel("mAP", color=MUTED, fontsize=9.5)
-    figure.supxlabel("severity (0: as it is)", color=MUTED, fontsize=9.5)
+    figure.supxlabel("severity (0: undistorted)", color=MUTED, fontsize=9.5)
     legend(figure, shown, len(curves) - len(shown), lines=True)
     return _drawing(
         figure,
         view,
         target,
         "robustness",
-        f"Severity 0 is the target as it is. {MAIN}",
+        f"Severity 0 is the undistorted target. {MAIN}",
         _robustness_in_words(block, curves, target),
     )
 

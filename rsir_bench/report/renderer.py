@@ -1,4 +1,4 @@
-"""The frame that all pages share: templates, and the files that go with every page."""
+"""Render the pages of the report, which share a frame, and copy their static files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAVIGATION = (("Leaderboard", "index.html"), ("Methods", "methods/index.html"), 
 
 
 class Frame:
-    """Renders templates into the report's folder; ``frame.render`` is what makers of pages are given.
+    """Render templates into the report's folder.
 
     A template extends ``base.html`` and fills its blocks ``title``, ``head``, ``content`` and ``scripts``. It sees
     ``root``, the relative path to the report's folder (``"../"`` for a page in a folder), ``nav``, a list of (title,
@@ -35,12 +35,12 @@ class Frame:
         self._templates = _environment()
 
     def render(self, template_name: str, path: str, **values: Any) -> Path:
-        """Writes one page.
+        """Write one page.
 
         Args:
             template_name: A file of ``templates/``.
-            path: The page relative to the report's folder, with ``/`` between.
-            values: What the template shows; text is escaped.
+            path: The page relative to the report's folder, with ``/`` as separator.
+            values: The values of the template; text is escaped.
 
         Returns:
             The file that was written.
@@ -54,7 +54,7 @@ class Frame:
         return page
 
     def add_static(self, *names: str) -> None:
-        """Copies files of ``static/`` to where the templates expect them."""
+        """Copy files of ``static/`` to where the templates expect them."""
         for name in names:
             text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
             write_text(self.out / "static" / name, text)
@@ -77,15 +77,15 @@ def _environment() -> jinja2.Environment:
 
 @dataclass(frozen=True)
 class Link:
-    """A page that other pages point to.
+    """A page that other pages link to.
 
     Attributes:
-        title: What the page is called.
-        href: Its path relative to the report's folder, with ``/`` between.
-        text: One sentence on what is found there.
-        board: The board that it concerns, None where it concerns all.
-        target: Likewise the dataset.
-        methods: The methods that it concerns, by their labels.
+        title: The title of the page.
+        href: Its path relative to the report's folder, with ``/`` as separator.
+        text: One sentence about the page.
+        board: The board that it is about; None for all boards.
+        target: The dataset that it is about; None for all datasets.
+        methods: The labels of the methods that it is about.
     """
 
     title: str

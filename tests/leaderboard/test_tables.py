@@ -150,7 +150,7 @@ def test_best_marks_consider_ours_and_not_the_papers():
 @pytest.mark.parametrize("part", [protocol_part("aid-lite"), modified("patternnet", "train.rate=0.01")])
 def test_elsewhere_the_papers_values_and_rows_are_absent(part):
     table = tables_of(record(paper=JSST, protocol=part), record("baseline", paper=BASELINE, protocol=part))["I"]
-    assert not table.beside_paper
+    assert not table.shows_paper
     assert [block.target for block in table.blocks] == ["ucm"]
     assert [line.name.label for block in table.blocks for line in block.rows] == ["baseline", "jsst"]
     assert all(line.cells[metric].paper is None for line in table.blocks[0].rows for metric in METRICS)
@@ -161,7 +161,7 @@ def test_elsewhere_the_papers_values_and_rows_are_absent(part):
 @pytest.mark.parametrize("change", [{"paper": False}, {"modified": True}, {"name": "mine"}])
 def test_any_doubt_about_the_protocol_keeps_the_papers_values_away(change):
     table = tables_of(record(paper=JSST, protocol=protocol_part(**change)))["I"]
-    assert not table.beside_paper
+    assert not table.shows_paper
 
 
 def test_a_board_that_is_not_comparable_says_what_differs():
@@ -193,7 +193,7 @@ def test_large_targets_and_targets_without_a_name_in_the_paper_have_tables_of_th
 
 def test_a_target_that_the_paper_lacks_is_not_comparable_on_the_papers_board_either():
     table = tables_of(record(target="eurosat"))["targets"]
-    assert not table.beside_paper
+    assert not table.shows_paper
     assert any("no values for these targets under protocol patternnet" in note for note in table.notes)
 
 
@@ -213,7 +213,7 @@ def test_the_ucm_protocol_stands_beside_table_viii_and_never_beside_table_i():
     assert found.keys() == {"VIII", "targets"}
     cells = lines_of(found["VIII"], "rs19")["jsst", "PCA"].cells
     assert cells["AP@10h"].paper == 0.86  # 0.9432 in Table I
-    assert not found["targets"].beside_paper
+    assert not found["targets"].shows_paper
 
 
 def test_slips_become_footnotes_of_their_rows():

@@ -82,7 +82,7 @@ def test_only_the_papers_boards_show_its_values(tmp_path: Path, pages: dict[str,
         assert 'class="number paper"' not in pages[page]
     assert "Not comparable with the paper: protocol ucm-mobile is not patternnet" in pages["index.html"]
     papers = written(tmp_path, [record("baseline", paper=None, protocol=protocol_part(), target="ucm")])
-    assert "beside the paper's values" in papers["index.html"]
+    assert "with the paper's values" in papers["index.html"]
     assert ours not in papers["index.html"]
     assert papers["index.html"].count('class="number paper"') > 100
     assert "paper &#34;mAP&#34;" in papers["index.html"]  # what it prints as mAP stands beside AP@10h
