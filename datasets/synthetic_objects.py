@@ -47,21 +47,21 @@ def heading(rng: np.random.Generator, spread_degrees: float = 12.0) -> float:
 
 
 def place(points: Array, angle: float, origin: ArrayLike = (0.0, 0.0)) -> Array:
-    """Return points (N, 2) given along and across `angle` as x and y on the canvas; the inverse of `Canvas.along`."""
+    """Return points (N, 2) along and across ``angle`` as x and y on the canvas; the inverse of ``Canvas.along``."""
     cos, sin = np.cos(angle), np.sin(angle)
     turned: Array = points @ np.array([[cos, sin], [-sin, cos]]) + np.asarray(origin)
     return turned
 
 
 def lattice(rng: np.random.Generator, step: tuple[float, float], jitter: float, reach: float = 2.9) -> Array:
-    """Return points (N, 2) of a grid of any phase over the canvas, each moved by at most `jitter` of a step."""
+    """Return points (N, 2) of a grid of any phase over the canvas, each moved by at most ``jitter`` of a step."""
     along, across = (np.arange(-reach, reach, s) + rng.uniform(0, s) for s in step)
     points = np.stack(np.meshgrid(along, across), axis=-1).reshape(-1, 2)
     return points + jitter * np.asarray(step) * rng.uniform(-1, 1, points.shape)
 
 
 def wave(rng: np.random.Generator, u: Array, height: float, length: float) -> Array:
-    """Return a smooth random curve over u: three sines, the first of about `length` units and `height`."""
+    """Return a smooth random curve over u: three sines, the first of about ``length`` units and ``height``."""
     total = np.zeros_like(u)
     for harmonic in (1, 2, 3.3):
         total += height / harmonic**1.3 * np.sin(2 * np.pi * harmonic * u / length + rng.uniform(0, 2 * np.pi))

@@ -366,7 +366,7 @@ def draw_scene(class_name: str, rng: np.random.Generator, pixels: int) -> Array:
     """Draw one undistorted scene, with more of it around the field of view than any distortion looks at.
 
     Args:
-        class_name: A key of `CLASSES`.
+        class_name: A key of ``CLASSES``.
         rng: Random numbers; the same state gives the same scene.
         pixels: Side of the field of view.
 

@@ -2,7 +2,7 @@
 
     python studies/explained_distortions.py jsst --source demo-both --out runs
 
-trains the method (or takes what is trained already) under the protocol `demo`, generates the transformation parameters
+trains the method (or loads a trained one) under the protocol ``demo``, generates the transformation parameters
 of every scene of a distorted target, and predicts the true affine and spectral parameters from them by least squares on
 other scenes of the target. The linear map takes out the gauge: which view the network takes for the undistorted one is
 its own affair. Printed is the coefficient of determination R^2 on held-out scenes, 1 for a full explanation and about 0

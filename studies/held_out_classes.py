@@ -2,7 +2,7 @@
 
     python studies/held_out_classes.py ucm --data-root data --out held-out
 
-makes two folders of links to the dataset's scenes, `held-out/ucm-trained` and `held-out/ucm-retrieved`: every third
+makes two folders of links to the dataset's scenes, ``held-out/ucm-trained`` and ``held-out/ucm-retrieved``: every third
 class is in the second. A protocol with the first as its source and the second as its target retrieves among classes
 that no training saw, as on a real target, but in scenes that a choice may be made on. The command for it is printed;
 its results are on a separate board.

@@ -21,7 +21,7 @@ MOST_BUCKETS = 2**24  # beyond it the number of the last bucket is not exact in 
 def counts_before(
     rows: Distances, positives: Distances, count: bool = True, whole: int | None = None
 ) -> tuple[Counts, Counts]:
-    """How many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
+    """Count how many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
 
     Args:
         rows: (S, N + 1) distances in any order, which may be lost; masked scenes and the last column +inf.
@@ -78,7 +78,7 @@ def _by_buckets(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
 
 
 def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts, Counts]:
-    """Every whole number from -most to most is a bucket of its own, so that nothing is left to compare."""
+    """Every whole number from -most to most has its own bucket, so that nothing is left to compare."""
     before, up_to = _empty_counts(positives)
     scaled, places = np.empty_like(rows[0]), np.empty(rows.shape[1], np.intp)
     held = (positives + most).astype(np.intp)
@@ -103,7 +103,7 @@ def _places(
 
 
 def _bisect(row: Distances, positives: Distances, before: Counts, up_to: Counts) -> None:
-    """Sorts one row in place and writes the counts of its positives."""
+    """Sort one row in place and write the counts of its positives."""
     row.sort()
     before[:] = row.searchsorted(positives)
     np.add(before, 1, out=up_to)

@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class DescriptorFile:
-    """What a file of descriptors holds.
+    """The contents of a file of descriptors.
 
     Attributes:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.

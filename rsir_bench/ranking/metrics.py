@@ -205,7 +205,7 @@ def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harm
         k: the cut-off.
         sums: (3, T) sum of P(i) rel_i before the group: expectation, worst, best.
         hits: (T,) positives before the group.
-        harmonic: see `harmonic_numbers`.
+        harmonic: see ``harmonic_numbers``.
     """
     columns = TieGroups(*(counts[:, None] for counts in vars(groups).values()))
     places = places_inside(columns, k)

@@ -22,7 +22,7 @@ METRIC_VERSION = 1
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Measure = Callable[[Task, int | None, Sequence[int], int], tuple[FloatArray, FloatArray]]
-"""What `measure_queries` is: of a task, queries per block, the cut-offs k and hits."""
+"""What ``measure_queries`` is: of a task, queries per block, the cut-offs k and hits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,14 @@ class Scores:
     class_curves: dict[str, FloatArray]
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
-        """Points of the precision-recall curve.
+        """Return points of the precision-recall curve.
 
         Args:
             points: 11 or 101 recall levels, evenly from 0 to 1.
             class_name: the curve of one class; overall where None.
 
         Returns:
-            list: (recall, interpolated precision) pairs, see `rsir_bench.ranking.metrics.precision_at_recall`.
+            list: (recall, interpolated precision) pairs, see ``rsir_bench.ranking.metrics.precision_at_recall``.
         """
         if points not in (11, 101):
             raise UserError(f"precision-recall curve: {points} points asked, 11 or 101 are offered")
@@ -117,7 +117,7 @@ def score(
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
-            (N, ceil(bits / 8)) uint8 packed as `numpy.packbits` does, together with ``bits``.
+            (N, ceil(bits / 8)) uint8 packed as ``numpy.packbits`` does, together with ``bits``.
         labels: (N,) classes: integers or strings.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: the descriptors are binary codes.
@@ -130,10 +130,10 @@ def score(
         hits: the cut-off of AP@{hits}h.
         block: queries per block; None chooses by memory. Changes scores by rounding only.
         device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
-            `torch.get_num_threads` says.
+            ``torch.get_num_threads`` says.
         class_names: the names of integer labels in ``per_class``.
         measure: who ranks and measures: this process where None; for example
-            `rsir_bench.runs.runners.cluster.Cluster.measure`.
+            ``rsir_bench.runs.runners.cluster.Cluster.measure``.
 
     Returns:
         Scores: the mean over queries, per class, per query, and the bounds of ties.
@@ -203,7 +203,7 @@ def measure_queries(
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """Return the names of the metrics in the order of `score_ranks`."""
+    """Return the names of the metrics in the order of ``score_ranks``."""
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")

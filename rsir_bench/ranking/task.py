@@ -137,7 +137,7 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
 
 
 def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
-    """Descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
+    """Return descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
         return rows
@@ -191,7 +191,7 @@ def class_numbers(
     gallery_scenes: int,
     class_names: Sequence[str] | Mapping[Any, str] | None,
 ) -> tuple[list[str], Tensor, Tensor]:
-    """Classes as numbers 0 to C-1.
+    """Return classes as numbers 0 to C-1.
 
     Returns:
         tuple: C names, (N,) int64 of the queries' side, (M,) int64 of the gallery's.

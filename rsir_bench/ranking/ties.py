@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TieGroups:
-    """T tie groups of S queries; tensors are (T,) int64, all but ``query`` (3, T) after `in_orders`.
+    """T tie groups of S queries; tensors are (T,) int64, all but ``query`` (3, T) after ``in_orders``.
 
     Attributes:
         query: the query, 0 to S-1, whose ranking contains the group.
@@ -114,7 +114,7 @@ class PositiveRanks:
 
 
 def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
-    """Ranks positives by bisection.
+    """Rank positives by bisection.
 
     Args:
         distances: (S, N + 1) distances of each query to its gallery, ascending; masked scenes and the last

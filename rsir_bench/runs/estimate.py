@@ -42,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class StepCost:
-    """What a method takes, whatever the seed and the scenes that are left.
+    """The costs of a method, whatever the seed and the scenes that are left.
 
     Attributes:
         training: Seconds for one scene, once.
@@ -198,7 +198,7 @@ def _update(method: Any, batch: Batch, fabric: Fabric, optimizer: Any) -> None:
 
 
 def _training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
-    """Seconds of a scene in a batch.
+    """Return the seconds of a scene in a batch.
 
     Args:
         step: Takes a step on so many scenes, and returns its seconds; the first of a size also allocates.

@@ -17,7 +17,7 @@ from rsir_bench.runs.request import Request
 
 @dataclass(frozen=True)
 class LocatedResult:
-    """What a record was made from.
+    """The plan, run and result behind a record.
 
     Attributes:
         plan: The plan that makes it, with the scenes of source and target.

@@ -84,7 +84,7 @@ class Run:
 
     @property
     def todo(self) -> list[ResultSpec]:
-        """Cells without a record."""
+        """Results without a record."""
         return [cell for cell in self.cells if not cell.done]
 
     @property
@@ -122,7 +122,7 @@ class Plan:
 
     @property
     def request(self) -> Request:
-        """What was asked."""
+        """The request."""
         return self.resolved.request
 
     @property
@@ -147,7 +147,7 @@ class Plan:
 
     @property
     def todo(self) -> list[Run]:
-        """Runs with cells left to make."""
+        """Runs with results left to make."""
         return [run for run in self.runs if run.todo]
 
     def setup(self, run: Run) -> Setup:

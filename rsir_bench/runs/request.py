@@ -38,7 +38,7 @@ class Request:
 
     @property
     def weights_folders(self) -> tuple[Path, ...]:
-        """Where files of weights are looked for."""
+        """The folders that are searched for files of weights."""
         return (self.data_root / "weights", self.data_root.parent / "weights")
 
     def restricted_to(self, method: str, parts: Sequence[str]) -> Request:

@@ -99,7 +99,7 @@ class Scenes:
         )
 
     def pixels(self, index: np.ndarray) -> Tensor:
-        """Scenes as uint8 (N, B, H, W), channels last in memory."""
+        """Return scenes as uint8 (N, B, H, W), channels last in memory."""
         rows, caches = self.row[index], self.cache[index]
         if len(self.caches) == 1:
             chosen = np.asarray(self.caches[0][rows])
@@ -210,7 +210,7 @@ def flipped(batch: Batch, generator: torch.Generator) -> Batch:
 
 
 def draw_flips(count: int, generator: torch.Generator) -> Tensor:
-    """Which of ``count`` scenes are flipped up-down, and which left-right: (2, count) bool."""
+    """Draw which of ``count`` scenes are flipped up-down and left-right: (2, count) bool."""
     return torch.stack([torch.rand(count, generator=generator) < 0.5 for _ in range(2)])
 
 

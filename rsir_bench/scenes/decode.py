@@ -134,13 +134,13 @@ def _height_and_width(series: tifffile.TiffPageSeries) -> tuple[int, int]:
 
 
 def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
-    """Tells red-green-blue-alpha and printing inks from four spectral bands."""
+    """Return whether four bands are colours with alpha or printing inks, not four spectral bands."""
     alpha = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
     return page.photometric == tifffile.PHOTOMETRIC.SEPARATED or bool(alpha & set(page.extrasamples))
 
 
 def _is_8_bit_picture(path: Path) -> bool:
-    """Whether the first page alone is the scene, as Pillow reads it: further pages of another size are thumbnails."""
+    """Return whether the first page alone is the scene, as in Pillow: further pages of another size are thumbnails."""
     with tifffile.TiffFile(path) as tif:
         page = tif.pages.first
         return int(page.bitspersample) <= 8 and tif.series[0].size == page.size

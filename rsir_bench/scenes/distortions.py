@@ -88,7 +88,7 @@ class Distorted:
 
 
 def distort(scene: Pixels, distortion: Distortion, row: int) -> Pixels:
-    """Distorts one scene.
+    """Distort one scene.
 
     Args:
         scene: uint8 (H, W, B).

@@ -51,14 +51,14 @@ class Transform:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses an unknown filter before any scene is read."""
+        """Refuse an unknown filter before any scene is read."""
         known = [filter_.name.lower() for filter_ in Image.Resampling]
         if self.resize not in known:
             raise UserError(f"unknown resize filter {self.resize!r}; known: {', '.join(known)}")
 
     @property
     def resizing(self) -> Resize:
-        """What is done with each image."""
+        """The resize of each image."""
         return Resize(self.size, Image.Resampling[self.resize.upper()], self.antialias)
 
     def kept_bands(self, index: SceneIndex) -> tuple[int, ...]:
@@ -87,7 +87,7 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
 
 
 def is_cached(index: SceneIndex, transform: Transform) -> bool:
-    """Tells whether the pixels are there in full; whether they are undamaged, ``open_pixels`` finds out."""
+    """Return whether the pixels are there in full; whether they are intact, ``open_pixels`` finds out."""
     path = _cache_file(index, transform)
     return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
 
@@ -118,7 +118,7 @@ def _shape(index: SceneIndex, transform: Transform) -> tuple[int, int, int, int]
 
 
 def _cache_file(index: SceneIndex, transform: Transform) -> Path:
-    """Names the file after everything that changes a pixel or its place."""
+    """Name the file after everything that changes a pixel or its place."""
     settings = {
         "content": index.fingerprint,
         "order": index.classes,

@@ -151,7 +151,7 @@ class RecallReport:
 
 
 def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top: int) -> RecallReport:
-    """Measures an approximate index on a sample of its own scenes, each left out of its own results.
+    """Measure an approximate index on a sample of its own scenes, each left out of its own results.
 
     A scene counts as found if it is at least as near as the last of the exact result: the
     order of equally near scenes is arbitrary.

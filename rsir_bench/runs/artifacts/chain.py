@@ -20,7 +20,7 @@ from rsir_bench.scenes.distortions import Distortion
 
 @dataclass(frozen=True)
 class Missing:
-    """What is left of a run.
+    """The missing artifacts of a run.
 
     Attributes:
         networks: Rounds that are not trained.

@@ -14,7 +14,7 @@ from rsir_bench.training.loop import effective_precision
 
 
 def environment(device: str, precision: str) -> dict[str, str]:
-    """Versions and machine, for the record and for the notes of training and describing."""
+    """Return versions and machine, for the record and for the notes of training and describing."""
     packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     ranks = {"ranks": str(distributed.size())} if distributed.size() > 1 else {}

@@ -58,7 +58,7 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return torch.device(self.plan.request.device)
 
     def exists(self) -> bool:

@@ -16,7 +16,7 @@ from rsir_bench.base.files import is_intact, write_sealed
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether a file that can be made again is there and undamaged; damage is logged."""
+    """Return whether a file that can be recreated is there and intact; damage is logged."""
     intact = is_intact(path)
     if path.is_file() and not intact:
         logging.getLogger(__name__).warning("%s: corrupt; it is recreated", path)

@@ -189,6 +189,6 @@ def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
 
 
 def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
-    """Whether the times of a note were taken here; assumed of notes of older versions."""
+    """Return whether the times of a note were taken here; assumed of notes of older versions."""
     there = note.get("environment", here)
     return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))

@@ -72,7 +72,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class GoldenOutput:
-    """What came out: (step, what) -> values; descriptors and pixels as arrays, scores by name."""
+    """The output of the stage: (step, what) -> values; descriptors and pixels as arrays, scores by name."""
 
     arrays: dict[tuple[str, str], Array]
     scores: dict[str, dict[str, float]]
@@ -94,7 +94,7 @@ def check(expected: Path = FOLDER) -> list[Finding]:
 
 
 def first_drift(findings: list[Finding]) -> Finding | None:
-    """Where drift begins: what comes after it moves along."""
+    """The first step that drifts; later steps follow it."""
     return next((finding for finding in findings if finding.verdict is Verdict.FAIL), None)
 
 
@@ -171,7 +171,7 @@ def _own_cache(folder: Path) -> Iterator[None]:
 
 
 def _scenes(plan: Plan) -> dict[tuple[str, str], Array]:
-    """Classes and pixels of all scenes."""
+    """Return the classes and pixels of all scenes."""
     found: dict[tuple[str, str], Array] = {}
     usual = plan.runs[0].transform
     folders = dict.fromkeys((*SCORED, LOSSY), usual) | {BANDS: Transform(usual.size, usual.resize, "all")}

@@ -83,7 +83,7 @@ def _words(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
 
 
 def _train() -> None:
-    """Trains each method and keeps its weights in half precision, which a network computes with exactly."""
+    """Train each method and store its weights in half precision, which a network computes with exactly."""
     for method in METHODS:
         target = FOLDER / "checkpoints" / f"{method}.safetensors"
         target.parent.mkdir(exist_ok=True)

@@ -54,7 +54,7 @@ Launcher = Callable[[Plan], Iterator[RunOutcome]]
 
 
 def one_by_one(plan: Plan) -> Iterator[RunOutcome]:
-    """Works off the runs in this process, in the order of the request."""
+    """Work off the runs in this process, in the order of the request."""
     for run in plan.todo:
         yield RunOutcome(run, work_off_within_limit(plan, run))
 

@@ -32,7 +32,7 @@ class ArchiveError(UserError):
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks an archive into a new folder; nothing is written elsewhere, and links are not made.
+    """Unpack an archive into a new folder; nothing is written elsewhere, and links are not made.
 
     What an interrupted call left in ``folder`` is removed first; the folder is removed if unpacking fails.
 

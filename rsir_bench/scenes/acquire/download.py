@@ -128,7 +128,7 @@ def _fetch_checked(name: str, url: str, source: Download, workshop: Path) -> Pat
 
 
 def _is_pinned(path: Path, source: Download) -> bool:
-    """Whether a file is there and has the hash of the card, if the card has one."""
+    """Return whether a file exists and has the hash of the card, if the card has one."""
     if not path.is_file():
         return False
     if source.known_hash is None:

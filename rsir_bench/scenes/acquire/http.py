@@ -33,7 +33,7 @@ ShowBytes = Callable[[int, int | None], None]
 
 
 class _TryAgainError(Exception):
-    """This try failed in a way that the next may not."""
+    """A try failed, but the next may succeed."""
 
 
 class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -50,7 +50,7 @@ class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self.modified if self.etag is None or self.etag.startswith("W/") else self.etag
 
     def agrees_with(self, other: _Version) -> bool:
-        """Tells whether nothing that both versions state differs."""
+        """Return whether the versions agree in all that both state."""
         pairs = zip(self.model_dump().values(), other.model_dump().values(), strict=True)
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 

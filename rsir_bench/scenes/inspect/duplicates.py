@@ -111,7 +111,7 @@ def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair
 
 
 def duplicates_of_source(source: SceneIndex, target: SceneIndex) -> npt.NDArray[np.bool_]:
-    """Tells which scenes of the target have an exact or near duplicate in the source.
+    """Find the scenes of the target have an exact or near duplicate in the source.
 
     Returns:
         bool of shape ``(scenes of the target,)``, in the order of its index.
@@ -190,7 +190,7 @@ def _find(first: SceneIndex, second: SceneIndex | None) -> npt.NDArray[Any]:
 
 
 class _Comparison:
-    """Compares a scene of one dataset with a scene of another."""
+    """Compare a scene of one dataset with a scene of another."""
 
     def __init__(self, first: SceneIndex, second: SceneIndex) -> None:
         self.first, self.second = first, second

@@ -32,7 +32,7 @@ from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest
 
 
 class Verdict(StrEnum):
-    """What a dataset on disk is."""
+    """The verdict on a dataset on disk."""
 
     ORIGINAL = "original bytes"
     COMPLETE = "complete"
@@ -58,7 +58,7 @@ class ManifestDiff:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found; paths are relative to ``folder``.
+    """The findings; paths are relative to ``folder``.
 
     Attributes:
         name: The dataset's name on the command line.
