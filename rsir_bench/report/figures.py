@@ -16,7 +16,7 @@ from rsir_bench.leaderboard.robustness import Block, RobustnessRow
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
 from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
 
-COLOURED = 8  # methods that have a colour; more cannot be told apart
+COLOURED = 8  # methods that have a colour; more cannot be distinguished
 WIDTH = 7.6  # inches
 
 

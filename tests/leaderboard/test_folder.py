@@ -2,9 +2,12 @@ import random
 
 import pytest
 from factory import JSST, modified, protocol_part, record, scores
+from typer.testing import CliRunner
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.cli.app import app
 from rsir_bench.leaderboard import check, formats, render_leaderboards
+from rsir_bench.records.store import write_record
 
 FORMATS = ("csv", "html", "md", "tex")
 
@@ -141,3 +144,13 @@ def test_refused_records_leave_the_folder_untouched(tmp_path):
     with pytest.raises(UserError, match="fingerprints"):
         render_leaderboards([record(), record("mine", fingerprint="beef")], tmp_path)
     assert files(tmp_path) == before
+
+
+def test_the_command_writes_the_named_formats_and_only_markdown_without_a_folder(tmp_path):
+    write_record(tmp_path / "runs" / "results" / "r.json", record())
+    words = ["leaderboard", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "csv,html"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert files(tmp_path / "out").keys() == {"patternnet/table_I.csv", "patternnet/table_I.html"}
+    assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["leaderboard", "--format", "csv"])
+    assert "in Markdown only; name another folder with --out" in str(refused.exception)
