@@ -330,7 +330,7 @@ class TestSettings:
         lines = method_card(name, []).split("\n")
         fields = discover()[name].method_class.Settings.model_fields
         assert lines[-len(fields) :] == [
-            f"  {key} = {'(required)' if field.is_required() else repr(field.default)}" for key, field in fields.items()
+            f"  {key} = {'(required)' if field.is_required() else field.default!r}" for key, field in fields.items()
         ]
 
     def test_a_preset_is_other_defaults_under_another_name(self):
