@@ -17,10 +17,10 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes import fingerprint
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.index import (
-    expect_dataset,
     find_dataset,
     index_folder,
     index_scenes,
+    list_dataset,
     resolve_dataset,
 )
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
@@ -304,7 +304,7 @@ def test_what_shows_without_a_scene_is_told_in_the_same_words(name: str, rsscn7,
     with pytest.raises(UserError) as expected:
         resolve_dataset(name, data_root)
     with pytest.raises(type(expected.value)) as told:
-        expect_dataset(name, data_root)
+        list_dataset(name, data_root)
     assert str(told.value) == str(expected.value)
 
 
@@ -345,7 +345,7 @@ def test_synthetic_scenes_are_written_once_under_the_cache_root(synthetic: Datas
 
 
 def test_synthetic_scenes_are_expected_and_not_drawn(synthetic: DatasetCard, tmp_path: Path) -> None:
-    expect_dataset("rsscn7", tmp_path)
+    list_dataset("rsscn7", tmp_path)
     assert not (tmp_path / "written").exists()
 
 
