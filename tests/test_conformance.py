@@ -204,7 +204,7 @@ BROKEN = {
     "a figure that is no number": (
         "training set",
         "could not convert",
-        {"more": "def report(self):\n        return {'figure': 'many'}"},
+        {"more": "def epoch_metrics(self):\n        return {'figure': 'many'}"},
     ),
     "the process is told to end": (
         "training set",
