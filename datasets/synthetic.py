@@ -35,7 +35,7 @@ OFFSET = 0.08  # either way, on values in [0, 1]
 
 
 def scene_generators(seed: int, class_index: int, scene_index: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """Returns the random numbers of one scene, those of its content and those of its distortion.
+    """Return the random numbers of one scene, those of its content and those of its distortion.
 
     They depend on nothing but the arguments: a scene stays the same whatever else is written, distorted or not.
     """
@@ -44,12 +44,12 @@ def scene_generators(seed: int, class_index: int, scene_index: int) -> tuple[np.
 
 
 def draw_affine(rng: np.random.Generator) -> Array:
-    """Returns a random view: rotation, scale, shear and shift within the module's ranges.
+    """Return a random view: rotation, scale, shear and shift within the module's ranges.
 
     Views that would look beyond the drawn canvas (about one in ten: far out and far round) are drawn again.
 
     Returns:
-        (2, 3) matrix from the coordinates of the distorted scene to those of the undistorted one, see `distort`.
+        (2, 3) matrix from the coordinates of the distorted scene to those of the undistorted one, see ``distort``.
     """
     while True:
         scale = np.exp(rng.uniform(*np.log(SCALE)))
@@ -62,7 +62,7 @@ def draw_affine(rng: np.random.Generator) -> Array:
 
 
 def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
-    """Returns a random spectral response on values in [0, 1]: gains (3,), about 0.6 to 1.5, and their common offset.
+    """Return a random spectral response on values in [0, 1]: gains (3,), about 0.6 to 1.5, and their common offset.
 
     Most of the gain is common to the bands, as with light and exposure: the small part of each band shifts the hues.
     """
@@ -71,14 +71,14 @@ def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offset: float) -> Array:
-    """Views a drawn scene through an affine map (bilinear) and a linear spectral response.
+    """View a drawn scene through an affine map (bilinear) and a linear spectral response.
 
     Args:
-        scene: (S, S, 3) in [0, 1] with its surroundings, as `draw_scene` returns it.
+        scene: (S, S, 3) in [0, 1] with its surroundings, as ``draw_scene`` returns it.
         pixels: Side of the field of view; S = pixels + 2 * border_pixels(pixels).
-        affine: (2, 3) as `theta` of `torch.nn.functional.affine_grid` with align_corners=False (x right, y down, [-1,
+        affine: (2, 3) as ``theta`` of ``torch.nn.functional.affine_grid``, align_corners=False (x right, y down, [-1,
             1] over the field of view from outer edge to outer edge): a pixel at (x, y) of the distorted scene shows
-            what lies at affine @ (x, y, 1) of the undistorted scene.
+            the undistorted scene at affine @ (x, y, 1).
         gains: (3,), factors of the bands.
         offset: Added to all bands.
 
@@ -96,11 +96,11 @@ def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offs
 
 
 def write_dataset(folder: Path, *, scenes_per_class: int, pixels: int, seed: int, view: bool, spectral: bool) -> None:
-    """Writes `<folder>/<class>/<class>_NNN.png` for all classes and, last, `<folder>/distortions.csv`.
+    """Write ``<folder>/<class>/<class>_NNN.png`` for all classes and, last, ``<folder>/distortions.csv``.
 
     Args:
         folder: Made if it does not exist.
-        scenes_per_class: Scenes of each class of `synthetic_scenes.CLASSES`.
+        scenes_per_class: Scenes of each class of ``synthetic_scenes.CLASSES``.
         pixels: Side of a stored scene (RGB, uint8).
         seed: Two seeds share no scene; one seed gives the same scenes with and without distortion.
         view: Whether scenes are seen through a random affine map each; the identity otherwise.
@@ -126,10 +126,10 @@ def write_dataset(folder: Path, *, scenes_per_class: int, pixels: int, seed: int
 
 
 def read_distortions(folder: Path) -> pd.DataFrame:
-    """Returns the true distortions of a dataset that `write_dataset` wrote.
+    """Return the true distortions of a dataset that ``write_dataset`` wrote.
 
     Returns:
-        One row per scene, indexed by its path relative to `folder`: the affine matrix in AFFINE_COLUMNS (row by row, in
-        the direction that `distort` states), the gains in GAIN_COLUMNS and the offset in OFFSET_COLUMN.
+        One row per scene, indexed by its path below ``folder``: the affine matrix in AFFINE_COLUMNS (row by row, in
+        the direction that ``distort`` states), the gains in GAIN_COLUMNS and the offset in OFFSET_COLUMN.
     """
     return pd.read_csv(Path(folder) / DISTORTIONS_FILE, index_col="path")

@@ -22,14 +22,14 @@ SHADOW = np.array([0.8, 0.6])
 
 
 def border_pixels(pixels: int) -> int:
-    """Returns how many pixels the canvas has on each side of a field of view of `pixels` pixels."""
+    """Return how many pixels the canvas has on each side of a field of view of ``pixels`` pixels."""
     return int(np.ceil((MARGIN - 1.0) * pixels / 2))
 
 
 class Canvas:
     """A square RGB image on which a scene is drawn.
 
-    Coordinates are those of `torch.nn.functional.affine_grid` with align_corners=False: x to the right, y down, and the
+    Coordinates are those of ``torch.nn.functional.affine_grid``, align_corners=False: x to the right, y down, and the
     field of view is [-1, 1] from the outer edge of its first pixel to the outer edge of its last.
 
     Attributes:
@@ -50,13 +50,13 @@ class Canvas:
         self.image: Array = np.zeros((3, self.size, self.size))
 
     def along(self, angle: float, origin: ArrayLike = (0.0, 0.0)) -> tuple[Array, Array]:
-        """Returns coordinates (S, S) along and across the direction `angle` (radians, from x to y) through `origin`."""
+        """Return coordinates (S, S) along and across direction ``angle`` (radians, from x to y) through ``origin``."""
         x0, y0 = np.asarray(origin, dtype=np.float64)
         cos, sin = np.cos(angle), np.sin(angle)
         return (self.x - x0) * cos + (self.y - y0) * sin, (self.y - y0) * cos - (self.x - x0) * sin
 
     def noise(self, cell: float, octaves: int = 1) -> Array:
-        """Returns smooth value noise (S, S) in [-1, 1] with features of about `cell` units; each octave halves both."""
+        """Return smooth value noise (S, S) in [-1, 1] with features of ``cell`` units; each octave halves both."""
         total = np.zeros((self.size, self.size))
         for octave in range(octaves):
             position = (np.arange(self.size) + 0.5) / (self.pixels_per_unit * cell / 2**octave)
@@ -69,18 +69,18 @@ class Canvas:
         return total / (2 - 2.0 ** (1 - octaves))
 
     def at(self, field: Array, points: Array) -> Array:
-        """Returns the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
+        """Return the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
         pixel = np.floor((points + self.edge) * self.pixels_per_unit).astype(np.int64)
         column, row = np.clip(pixel, 0, self.size - 1).T
         values: Array = field[row, column]
         return values
 
     def coverage(self, distance: Array) -> Array:
-        """Returns the share in [0, 1] of each pixel inside a shape of signed `distance` (units, negative inside)."""
+        """Return the share in [0, 1] of each pixel inside a shape of signed ``distance`` (units, negative inside)."""
         return np.clip(0.5 - distance * self.pixels_per_unit, 0.0, 1.0)
 
     def fill(self, colour: ArrayLike, mottle: float = 0.06, cell: float = 0.5) -> None:
-        """Covers the whole canvas with one material, its brightness varied by noise of relative height `mottle`."""
+        """Covers the whole canvas with one material, its brightness varied by noise of relative height ``mottle``."""
         self.image[:] = np.asarray(colour)[:, None, None]
         self.image *= 1 + mottle * self.noise(cell, 4)
 
@@ -113,7 +113,7 @@ class Canvas:
     def ellipses(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
     ) -> None:
-        """Paints N filled ellipses; the arguments are those of `boxes`."""
+        """Paints N filled ellipses; the arguments are those of ``boxes``."""
         half = np.asarray(sizes, dtype=np.float64) / 2
 
         def distance(u: Array, v: Array, half: Array) -> Array:
@@ -142,7 +142,7 @@ class Canvas:
         distance: Callable[[Array, Array, Array], Array],
         reach: float,
     ) -> None:
-        """Blends N small shapes in order, each on a patch that reaches `reach` units from its centre."""
+        """Blends N small shapes in order, each on a patch that reaches ``reach`` units from its centre."""
         centre = np.asarray(centres, dtype=np.float64).reshape(-1, 2)
         half = np.broadcast_to(half, centre.shape)
         colour = np.broadcast_to(np.asarray(colours, dtype=np.float64), (len(centre), 3))[..., None, None]

@@ -1,4 +1,4 @@
-"""What the synthetic scenes are made of: materials, patterns and the small objects that several classes share.
+"""The parts of the synthetic scenes: materials, patterns and the small objects that several classes share.
 
 Every material comes in several colours, and every scene shades them anew: grass may be dry, water
 muddy, trees autumnal.
@@ -30,38 +30,38 @@ DARK = (0.16, 0.17, 0.19)
 
 
 def tone(rng: np.random.Generator, *colours: tuple[float, float, float]) -> Array:
-    """Returns one scene's shade (3,) of one of the colours."""
+    """Return one scene's shade (3,) of one of the colours."""
     return np.asarray(colours[rng.integers(len(colours))]) * (1 + rng.uniform(-0.2, 0.2) + rng.uniform(-0.06, 0.06, 3))
 
 
 def pick(rng: np.random.Generator, colours: ArrayLike, count: int, spread: float = 0.12) -> Array:
-    """Returns (count, 3) of the colours, each a little lighter or darker, all a little tinted."""
+    """Return (count, 3) of the colours, each a little lighter or darker, all a little tinted."""
     table = np.asarray(colours)
     chosen = table[rng.integers(len(table), size=count)]
     return chosen * (1 + spread * rng.uniform(-1, 1, (count, 1)) + rng.uniform(-0.06, 0.06, 3))
 
 
 def heading(rng: np.random.Generator, spread_degrees: float = 12.0) -> float:
-    """Returns a direction near one of the image axes, in radians."""
+    """Return a direction near one of the image axes, in radians."""
     return float(np.pi / 2 * rng.integers(2) + np.deg2rad(spread_degrees) * rng.uniform(-1, 1))
 
 
 def place(points: Array, angle: float, origin: ArrayLike = (0.0, 0.0)) -> Array:
-    """Returns points (N, 2) given along and across `angle` as x and y on the canvas; the inverse of `Canvas.along`."""
+    """Return points (N, 2) along and across ``angle`` as x and y on the canvas; the inverse of ``Canvas.along``."""
     cos, sin = np.cos(angle), np.sin(angle)
     turned: Array = points @ np.array([[cos, sin], [-sin, cos]]) + np.asarray(origin)
     return turned
 
 
 def lattice(rng: np.random.Generator, step: tuple[float, float], jitter: float, reach: float = 2.9) -> Array:
-    """Returns points (N, 2) of a grid of any phase over the canvas, each moved by at most `jitter` of a step."""
+    """Return points (N, 2) of a grid of any phase over the canvas, each moved by at most ``jitter`` of a step."""
     along, across = (np.arange(-reach, reach, s) + rng.uniform(0, s) for s in step)
     points = np.stack(np.meshgrid(along, across), axis=-1).reshape(-1, 2)
     return points + jitter * np.asarray(step) * rng.uniform(-1, 1, points.shape)
 
 
 def wave(rng: np.random.Generator, u: Array, height: float, length: float) -> Array:
-    """Returns a smooth random curve over u: three sines, the first of about `length` units and `height`."""
+    """Return a smooth random curve over u: three sines, the first of about ``length`` units and ``height``."""
     total = np.zeros_like(u)
     for harmonic in (1, 2, 3.3):
         total += height / harmonic**1.3 * np.sin(2 * np.pi * harmonic * u / length + rng.uniform(0, 2 * np.pi))
@@ -101,13 +101,13 @@ def draw_cars(canvas: Canvas, points: Array, angles: ArrayLike) -> None:
 
 
 def stripes(coordinate: Array, period: ArrayLike) -> Array:
-    """Returns parallel lines in [-1, 1] across a coordinate."""
+    """Return parallel lines in [-1, 1] across a coordinate."""
     wave: Array = np.sin(2 * np.pi * coordinate / np.asarray(period))
     return wave
 
 
 def dashes(u: Array, v: Array, width: float, period: float) -> Array:
-    """Returns the signed distance of a dashed line along u: dashes fill half of each period."""
+    """Return the signed distance of a dashed line along u: dashes fill half of each period."""
     return np.maximum(np.abs(v) - width / 2, np.abs((u % period) - period / 2) - period / 4)
 
 

@@ -1,6 +1,6 @@
-"""What each class of synthetic scenes looks like from above: one drawing function per class.
+"""Draw each class of synthetic scenes as seen from above, one function per class.
 
-The classes share their materials, so that colour alone does not tell them apart. Objects keep their usual size, shadows
+The classes share their materials, so that colour alone does not separate them. Objects keep their usual size, shadows
 fall to one side, and streets, shores and furrows run roughly along the image axes: from undistorted scenes a model can
 learn what upright, unzoomed and untinted looks like.
 """
@@ -42,7 +42,7 @@ from .synthetic_objects import (
 
 
 def fields(canvas: Canvas) -> None:
-    """Draws parcels of crops and bare soil with row textures, parted by tracks and hedges."""
+    """Draw parcels of crops and bare soil with row textures, parted by tracks and hedges."""
     rng = canvas.rng
     u, v = canvas.along(heading(rng))
     edges = np.cumsum(rng.uniform(0.55, 1.2, 14)) - 4.5
@@ -64,7 +64,7 @@ def fields(canvas: Canvas) -> None:
 
 
 def river(canvas: Canvas) -> None:
-    """Draws a meandering band of water between banks, in meadow or bare land with trees."""
+    """Draw a meandering band of water between banks, in meadow or bare land with trees."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS, *SOIL), 0.16)
     u, v = canvas.along(heading(rng, 25), rng.uniform(-0.25, 0.25, 2))
@@ -81,7 +81,7 @@ def river(canvas: Canvas) -> None:
 
 
 def forest(canvas: Canvas) -> None:
-    """Draws a closed cover of crowns of different heights, at times with a clearing or a track."""
+    """Draw a closed cover of crowns of different heights, at times with a clearing or a track."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS, *SOIL) * 0.85, 0.2)
     step = rng.uniform(0.17, 0.23)
@@ -95,7 +95,7 @@ def forest(canvas: Canvas) -> None:
 
 
 def runway(canvas: Canvas) -> None:
-    """Draws a wide strip with lines, threshold bars and tyre marks, beside it a taxiway, on mown grass."""
+    """Draw a wide strip with lines, threshold bars and tyre marks, beside it a taxiway, on mown grass."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS, *SOIL), 0.1)
     angle, origin = heading(rng, 25), rng.uniform(-0.35, 0.35, 2)
@@ -122,7 +122,7 @@ def runway(canvas: Canvas) -> None:
 
 
 def harbour(canvas: Canvas) -> None:
-    """Draws a quay with sheds, piers on both sides of which boats lie, and open water."""
+    """Draw a quay with sheds, piers on both sides of which boats lie, and open water."""
     rng = canvas.rng
     angle = float(heading(rng) + np.pi * rng.integers(2))
     origin = place(np.array([[0.0, rng.uniform(-0.9, -0.45)]]), angle)[0]
@@ -150,7 +150,7 @@ def harbour(canvas: Canvas) -> None:
 
 
 def storage_tanks(canvas: Canvas) -> None:
-    """Draws round tanks in rows with long shadows inside bunds, joined by pipes."""
+    """Draw round tanks in rows with long shadows inside bunds, joined by pipes."""
     rng = canvas.rng
     canvas.fill(tone(rng, *CONCRETE, *SOIL, *GRASS), 0.1)
     angle, radius = heading(rng), rng.uniform(0.22, 0.42)
@@ -176,7 +176,7 @@ def storage_tanks(canvas: Canvas) -> None:
 
 
 def parking(canvas: Canvas) -> None:
-    """Draws rows of cars between painted lines on asphalt, parted by lanes or strips with trees."""
+    """Draw rows of cars between painted lines on asphalt, parted by lanes or strips with trees."""
     rng = canvas.rng
     canvas.fill(tone(rng, *ASPHALT, *CONCRETE), 0.08, 0.3)
     angle = heading(rng)
@@ -203,7 +203,7 @@ def parking(canvas: Canvas) -> None:
 
 
 def dense_housing(canvas: Canvas) -> None:
-    """Draws blocks of small houses side by side along a grid of streets, with gardens and parked cars."""
+    """Draw blocks of small houses side by side along a grid of streets, with gardens and parked cars."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS, *SOIL), 0.15, 0.3)
     angle = heading(rng)
@@ -230,7 +230,7 @@ def dense_housing(canvas: Canvas) -> None:
 
 
 def sparse_housing(canvas: Canvas) -> None:
-    """Draws a few large houses far apart in gardens and trees, with drives to a lane."""
+    """Draw a few large houses far apart in gardens and trees, with drives to a lane."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS), 0.16)
     angle = heading(rng, 20)
@@ -259,7 +259,7 @@ def sparse_housing(canvas: Canvas) -> None:
 
 
 def intersection(canvas: Canvas) -> None:
-    """Draws two roads with lane markings and cars that cross, the corners built up or green."""
+    """Draw two roads with lane markings and cars that cross, the corners built up or green."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS, *CONCRETE, *SOIL), 0.12)
     origin, first = rng.uniform(-0.3, 0.3, 2), np.deg2rad(15) * rng.uniform(-1, 1)
@@ -287,7 +287,7 @@ def intersection(canvas: Canvas) -> None:
 
 
 def beach(canvas: Canvas) -> None:
-    """Draws land, a band of sand with people's parasols, surf lines and open water."""
+    """Draw land, a band of sand with people's parasols, surf lines and open water."""
     rng = canvas.rng
     angle = float(heading(rng, 20) + np.pi * rng.integers(2))
     u, v = canvas.along(angle, rng.uniform(-0.3, 0.3, 2))
@@ -311,7 +311,7 @@ def beach(canvas: Canvas) -> None:
 
 
 def baseball_diamond(canvas: Canvas) -> None:
-    """Draws a diamond of bare soil around a grass infield, foul lines, mown outfield and the warning track."""
+    """Draw a diamond of bare soil around a grass infield, foul lines, mown outfield and the warning track."""
     rng = canvas.rng
     canvas.fill(tone(rng, *GRASS), 0.12)
     trees = lattice(rng, (0.4, 0.4), 0.5)
@@ -363,10 +363,10 @@ CLASSES: dict[str, Callable[[Canvas], None]] = {
 
 
 def draw_scene(class_name: str, rng: np.random.Generator, pixels: int) -> Array:
-    """Draws one undistorted scene, with more of it around the field of view than any distortion looks at.
+    """Draw one undistorted scene, with more of it around the field of view than any distortion looks at.
 
     Args:
-        class_name: A key of `CLASSES`.
+        class_name: A key of ``CLASSES``.
         rng: Random numbers; the same state gives the same scene.
         pixels: Side of the field of view.
 

@@ -1,1 +1,1 @@
-"""The methods: one file each, found by the harness, named nowhere else."""
+"""The methods, one file each; the harness finds them, and no other code names them."""

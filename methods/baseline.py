@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional
-
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Card, HeadMethod, Row, Settings
 
 
-class Baseline(Method):
+class Baseline(HeadMethod[Settings]):
     """ResNet34 in the paper; any trunk of the protocol here (section II-B, Fig. 2 without the JSST)."""
 
     card = Card(
@@ -29,18 +25,3 @@ class Baseline(Method):
             "cross-entropy loss, no dropout (not stated)",
         ],
     )
-    across_ranks = "mean"
-
-    def __init__(self, setup: Setup, settings: Settings) -> None:
-        super().__init__(setup, settings)
-        self.trunk = setup.trunk()
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors

@@ -7,10 +7,8 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Batch, Card, HeadMethod, Row, Settings
 from rsir_bench.nn.transformation import gamma, linear
 from rsir_bench.nn.warp import affine
 
@@ -18,16 +16,16 @@ WARP = 6  # draws of a scene for its warp: angle, two scales, shear, two shifts
 
 
 class BaselineAugSettings(Settings):
-    """How far a scene is changed, at most; every change is drawn evenly from its range, for each scene by itself.
+    """Maximum changes of a scene; every change is drawn uniformly from its range, independently for each scene.
 
     Attributes:
         rotation: Degrees, either way.
-        scale: Factor by which each axis is stretched or shrunk; drawn evenly in its logarithm.
+        scale: Factor by which each axis is stretched or shrunk; drawn uniformly in its logarithm.
         shear: Degrees, either way.
         shift: Share of the scene's side, along each axis and either way.
         gain: A band is multiplied by 1 ± this.
         bias: Added to all bands, either way, on [0, 1].
-        gamma: The power, or its inverse, that all bands are raised to; drawn evenly in its logarithm.
+        gamma: The power, or its inverse, that all bands are raised to; drawn uniformly in its logarithm.
     """
 
     rotation: float = Field(180, ge=0, le=180)
@@ -39,8 +37,8 @@ class BaselineAugSettings(Settings):
     gamma: float = Field(1.5, ge=1)
 
 
-class BaselineAug(Method):
-    """``baseline`` whose training scenes are warped, and changed in their bands, at random."""
+class BaselineAug(HeadMethod[BaselineAugSettings]):
+    """``baseline`` with randomly warped and recoloured training scenes."""
 
     card = Card(
         name="baseline-aug",
@@ -58,25 +56,9 @@ class BaselineAug(Method):
         ],
     )
     Settings = BaselineAugSettings
-    across_ranks = "mean"
 
-    def __init__(self, setup: Setup, settings: BaselineAugSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: BaselineAugSettings = settings
-        self.trunk = setup.trunk()
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU, of the scenes as they are."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
-
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The batch with every scene warped and its values changed; in [0, 1]."""
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch with every scene warped and recoloured, float (N, B, H, W) in [0, 1]."""
         count, bands = batch.scenes.shape[:2]
         draws = 2 * torch.rand(count, WARP + bands + 2, generator=generator) - 1
         warp, colours, power = torch.split(draws.to(batch.scenes.device), [WARP, bands + 1, 1], dim=1)
@@ -98,7 +80,7 @@ class BaselineAug(Method):
 
 
 def affine_map(angle: Tensor, scales: Tensor, shear: Tensor, shift: Tensor) -> Tensor:
-    """Parameters of `rsir_bench.nn.warp.affine`: scaled along the axes first, then sheared, rotated and shifted.
+    """Return parameters for ``rsir_bench.nn.warp.affine``: scale along the axes, then shear, rotate and shift.
 
     Args:
         angle: (N,) radians; with y downwards, the scene turns counter-clockwise.
@@ -107,7 +89,7 @@ def affine_map(angle: Tensor, scales: Tensor, shear: Tensor, shift: Tensor) -> T
         shift: (N, 2) in sides of a scene.
 
     Returns:
-        (N, 6), output to input coordinates.
+        Float (N, 6), output to input coordinates.
     """
     cosine, sine, tilt = angle.cos(), angle.sin(), shear.tan()
     x, y = (2 * shift).unbind(1)  # a side is two units

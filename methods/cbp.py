@@ -9,9 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.method import Card, HeadMethod, Row, Settings, Setup
 from rsir_bench.nn.attention import channel_and_spatial
-from rsir_bench.nn.head import Head
 from rsir_bench.nn.tensor_sketch import TensorSketch, signed_sqrt
 from rsir_bench.protocol import Train
 
@@ -22,8 +21,9 @@ class CbpSettings(Settings):
     Attributes:
         dimensions: Length of the sketch.
         rate: Highest learning rate of Adam, in the shape of the protocol's schedule.
-        unit: The pooled vector has unit length; else the square root of its dimensions, so that its entries are of
-            order one, as FC1's initial weights expect. With entries near 0.01 FC1 hardly learns at this rate.
+        unit: Whether the pooled vector has unit length; otherwise its length is the square root of its dimensions, so
+            that its entries are of order one, as FC1's initial weights expect. With entries near 0.01 FC1 hardly
+            learns at this rate.
     """
 
     dimensions: int = Field(8192, ge=2)
@@ -31,7 +31,7 @@ class CbpSettings(Settings):
     unit: bool = False
 
 
-class Cbp(Method):
+class Cbp(HeadMethod[CbpSettings]):
     """Second-order statistics of attended feature maps."""
 
     card = Card(
@@ -62,31 +62,24 @@ class Cbp(Method):
         ],
     )
     Settings = CbpSettings
-    across_ranks = "mean"
 
-    def __init__(self, setup: Setup, settings: CbpSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: CbpSettings = settings
+    def build_features(self, setup: Setup) -> int:
+        """Build trunk, attention and sketch, which is the head's input."""
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         self.attention = channel_and_spatial(channels)
-        self.pool = TensorSketch(channels, settings.dimensions)
-        self.head = Head(settings.dimensions, setup.protocol.head.fc1, setup.classes)
+        self.pool = TensorSketch(channels, self.settings.dimensions)
+        return self.settings.dimensions
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
+    def features(self, scenes: Tensor) -> Tensor:
+        """Return the pooled sketch (N, dimensions), float, of scenes (N, B, H, W) in [0, 1]."""
         sketch = self.pool(self.attention(self.trunk.maps(scenes)))
         with torch.autocast(scenes.device.type, enabled=False):
             length = math.sqrt(self.settings.dimensions)
-            # The last norm undoes the first, which is there for the root's eps: small beside entries of order one.
+            # The last norm undoes the first, which makes the root's eps small compared with entries of order one.
             pooled = functional.normalize(signed_sqrt(length * functional.normalize(sketch)))
-        descriptors: dict[str, Tensor] = self.head(pooled if self.settings.unit else length * pooled)
-        return descriptors
+        return pooled if self.settings.unit else length * pooled
 
     def recipe(self, train: Train) -> Train:
-        """Adam at its own rate, in the protocol's schedule."""
+        """Return the protocol's recipe with Adam and the method's rate."""
         return train.model_copy(update={"optimizer": "adam", "rate": self.settings.rate})

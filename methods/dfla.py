@@ -6,10 +6,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
+from rsir_bench.method import Batch, Card, HeadMethod, Row, Settings, Setup
 from rsir_bench.nn.attention import channel_and_spatial
-from rsir_bench.nn.collectives import gathered
-from rsir_bench.nn.head import Head
+from rsir_bench.nn.collectives import all_gather_with_grad
 from rsir_bench.nn.metric_losses import CentreLoss
 
 
@@ -25,8 +24,8 @@ class DflaSettings(Settings):
     alpha: float = Field(0.5, ge=0, le=1)
 
 
-class Dfla(Method):
-    """Classifies attended features and pulls them towards the centres of their classes."""
+class Dfla(HeadMethod[DflaSettings]):
+    """Classify attended features, and pull them towards the centres of their classes."""
 
     card = Card(
         name="dfla",
@@ -54,31 +53,27 @@ class Dfla(Method):
         ],
     )
     Settings = DflaSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: DflaSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: DflaSettings = settings
+        self.centre = CentreLoss(self.trunk.channels, setup.classes, settings.alpha)
+
+    def build_features(self, setup: Setup) -> int:
+        """Build trunk and attention; the head's input has one value per channel."""
         self.trunk = setup.trunk()
-        channels = self.trunk.channels
-        self.attention = channel_and_spatial(channels)
-        self.head = Head(channels, setup.protocol.head.fc1, setup.classes)
-        self.centre = CentreLoss(channels, setup.classes, settings.alpha)
+        self.attention = channel_and_spatial(self.trunk.channels)
+        return self.trunk.channels
+
+    def features(self, scenes: Tensor) -> Tensor:
+        """Return the mean over positions (N, C) of the attended maps of scenes (N, B, H, W) in [0, 1]."""
+        attended: Tensor = self.attention(self.trunk.maps(scenes))
+        return attended.mean((2, 3))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
-        pooled, labels = gathered(self._pooled(batch.scenes), batch.labels)
+        """Return the cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
+        pooled, labels = all_gather_with_grad(self.features(batch.scenes), batch.labels)
         return {
             "class": functional.cross_entropy(self.head(pooled)["FC"], labels),
             "centre": self.settings.centre * self.centre(pooled, labels),
         }
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self._pooled(scenes))
-        return descriptors
-
-    def _pooled(self, scenes: Tensor) -> Tensor:
-        """The mean over positions (N, C) of the attended maps."""
-        attended: Tensor = self.attention(self.trunk.maps(scenes))
-        return attended.mean((2, 3))

@@ -16,7 +16,7 @@ from rsir_bench.method import (
     Setup,
     balanced_of_size,
 )
-from rsir_bench.nn.collectives import gathered
+from rsir_bench.nn.collectives import all_gather_with_grad
 from rsir_bench.nn.hashing import pairwise_loss, quantisation_loss
 
 
@@ -26,7 +26,7 @@ class DhnSettings(Settings):
     Attributes:
         bits: Length of the code.
         quantisation: Weight of the quantisation loss (lambda).
-        rate: Highest learning rate of the hash layer, whatever the protocol's; ten times the JSST paper's 0.001.
+        rate: Highest learning rate of the hash layer, independent of the protocol's; ten times the JSST paper's 0.001.
         per_class: Scenes of each class in a batch.
     """
 
@@ -36,7 +36,7 @@ class DhnSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class Dhn(Method):
+class Dhn(Method[DhnSettings]):
     """Deep hashing network: FC1, then a hash layer with tanh, whose signs are the code."""
 
     card = Card(
@@ -52,10 +52,10 @@ class Dhn(Method):
             "tanh hash layer at ten times the learning rate",
         ],
         choices=[
-            "64 bits (the JSST paper names no number); the hash layer stands on FC1 after its ReLU",
+            "64 bits (the JSST paper names no number); the hash layer follows FC1's ReLU",
             "inner products halved; pairs within the batch only, no memory of all codes",
             "pairs of one class and all others averaged apart, and batches of P classes x 4 scenes: random batches "
-            "hold few positive pairs",
+            "have few positive pairs",
             "quantisation loss averaged over bits, weight 0.1",
             "torch's initial weights for the hash layer: behind 4096 units about the original's (0.009; there 0.01), "
             "larger where FC1 is narrower",
@@ -65,34 +65,33 @@ class Dhn(Method):
         ],
     )
     Settings = DhnSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: DhnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: DhnSettings = settings
         self.trunk = setup.trunk()
         self.fc1 = nn.Linear(self.trunk.features, setup.protocol.head.fc1)
         self.hash = nn.Linear(setup.protocol.head.fc1, settings.bits)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The pairwise and the weighted quantisation loss."""
-        codes, labels = gathered(self.describe(batch.scenes)["bits"], batch.labels)
+        """Return the pairwise and the weighted quantisation loss."""
+        codes, labels = all_gather_with_grad(self.describe(batch.scenes)["bits"], batch.labels)
         return {
             "pairs": pairwise_loss(codes, labels),
             "quantisation": self.settings.quantisation * quantisation_loss(codes),
         }
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``bits``: (N, bits) in (-1, 1)."""
+        """Return ``bits``, float (N, bits) in (-1, 1)."""
         features = self.fc1(self.trunk(scenes)).relu()
         # In bf16 tanh is 1 from 3.5 on, and has no gradient there.
         with torch.autocast(scenes.device.type, enabled=False):
             return {"bits": self.hash(features.float()).tanh()}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The hash layer has a rate of its own."""
-        return self.at_own_rate(self.hash, self.settings.rate / self.setup.protocol.train.rate)
+        """Return two groups: the hash layer has a separate rate."""
+        return self.split_parameter_group(self.hash, self.settings.rate / self.setup.protocol.train.rate)
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """P classes with K scenes each; at least two classes."""
+        """Return batches of P classes with K scenes each; at least two classes."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)

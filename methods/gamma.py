@@ -6,18 +6,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
+from rsir_bench.method import FrontEnd, FrontEndCard, Settings
 from rsir_bench.nn.contrast import gamma_for_mean, histograms
 from rsir_bench.nn.transformation import gamma
 
 
 class GammaSettings(Settings):
-    """What a scene is brought to.
+    """Target of the correction.
 
     Attributes:
         mean: The mean brightness, on [0, 1].
-        per_band: Whether each band is brought there by a power of its own, or all bands together by one.
-        limit: The power stays between 1 / limit and limit; a scene darker or brighter than that falls short.
+        per_band: Whether each band has its own power, or all bands share one.
+        limit: The power stays between 1 / limit and limit; a scene too dark or too bright for that misses the mean.
     """
 
     mean: float = Field(0.5, gt=0, lt=1)
@@ -25,8 +25,8 @@ class GammaSettings(Settings):
     limit: float = Field(4, gt=1)
 
 
-class Gamma(FrontEnd):
-    """Each scene is raised to the power that makes its mean brightness one half."""
+class Gamma(FrontEnd[GammaSettings]):
+    """Raise each scene to the power that makes its mean brightness one half."""
 
     card = FrontEndCard(
         name="gamma",
@@ -42,12 +42,8 @@ class Gamma(FrontEnd):
     )
     Settings = GammaSettings
 
-    def __init__(self, setup: Setup, settings: GammaSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: GammaSettings = settings
-
     def forward(self, scenes: Tensor) -> Tensor:
-        """Corrected scenes (N, B, H, W) in [0, 1]; gradients take the power for a constant."""
+        """Return corrected scenes, float (N, B, H, W) in [0, 1]; gradients treat the power as a constant."""
         count, bands = scenes.shape[:2]
         with torch.no_grad():
             rows = count * bands if self.settings.per_band else count

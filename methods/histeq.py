@@ -8,7 +8,7 @@ from rsir_bench.method import FrontEnd, FrontEndCard
 
 
 class Histeq(FrontEnd):
-    """Each band of each scene gets a flat histogram of 256 grey levels."""
+    """Give each band of each scene a flat histogram of 256 grey levels."""
 
     card = FrontEndCard(
         name="histeq",
@@ -25,9 +25,9 @@ class Histeq(FrontEnd):
     )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Equalised scenes (N, B, H, W) in [0, 1], on 256 levels.
+        """Return equalised scenes, float (N, B, H, W) in [0, 1], on 256 levels.
 
-        No gradient passes: a front end that learns must stand behind, not before.
+        No gradient passes: a learned front end must follow it, not precede it.
         """
         from torchvision.transforms.v2.functional import equalize  # torchvision takes seconds to load
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup
+from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup, preset
 from rsir_bench.nn.transformation import (
     Generator,
     JointTransformation,
@@ -20,26 +21,26 @@ from rsir_bench.nn.transformation import (
 )
 
 LOG = logging.getLogger(__name__)
-COLLAPSED = 1e-3  # spread over scenes below which a parameter is one constant for all of them
+COLLAPSED = 1e-3  # spread over scenes below which a parameter counts as constant
 
 
 class JsstSettings(Settings):
-    """What the paper lets be replaced, and what it leaves open.
+    """The replaceable parts of the paper's method, and what it leaves open.
 
     Attributes:
         warp: Spatial conversion: affine (the paper's), perspective, thin plate spline, or off.
         spectral: Spectral conversion: linear (the paper's), gamma, or off.
         order: ``"spat-spec"`` (the paper's); ``"hybrid"``: converted spectrally, then sampled on the grid that belongs
             to the original scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated
-            anew from the converted scene.
+            again from the converted scene.
         generator: One network for all parameters (PGN-S) or one for each conversion (PGN-I).
-        interpolation: Of the warp.
-        padding: What the warp finds outside the scene.
+        interpolation: Interpolation of the warp.
+        padding: Values outside the scene, as the warp sees them.
         rate: Factor on the learning rate of the parameter generation network.
         spread: Standard deviation of its regression layer's initial weights.
-        bound: Most that a parameter may be off the identity (a soft limit by tanh); none: no limit.
+        bound: Maximum distance of a parameter from the identity (a soft limit by tanh); none: no limit.
         points: Control points of the spline along each side.
-        cells: Cells with a gamma of their own along each side.
+        cells: Cells with separate gammas along each side.
     """
 
     warp: Warp = "affine"
@@ -75,7 +76,7 @@ class JsstSettings(Settings):
         return self
 
 
-class Jsst(FrontEnd):
+class Jsst(FrontEnd[JsstSettings]):
     """Spatial, then spectral conversion with the parameters of one network (Spat+Spec, PGN-S)."""
 
     card = FrontEndCard(
@@ -104,7 +105,6 @@ class Jsst(FrontEnd):
 
     def __init__(self, setup: Setup, settings: JsstSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: JsstSettings = settings
         self.transformation = JointTransformation(
             setup.bands,
             SpatialConversion(settings.warp, settings.points, settings.padding, settings.interpolation),
@@ -116,22 +116,22 @@ class Jsst(FrontEnd):
         )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """The converted scenes; values may leave [0, 1]. With their parameters: ``transformation(scenes)``."""
+        """Return the converted scenes, float (N, B, H, W), not clamped; ``transformation`` also has parameters."""
         converted: Tensor = self.transformation(scenes)[0]
         return converted
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Both at the lower rate; decay would pull the regression layers' bias away from the identity."""
+        """Return groups at the lower rate; weight decay would pull the regression layers from the identity."""
         rate, networks = self.settings.rate, self.transformation.networks
         return [
             ParameterGroup([p for network in networks for p in network.features.parameters()], rate),
             ParameterGroup([p for network in networks for p in network.regression.parameters()], rate, 0.0),
         ]
 
-    def report(self) -> dict[str, float]:
-        """Mean and spread over the epoch's scenes of each parameter; no spread means one transformation for all.
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return each parameter's mean and spread over the epoch's scenes; zero spread means a fixed conversion.
 
-        ``collapsed`` is 1 where no parameter differs between scenes: that is a fixed conversion, and not JSST.
+        ``collapsed`` is 1 if no parameter differs between scenes: the conversion is then fixed, which is not JSST.
         """
         found = self.transformation.statistics()
         collapsed = max(spread for _, spread in found.values()) < COLLAPSED
@@ -145,231 +145,142 @@ class Jsst(FrontEnd):
         return {**figures, "collapsed": float(collapsed)}
 
 
-def variant(
-    name: str,
-    title: str,
-    tables: list[str],
-    published: str | None,
-    stated: list[str],
-    choices: list[str],
-    version: int = Jsst.card.version,
-) -> FrontEndCard:
-    """The card of a variant; ``published`` is its variant in the paper's PCA rows."""
-    rows = {} if published is None else {"PCA": ("JSST", published)}
-    changes = {"name": name, "title": title, "tables": tables, "published": rows, "version": version}
-    return Jsst.card.model_copy(
-        update={**changes, "stated": stated, "choices": [*choices, "what is open in jsst, as there"]}
-    )
+@dataclass(frozen=True)
+class Variant:
+    """A variant of JSST: other defaults under another name.
 
+    Attributes:
+        defaults: The settings in which it differs from ``jsst``.
+        title: As in the tables.
+        tables: Tables of the paper that show it.
+        published: Its variant in the paper's PCA rows; None: the paper has no row for it.
+        stated: What the paper states.
+        choices: What is open there, and what is done here.
+        version: Version of its results.
+    """
 
-class SpatSettings(JsstSettings):
-    """No spectral conversion."""
-
-    spectral: Spectral = "off"
-
-
-class JsstSpat(Jsst):
-    """SpatT: six affine parameters only (Tables III and IV)."""
-
-    card = variant(
-        "jsst-spat",
-        "JSST, spatial only",
-        ["III", "IV"],
-        "spatial only (SpatT)",
-        ["the spatial conversion of jsst alone: six affine parameters per scene"],
-        [],
-    )
-    Settings = SpatSettings
-
-
-class SpecSettings(JsstSettings):
-    """No spatial conversion."""
-
-    warp: Warp = "off"
-
-
-class JsstSpec(Jsst):
-    """SpecT: four linear parameters only (Tables III and V)."""
-
-    card = variant(
-        "jsst-spec",
-        "JSST, spectral only",
-        ["III", "V"],
-        "spectral only (SpecT)",
-        ["the spectral conversion of jsst alone: four linear parameters per scene"],
-        [],
-    )
-    Settings = SpecSettings
+    defaults: dict[str, Any]
+    title: str
+    tables: list[str]
+    published: str | None
+    stated: list[str]
+    choices: list[str] = field(default_factory=list)
+    version: int = Jsst.card.version
 
 
 SPLINE = "a thin plate spline with a sampling grid of 6 x 6 (Table IV)"
 SPLINE_CHOICE = "the 36 control points span the whole scene: 72 parameters, linear in the predictions, no bounds"
-
-
-class TpsSettings(JsstSettings):
-    """A thin plate spline for the affine map."""
-
-    warp: Warp = "tps"
-
-
-class JsstTps(Jsst):
-    """JSST with a thin plate spline in the place of the affine map."""
-
-    card = variant(
-        "jsst-tps",
-        "JSST with TPS",
-        ["IV"],
-        None,
-        [SPLINE],
-        [
-            "the other reading of Table IV's row TPS: the spectral conversion stays (for that row: jsst-spat-tps)",
-            SPLINE_CHOICE,
-        ],
-    )
-    Settings = TpsSettings
-
-
-class SpatTpsSettings(TpsSettings):
-    """A thin plate spline, no spectral conversion."""
-
-    spectral: Spectral = "off"
-
-
-class JsstSpatTps(Jsst):
-    """A thin plate spline alone (Table IV)."""
-
-    card = variant(
-        "jsst-spat-tps",
-        "JSST, spatial only, TPS",
-        ["IV"],
-        "spatial=TPS",
-        [SPLINE],
-        [
-            "Table IV is read as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
-            SPLINE_CHOICE,
-        ],
-    )
-    Settings = SpatTpsSettings
-
-
 POWERS = "gamma transformations on pixels of different positions, their parameters from the network (Table V)"
 POWERS_CHOICE = (
     "one power exp(p) per band, of values clamped to [0.001, 1]; 'pixels of different positions' is the setting cells: "
     "a grid of powers over the scene"
 )
 
-
-class GammaSettings(JsstSettings):
-    """A gamma per band for the linear stretching."""
-
-    spectral: Spectral = "gamma"
-
-
-class JsstGamma(Jsst):
-    """JSST with gamma conversion in the place of the linear one."""
-
-    card = variant(
-        "jsst-gamma",
-        "JSST with gamma",
-        ["V"],
-        None,
-        [POWERS],
-        [
+VARIANTS = {
+    "jsst-spat": Variant(
+        {"spectral": "off"},
+        title="JSST, spatial only",
+        tables=["III", "IV"],
+        published="spatial only (SpatT)",
+        stated=["the spatial conversion of jsst alone: six affine parameters per scene"],
+    ),
+    "jsst-spec": Variant(
+        {"warp": "off"},
+        title="JSST, spectral only",
+        tables=["III", "V"],
+        published="spectral only (SpecT)",
+        stated=["the spectral conversion of jsst alone: four linear parameters per scene"],
+    ),
+    "jsst-tps": Variant(
+        {"warp": "tps"},
+        title="JSST with TPS",
+        tables=["IV"],
+        published=None,
+        stated=[SPLINE],
+        choices=[
+            "the other reading of Table IV's row TPS: the spectral conversion stays (for that row: jsst-spat-tps)",
+            SPLINE_CHOICE,
+        ],
+    ),
+    "jsst-spat-tps": Variant(
+        {"warp": "tps", "spectral": "off"},
+        title="JSST, spatial only, TPS",
+        tables=["IV"],
+        published="spatial=TPS",
+        stated=[SPLINE],
+        choices=[
+            "Table IV is read as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
+            SPLINE_CHOICE,
+        ],
+    ),
+    "jsst-gamma": Variant(
+        {"spectral": "gamma"},
+        title="JSST with gamma",
+        tables=["V"],
+        published=None,
+        stated=[POWERS],
+        choices=[
             "the other reading of Table V's row Intra-C: the spatial conversion stays (for that row: jsst-spec-gamma)",
             POWERS_CHOICE,
         ],
-    )
-    Settings = GammaSettings
-
-
-class SpecGammaSettings(GammaSettings):
-    """A gamma per band, no spatial conversion."""
-
-    warp: Warp = "off"
-
-
-class JsstSpecGamma(Jsst):
-    """Gamma conversion alone (Table V, Intra-C)."""
-
-    card = variant(
-        "jsst-spec-gamma",
-        "JSST, spectral only, gamma",
-        ["V"],
-        "spectral=intra-channel (gamma)",
-        [POWERS],
-        [
+    ),
+    "jsst-spec-gamma": Variant(
+        {"warp": "off", "spectral": "gamma"},
+        title="JSST, spectral only, gamma",
+        tables=["V"],
+        published="spectral=intra-channel (gamma)",
+        stated=[POWERS],
+        choices=[
             "Table V is read as spectral conversion alone: its row Inter-C is not JSST's; jsst-gamma is the other one",
             POWERS_CHOICE,
         ],
-    )
-    Settings = SpecGammaSettings
-
-
-class HybridSettings(JsstSettings):
-    """Both conversions from the original scene."""
-
-    order: Order = "hybrid"
-    padding: Literal["border", "zeros"] = "zeros"
-
-
-class JsstHybrid(Jsst):
-    """Parameters from the original scene; the interpolation of the warp is done on the spectrally converted one."""
-
-    card = variant(
-        "jsst-hybrid",
-        "JSST, hybrid",
-        ["VI"],
-        "order=Hybrid",
-        ["both conversions start from the original scene; the warp interpolates in the spectrally converted one"],
-        [
-            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec. Only "
-            "zero padding, its default, tells them apart: zeros that Spat+Spec would recolour stay zero",
+    ),
+    "jsst-hybrid": Variant(
+        {"order": "hybrid", "padding": "zeros"},
+        title="JSST, hybrid",
+        tables=["VI"],
+        published="order=Hybrid",
+        stated=[
+            "both conversions start from the original scene; the warp interpolates in the spectrally converted one"
         ],
-    )
-    Settings = HybridSettings
-
-
-class SpecSpatSettings(JsstSettings):
-    """The spectral conversion first."""
-
-    order: Order = "spec-spat"
-
-
-class JsstSpecSpat(Jsst):
-    """Spectral, then spatial conversion (Table VI)."""
-
-    card = variant(
-        "jsst-spec-spat",
-        "JSST, spectral before spatial",
-        ["VI"],
-        "order=Spec+Spat",
-        ["the spatial conversion follows the spectral one"],
-        [
+        choices=[
+            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec. Only "
+            "zero padding, its default, separates them: zeros that Spat+Spec would recolour stay zero",
+        ],
+    ),
+    "jsst-spec-spat": Variant(
+        {"order": "spec-spat"},
+        title="JSST, spectral before spatial",
+        tables=["VI"],
+        published="order=Spec+Spat",
+        stated=["the spatial conversion follows the spectral one"],
+        choices=[
             "the network runs again on the spectrally converted scene for the spatial parameters; with one pass it "
             "would equal Spat+Spec",
             "one network reads both scenes, the original and the converted: its batch norm has one set of running "
             "statistics for both, so that training and evaluation differ somewhat more than elsewhere",
         ],
         version=4,
+    ),
+    "jsst-pgn-i": Variant(
+        {"generator": "independent"},
+        title="JSST, PGN-I",
+        tables=["VII"],
+        published="PGN-I",
+        stated=["separate feature extractions for the six spatial and the four spectral parameters"],
+    ),
+}
+"""The variants of Tables III to VII by the names they have in ``--methods``."""
+
+for _name, _variant in VARIANTS.items():
+    globals()[_name] = preset(  # where the registry finds them
+        Jsst,
+        _variant.defaults,
+        name=_name,
+        title=_variant.title,
+        tables=_variant.tables,
+        published={} if _variant.published is None else {"PCA": ("JSST", _variant.published)},
+        stated=_variant.stated,
+        choices=[*_variant.choices, "what is open in jsst, as there"],
+        version=_variant.version,
     )
-    Settings = SpecSpatSettings
-
-
-class PgnISettings(JsstSettings):
-    """Two networks."""
-
-    generator: Generator = "independent"
-
-
-class JsstPgnI(Jsst):
-    """Two parameter generation networks, one for each conversion (PGN-I, Table VII)."""
-
-    card = variant(
-        "jsst-pgn-i",
-        "JSST, PGN-I",
-        ["VII"],
-        "PGN-I",
-        ["a feature extraction of its own for the six spatial and for the four spectral parameters"],
-        [],
-    )
-    Settings = PgnISettings

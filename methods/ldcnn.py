@@ -25,7 +25,7 @@ class LdcnnSettings(Settings):
     rate: float = Field(0.1, gt=0)
 
 
-class Ldcnn(Method):
+class Ldcnn(Method[LdcnnSettings]):
     """Low dimensional CNN: a convolution and two 1 x 1 convolutions on the last maps, pooled to one value per class."""
 
     card = Card(
@@ -60,11 +60,10 @@ class Ldcnn(Method):
         version=2,
     )
     Settings = LdcnnSettings
-    across_ranks = "mean"
+    distributed_loss = "mean"
 
     def __init__(self, setup: Setup, settings: LdcnnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: LdcnnSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         width = setup.protocol.head.fc1
@@ -79,21 +78,21 @@ class Ldcnn(Method):
         nn.init.constant_(self.classes.bias, settings.bias)  # type: ignore[arg-type] # likewise
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the average-pooled class maps."""
+        """Return the cross-entropy of the average-pooled class maps."""
         pooled = self.dropout(self._class_maps(batch.scenes)).mean((2, 3))
         return functional.cross_entropy(pooled, batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``max`` and ``mean`` of the class maps, each (N, classes)."""
+        """Return ``max`` and ``mean`` of the class maps, each float (N, classes)."""
         maps = self._class_maps(scenes)
         return {"max": maps.amax((2, 3)), "mean": maps.mean((2, 3))}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The last layer learns slowly, lest it switches classes off for good."""
-        return self.at_own_rate(self.classes, self.settings.rate)
+        """Return two groups: the last layer learns slowly, or it would switch classes off for good."""
+        return self.split_parameter_group(self.classes, self.settings.rate)
 
     def _class_maps(self, scenes: Tensor) -> Tensor:
-        """(N, classes, h, w), two positions less on a side than the trunk's maps where that leaves more than one."""
+        """Return class maps (N, classes, h, w), two positions smaller than the trunk's maps unless these are tiny."""
         maps = self.trunk.maps(scenes)
         if min(maps.shape[2:]) <= 3:  # dropout of a class's only position would drop the class
             maps = functional.pad(maps, (1, 1, 1, 1))

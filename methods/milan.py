@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
-from rsir_bench.nn.collectives import common, gathered
+from rsir_bench.nn.collectives import all_gather_with_grad, broadcast_tensors
 from rsir_bench.nn.hashing import balance_loss, push_loss
 from rsir_bench.nn.metric_losses import random_triplets, triplet_loss
 from rsir_bench.protocol import Train
@@ -19,7 +19,7 @@ class MilanSettings(Settings):
 
     Attributes:
         bits: Length of the code.
-        margin: Of the triplet loss.
+        margin: Margin of the triplet loss.
         push: Weight of the loss that pushes bits away from one half.
         balance: Weight of the loss that sets half of a scene's bits.
         rate: Adam's highest learning rate; the official code's is 1e-4, for 10 000 steps on a frozen trunk.
@@ -34,7 +34,7 @@ class MilanSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class Milan(Method):
+class Milan(Method[MilanSettings]):
     """Metric-learning based deep hashing network: three fully connected layers to sigmoids, whose halves are bits."""
 
     card = Card(
@@ -64,24 +64,23 @@ class Milan(Method):
         version=2,
     )
     Settings = MilanSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: MilanSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: MilanSettings = settings
         self.trunk = setup.trunk()
         first, second = nn.Linear(self.trunk.features, 1024), nn.Linear(1024, 512)
         self.layers = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
         self.hash = nn.Linear(512, settings.bits)
         for layer in (first, second, self.hash):
-            # With torch's smaller ones all sigmoids start at one half, and triplets that are all alike learn nothing.
+            # With torch's smaller weights all sigmoids start at one half, and identical triplets teach nothing.
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Triplet, push and balance loss, weighted."""
-        shares, labels = gathered(self._shares(batch.scenes), batch.labels)
-        triplets = common(random_triplets(labels))
+        """Return the triplet loss and the weighted push and balance losses."""
+        shares, labels = all_gather_with_grad(self._shares(batch.scenes), batch.labels)
+        triplets = broadcast_tensors(random_triplets(labels))
         return {
             "triplet": triplet_loss(functional.normalize(shares), triplets, self.settings.margin),
             "push": self.settings.push * push_loss(shares),
@@ -89,19 +88,19 @@ class Milan(Method):
         }
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``bits``: (N, bits) in (-0.5, 0.5)."""
+        """Return ``bits``, float (N, bits) in (-0.5, 0.5)."""
         return {"bits": self._shares(scenes) - 0.5}
 
     def recipe(self, train: Train) -> Train:
-        """Adam with its own rate, along the protocol's schedule."""
+        """Return the protocol's recipe with Adam and the method's rate."""
         return train.model_copy(update={"optimizer": "adam", "nesterov": False, "rate": self.settings.rate})
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """P classes with K scenes each; at least two classes."""
+        """Return batches of P classes with K scenes each; at least two classes."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)
 
     def _shares(self, scenes: Tensor) -> Tensor:
-        """(N, bits) in [0, 1], in 32 bit: bf16 cannot tell the near sigmoids of a new network apart."""
+        """Return sigmoids float32 (N, bits) in [0, 1]: bf16 cannot separate the close sigmoids of a new network."""
         features = self.layers(self.trunk(scenes))
         with torch.autocast(scenes.device.type, enabled=False):
             shares: Tensor = self.hash(features.float()).sigmoid()

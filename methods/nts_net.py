@@ -1,4 +1,4 @@
-"""NTS-Net: a navigator proposes parts, a teacher judges them, a scrutinizer looks at them beside the whole scene."""
+"""NTS-Net: a navigator proposes parts, a teacher judges them, a scrutinizer looks at them together with the scene."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class NtsNetSettings(Settings):
         kept: K, the best of them, which join the scene's feature; at most M.
         anchor: Side of the smallest anchors, before their scales, as a share of the scene's side.
         overlap: Intersection over union above which the better of two anchors suppresses the other.
-        part_size: Side in pixels to which parts are resized; None: that of the scene. Smaller is cheaper.
-        dropout: On the pooled features of scenes and parts, in training only.
-        rate: Learning rate of the navigator where the schedule is at its highest, whatever the protocol's.
+        part_size: Side in pixels to which parts are resized; None: the scene's. Smaller is cheaper.
+        dropout: Dropout on the pooled features of scenes and parts, in training only.
+        rate: Highest learning rate of the navigator, independent of the protocol's.
     """
 
     parts: int = Field(6, ge=2, le=FEWEST)
@@ -68,7 +68,7 @@ class Navigator(nn.Module):
         self.score = nn.ModuleList(nn.Conv2d(128, len(sides) * len(RATIOS), 1) for sides in SIDES)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Anchors (A, 4), in pixels of scenes of ``size``, and their scores (N, A), of maps (N, C, h, w)."""
+        """Return anchors (A, 4), in pixels of scenes of ``size``, and their scores (N, A), from maps (N, C, h, w)."""
         boxes, scores = [], []
         # The order of close scores decides, and it is a small part of the work: no bf16, though on CUDA torch's
         # convolutions round what they multiply to TF32. With bf16, torch's CPU convolution has given gradients that
@@ -83,7 +83,7 @@ class Navigator(nn.Module):
         return torch.cat(boxes).to(maps.device), torch.cat(scores, 1)
 
 
-class NtsNet(Method):
+class NtsNet(Method[NtsNetSettings]):
     """Yang, Luo, Wang, Hu, Gao, Wang: section 3, on the protocol's trunk, with the paper's FC1 and FC2 on top."""
 
     card = Card(
@@ -107,8 +107,8 @@ class NtsNet(Method):
             "dropout is off when describing; the official code leaves it on, so that its features are random",
             "anchors of 0.2, 0.4 and 0.8 of the scene's side times their scales (official: 48, 96 and 192 of 448 px, "
             "about half of that), chosen on held-out classes of the sources: in a short training the navigator stays "
-            "with the smallest there are, and parts of an eighth of the side tell the trunk little",
-            "positions stand in the middle of equal shares of the scene (official: fixed strides, which leave small "
+            "with the smallest there are, and parts of an eighth of the side help the trunk little",
+            "positions are the centres of equal shares of the scene (official: fixed strides, which leave small "
             "maps off the centre)",
             "beyond the scene parts show the mean colour, zero after normalisation",
             "parts are as large as the scene, at 224 px what the trunk's weights know (official: 224 of 448 px); on "
@@ -122,11 +122,10 @@ class NtsNet(Method):
         ],
     )
     Settings = NtsNetSettings
-    across_ranks = "mean"
+    distributed_loss = "mean"
 
     def __init__(self, setup: Setup, settings: NtsNetSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: NtsNetSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         self.navigator = Navigator(channels, settings.anchor)
@@ -137,13 +136,13 @@ class NtsNet(Method):
         self.head = Head(together, setup.protocol.head.fc1, setup.classes)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU, of the scene and its K best parts."""
+        """Return FC2's output ``FC`` (N, classes) and FC1 before its ReLU, of the scene and its K best parts."""
         maps, whole = self._look(scenes)
         parts, _ = self._parts(scenes, maps, self.settings.kept)
         return self._scrutinise(whole, parts)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The four terms: of the scene, of the parts' order, of scene and parts together, and of each part."""
+        """Return four terms: for the scene, the order of the parts, scene and parts together, and each part."""
         maps, whole = self._look(batch.scenes)
         parts, scores = self._parts(batch.scenes, maps, self.settings.parts)
         part_labels = batch.labels[:, None].expand_as(scores)
@@ -158,21 +157,21 @@ class NtsNet(Method):
         }
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The navigator learns at a rate of its own.
+        """Return two groups: the navigator has a separate rate.
 
         The hinge adds up M (M - 1) / 2 pairs per scene: at rates that train a trunk from scratch its steps soon leave
         hardly a unit of the first layer above zero, every anchor of a kind has the same score, and the term stays at
         that number for good.
         """
-        return self.at_own_rate(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
+        return self.split_parameter_group(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
 
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
-        """The trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""
+        """Return the trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""
         maps = self.trunk.maps(scenes)
         return maps, self.dropout(self.trunk.pool(maps))
 
     def _parts(self, scenes: Tensor, maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Features (N, count, F) of the best parts, the best first, and the navigator's scores (N, count) for them."""
+        """Return features (N, count, F) and the navigator's scores (N, count) of the best parts, the best first."""
         boxes, scores = self.navigator(maps.detach(), (scenes.shape[2], scenes.shape[3]))
         chosen = best_boxes(boxes, scores, count, self.settings.overlap)
         # Zero after the trunk's normalisation is the mean before it.
@@ -182,6 +181,6 @@ class NtsNet(Method):
         return features.view(len(scenes), count, -1), scores.gather(1, chosen)
 
     def _scrutinise(self, whole: Tensor, parts: Tensor) -> dict[str, Tensor]:
-        """The head's descriptors of the scene (N, F) with its K parts (N, K, F)."""
+        """Return the head's descriptors of the scene (N, F) with its K parts (N, K, F)."""
         descriptors: dict[str, Tensor] = self.head(torch.cat([parts.flatten(1), whole], 1))
         return descriptors

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup
-from rsir_bench.nn.collectives import gathered
+from rsir_bench.nn.collectives import all_gather_with_grad
 from rsir_bench.nn.memory_bank import MemoryBank
 from rsir_bench.nn.warp import affine
 from rsir_bench.protocol import Train
@@ -22,11 +22,11 @@ class RideSettings(Settings):
     """Changed by ``--set methods.ride.rotations=8``.
 
     Attributes:
-        dimensions: Of the embedding.
+        dimensions: Length of the embedding.
         rotations: Four by 90 degrees, or eight by 45.
         temperature: T of the softmax over the memory bank.
         scene: Weight of the loss over rotations of a scene (lambda).
-        momentum: Weight of what the memory bank had.
+        momentum: Weight of the memory bank's old entry.
         rate: Factor on the protocol's learning rate; the original rate is 0.1.
     """
 
@@ -40,7 +40,7 @@ class RideSettings(Settings):
 
 @dataclass
 class RotatedBatch(Batch):
-    """A batch that knows how its scenes were turned.
+    """A batch with the rotations of its scenes.
 
     Attributes:
         rotation: (N,) int64, in steps of a full turn over ``rotations``.
@@ -49,7 +49,7 @@ class RotatedBatch(Batch):
     rotation: Tensor
 
 
-class Ride(Method):
+class Ride(Method[RideSettings]):
     """Rotation-invariant deep embedding: neighbourhood component analysis against a bank of scenes and rotations."""
 
     card = Card(
@@ -74,17 +74,16 @@ class Ride(Method):
             "one random rotation per scene and epoch, by 90 degrees without resampling: the original trains on all "
             "eight by 45 degrees in every epoch, from files whose borders are unknown; with rotations=8 the borders "
             "here are reflections",
-            "entries no batch has brought yet are left out, the original starts them at random; the bank takes a "
+            "entries that no batch has filled yet are left out, the original starts them at random; the bank takes a "
             "batch in before its loss, not after; momentum 0.5 throughout (there 0.8 and 0.9 late in training)",
             "the dimension after PCA is open in the JSST paper: the protocol's, at most 128",
         ],
     )
     Settings = RideSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: RideSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: RideSettings = settings
         self.trunk = setup.trunk()
         self.embed = nn.Linear(self.trunk.features, settings.dimensions)
         nn.init.kaiming_normal_(self.embed.weight)
@@ -92,46 +91,46 @@ class Ride(Method):
         self.bank = MemoryBank(setup.scenes, settings.rotations, settings.dimensions, settings.momentum)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The class's and the weighted scene's term; a batch without :meth:`view` counts as not rotated.
+        """Return the class's and the weighted scene's term; a batch without ``augment`` counts as not rotated.
 
         Raises:
-            UserError: A scene beyond those the network was built for.
+            UserError: A scene has a higher index than the network was built for.
         """
         rotation = batch.rotation if isinstance(batch, RotatedBatch) else torch.zeros_like(batch.index)
         own = self.describe(batch.scenes)["embedding"]
-        features, labels, index, rotation = gathered(own, batch.labels, batch.index, rotation)
+        features, labels, index, rotation = all_gather_with_grad(own, batch.labels, batch.index, rotation)
         # Before the loss: autograd keeps the bank for the backward pass, which must find it unchanged.
         self.bank.update(features, labels, index, rotation)
         of_class, of_scene = self.bank(features, labels, index, rotation, self.settings.temperature)
         return {"class": of_class, "scene": self.settings.scene * of_scene}
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``embedding``: (N, dimensions) of unit length."""
+        """Return ``embedding``, float32 (N, dimensions) of unit length."""
         return {"embedding": functional.normalize(self.embed(self.trunk(scenes)).float())}
 
     def recipe(self, train: Train) -> Train:
-        """The protocol's, at its own multiple of the rate."""
+        """Return the protocol's recipe with a multiple of its rate."""
         return train.model_copy(update={"rate": train.rate * self.settings.rate})
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Every scene turned by one of the rotations."""
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch with every scene randomly turned by one of the rotations."""
         rotation = torch.randint(self.settings.rotations, (len(batch.index),), generator=generator)
         rotation = rotation.to(batch.index.device)
         scenes = rotated(batch.scenes, rotation, self.settings.rotations)
         return RotatedBatch(scenes, batch.labels, batch.index, rotation)
 
-    def report(self) -> dict[str, float]:
-        """Share of scenes and rotations that the bank knows."""
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return the share of scenes and rotations that the bank holds."""
         return {"bank": self.bank.seen.float().mean().item()}
 
 
 def rotated(scenes: Tensor, rotation: Tensor, rotations: int) -> Tensor:
-    """Square scenes turned counter-clockwise, each by its own ``rotation / rotations`` of a full turn.
+    """Return square scenes turned counter-clockwise, each by its own ``rotation / rotations`` of a full turn.
 
-    Multiples of 90 degrees are exact; others are bilinear, with reflections at the borders.
+    Multiples of 90 degrees are exact; others are interpolated bilinearly, with reflections at the borders.
 
     Args:
-        scenes: (N, B, H, H).
+        scenes: Float (N, B, H, H).
         rotation: (N,) int64 in [0, rotations).
         rotations: 4 or 8.
     """

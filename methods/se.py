@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Self
 
 from pydantic import Field, model_validator
-from torch import Tensor
-from torch.nn import functional
 
 from rsir_bench import protocol as protocols
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, Start
+from rsir_bench.method import Card, HeadMethod, Row, Settings, Setup, WeightSource
 from rsir_bench.nn.attention import add_squeeze_excitation
-from rsir_bench.nn.head import Head
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 REDUCTION = 16
@@ -23,7 +20,7 @@ class SeSettings(Settings):
     """What the papers leave open.
 
     Attributes:
-        gate: Where the gates of the inserted modules start; 0.5 is what random biases give.
+        gate: Initial value of the inserted modules' gates; random biases would give 0.5.
         legacy: timm's ``legacy_seresnet34`` instead of the protocol's trunk; with weights "imagenet", trained as a
             whole on ImageNet.
     """
@@ -38,7 +35,7 @@ class SeSettings(Settings):
         return self
 
 
-class Se(Method):
+class Se(HeadMethod[SeSettings]):
     """The baseline with a gate on every channel of every residual branch."""
 
     card = Card(
@@ -67,30 +64,20 @@ class Se(Method):
         trunk="resnet34",
     )
     Settings = SeSettings
-    across_ranks = "mean"
 
-    def __init__(self, setup: Setup, settings: SeSettings) -> None:
-        super().__init__(setup, settings)
-        if settings.legacy:
+    def build_features(self, setup: Setup) -> int:
+        """Build the trunk, whose pooled features are the head's input."""
+        if self.settings.legacy:
             self.trunk = _legacy(setup)
         else:
             self.trunk = setup.trunk()
-            add_squeeze_excitation(self.trunk.backbone, REDUCTION, settings.gate)
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
+            add_squeeze_excitation(self.trunk.backbone, REDUCTION, self.settings.gate)
+        return self.trunk.features
 
     @classmethod
-    def starts_from(cls, settings: SeSettings, trunk: protocols.Trunk) -> Start:
-        """The protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
-        return Start(LEGACY if settings.legacy else trunk.name, trunk.weights, trunk.sha256)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
+    def initial_weights(cls, settings: SeSettings, trunk: protocols.Trunk) -> WeightSource:
+        """Return the protocol's trunk, to which the modules are added, or timm's legacy_seresnet34."""
+        return WeightSource(LEGACY if settings.legacy else trunk.name, trunk.weights, trunk.sha256)
 
 
 def _legacy(setup: Setup) -> Trunk:

@@ -1,35 +1,33 @@
-"""Self-training: the plain network, trained again with the unlabelled scenes that the last one was sure of."""
+"""Self-training: the plain network, trained again with unlabelled scenes that the previous network was sure of."""
 
 from __future__ import annotations
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, Row, Scenes, Settings, Setup
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Card, HeadMethod, Method, Row, Scenes, Settings, Setup
 
 ITERATIONS = 3  # in the JSST paper (section IV, Table VIII)
 LABELLED_AT_ONCE = 64  # a larger batch only costs memory
 
 
 class SelfTrainingSettings(Settings):
-    """What decides which unlabelled scenes are trained on.
+    """Selection of the unlabelled scenes for training.
 
     Attributes:
         threshold: An unlabelled scene joins when the probability of its most probable class exceeds this.
-        per_class: At most so many join each class, the most confident first; None: all of them.
+        per_class: Maximum number that join each class, the most confident first; None: all of them.
     """
 
     threshold: float = Field(0.85, ge=0, le=1)
     per_class: int | None = Field(None, ge=1)
 
 
-class SelfTraining(Method):
-    """A teacher on the labelled scenes, then three students, each labelled for by the network before it.
+class SelfTraining(HeadMethod[SelfTrainingSettings]):
+    """A teacher on the labelled scenes, then three students, each with pseudo-labels from the network before it.
 
-    Round 1 is the teacher: the network that ``baseline`` is with the same seed. Round k + 1 is iteration k of Table
+    Round 1 is the teacher: the same network as ``baseline`` with the same seed. Round k + 1 is iteration k of Table
     VIII: the labelled source and the pool's scenes that round k is sure of, with its predictions as hard labels.
     """
 
@@ -69,34 +67,21 @@ class SelfTraining(Method):
             "no balancing of classes and none of Noisy Student's noise or larger students (not stated)",
             "pseudo-labels are classes of the source, though the pool has others",
         ],
-        unlabelled=True,
+        needs_unlabelled=True,
     )
     Settings = SelfTrainingSettings
-    across_ranks = "mean"
     rounds = 1 + ITERATIONS
 
     def __init__(self, setup: Setup, settings: SelfTrainingSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: SelfTrainingSettings = settings
-        self.trunk = setup.trunk()
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
         self._figures: dict[str, float] = {}
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output; a pseudo-label counts as much as a label."""
-        return functional.cross_entropy(self.head(self.trunk(batch.scenes))["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
-
-    def report(self) -> dict[str, float]:
-        """Pseudo-labelled scenes of the round, and the number of classes they were given."""
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return the number of pseudo-labelled scenes in the round, and the number of their classes."""
         return self._figures
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """The labelled source, and from the second round the scenes that the previous network is sure of."""
+        """Return the labelled source and, from round two, the scenes that the previous network is sure of."""
         if previous is None or pool is None:
             self._figures = {"pseudo_labelled": 0, "pseudo_classes": 0}
             return source
@@ -108,7 +93,7 @@ class SelfTraining(Method):
 
 @torch.no_grad()
 def predict(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
-    """The probability (N,) of each scene's most probable class, and that class (N,), on the CPU."""
+    """Return the probability float (N,) of each scene's most probable class, and the class int64 (N,), on the CPU."""
     device = next(network.parameters()).device
     confidences, labels = [], []
     for index in torch.split(torch.arange(len(scenes)), LABELLED_AT_ONCE):
@@ -120,16 +105,16 @@ def predict(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
 
 
 def reliable(confidence: Tensor, labels: Tensor, threshold: float, per_class: int | None = None) -> Tensor:
-    """Which scenes are pseudo-labelled.
+    """Return the indices of the scenes that are pseudo-labelled.
 
     Args:
-        confidence: (N,) probability of the predicted class.
+        confidence: (N,) float probability of the predicted class.
         labels: (N,) int64, the predicted class.
-        threshold: To be exceeded.
-        per_class: Most scenes of a class, the most confident first; None: all.
+        threshold: Probability to be exceeded.
+        per_class: Maximum number of scenes of a class, the most confident first; None: all.
 
     Returns:
-        Their numbers, rising.
+        int64 (n,), increasing.
     """
     sure = torch.nonzero(confidence > threshold).flatten()
     if per_class is None:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from typing import Self
 
 from pydantic import Field, model_validator
-from torch import Tensor
-from torch.nn import functional
 
 from rsir_bench import protocol as protocols
-from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, Start
-from rsir_bench.nn.head import Head
+from rsir_bench.method import Card, HeadMethod, Row, Settings, Setup, WeightSource
 from rsir_bench.nn.trunk import Trunk, load_backbone
 
 MODEL = "skresnet34.ra_in1k"
 
 
 class SkSettings(Settings):
-    """Weights other than those that follow from the protocol's.
+    """Weights, if not those that follow from the protocol's.
 
     Attributes:
-        file: Name of a file of skresnet34's weights in a folder of weights; None: as the protocol's trunk starts.
-        sha256: The file's hash; given with it, so that the results' key holds what is in the file.
+        file: Name of a file of skresnet34's weights in a folder of weights; None: the protocol's weights.
+        sha256: The file's hash; required with it, so that the results' key depends on its content.
     """
 
     file: str | None = Field(None, pattern=r"^[^/\\]+$")
@@ -34,7 +31,7 @@ class SkSettings(Settings):
         return self
 
 
-class Sk(Method):
+class Sk(HeadMethod[SkSettings]):
     """The baseline on a trunk that chooses between two receptive fields in every block."""
 
     card = Card(
@@ -62,29 +59,19 @@ class Sk(Method):
         trunk="resnet34",
     )
     Settings = SkSettings
-    across_ranks = "mean"
 
-    def __init__(self, setup: Setup, settings: SkSettings) -> None:
-        super().__init__(setup, settings)
+    def build_features(self, setup: Setup) -> int:
+        """Build the trunk, whose pooled features are the head's input."""
         trunk = setup.protocol.trunk
-        start = self.starts_from(settings, trunk)
-        weights = (start.weights, trunk.arguments, setup.bands, setup.weights_folders, start.sha256)
-        backbone = load_backbone(start.model, *weights)
+        source = self.initial_weights(self.settings, trunk)
+        weights = (source.weights, trunk.arguments, setup.bands, setup.weights_folders, source.sha256)
+        backbone = load_backbone(source.model, *weights)
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
-        self.head = Head(self.trunk.features, setup.protocol.head.fc1, setup.classes)
+        return self.trunk.features
 
     @classmethod
-    def starts_from(cls, settings: SkSettings, trunk: protocols.Trunk) -> Start:
-        """The skresnet34 of timm, whatever the protocol's trunk is, with the weights of its own file if one is set."""
+    def initial_weights(cls, settings: SkSettings, trunk: protocols.Trunk) -> WeightSource:
+        """Return timm's skresnet34, whatever the protocol's trunk is, with the weights of ``file`` if it is set."""
         if settings.file:
-            return Start(MODEL, settings.file, settings.sha256)
-        return Start(MODEL, trunk.weights, trunk.sha256)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of FC2's output."""
-        return functional.cross_entropy(self.describe(batch.scenes)["FC"], batch.labels)
-
-    def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """FC2's output and FC1 before its ReLU."""
-        descriptors: dict[str, Tensor] = self.head(self.trunk(scenes))
-        return descriptors
+            return WeightSource(MODEL, settings.file, settings.sha256)
+        return WeightSource(MODEL, trunk.weights, trunk.sha256)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rsir_bench.method import Batch, Card, Method, Row, Settings, Setup, balanced_of_size
 from rsir_bench.nn.attention import NonLocal
-from rsir_bench.nn.collectives import common, gathered
+from rsir_bench.nn.collectives import all_gather_with_grad, broadcast_tensors
 from rsir_bench.nn.metric_losses import dual_anchor_loss, hard_triplets, random_triplets
 
 
@@ -19,7 +19,7 @@ class TNlnnSettings(Settings):
     """Changed by ``--set methods.t-nlnn.mining=hard``.
 
     Attributes:
-        margin: Of the triplet loss, on squared distances of unit vectors (0 to 4).
+        margin: Margin of the triplet loss, on squared distances of unit vectors (0 to 4).
         mining: Triplets of a batch: ``"random"``, or the farthest positive and nearest negative (``"hard"``).
         gain: Initial weight of the non-local block's batch norm; 0 starts as an identity.
         per_class: Scenes of each class in a batch.
@@ -31,7 +31,7 @@ class TNlnnSettings(Settings):
     per_class: int = Field(4, ge=2)
 
 
-class TNlnn(Method):
+class TNlnn(Method[TNlnnSettings]):
     """Non-local block on the last maps, pooled, FC1, and a dual-anchor triplet loss on its direction."""
 
     card = Card(
@@ -58,28 +58,27 @@ class TNlnn(Method):
         ],
     )
     Settings = TNlnnSettings
-    across_ranks = "gathered"
+    distributed_loss = "gathered"
 
     def __init__(self, setup: Setup, settings: TNlnnSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: TNlnnSettings = settings
         self.trunk = setup.trunk()
         channels = self.trunk.channels
         self.block = NonLocal(channels, settings.gain)
         self.fc1 = nn.Linear(channels, setup.protocol.head.fc1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The dual-anchor triplet loss."""
-        embeddings, labels = gathered(self.describe(batch.scenes)["FC1"], batch.labels)
+        """Return the dual-anchor triplet loss."""
+        embeddings, labels = all_gather_with_grad(self.describe(batch.scenes)["FC1"], batch.labels)
         hard = self.settings.mining == "hard"
-        triplets = hard_triplets(embeddings, labels) if hard else common(random_triplets(labels))
+        triplets = hard_triplets(embeddings, labels) if hard else broadcast_tensors(random_triplets(labels))
         return dual_anchor_loss(embeddings, triplets, self.settings.margin)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """``FC1``: (N, fc1) of unit length."""
+        """Return ``FC1``, float32 (N, fc1) of unit length."""
         pooled = self.block(self.trunk.maps(scenes)).mean((2, 3))
         return {"FC1": functional.normalize(self.fc1(pooled).float())}
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """P classes with K scenes each; at least two classes."""
+        """Return batches of P classes with K scenes each; at least two classes."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)

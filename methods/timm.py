@@ -17,8 +17,8 @@ class TimmSettings(Settings):
         model: A timm model name.
         weights: "imagenet" (timm's own), "none", or a file.
         arguments: Passed to ``timm.create_model``.
-        mean: Per band on [0, 1]; None takes what the weights were made with.
-        std: Likewise.
+        mean: Mean per band, on [0, 1]; None: the one that the weights were trained with.
+        std: Standard deviation, likewise.
     """
 
     model: str
@@ -28,8 +28,8 @@ class TimmSettings(Settings):
     std: list[float] | None = None
 
 
-class Timm(Method):
-    """Globally pooled features of a backbone as it comes."""
+class Timm(Method[TimmSettings]):
+    """Globally pooled features of a backbone without further training."""
 
     card = Card(
         name="timm",
@@ -49,14 +49,14 @@ class Timm(Method):
 
     @classmethod
     def parse_argument(cls, argument: str) -> dict[str, Any]:
-        """``NAME`` or ``NAME@WEIGHTS``."""
+        """Return the settings in ``NAME`` or ``NAME@WEIGHTS``."""
         model, _, weights = argument.partition("@")
         return {"model": model, **({"weights": weights} if weights else {})}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Never called: the backbone is taken as it comes."""
+        """Raise an error: the backbone is not trained."""
         raise NotImplementedError("timm backbones are not trained")
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """The pooled features."""
+        """Return the features ``pooled``, float (N, D)."""
         return {"pooled": self.trunk(scenes)}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, Settings, Setup
+from rsir_bench.method import FrontEnd, FrontEndCard, Settings
 from rsir_bench.nn.contrast import wallis
 
 
 class WallisSettings(Settings):
-    """Where a scene's local statistics are moved to, and how far.
+    """Targets of a scene's local statistics, and their weights.
 
     Attributes:
         window: Side of the window as a share of the scene's.
         mean: Target of the local mean, on [0, 1].
         deviation: Target of the local standard deviation, on [0, 1].
         brightness: Weight of the target mean; with 0 the local mean stays.
-        contrast: Weight of the target deviation; with 1 flat places become as strong as others, with their noise.
+        contrast: Weight of the target deviation; with 1, flat regions get the same contrast, noise included.
     """
 
     window: float = Field(0.25, gt=0, le=1)
@@ -27,8 +27,8 @@ class WallisSettings(Settings):
     contrast: float = Field(0.8, gt=0, le=1)
 
 
-class Wallis(FrontEnd):
-    """Each band of each scene gets the same brightness and contrast everywhere, nearly."""
+class Wallis(FrontEnd[WallisSettings]):
+    """Give each band of each scene nearly the same brightness and contrast everywhere."""
 
     card = FrontEndCard(
         name="wallis",
@@ -45,12 +45,8 @@ class Wallis(FrontEnd):
     )
     Settings = WallisSettings
 
-    def __init__(self, setup: Setup, settings: WallisSettings) -> None:
-        super().__init__(setup, settings)
-        self.settings: WallisSettings = settings
-
     def forward(self, scenes: Tensor) -> Tensor:
-        """Filtered scenes (N, B, H, W) in [0, 1]."""
+        """Return filtered scenes, float (N, B, H, W) in [0, 1]."""
         chosen = self.settings
         down, across = (max(1, round(chosen.window * side / 2)) for side in scenes.shape[-2:])
         filtered = wallis(scenes, (down, across), chosen.mean, chosen.deviation, chosen.brightness, chosen.contrast)

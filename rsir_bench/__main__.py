@@ -1,5 +1,6 @@
-"""``python -m rsir_bench`` is ``rsir-bench``."""
+"""Run ``rsir-bench`` as ``python -m rsir_bench``."""
 
 from rsir_bench.cli.app import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
     python studies/against_reference.py ucm-mobile --reference baseline --metrics mAP,P@5
 
 reads the published records and compares every method with the reference, target by target and row by row, with
-`rsir_bench.leaderboard.statistics.compare`: its unit is seed x class, and methods of fewer than five seeds are not
+``rsir_bench.leaderboard.statistics.compare``: its unit is seed x class, and methods of fewer than five seeds are not
 tested. The last column adjusts the p-values for the number of tests printed (Holm).
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from tabulate import tabulate
 
 from rsir_bench.base.errors import run_and_exit
-from rsir_bench.leaderboard.significance import board_with
+from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.leaderboard.statistics import compare, holm
 from rsir_bench.records.cells import cell_of
 from rsir_bench.records.schema import Record
@@ -33,7 +33,7 @@ def per_class(records: Sequence[Record], metric: str) -> np.ndarray:
 
 
 def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str]) -> list[list[object]]:
-    """One line for each metric, target, row and method other than the reference, under :data:`HEADERS`.
+    """One line for each metric, target, row and method other than the reference, under ``HEADERS``.
 
     Classes count alike, so that a mean here is that over classes and not over queries.
     """
@@ -57,7 +57,7 @@ def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("board", help="for example ucm-mobile")
     parser.add_argument("--reference", default="baseline")
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
     metrics = options.metrics.split(",")
-    board = board_with(read_published(options.results), options.board, [options.reference], metrics)
+    board = find_board(read_published(options.results), options.board, [options.reference], metrics)
     lines = comparisons(board.records, options.reference, metrics)
     shown = [[*line[:-2], *(f"{p:.2g}" if isinstance(p, float) else p for p in line[-2:])] for line in lines]
     print(tabulate(shown, HEADERS, floatfmt=(*[""] * 5, ".4f", ".4f", "+.4f"), disable_numparse=[8, 9]))

@@ -4,7 +4,7 @@
 
 reads the published records without distortion and compares the two class by class, with Welch's t test over seeds: a
 class is one fixed set of scenes here, so that seeds alone are the unit. The last column adjusts the p-values for the
-number of classes printed (Holm). Classes stand in the order of the difference, target by target.
+number of classes printed (Holm). Classes are in the order of the difference, target by target.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import stats
 from tabulate import tabulate
 
 from rsir_bench.base.errors import UserError, run_and_exit
-from rsir_bench.leaderboard.significance import board_with
+from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.leaderboard.statistics import holm
 from rsir_bench.records.cells import row_label
 from rsir_bench.records.schema import Record
@@ -41,7 +41,7 @@ def by_class(records: Iterable[Record], method: str, row: str, metric: str) -> d
 def differences(
     records: Iterable[Record], method: str, reference: str, row: str = "PCA", metric: str = "mAP"
 ) -> list[list[object]]:
-    """One line for each class of each target that both were scored on, under :data:`HEADERS`.
+    """One line for each class of each target that both were scored on, under ``HEADERS``.
 
     P-values are None where one of the two has a single seed.
     """
@@ -60,7 +60,7 @@ def differences(
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("board", help="for example ucm-mobile")
     parser.add_argument("method")
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()
     methods = [options.method, options.reference]
-    board = board_with(read_published(options.results), options.board, methods, [options.metric])
+    board = find_board(read_published(options.results), options.board, methods, [options.metric])
     lines = differences(board.records, options.method, options.reference, options.row, options.metric)
     if not lines:
         rows = ", ".join(sorted({row_label(one) for one in board.records if one.method.label in methods}))

@@ -2,7 +2,7 @@
 
     python studies/explained_distortions.py jsst --source demo-both --out runs
 
-trains the method (or takes what is trained already) under the protocol `demo`, generates the transformation parameters
+trains the method (or loads a trained one) under the protocol ``demo``, generates the transformation parameters
 of every scene of a distorted target, and predicts the true affine and spectral parameters from them by least squares on
 other scenes of the target. The linear map takes out the gauge: which view the network takes for the undistorted one is
 its own affair. Printed is the coefficient of determination R^2 on held-out scenes, 1 for a full explanation and about 0
@@ -64,7 +64,7 @@ def explained(theta: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
 
 
 def main() -> None:
-    """Prints a table: target x kind of distortion."""
+    """Print a table: target x kind of distortion."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", help="front ends with a transformation, e.g. jsst jsst-spat")
     parser.add_argument("--source", default="demo-source")

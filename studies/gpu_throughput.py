@@ -7,9 +7,9 @@
 The protocol's training loop runs over synthetic scenes in memory, as its pixel cache holds them (uint8, already at the
 protocol's size: 256 px scenes are resized once, when they are cached), one epoch in each round. In turns with it, the
 same network takes as many steps on one batch that stays on the device. The ratio is the share of that speed that is
-left when scenes are drawn, copied, flipped and viewed: the median over the rounds. Networks start from chance: weights
-change no speed. The projection is arithmetic on these speeds: the protocol's epochs over its source, every round of a
-method, and describing its source and targets; no decoding, no scoring.
+left when scenes are drawn, copied, flipped and viewed: the median over the rounds. Networks start from random
+weights, which do not change the speed. The projection is arithmetic on these speeds: the protocol's epochs over its
+source, every round of a method, and describing its source and targets; no decoding, no scoring.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.method import Method, Setup
 from rsir_bench.method.registry import discover, resolve
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.index import find_card
@@ -66,9 +66,9 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
-    chance = torch.Generator().manual_seed(0)
-    index = method.batches(scenes.labels, recipe.batch, chance)[0]
-    batch = method.view(scenes.batch(index, fabric.device), chance)
+    rng = torch.Generator().manual_seed(0)
+    index = method.batches(scenes.labels, recipe.batch, rng)[0]
+    batch = method.augment(scenes.batch(index, fabric.device), rng)
 
     def run() -> float:
         method.train()
@@ -84,7 +84,7 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     return run
 
 
-def measure(named: NamedMethod, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
+def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
     """Speeds of one method; the first, shorter call of each loop warms it and does not count."""
     size = protocol.data.size
     method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
@@ -120,16 +120,16 @@ def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
     return (seen / speeds.training + described / speeds.describing) / 3600
 
 
-def table_one(names: Sequence[str], protocol: Protocol) -> list[NamedMethod]:
-    """The named methods, or every method of Table I; one that the protocol cannot carry says so when it is built."""
+def table_one(names: Sequence[str], protocol: Protocol) -> list[MethodSpec]:
+    """Return the named methods, or every method of Table I; building one that does not fit the protocol fails."""
     found = discover()
     if not names:
-        names = [name for name, entry in found.items() if "I" in entry.kind.card.tables]
+        names = [name for name, entry in found.items() if "I" in entry.method_class.card.tables]
     return [resolve(name, found, protocol.methods, {}) for name in names]
 
 
 def main() -> None:
-    """Prints a line for each method, and the projection."""
+    """Print a line for each method, and the projection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", help="names; every method of Table I by default")
     parser.add_argument("--protocol", default="patternnet")
@@ -151,7 +151,7 @@ def main() -> None:
         except UserError as error:
             print(f"{named.name}: {error}")
             continue
-        takes = projected_hours(speeds, usual, named.kind.rounds)
+        takes = projected_hours(speeds, usual, named.method_class.rounds)
         hours += takes
         rows.append([named.name, speeds.training, speeds.constant, speeds.ratio, speeds.describing, takes])
     headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "hours projected"]

@@ -1,11 +1,11 @@
-"""Splits a source by class, so that settings can be chosen without a look at any target.
+"""Split a source by class, so that settings can be chosen without looking at any target.
 
     python studies/held_out_classes.py ucm --data-root data --out held-out
 
-makes two folders of links to the dataset's scenes, `held-out/ucm-trained` and `held-out/ucm-retrieved`: every third
+makes two folders of links to the dataset's scenes, ``held-out/ucm-trained`` and ``held-out/ucm-retrieved``: every third
 class is in the second. A protocol with the first as its source and the second as its target retrieves among classes
 that no training saw, as on a real target, but in scenes that a choice may be made on. The command for it is printed;
-its results are on a board of their own, apart from the protocol's.
+its results are on a separate board.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def split(index: SceneIndex, out: Path, every: int = EVERY) -> tuple[Path, Path]
 
 
 def main() -> None:
-    """Makes the folders and prints the command."""
+    """Make the folders and print the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="for example ucm")
     parser.add_argument("--data-root", type=Path, default=Path("data"))

@@ -1,11 +1,11 @@
-"""Does AP@10h stand to P@5 in our results as the paper's "mAP" stands to its P@5?
+"""Check whether AP@10h relates to P@5 in our results as the paper's "mAP" relates to its P@5.
 
     python studies/paper_line.py
 
 fits a straight line to what the paper prints (every row of every table but those of codes), and prints for each of our
-boards by how much AP@10h, and beside it mAP over the whole ranking, lie off the line, over all rows of real
+boards by how much AP@10h, and mAP over the whole ranking, deviate from the line, over all rows of real
 descriptors; below the lowest P@5 that the paper prints, the line is only drawn on. It is the check on what the paper's
-"mAP" is: what lies on the line is AP@10h.
+"mAP" is: AP@10h is on the line.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Line(NamedTuple):
     lowest: float
 
     def above(self, records: Sequence[Record], metric: str) -> np.ndarray:
-        """(records,) by how much a metric lies above the line."""
+        """Return (records,) how far a metric is above the line."""
         return np.array([one.metrics[metric] - self.intercept - self.slope * one.metrics["P@5"] for one in records])
 
 
 def papers_line() -> Line:
-    """The line through every row of real descriptors of every table."""
+    """Return the line through every row of real descriptors of every table."""
     rows = [one.values for table in PAPER_TABLES for one in published(table) if one.row.pooling != "Hashing"]
     p5, printed = (np.array([values[metric] for values in rows]) for metric in ("P@5", "AP@10h"))
     slope, intercept = np.polyfit(p5, printed, 1)
@@ -61,9 +61,9 @@ def rms(values: np.ndarray) -> float:
 
 
 def lines(records: Iterable[Record], line: Line) -> list[list[object]]:
-    """For each board a line of the results inside the paper's range and one of those below it, under :data:`HEADERS`.
+    """For each board a line of the results inside the paper's range and one of those below it, under ``HEADERS``.
 
-    Codes and distorted targets stand apart.
+    Codes and distorted targets are separate.
     """
     table: list[list[object]] = []
     for board in boards(records):
@@ -79,7 +79,7 @@ def lines(records: Iterable[Record], line: Line) -> list[list[object]]:
 
 
 def main() -> None:
-    """Prints the line and the table."""
+    """Print the line and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How fast methods train and describe beside a reference, measured in turns.
+"""Measure how fast methods train and describe relative to a reference, in turns.
 
     python studies/relative_costs.py all --protocol demo --reference baseline
 
@@ -30,7 +30,7 @@ DESCRIBED = 32  # scenes of one step of describing
 
 
 def paired_ratio(step: Step, reference: Step, repeats: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The median over pairs of the reference's time divided by the step's, without the first pair, which allocates."""
+    """Return the median over pairs of the reference's time divided by the step's, without the first pair."""
 
     def seconds(timed: Step) -> float:
         started = clock()
@@ -52,7 +52,7 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     scenes = torch.rand(DESCRIBED, setup.bands, setup.size, setup.size, generator=generator).to(fabric.device)
     scenes = scenes.contiguous(memory_format=torch.channels_last)
     describing = finished(_describing(method, scenes), fabric.device)
-    if not run.method.kind.card.trained:
+    if not run.method.card.trained:
         return None, describing
     wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
@@ -62,14 +62,14 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     def training() -> None:
         method.train()
         optimizer.zero_grad()
-        fabric.backward(loss_terms(wrapped, method.view(batch, generator), fabric)[1])
+        fabric.backward(loss_terms(wrapped, method.augment(batch, generator), fabric)[1])
         optimizer.step()
 
     return finished(training, fabric.device), describing
 
 
 def finished(step: Step, device: torch.device) -> Step:
-    """The step with a wait for the device: a GPU that has been given the work has not done it."""
+    """Return the step followed by a wait for the device: a GPU works asynchronously."""
 
     def waiting() -> None:
         step()
@@ -89,7 +89,7 @@ def _describing(method: Method, scenes: torch.Tensor) -> Step:
 
 
 def main() -> None:
-    """Prints a line for each method."""
+    """Print a line for each method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="+", help="names, or all")
     parser.add_argument("--protocol", default="demo")

@@ -4,7 +4,7 @@
     python studies/scale_simulation.py --scenes 4000   # the same in less time, with coarser constants
 
 Everything is processor time of one thread. Other work on the machine still slows caches and memory down, so that ratios
-are what to read, and the check tells whether the constants of this run may be extrapolated at all.
+are what to read, and the check shows whether the constants of this run may be extrapolated at all.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Constants(NamedTuple):
 
 def scenes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Descriptors (N, 128) float32 around the centres of 100 classes, and labels (N,)."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = np.arange(count) % CLASSES
-    rows = chance.standard_normal((CLASSES, DIMENSIONS), np.float32)[labels]
-    rows += chance.standard_normal(rows.shape, np.float32)
+    rows = rng.standard_normal((CLASSES, DIMENSIONS), np.float32)[labels]
+    rows += rng.standard_normal(rows.shape, np.float32)
     return rows, labels
 
 
@@ -119,8 +119,8 @@ def held_bytes(count: int, codes: bool) -> float:
 
 def peak(count: int, codes: bool) -> int:
     """Bytes at the peak of this process after scoring one query."""
-    chance = np.random.default_rng(0)
-    rows = chance.bytes(count * BITS // 8) if codes else chance.standard_normal((count, DIMENSIONS), np.float32)
+    rng = np.random.default_rng(0)
+    rows = rng.bytes(count * BITS // 8) if codes else rng.standard_normal((count, DIMENSIONS), np.float32)
     descriptors = np.frombuffer(rows, np.uint8).reshape(count, -1) if codes else rows
     labels = np.arange(count) % CLASSES
     score(descriptors, labels, codes=codes, bits=BITS if codes else None, queries=np.arange(1))
@@ -128,7 +128,7 @@ def peak(count: int, codes: bool) -> int:
 
 
 def measure(count: int, memory_count: int) -> Constants:
-    """The constants, at galleries of ``count`` scenes; memory at ``memory_count`` and four times as many."""
+    """Measure the constants at galleries of ``count`` scenes; memory at ``memory_count`` and four times as many."""
     pairs = QUERIES * count / 1e9
     # Memory first, as the peak that a process reports is at least that of the process which started it.
     floats_held, codes_held = held_bytes(memory_count, False), held_bytes(memory_count, True)
@@ -174,7 +174,7 @@ def makespan(parts: Sequence[float], workers: int, before: float) -> float:
 
 
 def efficiency(
-    work: float, workers: int, parts_each: int, before: float, chance: np.random.Generator, slow: float = 0.05
+    work: float, workers: int, parts_each: int, before: float, rng: np.random.Generator, slow: float = 0.05
 ) -> float:
     """Share of the workers' time that is work, where parts differ and some take three times as long.
 
@@ -183,11 +183,11 @@ def efficiency(
         workers: How many there are.
         parts_each: Parts for each worker.
         before: Seconds until a worker holds the gallery.
-        chance: Draws the parts.
+        rng: Draws the parts.
         slow: Share of parts that a straggler works off.
     """
     count = workers * parts_each
-    parts = work / count * chance.lognormal(0, 0.1, count) * np.where(chance.random(count) < slow, 3.0, 1.0)
+    parts = work / count * rng.lognormal(0, 0.1, count) * np.where(rng.random(count) < slow, 3.0, 1.0)
     return float(parts.sum() / (workers * makespan(parts.tolist(), workers, before)))
 
 

@@ -43,7 +43,7 @@ def gradients(method: Method, index: Tensor) -> tuple[float, dict[str, Tensor]]:
     (part,) = _loader(method, draw, [index], recipe, chance)
     total = loss_terms(wrapped, part.batch, fabric)[1] * part.weight
     fabric.backward(total)
-    loss = collectives.summed(total.detach()) / collectives.ranks()
+    loss = collectives.all_reduce_sum(total.detach()) / collectives.ranks()
     found = {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
     return loss.item(), found
 
@@ -51,9 +51,9 @@ def gradients(method: Method, index: Tensor) -> tuple[float, dict[str, Tensor]]:
 def main() -> None:
     index = torch.randperm(20, generator=torch.Generator().manual_seed(1))[:SCENES]
     results = {}
-    with distributed.team("cpu") as rank:
+    with distributed.process_group("cpu") as rank:
         for name in METHODS:
-            with distributed.together(name):
+            with distributed.collective(name):
                 loss, split = gradients(tiny_method(name, tiny_setup()), index)
             if rank == 0:
                 expected, whole = gradients(tiny_method(name, tiny_setup()), index)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,13 @@ from rsir_bench.runs.artifacts.network import Network
 from rsir_bench.runs.estimate import Estimate, StepCost, _training_seconds, estimate
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
-from rsir_bench.runs.runners.campaign import Outcome, campaign
-from rsir_bench.runs.runners.isolated import work_off_apart
+from rsir_bench.runs.runners.campaign import CampaignResult, campaign
 from rsir_bench.training.loop import seed_everything
 
 PLUGINS = Path(__file__).parent / "plugins"
 
 
-def _run(request: Request) -> Outcome:
+def _run(request: Request) -> CampaignResult:
     return campaign(request, lambda line: None)
 
 
@@ -272,24 +270,6 @@ def test_the_precision_of_a_record_is_that_of_the_methods_recipe(tiny: Tiny) -> 
     assert record.cost["train_seconds"] is not None
 
 
-def test_a_process_of_its_own_that_ends_without_an_answer_is_one_line(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = tiny.request()
-    (run,) = make_plan(request).runs
-    monkeypatch.setattr("sys.executable", "/bin/true")
-    said = "its process ended with exit code 0 and no answer; the method, or what it calls, ended it"
-    assert work_off_apart(request, run, 1) == said
-
-
-@pytest.mark.slow
-def test_a_process_of_its_own_that_finds_another_plan_says_so(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
-    request = tiny.request()
-    (run,) = make_plan(request).runs
-    assert "other code, weights or scenes" in str(work_off_apart(request, replace(run, key="another"), 10))
-    assert "Traceback" not in capfd.readouterr().err
-
-
 def test_all_problems_are_reported_together_before_anything_starts(tmp_path: Path) -> None:
     request = Request(["jst", "baseline", "nope"], ["all"], data_root=tmp_path / "data", out=tmp_path / "runs")
     with pytest.raises(UserError) as caught:
@@ -462,7 +442,7 @@ def test_weights_that_were_changed_on_disk_are_refused(tiny: Tiny) -> None:
     weights = next((tiny.folder / "runs").rglob("weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     outcome = _run(tiny.request(overrides=["describe.pca=2"]))
-    assert "damaged or gone; delete" in outcome.failures["baseline seed 0"]
+    assert "corrupt or missing; delete" in outcome.failures["baseline seed 0"]
 
 
 def test_queries_of_a_fifth(tiny: Tiny) -> None:

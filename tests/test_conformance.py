@@ -67,7 +67,7 @@ def plugin(folder: Path, **changes: str) -> Path:
 
 def argument(name: str) -> str:
     """The name with something after the colon, where the method cannot do without."""
-    needed = [field for field in FOUND[name].kind.Settings.model_fields.values() if field.is_required()]
+    needed = [field for field in FOUND[name].method_class.Settings.model_fields.values() if field.is_required()]
     return f"{name}:test_resnet@none" if needed else name
 
 
@@ -129,7 +129,7 @@ BROKEN = {
     "NaN loss": ("training set", "loss is nan", {"loss": "fc = fc / 0 * 0"}),
     "wrong shape": ("rows", "shape (6, 7, 1)", {"describe": "return {'fc': fc[..., None], 'embedding': embedding}"}),
     "not a float": ("rows", "torch.int64", {"describe": "return {'fc': fc, 'embedding': embedding.long()}"}),
-    "missing row": ("rows", "'embedding' is not given; describe() gives fc", {"describe": "return {'fc': fc}"}),
+    "missing row": ("rows", "'embedding' is missing; describe() returns fc", {"describe": "return {'fc': fc}"}),
     "group without a tensor": (
         "parameter groups",
         "leaves out embed.bias",
@@ -156,7 +156,7 @@ BROKEN = {
     "compares scenes and says it does not": (
         "split",
         "parts of a batch cost",
-        {"more": "across_ranks = 'mean'", "loss": "fc = fc * len(fc) / 16"},
+        {"more": "distributed_loss = 'mean'", "loss": "fc = fc * len(fc) / 16"},
     ),
     "learns nothing": ("learns", "hardly falls", {"loss": "fc = fc * 1e-3"}),
     "descriptors that tell nothing": (
@@ -187,7 +187,7 @@ BROKEN = {
     ),
     "settings that take anything": (
         "settings",
-        "Loose: takes settings that do not exist",
+        "Loose: accepts settings that do not exist",
         {"more": "class Loose(Settings):\n        model_config = {'extra': 'ignore'}\n    Settings = Loose"},
     ),
     "batches that are not always as many": (
@@ -204,7 +204,7 @@ BROKEN = {
     "a figure that is no number": (
         "training set",
         "could not convert",
-        {"more": "def report(self):\n        return {'figure': 'many'}"},
+        {"more": "def epoch_metrics(self):\n        return {'figure': 'many'}"},
     ),
     "the process is told to end": (
         "training set",
@@ -267,7 +267,8 @@ def test_every_method_of_a_file_is_checked(tmp_path):
 
 
 def test_a_file_of_the_folder_is_no_second_claim(tmp_path, monkeypatch):
-    entry = next(entry for entry in FOUND.values() if not issubclass(entry.kind, FrontEnd) and entry.kind.card.trained)
+    methods = [entry for entry in FOUND.values() if not issubclass(entry.method_class, FrontEnd)]
+    entry = next(entry for entry in methods if entry.method_class.card.trained)
     monkeypatch.setattr("rsir_bench.conformance.report.CHECKS", CHECKS[:1])
     assert entry.name in [report.name for report in check(str(entry.source))]
 
@@ -289,14 +290,14 @@ def test_a_new_method_passes_unedited(name, tmp_path):
 def test_a_new_method_overwrites_nothing(tmp_path):
     path = write_template("mine", tmp_path)
     path.write_text("kept")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_template("mine", tmp_path)
     assert path.read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", ["Mine", "my_method", "2nd", "", "a/b"])
 def test_names_that_no_method_can_have(name, tmp_path):
-    with pytest.raises(UserError, match="no name of a method"):
+    with pytest.raises(UserError, match="not a method's name"):
         write_template(name, tmp_path)
 
 

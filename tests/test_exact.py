@@ -195,14 +195,14 @@ def test_an_accepted_change_is_the_expected_from_then_on_and_its_reason_stays(
 
 def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rsir_bench.runs.golden.golden.run_stage", lambda: pytest.fail("was run"))
-    with pytest.raises(UserError, match="--accept: no reason"):
+    with pytest.raises(UserError, match="--accept: empty reason"):
         golden.accept(" ", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     def fails() -> None:
-        raise RunError("dhn seed 0: descriptors of source are not finite; mend the method")
+        raise RunError("dhn seed 0: descriptors of source are not finite; fix the method")
 
     monkeypatch.setattr(golden, "check", fails)
     monkeypatch.setattr("sys.argv", ["rsir-bench", "drift", "--exact"])
@@ -210,7 +210,7 @@ def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyP
         main()
     assert ended.value.code == 1
     told = capsys.readouterr()
-    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; mend the method\n"
+    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; fix the method\n"
 
 
 def test_what_is_missing_or_of_another_shape_fails(tmp_path: Path) -> None:

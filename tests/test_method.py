@@ -57,8 +57,8 @@ class TestDefaults:
         method = tiny_method("baseline", tiny_setup())
         train, batch = method.setup.protocol.train, some_batch()
         assert method.recipe(train) is train
-        assert method.view(batch, torch.Generator()) is batch
-        assert method.report() == {}
+        assert method.augment(batch, torch.Generator()) is batch
+        assert method.epoch_metrics() == {}
         batches = method.batches(torch.zeros(20), 8, torch.Generator().manual_seed(0))
         assert torch.cat(batches).sort().values.tolist() == list(range(20))
 
@@ -70,7 +70,7 @@ class TestDefaults:
 
     def test_a_part_at_a_rate_of_its_own_leaves_all_others_in_one_group(self):
         method = tiny_method("baseline", tiny_setup())
-        rest, own = method.at_own_rate(method.head, 0.1)
+        rest, own = method.split_parameter_group(method.head, 0.1)
         assert (rest.rate, own.rate) == (1.0, 0.1)
         assert [*map(id, own.parameters)] == [*map(id, method.head.parameters())]
         assert [*map(id, rest.parameters)] == [*map(id, method.trunk.parameters())]
@@ -79,14 +79,15 @@ class TestDefaults:
 class TestCompose:
     class Wide(Baseline):
         card = Baseline.card.model_copy(
-            update={"name": "wide", "year": 2030, "trunk": "resnet34", "unlabelled": True, "version": 7}
+            update={"name": "wide", "year": 2030, "trunk": "resnet34", "needs_unlabelled": True, "version": 7}
         )
         rounds = 3
 
     @pytest.mark.parametrize("alone", [True, False])
     def test_what_the_harness_asks_of_a_card_is_the_methods(self, alone):
         kind = compose(Jsst, self.Wide, alone=alone)
-        assert (kind.card.trunk, kind.card.unlabelled, kind.card.trained, kind.rounds) == ("resnet34", True, True, 3)
+        card = kind.card
+        assert (card.trunk, card.needs_unlabelled, card.trained, kind.rounds) == ("resnet34", True, True, 3)
         assert {name: (row.descriptor, row.kind) for name, row in kind.card.rows.items()} == {
             "FC": ("FC", "real"),
             "PCA": ("FC1", "pca"),

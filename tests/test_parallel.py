@@ -108,7 +108,7 @@ def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_th
     done = on_two(protocol, "jsst,baseline,dhn,ride", tmp_path / "two")
     assert done.returncode == 1, done.stderr
     (refused,) = (line for line in done.stderr.splitlines() if line.startswith("failed: "))
-    assert "jsst seed 0: BatchNorm2d (4 in all) learns from whole batches" in refused
+    assert "jsst seed 0: BatchNorm2d (4 in all) uses statistics of whole batches" in refused
     two = {record.key: record for record in map(read_record, record_files(tmp_path / "two"))}
     assert one.keys() == two.keys()
     assert same_descriptors(tmp_path / "one", tmp_path / "two") == len(one) == 5
@@ -174,7 +174,7 @@ class TestRefusals:
     def test_a_method_that_says_nothing(self):
         method = tiny_method("baseline", tiny_setup())
         text = message(lambda: distributed.split_method(method, self.BATCHES, None, CPU))
-        assert "set across_ranks there, or use one device" in text
+        assert "set distributed_loss, or use one device" in text
 
     def test_fewer_scenes_than_ranks(self):
         method = tiny_method("baseline", tiny_setup())
@@ -209,7 +209,7 @@ def test_parts_cover_everything_once(monkeypatch):
             parts = []
             for rank in range(ranks):
                 monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
-                parts.append(list(range(count))[distributed.share_of(count)])
+                parts.append(list(range(count))[distributed.shard(count)])
             assert [thing for part in parts for thing in part] == list(range(count))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

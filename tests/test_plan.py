@@ -160,7 +160,7 @@ def test_only_a_setting_that_is_said_to_name_weights_does(tiny: Tiny) -> None:
 def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
     overrides = ["describe.pca=3", "methods.jsst.warp=tps", "methods.se.gate=0.5", "methods.sk.file=none"]
     plan = make_plan(tiny.request("jsst+se,baseline,sk", overrides=[*overrides, "trunk.name=resnet34"]))
-    kept = [list(plan.request.restricted_to(run.method.word, run.method.parts).overrides) for run in plan.runs]
+    kept = [list(plan.request.restricted_to(run.method.requested_as, run.method.parts).overrides) for run in plan.runs]
     common = ["describe.pca=3", "trunk.name=resnet34"]
     assert kept == [[common[0], *overrides[1:3], common[1]], common, [common[0], overrides[3], common[1]]]
 

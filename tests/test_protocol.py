@@ -182,8 +182,8 @@ class TestMistakes:
             ("train.epochs", ["--set train.epochs", "section.key=value"]),
             ("epochs=5", ["--set epochs=5", "section.key=value"]),
             ("=5", ["--set =5", "section.key=value"]),
-            ("name.x=1", ["--set name.x=1", "'name' is no section"]),
-            ("train.epochs.x=1", ["--set train.epochs.x=1", "'epochs' is no section"]),
+            ("name.x=1", ["--set name.x=1", "'name' is not a section"]),
+            ("train.epochs.x=1", ["--set train.epochs.x=1", "'epochs' is not a section"]),
         ],
     )
     def test_one_line_names_the_setting_and_what_fits(self, override, parts):

@@ -9,7 +9,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.publishing.accept import accept
 from rsir_bench.publishing.drift import compare
 from rsir_bench.publishing.publish import publish
-from rsir_bench.records.commands import place
+from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published, read_records, write_record
 from rsir_bench.runs.runners.campaign import campaign
@@ -33,7 +33,7 @@ def test_published_records_are_the_same_and_published_once(tiny: Tiny, records: 
     assert [path.parent.name for path in written] == ["baseline", "baseline"]
     assert {path.parent.parent.name for path in written} == {records[0].protocol.board}
     assert sorted(read_records([results]), key=lambda r: r.key) == sorted(records, key=lambda r: r.key)
-    assert sorted(written) == sorted(results / place(record) for record in records)
+    assert sorted(written) == sorted(results / record_path(record) for record in records)
     assert publish([tiny.folder / "runs"], results) == []
 
 
@@ -43,7 +43,7 @@ def test_other_scores_under_the_same_key_are_refused(tiny: Tiny, records: list[R
     _change(tiny, records[0], mAP=records[0].metrics["mAP"] - 1e-6)
     assert publish([tiny.folder / "runs"], results) == []
     _change(tiny, records[0], mAP=records[0].metrics["mAP"] - 1e-3)
-    with pytest.raises(UserError, match="other scores than"):
+    with pytest.raises(UserError, match="differs from the scores of"):
         publish([tiny.folder / "runs"], results)
 
 
@@ -56,7 +56,7 @@ def test_a_second_record_of_a_result_is_refused_before_anything_is_written(tiny:
         publish([tiny.folder / "runs", newer.parent], results)
     assert not results.exists()
     before = publish([tiny.folder / "runs"], results)
-    with pytest.raises(UserError, match=r"baseline.*: published already, made otherwise .*drift RUNS --accept"):
+    with pytest.raises(UserError, match=r"baseline.*: already published with another key .*drift RUNS --accept"):
         publish([newer.parent], results)
     assert sorted(results.rglob("*.json")) == sorted(before)
 
@@ -67,7 +67,7 @@ def test_the_folder_may_have_any_name(tiny: Tiny, records: list[Record]) -> None
     assert read_published(results) == read_records([results])
     assert compare(records, read_published(results)).compared == len(records)
     write_record(newer / "a.json", records[0].model_copy(update={"key": "0" * 64}))
-    with pytest.raises(UserError, match="published already, made otherwise"):
+    with pytest.raises(UserError, match="already published with another key"):
         publish([newer.parent], results)
     assert sorted(results.rglob("*.json")) == sorted(before)
 

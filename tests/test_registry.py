@@ -11,8 +11,9 @@ from tiny import CLASSES, message, some_scenes, tiny_setup
 
 import rsir_bench.methods
 from rsir_bench.method import Method
-from rsir_bench.method.registry import Entry, discover, resolve
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.card_text import method_card
+from rsir_bench.method.registry import RegisteredMethod, discover, resolve
+from rsir_bench.method.spec import MethodSpec
 
 PLUGIN = """
 import torch
@@ -49,11 +50,11 @@ def _forget_modules_of_the_test(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def found() -> dict[str, Entry]:
+def found() -> dict[str, RegisteredMethod]:
     return discover()
 
 
-def named(name: str, defaults: dict[str, Any] | None = None, **settings: dict[str, Any]) -> NamedMethod:
+def named(name: str, defaults: dict[str, Any] | None = None, **settings: dict[str, Any]) -> MethodSpec:
     return resolve(name, discover(), settings, defaults or {})
 
 
@@ -163,7 +164,7 @@ class TestPlugins:
     )
     def test_it_holds_no_method(self, tmp_path, text):
         (tmp_path / "plugin.py").write_text(text)
-        assert "holds no complete subclass of Method" in message(lambda: discover([tmp_path / "plugin.py"]))
+        assert "defines no complete subclass of Method" in message(lambda: discover([tmp_path / "plugin.py"]))
 
     @pytest.mark.parametrize("name", ["nowhere.py", "folder.py", "notes.txt"])
     def test_it_is_no_python_file(self, tmp_path, name):
@@ -227,14 +228,14 @@ class TestInstalledPackages:
 class TestNames:
     def test_a_plain_method(self):
         method = named("baseline")
-        assert (method.name, method.label, method.values, method.changed) == ("baseline", "baseline", {}, {})
+        assert (method.name, method.label, method.settings_dict, method.overridden) == ("baseline", "baseline", {}, {})
         assert [path.name for path in method.sources] == ["baseline.py"]
 
     def test_a_front_end_alone_stands_before_its_usual_method(self):
         method = named("jsst")
         assert method.name == method.label == "jsst"
-        assert method.kind.card.title == "JSST"
-        assert {name: row.paper for name, row in method.kind.card.rows.items()} == {
+        assert method.card.title == "JSST"
+        assert {name: row.paper for name, row in method.card.rows.items()} == {
             "FC": ("JSST", ""),
             "PCA": ("JSST", ""),
         }
@@ -243,8 +244,8 @@ class TestNames:
     def test_a_front_end_before_a_named_method(self):
         method = named("jsst+baseline")
         assert method.name == method.label == "jsst+baseline"
-        assert method.kind.card.title == "JSST+{trunk}"
-        assert {row.paper for row in method.kind.card.rows.values()} == {None}
+        assert method.card.title == "JSST+{trunk}"
+        assert {row.paper for row in method.card.rows.values()} == {None}
         assert set(method.build(tiny_setup()).describe(some_scenes())) == {"FC", "FC1"}
 
     def test_two_front_ends(self):
@@ -302,9 +303,9 @@ class TestSettings:
 
     def test_values_are_all_and_identity_only_what_is_not_the_default(self):
         method = named("jsst", jsst={"rate": 0.5, "padding": "border"})
-        defaults = discover()["jsst"].kind.Settings().model_dump()
-        assert method.values == {f"jsst.{key}": value for key, value in {**defaults, "rate": 0.5}.items()}
-        assert method.identity == {"jsst.rate": 0.5}
+        defaults = discover()["jsst"].method_class.Settings().model_dump()
+        assert method.settings_dict == {f"jsst.{key}": value for key, value in {**defaults, "rate": 0.5}.items()}
+        assert method.non_default == {"jsst.rate": 0.5}
 
     def test_they_reach_the_network(self):
         method = named("jsst", jsst={"rate": 0.5}).build(tiny_setup())
@@ -324,6 +325,21 @@ class TestSettings:
     def test_mistakes(self, settings, says):
         assert message(lambda: named("jsst", jsst=settings)).startswith(says)
 
+    @pytest.mark.parametrize("name", ["jsst", "jsst-tps", "timm", "dhn"])
+    def test_the_card_lists_every_one(self, name):
+        lines = method_card(name, []).split("\n")
+        fields = discover()[name].method_class.Settings.model_fields
+        assert lines[-len(fields) :] == [
+            f"  {key} = {'(required)' if field.is_required() else field.default!r}" for key, field in fields.items()
+        ]
+
+    def test_a_preset_is_other_defaults_under_another_name(self):
+        usual, preset = (discover()[name].method_class.Settings() for name in ("jsst", "jsst-spat-tps"))
+        assert {**usual.model_dump(), "warp": "tps", "spectral": "off"} == preset.model_dump()
+        method = named("jsst-spat-tps", **{"jsst-spat-tps": {"warp": "tps", "points": 4}})
+        assert method.label == "jsst-spat-tps (jsst-spat-tps.points=4)"
+        assert method.non_default == {"jsst-spat-tps.points": 4}
+
     def test_a_method_without_settings(self):
         assert message(lambda: named("baseline", baseline={"x": 1})).endswith("its settings: none")
 
@@ -332,13 +348,13 @@ class TestTimmLabels:
     def test_the_argument_is_in_the_name_and_no_change(self):
         method = named("timm:test_resnet@none")
         assert method.name == method.label == "timm:test_resnet@none"
-        assert method.identity == {"timm.model": "test_resnet", "timm.weights": "none"}
+        assert method.non_default == {"timm.model": "test_resnet", "timm.weights": "none"}
 
     def test_the_folder_of_the_weights_is_left_out(self):
         method = named("timm:test_resnet@/home/me/weights/w.pt")
         assert method.name == method.label == "timm:test_resnet@w.pt"
         assert method.settings.weights == "/home/me/weights/w.pt"
-        assert method.word == "timm:test_resnet@/home/me/weights/w.pt"
+        assert method.requested_as == "timm:test_resnet@/home/me/weights/w.pt"
 
     def test_also_where_they_are_a_setting(self):
         method = named("timm:test_resnet", timm={"weights": "/home/me/weights/w.pt"})

@@ -11,8 +11,8 @@ import pytest
 import rsir_bench
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import seal_of
+from rsir_bench.ranking.nearest import VectorSpace
 from rsir_bench.search import index as indices
-from rsir_bench.search.faiss_vectors import Space
 from rsir_bench.search.index import build, compare, ivf_lists, nearest, nearest_others
 from rsir_bench.search.index_cache import kept_index
 
@@ -29,7 +29,7 @@ def _descriptors(scenes: int, dimensions: int = 16) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("similarity", ["pearson", "cosine", "inner product", "euclidean"])
 def test_exact_search_ranks_as_the_scorer(similarity: str) -> None:
     descriptors, labels = _descriptors(120)
-    space = Space.of(descriptors, similarity)
+    space = VectorSpace.of(descriptors, similarity)
     rows = space.rows(descriptors)
     _, found = nearest_others(build(rows, space, "flat"), rows, np.arange(120), 10)
     precision = float((labels[found] == labels[:, None]).mean())
@@ -38,10 +38,10 @@ def test_exact_search_ranks_as_the_scorer(similarity: str) -> None:
 
 def test_values_are_the_similarities_that_they_are_called() -> None:
     descriptors, _ = _descriptors(30)
-    pearson = Space.of(descriptors, "pearson")
+    pearson = VectorSpace.of(descriptors, "pearson")
     values, found = nearest(build(pearson.rows(descriptors), pearson, "flat"), pearson.rows(descriptors[:1]), 30)
     assert values[0] == pytest.approx(np.corrcoef(descriptors)[0][found[0]], abs=1e-5)
-    euclidean = Space.of(descriptors, "euclidean")
+    euclidean = VectorSpace.of(descriptors, "euclidean")
     values, found = nearest(build(euclidean.rows(descriptors), euclidean, "flat"), euclidean.rows(descriptors[:1]), 30)
     distances = np.linalg.norm(descriptors - descriptors[0], axis=1)
     assert euclidean.shown(values)[0] == pytest.approx(distances[found[0]], abs=1e-3)
@@ -51,14 +51,14 @@ def test_values_are_the_similarities_that_they_are_called() -> None:
 def test_euclidean_distances_survive_a_large_common_value() -> None:
     descriptors, _ = _descriptors(60)
     far = descriptors.astype(np.float64) + 1e6
-    space = Space.of(far, "euclidean")
+    space = VectorSpace.of(far, "euclidean")
     _, found = nearest(build(space.rows(far), space, "flat"), space.rows(far[:1]), 10)
     assert found[0].tolist() == np.argsort(np.linalg.norm(far - far[0], axis=1))[:10].tolist()
 
 
 def test_codes_are_compared_by_differing_bits_and_refuse_an_approximate_index() -> None:
     codes = CHANCE.integers(0, 256, (50, 4), dtype=np.uint8)
-    space = Space.of(codes, "hamming")
+    space = VectorSpace.of(codes, "hamming")
     values, found = nearest(build(space.rows(codes), space, "flat"), codes[:1], 50)
     distances = np.unpackbits(codes ^ codes[0], axis=1).sum(axis=1)
     assert found[0].tolist() == np.lexsort((np.arange(50), distances)).tolist()  # ties in the order of the scenes
@@ -70,7 +70,7 @@ def test_codes_are_compared_by_differing_bits_and_refuse_an_approximate_index() 
 def test_a_query_is_left_out_by_its_row_where_scenes_are_there_twice() -> None:
     descriptors, _ = _descriptors(20)
     descriptors[7] = descriptors[3]
-    space = Space.of(descriptors, "pearson")
+    space = VectorSpace.of(descriptors, "pearson")
     rows = space.rows(descriptors)
     index = build(rows, space, "flat")
     _, found = nearest_others(index, rows[[3, 7]], np.array([3, 7]), 5)
@@ -90,7 +90,7 @@ def test_approximate_indices_of_small_sets_find_all_without_a_warning(
     kind: str, scenes: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     descriptors, _ = _descriptors(scenes)
-    space = Space.of(descriptors, "pearson")
+    space = VectorSpace.of(descriptors, "pearson")
     rows = space.rows(descriptors)
     _, found = nearest(build(rows, space, kind), rows[:1], scenes)
     assert sorted(found[0].tolist()) == list(range(scenes))
@@ -101,7 +101,7 @@ def test_recall_is_the_share_of_true_neighbours_that_are_found(monkeypatch: pyte
     monkeypatch.setattr(indices, "IVF_FEWEST", 1)
     monkeypatch.setattr(indices, "IVF_PROBED", 1000)
     descriptors = CHANCE.standard_normal((2000, 16), dtype=np.float32)
-    space = Space.of(descriptors, "pearson")
+    space = VectorSpace.of(descriptors, "pearson")
     rows = space.rows(descriptors)
     exact, poor = build(rows, space, "flat"), build(rows, space, "ivf")
     measured = compare(poor, exact, lambda own: rows[own], 10)
@@ -118,7 +118,7 @@ def test_recall_is_the_share_of_true_neighbours_that_are_found(monkeypatch: pyte
 @pytest.mark.parametrize("kind", indices.APPROXIMATE)
 def test_usual_settings_find_nearly_all_neighbours(kind: str) -> None:
     descriptors, _ = _descriptors(3000)
-    space = Space.of(descriptors, "pearson")
+    space = VectorSpace.of(descriptors, "pearson")
     rows = space.rows(descriptors)
     measured = compare(build(rows, space, kind), build(rows, space, "flat"), lambda own: rows[own], 10)
     assert measured.recall >= 0.95
@@ -130,7 +130,7 @@ def test_no_list_is_fitted_on_too_few_scenes() -> None:
 
 def test_an_index_is_kept_and_a_damaged_one_built_again(tmp_path: Path) -> None:
     descriptors, _ = _descriptors(40)
-    space = Space.of(descriptors, "pearson")
+    space = VectorSpace.of(descriptors, "pearson")
     rows = space.rows(descriptors)
     path, said = tmp_path / "search" / "hnsw.faiss", []
     first = kept_index(path, False, lambda: build(rows, space, "hnsw"), said.append)
@@ -151,7 +151,7 @@ def test_an_index_is_kept_and_a_damaged_one_built_again(tmp_path: Path) -> None:
 
 def test_an_index_of_codes_is_kept(tmp_path: Path) -> None:
     codes = CHANCE.integers(0, 256, (50, 4), dtype=np.uint8)
-    space = Space.of(codes, "hamming")
+    space = VectorSpace.of(codes, "hamming")
     path = tmp_path / "flat.faiss"
     kept_index(path, True, lambda: build(codes, space, "flat"), print)
     again = kept_index(path, True, lambda: pytest.fail("built again"), print)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from rsir_bench.training.loop import (
     make_schedule,
     seed_everything,
     train,
+    without_expected_warnings,
 )
 
 
@@ -65,7 +69,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     plan = make_plan(tiny.request("jsst", overrides=["train.epochs=3"]))
     whole, trained = _train(plan, tmp_path / "whole")
     calls = 0
-    kind = plan.runs[0].method.kind
+    kind = plan.runs[0].method.method_class
     loss = kind.loss
 
     def dies(self: Method, batch: Any) -> Any:
@@ -102,7 +106,7 @@ def test_a_resumed_round_keeps_its_pseudo_labels(tiny: Tiny, tmp_path: Path) -> 
 
 def test_figures_of_any_number_type_are_resumed(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(tiny.request())
-    monkeypatch.setattr(plan.runs[0].method.kind, "report", lambda self: {"figure": np.float64(0.5)})
+    monkeypatch.setattr(plan.runs[0].method.method_class, "epoch_metrics", lambda self: {"figure": np.float64(0.5)})
     _train(plan, tmp_path)
     _, trained = _train(plan, tmp_path)
     assert trained.epochs == 2
@@ -115,9 +119,9 @@ def test_an_epoch_of_more_batches_than_the_schedule_is_laid_out_for_is_named(
     plan = make_plan(tiny.request())
     counts = iter([3, 3, 4])
     monkeypatch.setattr(
-        plan.runs[0].method.kind, "batches", lambda *_: list(torch.arange(24).tensor_split(next(counts)))
+        plan.runs[0].method.method_class, "batches", lambda *_: list(torch.arange(24).tensor_split(next(counts)))
     )
-    with pytest.raises(RunError, match=r"tiny, epoch 2: batches\(\) gives 4 batches, and 3 where"):
+    with pytest.raises(RunError, match=r"tiny, epoch 2: batches\(\) returns 4 batches, but the schedule is for 3"):
         _train(plan, tmp_path)
 
 
@@ -159,7 +163,7 @@ def test_training_lowers_the_loss(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(tiny.request())
-    kind = plan.runs[0].method.kind
+    kind = plan.runs[0].method.method_class
     monkeypatch.setattr(kind, "loss", lambda self, batch: self.head(self.trunk(batch.scenes))["FC"].sum() * torch.nan)
     with pytest.raises(RunError, match=r"tiny, epoch 1: loss is nan at rate .*; lower train.rate"):
         _train(plan, tmp_path)
@@ -250,3 +254,16 @@ def test_devices() -> None:
             find_device(wrong)
     with pytest.raises(UserError, match=r"this machine has \d+ CUDA devices"):
         find_device("cuda:99")
+
+
+def test_importing_the_loop_leaves_the_filters_of_warnings_alone() -> None:
+    code = "import warnings, torch, rsir_bench.method; before = list(warnings.filters)\n"
+    code += "import rsir_bench.training.loop; assert warnings.filters == before"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_warnings_that_training_expects_are_not_shown(recwarn: pytest.WarningsRecorder) -> None:
+    with without_expected_warnings():
+        warnings.warn("cumsum_cuda_kernel does not have a deterministic implementation, but", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+    assert [str(warning.message) for warning in recwarn] == ["another"]

@@ -1,1 +1,1 @@
-"""Errors, files and progress: what every room needs."""
+"""Errors, files, progress and TOML, used by every room."""

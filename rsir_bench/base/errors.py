@@ -1,4 +1,4 @@
-"""Errors that the user can mend: one line that says what, where and what to do next."""
+"""Errors that the user can fix: one line that says what, where and what to do next."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+LONGEST_REASON = 300
 
 
 class UserError(Exception):
@@ -24,8 +26,20 @@ class RunError(Exception):
     """One run failed (NaN loss, a method that raises); the other runs go on and the command exits with 1."""
 
 
-def each(items: Iterable[Item], step: Callable[[Item], Result]) -> list[Result]:
-    """What a step gives for each item.
+def one_line(error: BaseException) -> str:
+    """Return an exception as one line: the message, after its type unless the message was written for the user.
+
+    Messages of other libraries, some of which are pages long, are cut at 300 characters.
+    """
+    message = " ".join(str(error).split())
+    if isinstance(error, (RunError, UserError)):
+        return message
+    message = message if len(message) <= LONGEST_REASON else f"{message[:LONGEST_REASON]} ..."
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def map_collecting_errors(items: Iterable[Item], step: Callable[[Item], Result]) -> list[Result]:
+    """Return the result of a step for each item.
 
     Raises:
         UserError: Of all items for which the step raises one, a line for each different error.
@@ -46,7 +60,7 @@ class Problems:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Note what the block raises, and go on behind it."""
+        """Note what the block raises, and continue after it."""
         try:
             yield
         except UserError as error:
@@ -67,11 +81,11 @@ class Problems:
 
 
 def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:
-    """Runs a command; an error is printed without a traceback and exits with 2 where the user can mend it, else with 1.
+    """Run a command; print an error without a traceback and exit with 2 if the user can fix it, else with 1.
 
     Args:
         command: What to run.
-        name: Stands before each line of an error.
+        name: The prefix of each line of an error.
     """
     code = 0
     try:
@@ -84,7 +98,7 @@ def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:
 
 
 def suggest(word: str, known: dict[str, Any] | list[str]) -> str:
-    """The nearest spelling and the known words, for an error message."""
+    """Return the nearest spelling and the known words, for an error message."""
     names = sorted(known)
     nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

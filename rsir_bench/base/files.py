@@ -1,4 +1,4 @@
-"""Digests, and files that are whole or not there."""
+"""Hashing and atomic file writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 
 PARTIAL = ".partial-"
 """How the names of unfinished files begin."""
@@ -24,19 +24,19 @@ SEALED_VERSIONS = 8
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 (hex) of a JSON value in canonical form (sorted keys, no spaces)."""
+    """Return the SHA-256 (hex) of a JSON value in canonical form (sorted keys, no spaces)."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 (hex) of a file's bytes."""
+    """Return the SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets ``write`` fill a temporary file beside ``path`` and moves it there: readers never see half a file.
+    """Let ``write`` fill a temporary file next to ``path``, then rename it: readers never see half a file.
 
     Raises:
         UserError: The disk is full or the folder cannot be written.
@@ -51,7 +51,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise UserError(f"{path}: cannot be written ({reason}); free space or choose another --out") from None
     finally:
         if temporary is not None:
@@ -59,7 +59,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def discard(unfinished: Path) -> None:
-    """Removes what a failed write left; where that fails too, the failed write has told why."""
+    """Remove what a failed write left; an error here is ignored, since the failed write was reported."""
     with suppress(OSError):
         unfinished.unlink(missing_ok=True)
 
@@ -77,12 +77,12 @@ def remove_files(folder: Path, suffixes: Collection[str]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically as UTF-8."""
+    """Write a text file atomically as UTF-8."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
-    """:func:`write_atomically`, and the file's SHA-256 in ``<path>.sha256``, so that :func:`is_intact` can tell damage.
+    """Write a file atomically, with its SHA-256 in ``<path>.sha256``, so that ``is_intact`` can detect damage.
 
     The seal is written first and keeps the digests of the last versions: whenever the process is killed, the file that
     is there is one of them.
@@ -104,13 +104,13 @@ def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def seal_for_both(path: Path, sent: bytes) -> bytes:
-    """A seal that came with a new version of a file, for that and for the one that is there until it is replaced."""
+    """Return a received seal extended by the current file, so that it holds before and after the replacement."""
     here = f"{file_digest(path)}\n".encode() if is_intact(path) else b""
     return sent if here in sent else here + sent
 
 
 def seal_of(path: Path) -> Path:
-    """The file that holds a file's digests."""
+    """Return the path of the file that holds a file's digests."""
     return path.with_name(f"{path.name}.sha256")
 
 
@@ -124,7 +124,7 @@ def is_intact(path: Path) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file ``path``, made with its folder; other processes wait, and a killed one lets go of it.
+    """Hold the lock file ``path``, created with its folder; other processes wait, and a killed one releases it.
 
     Raises:
         UserError: The file cannot be made or locked.
@@ -142,7 +142,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def slug(text: str) -> str:
-    """A file name for any text: letters, digits and ``.+-_`` kept; a long or altered one ends with a digest."""
+    """Return a file name for any text: letters, digits and ``.+-_``; a long or altered one ends with a digest."""
     plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
     kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
     return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"

@@ -31,7 +31,9 @@ MOVED = {
     "leaderboard.drift": "publishing.drift records.cells records.verdict",
     "leaderboard.folder": "leaderboard.write",
     "leaderboard.paper": "records.paper",
-    "leaderboard.style": "leaderboard.markup",
+    "leaderboard.page": "leaderboard.formats leaderboard.grids",
+    "leaderboard.render": "leaderboard.formats leaderboard.documents leaderboard.grids",
+    "leaderboard.style": "leaderboard.grids leaderboard.formats",
     "leaderboard.traces": "records.commands",
     "method_listing": "method.card_text",
     "nn.across": "nn.collectives",
@@ -68,7 +70,7 @@ MOVED = {
     "scenes.picture": "scenes.data_uri",
     "scenes.verify": "scenes.inspect.verify records.verdict",
     "search.kept": "search.index_cache",
-    "search.space": "search.faiss_vectors",
+    "search.space": "ranking.nearest",
     "statistics": "leaderboard.statistics",
     "template": "method.template",
     "toml": "base.toml",
@@ -81,13 +83,19 @@ MOVED_FROM = {
         "A_FILE_OF_WEIGHTS": "method.contract",
         "Composed": "method.composition",
         "ComposedSettings": "method.composition",
-        "NamedMethod": "method.spec",
+        "NamedMethod": "method.spec:MethodSpec",
+        "Start": "method.contract:WeightSource",
         "compose": "method.composition",
         "trainable": "method.contract",
     },
+    "nn.collectives": {
+        "common": "nn.collectives:broadcast_tensors",
+        "gathered": "nn.collectives:all_gather_with_grad",
+        "summed": "nn.collectives:all_reduce_sum",
+    },
     "protocol": {"GOES_WITH": "protocol.schema", "suggest": "base.errors"},
 }
-"""Package that kept its name -> names that it had -> where they are now."""
+"""Package or module that kept its name -> names that it had -> the module where they are now, and ``:new name``."""
 
 
 class MovedModules(MetaPathFinder, Loader):
@@ -134,8 +142,9 @@ def serve_old_names(package: str) -> None:
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
-        home = PACKAGE + homes[name]
-        warnings.warn(f"{package}.{name} is now {home}.{name}", DeprecationWarning, stacklevel=2)
-        return getattr(importlib.import_module(home), name)
+        module, _, renamed = homes[name].partition(":")
+        home, new = PACKAGE + module, renamed or name
+        warnings.warn(f"{package}.{name} is now {home}.{new}", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(home), new)
 
     vars(sys.modules[package])["__getattr__"] = find

@@ -1,7 +1,7 @@
 """Folders and pages that a verb writes for people: only what it wrote itself is ever replaced or removed.
 
 Such a folder keeps a list of its files with their SHA-256 in ``.rsir-bench/written.sha256``, in the format of the
-``sha256sum`` program. A new version is made beside it and moved in when it is complete.
+``sha256sum`` program. A new version is made next to it and moved in when it is complete.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def write_page(path: Path, text: str) -> None:
 
 
 def refuse_other_page(path: Path) -> None:
-    """Refuse a path where :func:`write_page` would lose something.
+    """Refuse a path where ``write_page`` would lose something.
 
     Raises:
         UserError: The file exists and is not one that we wrote, or has changed since.

@@ -1,4 +1,4 @@
-"""Progress of long work: what, how far, how long still; silent when standard error is not a terminal."""
+"""Progress bars on stderr; silent unless it is a terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Yields ``items`` unchanged and shows a progress bar on a terminal.
+def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
+    """Yield ``items`` unchanged and show a progress bar on a terminal.
 
     Args:
-        items: What is worked off.
-        what: The text before the bar, for example ``"training jsst, epoch 3 of 5"``.
+        items: The items to work off.
+        title: The text before the bar, for example ``"training jsst, epoch 3 of 5"``.
         total: Number of items; taken from ``len(items)`` where it has one.
     """
     if not sys.stderr.isatty():
@@ -41,4 +41,4 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total, description=what)
+        yield from bar.track(items, total=total, description=title)

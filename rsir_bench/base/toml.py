@@ -1,4 +1,4 @@
-"""TOML from anyone: refused where it is absurdly long or deep, before a parser's time or stack runs out."""
+"""Read TOML; refuse absurdly long or deeply nested files before the parser's time or stack runs out."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ DEEPEST = 20
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table of a file.
+    """Return the contents of a TOML file.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no TOML that :func:`parse_toml` takes.
+        ValueError: ``parse_toml`` refuses it.
     """
     with path.open(encoding="utf-8", newline="") as stream:
         return parse_toml(stream.read(LONGEST + 1))
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The table of a text.
+    """Return the contents of a TOML text.
 
     Raises:
         ValueError: It is no TOML, or longer than 50,000 characters, nested deeper than 20 levels, or has an integer of
@@ -42,7 +42,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def check_values(table: dict[str, Any]) -> None:
-    """Raises ValueError for what is nested deeper than 20 levels, and for integers of more than 64 bits."""
+    """Raise ValueError for values nested deeper than 20 levels and for integers of more than 64 bits."""
     level: list[Any] = [table]
     for _ in range(DEEPEST):
         if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):

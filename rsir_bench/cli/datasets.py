@@ -119,12 +119,12 @@ def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int) -> st
     """Return a table of all reports, then up to ``examples`` pairs of each."""
     from tabulate import tabulate
 
-    from rsir_bench.scenes.inspect.duplicates import Kind
+    from rsir_bench.scenes.inspect.duplicates import DuplicateKind
 
     rows = [
         {
             "duplicates": report.title,
-            **{f"{kind} (pairs)": report.count(kind) for kind in Kind},
+            **{f"{kind} (pairs)": report.count(kind) for kind in DuplicateKind},
             "of other classes": report.conflicts,
             "scenes with a twin": f"{report.twins:,} of {len(report.target):,}",
             "share": f"{report.share:.2%}",

@@ -17,7 +17,7 @@ from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
 
 if TYPE_CHECKING:
-    from rsir_bench.publishing.drift import Cell, Drift
+    from rsir_bench.publishing.drift import CellDrift, Drift
     from rsir_bench.runs.golden import Finding
 
 HEADERS = ["verdict", "board", "method", "row", "target", "seed", "metric", "before", "now", "change"]
@@ -28,20 +28,20 @@ TOLERANCES = ["OK to", "OKish to"]
 def drift(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
     baseline: Annotated[Path | None, typer.Option(help=f"The records to compare with; {RESULTS} by default.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on scenes that come along.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on the included scenes.")] = False,
     accept: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Put the results in the baseline's place; REASON is kept.")
+        str | None, typer.Option(metavar="REASON", help="Replace the baseline by the results; REASON is stored.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare results with a baseline; 1 if any moved further than seeds explain, or if nothing was compared."""
+    """Compare results with a baseline; 1 if any differs by more than seeds explain, or if nothing was compared."""
     if exact and (runs or baseline):
-        raise UserError("drift: --exact brings its own results and baseline; leave folders and --baseline out")
+        raise UserError("drift: --exact has its own results and baseline; omit folders and --baseline")
     if not exact and accept is not None and (markdown or as_json):
-        raise UserError("drift: --accept of results makes no report; leave --markdown and --json out")
+        raise UserError("drift: --accept of results writes no report; omit --markdown and --json")
     if not exact and not runs:
-        raise UserError("drift: nothing named; name folders that `rsir-bench run --out` wrote, or take --exact")
+        raise UserError("drift: no folder; name folders that `rsir-bench run --out` wrote, or use --exact")
     if accept is not None and not exact:
         passed = _accept(runs or [], baseline or RESULTS, accept)
     else:
@@ -57,7 +57,7 @@ def drift(
 
 
 def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
-    """Put the results of runs in the baseline's place; return whether any replaced another."""
+    """Replace results of the baseline; return whether any was replaced."""
     from rsir_bench.publishing.accept import accept
     from rsir_bench.records.store import read_records
 
@@ -65,7 +65,7 @@ def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
     for path in written:
         print(path)
     if not written:
-        print(f"nothing to accept: {baseline} has no result of these runs, or has the same")
+        print(f"nothing to accept: {baseline} has the same results, or none of these runs")
     return bool(written)
 
 
@@ -84,33 +84,33 @@ def _exact(reason: str | None) -> Report:
 
 @dataclass(frozen=True)
 class Report:
-    """A comparison, ready to be printed.
+    """A comparison before it has a format.
 
     Attributes:
         passed: Whether nothing drifted, or the drift was accepted.
-        head: The outcome in one line.
+        summary: The outcome in one line.
         headers: Of the table.
         rows: Of the table.
-        lines: What the table does not hold.
-        values: Everything for programs, as JSON has it.
+        lines: What is not in the table.
+        values: Everything, for JSON.
     """
 
     passed: bool
-    head: str
+    summary: str
     headers: list[str]
     rows: list[list[str]]
     lines: list[str]
     values: dict[str, Any]
 
     def as_text(self) -> str:
-        """Return the report for a terminal: the outcome last, where it stays in view."""
-        parts = [self._table(self.rows, "simple"), "\n".join([*self.lines, self.head])]
+        """Return the report for a terminal; the outcome is last, where it stays visible."""
+        parts = [self._table(self.rows, "simple"), "\n".join([*self.lines, self.summary])]
         return "\n\n".join(part for part in parts if part)
 
     def as_markdown(self) -> str:
         """Return the report for a pull request."""
         escaped = [[cell.replace("|", r"\|") for cell in row] for row in self.rows]
-        parts = [f"**{self.head}**", self._table(escaped, "pipe"), "\n".join(f"- {line}" for line in self.lines)]
+        parts = [f"**{self.summary}**", self._table(escaped, "pipe"), "\n".join(f"- {line}" for line in self.lines)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _table(self, rows: list[list[str]], style: str) -> str:
@@ -120,18 +120,18 @@ class Report:
 
 
 def exact_report(findings: list[Finding], reason: str | None = None) -> Report:
-    """Return the report on the exact stage.
+    """Return the report on the exact comparison of each step.
 
     Args:
         findings: What was compared.
-        reason: Why the results were accepted; None: they were not.
+        reason: Why the results were accepted; None if they were not.
     """
     from rsir_bench.runs import golden
 
     start = golden.first_drift(findings)
     return Report(
         passed=start is None or reason is not None,
-        head=f"exact stage: drift begins at {start.step}: {start.what}" if start else "exact stage: no drift",
+        summary=f"exact stage: drift begins at {start.step}: {start.what}" if start else "exact stage: no drift",
         headers=[*STAGE_HEADERS, *TOLERANCES],
         rows=[_finding_as_row(finding) for finding in findings],
         lines=[] if reason is None else [f"accepted: {reason}"],
@@ -162,14 +162,14 @@ def _finding_as_json(finding: Finding) -> dict[str, Any]:
 
 
 def drift_report(drift: Drift, baseline: Path) -> Report:
-    """Return the report on results that were compared with a baseline."""
+    """Return the report on results compared with a baseline."""
     listed = ", ".join(f"{count} {verdict.value}" for verdict, count in reversed(drift.counts.items()))
-    head = f"drift against {baseline}: {listed}, {len(drift.new)} new, {len(drift.gone)} gone"
+    summary = f"drift against {baseline}: {listed}, {len(drift.new)} new, {len(drift.gone)} gone"
     if not drift.compared:
-        head = f"{head}; NOTHING WAS COMPARED, which is a failure: no result of the runs has a partner there"
+        summary = f"{summary}; NOTHING WAS COMPARED, which is a failure: the baseline has no result of these runs"
     return Report(
         passed=drift.passed,
-        head=head,
+        summary=summary,
         headers=[*HEADERS, *TOLERANCES],
         rows=[_cell_as_row(cell) for cell in drift.cells],
         lines=[f"new: {name}" for name in drift.new] + [f"gone: {name}" for name in drift.gone],
@@ -184,12 +184,12 @@ def drift_report(drift: Drift, baseline: Path) -> Report:
     )
 
 
-def _cell_as_row(cell: Cell) -> list[str]:
-    """Return the cell with its gravest metric, or with what makes it incomparable."""
-    place = cell.place
-    target = f"{place.target} {place.distortion}".strip()
+def _cell_as_row(cell: CellDrift) -> list[str]:
+    """Return the cell with its worst metric, or with why it is not comparable."""
+    which = cell.cell
+    target = f"{which.target} {which.distortion}".strip()
     seeds = str(cell.seeds[0]) if len(cell.seeds) == 1 else f"mean of {len(cell.seeds)}"
-    start = [cell.verdict.value, place.board, place.method, place.row, target, seeds]
+    start = [cell.verdict.value, which.board, which.method, which.row, target, seeds]
     if not cell.shifts:
         return [*start, "; ".join(cell.differs), "", "", "", "", ""]
     worst = cell.shifts[0]
@@ -197,9 +197,9 @@ def _cell_as_row(cell: Cell) -> list[str]:
     return [*start, worst.metric, *numbers, f"{worst.tolerance.ok:.2g}", f"{worst.tolerance.okish:.2g}"]
 
 
-def _cell_as_json(cell: Cell) -> dict[str, Any]:
+def _cell_as_json(cell: CellDrift) -> dict[str, Any]:
     return {
-        **vars(cell.place),
+        **vars(cell.cell),
         "seeds": list(cell.seeds),
         "verdict": cell.verdict.value,
         "differs": list(cell.differs),

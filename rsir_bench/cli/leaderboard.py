@@ -14,24 +14,28 @@ from rsir_bench.cli.options import RESULTS, TABLES
 def leaderboard(
     runs: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
     out: Annotated[Path | None, typer.Option(help=f"Folder of the rendered tables; {TABLES} for {RESULTS}.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="Comma-separated: md, csv, tex, html.")] = "md",
     check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
-    """Render the tables of all records in Markdown, CSV, LaTeX and HTML."""
+    """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML."""
     from rsir_bench import leaderboard as tables
     from rsir_bench.records.store import read_published, read_records
 
+    suffixes = formats.split(",")
+    if out is None and (runs or suffixes != ["md"]):
+        raise UserError(
+            f"leaderboard: {TABLES} holds the published records in Markdown only; name another folder with --out"
+        )
     records = read_records(runs) if runs else read_published(RESULTS)
-    if runs and out is None:
-        raise UserError(f"leaderboard: {TABLES} is for the published records; name another folder with --out")
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     if check:
-        different = tables.check(records, out or TABLES)
-        for path in different:
-            print(f"{path}: differs from what the records give; run `rsir-bench leaderboard`")
-        raise typer.Exit(1 if different else 0)
+        differing = tables.check(records, out or TABLES, suffixes)
+        for path in differing:
+            print(f"{path}: differs from the records; run `rsir-bench leaderboard`")
+        raise typer.Exit(1 if differing else 0)
     removed: list[Path] = []
-    for path in tables.render_leaderboards(records, out or TABLES, removed.append):
+    for path in tables.render_leaderboards(records, out or TABLES, suffixes, removed.append):
         print(path)
     for path in removed:
-        print(f"{path}: removed, there are no records of it any more")
+        print(f"{path}: removed; no records or not in {formats}")

@@ -26,7 +26,7 @@ def list_methods(plugin: options.Plugins = None, as_json: options.AsJson = False
 
 @app.command("show")
 def show_method(name: str, plugin: options.Plugins = None) -> None:
-    """Show a method's card: paper, rows, what the paper states, what is our choice, its settings."""
+    """Show a method's card: paper, rows, what the paper states, our choices, its settings."""
     from rsir_bench.method.card_text import method_card
 
     print(method_card(name, plugin or []))
@@ -34,7 +34,7 @@ def show_method(name: str, plugin: options.Plugins = None) -> None:
 
 @app.command("check")
 def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
-    """Check that a method, or every method of a .py file, keeps the contract; 1 if any check fails."""
+    """Check that a method, or every method of a .py file, keeps the contract; exit with 1 if a check fails."""
     from rsir_bench.conformance import check
 
     reports = check(name_or_file, plugin or [])
@@ -45,7 +45,7 @@ def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
 
 @app.command("new")
 def new_method(name: str) -> None:
-    """Write NAME.py here: a commented method to start from, which passes the check as it is."""
+    """Write NAME.py here: a commented method to start from, which passes the check unedited."""
     from rsir_bench.method.template import write_template
 
     path = write_template(name, Path())

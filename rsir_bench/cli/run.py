@@ -13,7 +13,7 @@ from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of, comma_li
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
-    from rsir_bench.runs.runners.campaign import Outcome
+    from rsir_bench.runs.runners.campaign import CampaignResult
 
 
 def run(
@@ -45,14 +45,14 @@ def run(
     check_protocol(protocol, override or [])
     from rsir_bench.runs.runners.campaign import campaign, one_by_one
     from rsir_bench.runs.runners.ranks import follow
-    from rsir_bench.training.distributed import launched, team
+    from rsir_bench.training.distributed import launched, process_group
     from rsir_bench.training.loop import find_device
 
     if launched() or devices > 1:
         if launcher != "local" or time_limit is not None:
             raise UserError("--devices cannot be combined with --launcher ray or --time-limit")
         device = _rank_device(device, devices, plan_only=plan)
-    with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster, team(device) as rank:
+    with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster, process_group(device) as rank:
         request = Request(
             methods=method_names,
             targets=target_names,
@@ -86,7 +86,7 @@ def _rank_device(device: str, devices: int, *, plan_only: bool) -> str:
     return distributed.rank_device(find_device(device), devices)
 
 
-def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+def _print_outcome(outcome: CampaignResult, as_json: bool) -> None:
     from rsir_bench.leaderboard import terminal_table
 
     if as_json:

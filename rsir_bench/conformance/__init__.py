@@ -1,4 +1,4 @@
-"""Whether a method keeps the contract: ``rsir-bench methods check``, and the same for a plugin's own tests."""
+"""Check that a method keeps the contract: ``rsir-bench methods check``, also for the tests of a plugin."""
 
 from rsir_bench.conformance.checks import CHECKS, Check
 from rsir_bench.conformance.harness import Failure

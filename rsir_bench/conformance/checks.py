@@ -1,4 +1,4 @@
-"""The checks, in the order they are made. Each returns what it found, or raises with what is wrong and where."""
+"""The checks, in the order in which they run. Each returns a detail, or raises ``Failure`` with what is wrong."""
 
 from __future__ import annotations
 
@@ -26,32 +26,31 @@ from rsir_bench.conformance.harness import (
     descriptors,
     pixels_of,
 )
-from rsir_bench.method import FrontEndCard, Method
-from rsir_bench.method.card_text import method_card
+from rsir_bench.method import FrontEndCard, Method, Settings
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.records.paper import paper_row, published_rows
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.training.describe import as_bits
 from rsir_bench.training.loop import loss_terms, make_fabric
 
-# The loss must lose this share of its start, and this share of the scenes must have a nearest neighbour of their class:
-# what slow recipes reach; one scene in seven would by chance.
+# The loss must fall by this share, and this share of the scenes must have a nearest neighbour of their class: slow
+# recipes reach it, and a random descriptor reaches one in seven.
 FALL, NEIGHBOURS = 0.2, 0.75
-# Of a descriptor's largest value: float32 sums differ by less with the size of the batch.
+# Share of a descriptor's largest value: with the size of the batch, float32 sums differ by less.
 TOLERANCE = 1e-4
 MANY = 5
 
 
 def card(bench: Bench) -> str:
-    """The card says what a reader must know, and published rows are ones that the paper has."""
-    card = bench.entry.kind.card
+    """Check that the card is complete, and that the paper has its published rows."""
+    card = bench.entry.method_class.card
     trained = isinstance(card, FrontEndCard) or card.trained
     wanted = {"title": card.title, "paper": card.paper, "choices": "".join(card.choices)}
     if trained:
         wanted["stated"] = "".join(card.stated)
     if empty := [name for name, text in wanted.items() if not text.strip()]:
         raise Failure(f"card {card.name}: {', '.join(empty)} is empty")
-    rows = bench.named.kind.card.rows
+    rows = bench.named.card.rows
     known = published_rows()
     for name, row in rows.items():
         if row.paper and paper_row(name, row.paper) not in known:
@@ -59,38 +58,37 @@ def card(bench: Bench) -> str:
             near = [text for text in near if row.paper[0] in text] or near
             raise Failure(f"row {name!r}: the paper has no {row.paper}; it has {'; '.join(near[:MANY])}")
     if isinstance(card, FrontEndCard) and (unknown := set(card.published) - set(rows)):
-        raise Failure(f"published names rows that {card.alone} does not have: {_some(unknown)}")
+        raise Failure(f"published names rows that {card.default_method} does not have: {_some(unknown)}")
     return f"{len(rows)} rows"
 
 
 def settings(bench: Bench) -> str:
-    """Each setting stands in the listing, and none that is misspelt is taken."""
-    kind = bench.entry.kind.Settings
-    if kind.model_config.get("extra") != "forbid":
-        raise Failure(f"{kind.__name__}: takes settings that do not exist; derive it from rsir_bench.method.Settings")
-    listing = method_card(bench.entry.name, bench.plugins)
-    if unlisted := [name for name in kind.model_fields if f"\n  {name} = " not in listing]:
-        raise Failure(f"`methods show` does not list {_some(unlisted)}")
-    return ", ".join(kind.model_fields) or "none"
+    """Check that the class of the settings is a ``Settings`` that rejects misspelt names."""
+    settings_class = bench.entry.method_class.Settings
+    if not issubclass(settings_class, Settings):
+        raise Failure(f"{settings_class.__name__}: derive it from rsir_bench.method.Settings")
+    if settings_class.model_config.get("extra") != "forbid":
+        raise Failure(f"{settings_class.__name__}: accepts settings that do not exist; leave its model_config out")
+    return ", ".join(settings_class.model_fields) or "none"
 
 
 def builds(bench: Bench) -> str:
-    """It can be built for 7 classes and 3 bands."""
+    """Build it for 7 classes and 3 bands."""
     network = bench.build()
     return f"{sum(tensor.numel() for tensor in network.parameters())} parameters"
 
 
 def other_shape(bench: Bench) -> None:
-    """It can be built, trained on and described with for 38 classes and 13 bands."""
+    """Build, train and describe with 38 classes and 13 bands."""
     network = bench.build(bench.setup(38, 13))
     scenes = bench.draw(SCENES, 38, 13)
-    if bench.named.kind.card.trained:
+    if bench.named.card.trained:
         Training(network, scenes).epoch(1)
     descriptors(network, pixels_of(scenes)[:4])
 
 
 def groups(bench: Bench) -> str:
-    """``parameter_groups`` holds every trainable tensor once."""
+    """Check that ``parameter_groups`` has every trainable tensor once."""
     network = bench.build()
     names = {id(tensor): name for name, tensor in network.named_parameters()}
     held = Counter(id(tensor) for group in network.parameter_groups() for tensor in group.parameters)
@@ -98,14 +96,14 @@ def groups(bench: Bench) -> str:
     if missing := trainable - {names.get(key, "") for key in held}:
         raise Failure(f"parameter_groups() leaves out {_some(missing)}")
     if foreign := held.keys() - names.keys():
-        raise Failure(f"parameter_groups() holds {len(foreign)} tensors that are no parameters of the method")
+        raise Failure(f"parameter_groups() has {len(foreign)} tensors that are not parameters of the method")
     if twice := [names[key] for key, count in held.items() if count > 1]:
-        raise Failure(f"parameter_groups() holds more than once: {_some(twice)}")
+        raise Failure(f"parameter_groups() has more than once: {_some(twice)}")
     return f"{len(trainable)} tensors"
 
 
 def batches(bench: Bench) -> str:
-    """``batches`` gives numbers of scenes, and as many batches in every epoch: the schedule is laid out for them."""
+    """Check that ``batches`` returns indices of scenes, and the same number of batches in every epoch."""
     network, scenes = bench.build(), bench.draw()
     size = network.recipe(network.setup.protocol.train).batch
     epochs = [network.batches(scenes.labels, size, torch.Generator().manual_seed(seed)) for seed in range(MANY)]
@@ -116,16 +114,16 @@ def batches(bench: Bench) -> str:
             raise Failure(f"batches(): {index.min()} to {index.max()}, but scenes run from 0 to {len(scenes) - 1}")
     counts = sorted({len(epoch) for epoch in epochs})
     if len(counts) > 1:
-        raise Failure(f"batches() gives {counts[0]} batches in one epoch and {counts[-1]} in another")
+        raise Failure(f"batches() returns {counts[0]} batches in one epoch and {counts[-1]} in another")
     return f"{counts[0]} in an epoch"
 
 
 def training_set(bench: Bench) -> str:
-    """``training_set`` gives scenes with classes, in the first two rounds."""
+    """Check that ``training_set`` returns labelled scenes, in the first two rounds."""
     source, unlabelled = bench.draw(), bench.pool()
     previous: Method | None = None
     sizes = []
-    for number in range(1, min(bench.named.kind.rounds, 2) + 1):
+    for number in range(1, min(bench.named.method_class.rounds, 2) + 1):
         network = bench.build(seed=number)
         scenes = network.training_set(number, previous, source, unlabelled)
         _labelled(scenes, number)
@@ -146,7 +144,7 @@ def _labelled(scenes: Scenes, number: int) -> None:
 
 
 def learns(bench: Bench) -> str:
-    """A few dozen steps on 32 scenes bring the loss down and scenes of a class together."""
+    """Check that a few dozen steps on 32 scenes lower the loss and bring scenes of a class together."""
     scenes = bench.draw()
     network = bench.build()
     training = Training(network, network.training_set(1, None, scenes, bench.pool()))
@@ -172,7 +170,7 @@ def _fallen(losses: list[float]) -> bool:
 
 
 def _neighbours(network: Method, scenes: Scenes) -> float:
-    """Share of scenes whose nearest neighbour is of their class, for the row that does best."""
+    """Return the share of scenes whose nearest neighbour is of their class, for the best row."""
     given = descriptors(network, pixels_of(scenes))
     shares = []
     for row in network.card.rows.values():
@@ -184,7 +182,7 @@ def _neighbours(network: Method, scenes: Scenes) -> float:
 
 
 def gradients(bench: Bench) -> None:
-    """Within a few steps a gradient that is not zero reaches every trainable tensor."""
+    """Check that a gradient other than zero reaches every trainable tensor within a few steps."""
     network = bench.build()
     training = Training(network, network.training_set(1, None, bench.draw(), bench.pool()))
     for number in range(1, 6):
@@ -195,11 +193,11 @@ def gradients(bench: Bench) -> None:
 
 
 def frozen(bench: Bench) -> str:
-    """Parts that the protocol freezes keep their weights and statistics."""
+    """Check that parts frozen by the protocol keep their weights and statistics."""
     setup = bench.setup(frozen=_parts(bench))
     network = bench.build(setup)
     trunks = [(name, module) for name, module in network.named_modules() if isinstance(module, Trunk)]
-    # A trunk of the method's own may have layers in a frozen part that no weights of the protocol's trunk are for.
+    # In a frozen part, the method's trunk may have layers that the protocol's trunk lacks.
     plain = dict(_tensors(bench.setup().trunk().backbone))
     kept: dict[str, Tensor] = {}
     for name, trunk in trunks:
@@ -212,20 +210,20 @@ def frozen(bench: Bench) -> str:
     training = Training(network, network.training_set(1, None, bench.draw(), bench.pool()))
     training.epoch(1)
     if moved := [name for name, tensor in kept.items() if not torch.equal(tensor, before[name])]:
-        raise Failure(f"frozen, and moved by training: {_some(moved)}")
+        raise Failure(f"frozen, but changed by training: {_some(moved)}")
     return f"{len(kept)} tensors" if trunks else "it has no Trunk"
 
 
 def split(bench: Bench) -> str:
-    """A loss that is said to be a mean over scenes is one, so that several devices can take a part of a batch each."""
+    """Check that a loss declared a mean over scenes is one, so that devices can share a batch."""
     network = bench.build()
-    how = network.across_ranks
+    how = network.distributed_loss
     if how != "mean":
         return how or "on one device only"
     scenes = network.training_set(1, None, bench.draw(), bench.pool())
     everything = torch.arange(len(scenes))
-    batch = network.view(scenes.batch(everything, torch.device("cpu")), torch.Generator().manual_seed(0))
-    network.eval()  # of dropout and batch norm the training loop takes care
+    batch = network.augment(scenes.batch(everything, torch.device("cpu")), torch.Generator().manual_seed(0))
+    network.eval()  # the training loop handles dropout and batch norm
     fabric = make_fabric("cpu", "32")
     third = len(scenes) // 3
     with torch.no_grad():
@@ -235,12 +233,14 @@ def split(bench: Bench) -> str:
         )
     mean = (third * first + (len(scenes) - third) * rest) / len(scenes)
     if abs(mean - whole) > TOLERANCE * max(abs(whole), 1):
-        raise Failure(f"across_ranks is mean, but parts of a batch cost {mean:.6g} on average, the whole {whole:.6g}")
+        raise Failure(
+            f"distributed_loss is mean, but parts of a batch cost {mean:.6g} on average, the whole {whole:.6g}"
+        )
     return how
 
 
 def _parts(bench: Bench) -> list[str]:
-    """The first parts with parameters of the protocol's trunk."""
+    """Return the first parts with parameters of the protocol's trunk."""
     backbone = bench.setup().trunk().backbone
     named = [name for name, part in backbone.named_children() if next(part.parameters(), None) is not None]
     return named[:FROZEN_PARTS]
@@ -251,7 +251,7 @@ def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def half_precision(bench: Bench) -> None:
-    """Loss and weights stay finite under bf16 autocast."""
+    """Check that loss and weights stay finite under bf16 autocast."""
     network = bench.build()
     Training(network, network.training_set(1, None, bench.draw(), bench.pool()), "bf16").epoch(1)
     if wrong := [name for name, tensor in network.named_parameters() if not tensor.isfinite().all()]:
@@ -259,25 +259,25 @@ def half_precision(bench: Bench) -> None:
 
 
 def rows(bench: Bench) -> str:
-    """Every row's descriptor is given as finite float (N, D)."""
+    """Check that ``describe`` returns every row's descriptor as finite float (N, D)."""
     count = 6
     given = descriptors(bench.network(), pixels_of(bench.draw(count)))
-    for name, row in bench.named.kind.card.rows.items():
+    for name, row in bench.named.card.rows.items():
         what = f"row {name!r}: descriptor {row.descriptor!r}"
         if row.descriptor not in given:
-            raise Failure(f"{what} is not given; describe() gives {_some(given)}")
+            raise Failure(f"{what} is missing; describe() returns {_some(given)}")
         values = given[row.descriptor]
         if values.ndim != 2 or len(values) != count or not values.shape[1]:
             raise Failure(f"{what} has shape {tuple(values.shape)} for {count} scenes, not ({count}, D)")
         if not values.is_floating_point():
             raise Failure(f"{what} is {values.dtype}, not floating point")
         if not values.isfinite().all():
-            raise Failure(f"{what} holds {int((~values.isfinite()).sum())} values that are not finite")
+            raise Failure(f"{what} has {int((~values.isfinite()).sum())} values that are not finite")
     return ", ".join(f"{name}: {values.shape[1]}" for name, values in given.items())
 
 
 def deterministic(bench: Bench) -> None:
-    """Describing twice gives the same, and changes nothing in the network."""
+    """Check that describing twice gives the same, and does not change the network."""
     network, scenes = bench.network(), pixels_of(bench.draw())
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     first, again = descriptors(network, scenes), descriptors(network, scenes)
@@ -289,7 +289,7 @@ def deterministic(bench: Bench) -> None:
 
 
 def alone(bench: Bench) -> None:
-    """A scene's descriptor is the same alone, in a batch, and in another order."""
+    """Check that a scene's descriptor is the same alone, in a batch, and in another order."""
     network, scenes = bench.network(), pixels_of(bench.draw(9))
     together, turned = descriptors(network, scenes), descriptors(network, scenes.flip(0))
     single = [descriptors(network, scene[None]) for scene in scenes]
@@ -302,8 +302,8 @@ def alone(bench: Bench) -> None:
 
 
 def codes(bench: Bench) -> str:
-    """Signs of code rows are bits, and more than a few of them differ between scenes."""
-    coded = {name: row for name, row in bench.named.kind.card.rows.items() if row.kind == "code"}
+    """Check that more than a few bits of code rows differ between scenes."""
+    coded = {name: row for name, row in bench.named.card.rows.items() if row.kind == "code"}
     given = descriptors(bench.network(), pixels_of(bench.draw()))
     for name, row in coded.items():
         bits = np.unpackbits(as_bits(given[row.descriptor].float().numpy()), axis=1)
@@ -315,7 +315,7 @@ def codes(bench: Bench) -> str:
 
 
 def saved(bench: Bench) -> None:
-    """Weights written to a file and read into a new network give the same descriptors."""
+    """Check that weights saved to a file and loaded into a new network give the same descriptors."""
     network, scenes = bench.network(), pixels_of(bench.draw())
     state = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     fresh = bench.build(seed=1)
@@ -331,7 +331,7 @@ def saved(bench: Bench) -> None:
 
 
 def resumed(bench: Bench) -> None:
-    """A training that goes on from a checkpoint in a new network gives the same numbers."""
+    """Check that a training resumed from a checkpoint in a new network gives the same numbers."""
     first = bench.build()
     scenes = first.training_set(1, None, bench.draw(), bench.pool())
     whole = Training(first, scenes)
@@ -365,10 +365,10 @@ class Check:
     """One check.
 
     Attributes:
-        name: In the report.
-        run: Returns a detail for the report; raises where it is not met.
-        needs: Checks without which it says nothing.
-        training: Whether it makes sense for trained methods only.
+        name: Its name in the report.
+        run: Returns a detail for the report; raises if the check fails.
+        needs: Checks that must pass first.
+        training: Whether it applies to trained methods only.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a method is checked on: a tiny protocol, scenes that are drawn, and a training that can be looked into."""
+"""The material of the checks: a tiny protocol, random scenes, and a training that can be inspected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rsir_bench.method import Method, Setup
-from rsir_bench.method.registry import Entry
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.registry import RegisteredMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
 from rsir_bench.scenes.batches import Batch, Scenes, flipped, unit_range
 from rsir_bench.training.loop import (
@@ -27,15 +27,15 @@ from rsir_bench.training.loop import (
 )
 
 CLASSES, SCENES, POOL = 7, 32, 24
-# The smallest trunk leaves 2 x 2 positions of 64 px: on a single one, attention over positions has no gradient.
-# A method's own trunk is larger, and takes too long on more than 32.
+# The smallest trunk has 2 x 2 positions for 64 px: attention over a single position has no gradient.
+# A trunk that a method brings is larger, and too slow on more than 32 px.
 SIZE, SIZE_OF_OWN_TRUNK = 64, 32
 EPOCHS = 60  # at most, of two steps each with the protocol's batches
 FROZEN_PARTS = 3
 
 
 class Failure(Exception):
-    """A check that is not met; its text says what and where."""
+    """A failed check; its message says what is wrong and where."""
 
 
 @dataclass
@@ -43,16 +43,14 @@ class Bench:
     """One method under check.
 
     Attributes:
-        entry: The class the user named, a front end too.
-        named: What is built: a front end stands before its usual method.
-        plugins: The files it was found with.
+        entry: The class that the user named, possibly a front end.
+        named: The method to build: a front end is combined with its default method.
         sources: The files of its classes.
         trained: The network after the check that trains it; None before.
     """
 
-    entry: Entry
-    named: NamedMethod
-    plugins: Sequence[Path] = ()
+    entry: RegisteredMethod
+    named: MethodSpec
     trained: Method | None = None
 
     @property
@@ -63,34 +61,34 @@ class Bench:
     @property
     def size(self) -> int:
         """Side of a scene in pixels."""
-        return SIZE_OF_OWN_TRUNK if self.named.kind.card.trunk else SIZE
+        return SIZE_OF_OWN_TRUNK if self.named.card.trunk else SIZE
 
     def draw(self, count: int = SCENES, classes: int = CLASSES, bands: int = 3) -> Scenes:
-        """Scenes with labels."""
+        """Return scenes with labels."""
         return draw(count, classes, bands, self.size)
 
     def pool(self) -> Scenes | None:
-        """Scenes without labels, where the card asks for them."""
-        if not self.named.kind.card.unlabelled:
+        """Return scenes without labels, if the card asks for them."""
+        if not self.named.card.needs_unlabelled:
             return None
         return draw(POOL, CLASSES, 3, self.size, seed=1).take(np.arange(POOL), torch.full((POOL,), -1))
 
     def setup(self, classes: int = CLASSES, bands: int = 3, frozen: Sequence[str] = ()) -> Setup:
-        """What a network is built for; a method that brings its own trunk gets the protocol it is made for."""
-        return Setup(classes, bands, SCENES, self.size, protocol(self.named.kind.card.trunk, self.size, frozen))
+        """Return a setup; a method with its own trunk gets the protocol it is made for."""
+        return Setup(classes, bands, SCENES, self.size, protocol(self.named.card.trunk, self.size, frozen))
 
     def build(self, setup: Setup | None = None, seed: int = 0) -> Method:
-        """A new network."""
+        """Build a new network."""
         seed_everything(seed, "weights")
         return self.named.build(setup or self.setup())
 
     def network(self) -> Method:
-        """The trained network, or a new one where there is no training."""
+        """Return the trained network, or a new one if there is no training."""
         return self.trained if self.trained is not None else self.build()
 
 
 def protocol(trunk: str | None, size: int, frozen: Sequence[str] = ()) -> Protocol:
-    """A protocol whose training takes seconds; ``trunk`` None takes the smallest one that timm has."""
+    """Return a protocol that trains in seconds; ``trunk`` None is the smallest one that timm has."""
     return Protocol(
         name="conformance",
         title="The smallest protocol",
@@ -102,12 +100,12 @@ def protocol(trunk: str | None, size: int, frozen: Sequence[str] = ()) -> Protoc
 
 
 def draw(count: int, classes: int, bands: int, size: int, seed: int = 0) -> Scenes:
-    """Smooth scenes, classes in turn: two thirds of a scene are its class's pattern and colour, one its own."""
+    """Draw smooth scenes of all classes in turn: two thirds class pattern and colour, one third individual."""
     labels = torch.arange(count) % classes
-    chance = torch.Generator().manual_seed(1)
-    # The colour tells the classes apart where a method turns its scenes.
-    colours = torch.rand(classes, bands, 1, 1, generator=chance)
-    patterns = (torch.rand(classes, bands, 4, 4, generator=chance) + colours) / 2
+    generator = torch.Generator().manual_seed(1)
+    # The colour separates the classes even if a method rotates its scenes.
+    colours = torch.rand(classes, bands, 1, 1, generator=generator)
+    patterns = (torch.rand(classes, bands, 4, 4, generator=generator) + colours) / 2
     own = torch.rand(count, bands, 4, 4, generator=torch.Generator().manual_seed(2 + seed))
     coarse = (2 * patterns[labels] + own) / 3
     fine = functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
@@ -116,18 +114,18 @@ def draw(count: int, classes: int, bands: int, size: int, seed: int = 0) -> Scen
 
 
 def pixels_of(scenes: Scenes) -> Tensor:
-    """All scenes as float32 (N, B, H, W) in [0, 1]."""
+    """Return all scenes as float32 (N, B, H, W) in [0, 1]."""
     return unit_range(scenes.pixels(np.arange(len(scenes))))
 
 
 @torch.inference_mode()
 def descriptors(network: Method, scenes: Tensor) -> dict[str, Tensor]:
-    """What ``describe`` gives in evaluation mode."""
+    """Return the result of ``describe`` for scenes (N, B, H, W), in evaluation mode."""
     return network.eval().describe(scenes)
 
 
 class Training:
-    """A training as :func:`rsir_bench.training.loop.train` does it, epoch by epoch, without files.
+    """A training as in ``rsir_bench.training.loop.train``, epoch by epoch, without files.
 
     Args:
         network: A new network; trained in place.
@@ -138,7 +136,7 @@ class Training:
     def __init__(self, network: Method, scenes: Scenes, precision: str = "32") -> None:
         self.network, self.scenes = network, scenes
         recipe = network.recipe(network.setup.protocol.train)
-        # A recipe's own length belongs to real scenes.
+        # The recipe's length is for real datasets.
         self.recipe = recipe.model_copy(update={"epochs": EPOCHS, "milestones": []})
         self.fabric = make_fabric("cpu", precision)
         torch.use_deterministic_algorithms(True)
@@ -150,22 +148,22 @@ class Training:
         self.without_gradient = {name for name, tensor in network.named_parameters() if tensor.requires_grad}
 
     def epoch(self, number: int) -> float:
-        """Trains one epoch, seeded by its number; returns the mean loss.
+        """Train one epoch, seeded by its number; return the mean loss.
 
         Raises:
-            Failure: A loss that is not finite.
+            Failure: A loss is not finite.
         """
         generator = seed_everything(0, number)
         self.network.train()
         batches = self.network.batches(self.scenes.labels, self.recipe.batch, generator)
         loss = sum(self._step(self._batch(index, generator)) for index in batches) / len(batches)
-        for value in self.network.report().values():
+        for value in self.network.epoch_metrics().values():
             float(value)
         return loss
 
     def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:
         batch = self.scenes.batch(index, torch.device("cpu"))
-        return self.network.view(flipped(batch, generator) if self.recipe.flip else batch, generator)
+        return self.network.augment(flipped(batch, generator) if self.recipe.flip else batch, generator)
 
     def _step(self, batch: Batch) -> float:
         terms, total = loss_terms(self.network, batch, self.fabric)
@@ -182,7 +180,7 @@ class Training:
         return total.item()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return what a checkpoint holds."""
         return {
             "method": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -190,7 +188,7 @@ class Training:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from :meth:`state`."""
+        """Continue from the result of ``state``."""
         self.network.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -1,4 +1,4 @@
-"""Runs the checks on a method, or on every method of a file, and reports them one line each."""
+"""Run the checks on a method, or on every method of a file, and report each in one line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, Literal
 import torch
 from tabulate import tabulate
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
-from rsir_bench.method.registry import Entry, discover, find, resolve
+from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check.
+    """The result of one check.
 
     Attributes:
         check: Its name.
-        state: ``"not run"`` where a check that it needs has failed.
-        detail: What was found, or what is wrong and where.
+        state: ``"not run"`` if a check that it needs has failed.
+        detail: A detail, or what is wrong and where.
     """
 
     check: str
@@ -38,8 +38,8 @@ class Report:
     """All checks of one method.
 
     Attributes:
-        name: The method, or the file that could not be read.
-        source: The file it is in.
+        name: The method, or the file that could not be loaded.
+        source: The file that defines it.
         outcomes: In the order of the checks.
     """
 
@@ -49,7 +49,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check is met."""
+        """Whether every check passed."""
         return all(outcome.state == "ok" for outcome in self.outcomes)
 
     @property
@@ -65,41 +65,40 @@ class Report:
 
 
 def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
-    """Checks a method by its name (as in ``--methods``), or every method of a plugin file.
+    """Check a method by its name (as in ``--methods``), or every method of a plugin file.
 
     Raises:
-        UserError: No such method or file.
+        UserError: There is no such method or file.
     """
     if not name_or_file.endswith(".py"):
-        return [check_entry(name_or_file, discover(plugins), plugins)]
+        return [check_entry(name_or_file, discover(plugins))]
     path = Path(name_or_file)
     if not path.is_file():
         raise UserError(f"{path}: no such file; name a .py file or a method")
     found = discover(plugins)
     own = [entry.name for entry in found.values() if entry.source.samefile(path)]
     if not own:
-        plugins = [*plugins, path]
         try:
-            found = discover(plugins)
+            found = discover([*plugins, path])
         except UserError as error:
             return [Report(path.stem, path, (Outcome("loads", "failed", _reason(error, (path,))),))]
         own = [entry.name for entry in found.values() if entry.source.samefile(path)]
-    return [check_entry(name, found, plugins) for name in own]
+    return [check_entry(name, found) for name in own]
 
 
-def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()) -> Report:
-    """Checks one method of those that :func:`rsir_bench.method.registry.discover` found.
+def check_entry(name: str, found: dict[str, RegisteredMethod]) -> Report:
+    """Check one method of those that ``rsir_bench.method.registry.discover`` found.
 
     Raises:
-        UserError: No such method, or it needs an argument (``NAME:ARGUMENT``).
+        UserError: There is no such method, or it needs an argument (``NAME:ARGUMENT``).
     """
     named = resolve(name, found, {}, {})
     entry = find(name.partition(":")[0].split("+")[0], found)
-    bench = Bench(entry, named, plugins)
+    bench = Bench(entry, named)
     outcomes: dict[str, Outcome] = {}
     with _one_thread():
         for each in CHECKS:
-            if each.training and not named.kind.card.trained:
+            if each.training and not named.card.trained:
                 continue
             missing = [need for need in each.needs if need in outcomes and outcomes[need].state != "ok"]
             if missing:
@@ -111,7 +110,7 @@ def check_entry(name: str, found: dict[str, Entry], plugins: Sequence[Path] = ()
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Networks this small take twice the time where threads share them."""
+    """Use one thread: networks this small take twice the time with several."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -125,16 +124,14 @@ def _outcome(name: str, run: Any, bench: Bench) -> Outcome:
         return Outcome(name, "ok", run(bench) or "")
     except Failure as failure:
         return Outcome(name, "failed", str(failure))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its author wants it all
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its author wants to see it all
         return Outcome(name, "failed", _reason(error, bench.sources))
 
 
 def _reason(error: BaseException, sources: Sequence[Path]) -> str:
-    """``"RuntimeError: its message (mine.py:34)"``: the innermost line of the method's files, or else of all."""
+    """Return ``"RuntimeError: its message (mine.py:34)"``, with the innermost line of the method's files, or of all."""
     cause = error.__cause__ if isinstance(error, UserError) and isinstance(error.__cause__, Exception) else error
     frames = traceback.extract_tb(cause.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve() in {path.resolve() for path in sources}]
     place = f" ({Path((own or frames)[-1].filename).name}:{(own or frames)[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    return f"{kind}{message}{place}"
+    return f"{one_line(error)}{place}"

@@ -1,10 +1,10 @@
-"""Boards: which result records may stand in one table, and which must not."""
+"""Boards: group the result records that may share a table, and refuse those that must not."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +15,14 @@ from rsir_bench.records.schema import ProtocolPart, Record
 
 @dataclass(frozen=True)
 class Board:
-    """The records of one protocol, which may be compared with each other.
+    """The records of one protocol, which are comparable.
 
     Attributes:
-        name: Also the name of its folder: the protocol's board, with the protocol's hash where two share that name.
+        name: The name of its folder: the protocol's board, with the protocol's hash where several share that name.
         protocol: The protocol of all its records.
         metric_version: The definition of all its metrics.
-        records: Sorted by target, method, row, distortion and seed; no two of the same target, method, row, distortion
-            and seed.
-        siblings: Other protocols whose board has that name; each stands apart, under its hash.
+        records: Sorted by target, method, row, distortion and seed, each combination once.
+        siblings: Other protocols whose board has the same name; each has a separate board with its hash.
     """
 
     name: str
@@ -34,11 +33,11 @@ class Board:
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
-    """Sorts records into one board per protocol, by name; the order of the records does not matter.
+    """Group records into one board per protocol, sorted by name, whatever the order of the records.
 
     Raises:
         UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version
-            or settings; two records claim the same cell; or the name of a board is no name of a folder.
+            or settings; two records are of the same cell and seed; or the name of a board is not a valid folder name.
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -47,12 +46,38 @@ def boards(records: Iterable[Record]) -> list[Board]:
     result = []
     for (board, protocol_hash), group in sorted(groups.items()):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", board):
-            raise UserError(
-                f"board {board!r} of {group[0].method.label}: not the name of a folder; rename the protocol"
-            )
+            raise UserError(f"board {board!r} of {group[0].method.label}: not a valid folder name; rename the protocol")
         name = board if names.count(board) == 1 else f"{board}-{protocol_hash}"
         result.append(_board(name, group))
     return [replace(board, siblings=_siblings(board, result)) for board in result]
+
+
+def find_board(records: Iterable[Record], name: str, methods: Sequence[str], metrics: Sequence[str] = ()) -> Board:
+    """Return the board of a name, after checking that it has the methods and metrics to be compared.
+
+    Args:
+        records: Records of any boards.
+        name: The name of the board, with or without the protocol's hash.
+        methods: Labels.
+        metrics: As records name them.
+
+    Raises:
+        UserError: No board has that name or several have, a method is not on it, a record lacks a metric, or records
+            cannot share a board.
+    """
+    every = boards(records)
+    named = [board for board in every if name in (board.name, board.protocol.board)]
+    if len(named) != 1:
+        names = ", ".join(board.name for board in named or every)
+        raise UserError(f"board {name!r}: {'several have' if named else 'none has'} that name; choose one of {names}")
+    (board,) = named
+    labels = sorted({record.method.label for record in board.records})
+    scored = sorted(set.intersection(*(set(record.metrics) for record in board.records)))
+    for kind, wanted, present in (("method", methods, labels), ("metric", metrics, scored)):
+        for word in wanted:
+            if word not in present:
+                raise UserError(f"{kind} {word!r}: not on board {board.name}; choose one of {', '.join(present)}")
+    return board
 
 
 def _siblings(board: Board, others: list[Board]) -> tuple[ProtocolPart, ...]:
@@ -64,18 +89,18 @@ def _siblings(board: Board, others: list[Board]) -> tuple[ProtocolPart, ...]:
 def _board(name: str, group: list[Record]) -> Board:
     _refuse_mixed(name, group)
     claimed: dict[Hashable, Record] = {}
-    for record in sorted(group, key=_place):
-        for identity in (_place(record), record.key):
+    for record in sorted(group, key=_identity):
+        for identity in (_identity(record), record.key):
             twin = claimed.setdefault(identity, record)
             if twin != record:
                 fields = ", ".join(_differences(twin, record))
                 where = f"{record.method.label} on {_target(record)}, row {row_label(record)}, seed {record.seed}"
                 raise UserError(f"board {name}: two records of {where} differ in {fields}; keep one of them")
-    records = tuple(claimed[place] for place in sorted({_place(record) for record in group}))
+    records = tuple(claimed[identity] for identity in sorted({_identity(record) for record in group}))
     return Board(name, records[0].protocol, records[0].metric_version, records)
 
 
-def _place(record: Record) -> tuple[str, str, str, str, int]:
+def _identity(record: Record) -> tuple[str, str, str, str, int]:
     return *cell_of(record), distortion_of(record), record.seed
 
 
@@ -84,11 +109,11 @@ def _target(record: Record) -> str:
 
 
 def _refuse_mixed(board: str, group: list[Record]) -> None:
-    """Refuses records that were not scored alike, or seeds that were not trained alike."""
+    """Refuse records that were scored differently, and seeds that were trained differently."""
     seen: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
 
-    def note(subject: str, what: str, value: object, record: Record) -> None:
-        seen[subject, what][str(value)].append(record)
+    def note(subject: str, kind: str, value: object, record: Record) -> None:
+        seen[subject, kind][str(value)].append(record)
 
     for record in group:
         note("the metrics", "versions", record.metric_version, record)
@@ -99,32 +124,33 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
             note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
         note(f"method {record.method.label}", "versions", record.method.version, record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
-    differing = {f"{subject} has different {what}": found for (subject, what), found in seen.items() if len(found) > 1}
+    several = {key: values for key, values in seen.items() if len(values) > 1}
+    differing = {f"{subject} has different {kind}": values for (subject, kind), values in several.items()}
     if differing:
         (first, values), *others = sorted(differing.items())
-        found = "; ".join(f"{value} ({_origin(records)})" for value, records in sorted(values.items()))
-        more = f"; and so: {', '.join(words for words, _ in others)}" if others else ""
-        raise UserError(f"board {board}: {first}: {found}{more}; run the outdated ones again or remove them")
+        listed = "; ".join(f"{value} ({_origin(records)})" for value, records in sorted(values.items()))
+        more = f"; also {', '.join(problem for problem, _ in others)}" if others else ""
+        raise UserError(f"board {board}: {first}: {listed}{more}; recompute the outdated ones or remove them")
 
 
 def _origin(records: list[Record]) -> str:
-    """How many records, and the first of them by name, so that its file can be found and its age be seen."""
-    first = min(records, key=lambda record: (*_place(record), record.key))
-    others = f"{len(records)} records, as " if len(records) > 1 else ""
+    """Return the number of records, and the file and date of the first of them."""
+    first = min(records, key=lambda record: (*_identity(record), record.key))
+    others = f"{len(records)} records, for example " if len(records) > 1 else ""
     return (
         f"{others}{first.method.label}, seed {first.seed}, target {_target(first)}, file *-{first.key[:8]}.json, "
-        f"made {first.created}"
+        f"created {first.created}"
     )
 
 
 def _differences(one: Record, other: Record) -> list[str]:
-    """The fields in which two records differ, as ``part.field``."""
+    """Return the fields in which two records differ, as ``part.field``."""
     left, right = _flat(one.model_dump()), _flat(other.model_dump())
     return sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
 
 
 def _flat(parts: dict[str, Any]) -> dict[str, Any]:
-    """One level of nesting, flattened: the parts of a record, not the values of a metric for every class."""
+    """Flatten one level of nesting: the parts of a record, not the values of a metric by class."""
     flat: dict[str, Any] = {}
     for name, part in parts.items():
         flat |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}

@@ -1,18 +1,13 @@
-"""The costs of a board's methods: parameters, multiply-accumulates, images per second, and ratios to one of them."""
+"""The costs of a board's methods: parameters, multiply-accumulates, images per second, and ratios to a reference."""
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
-from rsir_bench.leaderboard import page
 from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.markup import EMPTY, ORIGIN, Style
-from rsir_bench.leaderboard.render import LATEX, MARKDOWN, TRACED, again, latex_frame, pipes, traced
+from rsir_bench.leaderboard.grids import EMPTY, Document, Grid, GridCell, GridRow, provenance, word_cells
 from rsir_bench.records.cells import printed_title
 from rsir_bench.records.schema import ENVIRONMENT, Record
 
@@ -45,16 +40,16 @@ COSTS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class CostRow:
     """One method in one environment.
 
     Attributes:
         label: The method as ``--methods`` takes it.
         title: The method as it is printed.
-        environment: The values of :data:`ENVIRONMENT`; empty where a record lacks one.
-        values: By key of :data:`COSTS`; None where no record tells it.
+        environment: The values of ``ENVIRONMENT``; empty where a record lacks one.
+        values: By key of ``COSTS``; None where no record has it.
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
-        records: That tell them.
+        records: The records that have these costs.
     """
 
     label: str
@@ -65,37 +60,37 @@ class Line:
     records: tuple[Record, ...]
 
 
-def lines(board: Board) -> list[Line]:
-    """The lines of a board, the reference first; none where its records tell no cost."""
+def cost_rows(board: Board) -> list[CostRow]:
+    """Return the rows of a board, the reference first; none where its records have no costs."""
     # A record on distorted scenes repeats the speed of an earlier pass, which another machine may have made.
     clean = [record for record in board.records if record.distortion is None]
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in clean:
-        place = tuple(record.environment.get(name, "") for name in ENVIRONMENT)
-        groups.setdefault((record.method.label, place), []).append(record)
-    everywhere = _values(record for record in clean if record.method.label == REFERENCE)
-    result = []
-    for (label, place), records in sorted(groups.items(), key=lambda group: (group[0][0] != REFERENCE, group[0])):
+        environment = tuple(record.environment.get(name, "") for name in ENVIRONMENT)
+        groups.setdefault((record.method.label, environment), []).append(record)
+    anywhere = _values(record for record in clean if record.method.label == REFERENCE)
+    rows = []
+    for (label, environment), records in sorted(groups.items(), key=lambda group: (group[0][0] != REFERENCE, group[0])):
         values = _values(records)
-        here = _values(groups.get((REFERENCE, place), ())) if all(place) else {}
+        here = _values(groups.get((REFERENCE, environment), ())) if all(environment) else {}
         ratios = {
-            cost.key: _ratio(values[cost.key], (here if cost.speed else everywhere).get(cost.key)) for cost in COSTS
+            cost.key: _ratio(values[cost.key], (here if cost.speed else anywhere).get(cost.key)) for cost in COSTS
         }
-        result.append(Line(label, printed_title(records[0]), place, values, ratios, tuple(records)))
-    known = any(value is not None for line in result for value in line.values.values())
-    return result if known else []
+        rows.append(CostRow(label, printed_title(records[0]), environment, values, ratios, tuple(records)))
+    measured = any(value is not None for row in rows for value in row.values.values())
+    return rows if measured else []
 
 
 def _values(records: Iterable[Record]) -> dict[str, float | None]:
-    """The mean over seeds of what was measured; of a seed, whose rows repeat figures, the mean over different ones."""
+    """Return means over seeds; within a seed, whose rows repeat values, the mean over different ones."""
     records = list(records)
     values: dict[str, float | None] = {}
     for cost in COSTS:
-        of_seed: dict[int, set[float]] = {}
+        by_seed: dict[int, set[float]] = {}
         for record in records:
-            if (figure := record.cost.get(cost.key)) is not None:
-                of_seed.setdefault(record.seed, set()).add(figure)
-        values[cost.key] = statistics.fmean(map(statistics.fmean, of_seed.values())) if of_seed else None
+            if (value := record.cost.get(cost.key)) is not None:
+                by_seed.setdefault(record.seed, set()).add(value)
+        values[cost.key] = statistics.fmean(map(statistics.fmean, by_seed.values())) if by_seed else None
     return values
 
 
@@ -103,77 +98,54 @@ def _ratio(value: float | None, reference: float | None) -> float | None:
     return value / reference if value is not None and reference else None
 
 
-def markdown(board: Board) -> str:
-    """The costs in Markdown."""
-    escape = MARKDOWN.escape
-    found = lines(board)
-    rows = [_row(line, MARKDOWN) for line in found]
-    grid = pipes([escape(header) for header in _headers()], rows, words=4)
-    parts = [f"<!-- {ORIGIN} -->", f"# {escape(_heading(board))}", grid, *map(escape, _notes(board))]
-    records = (record for line in found for record in line.records)
-    return "\n\n".join([*parts, *again(records, "table_costs")]) + "\n"
+def document(board: Board) -> Document | None:
+    """Return the costs of a board; None where its records have none."""
+    rows = cost_rows(board)
+    if not rows:
+        return None
+    headers = ["Method", *(name.capitalize() for name in ENVIRONMENT)]
+    headers += [header for cost in COSTS for header in (cost.header, "ratio")]
+    grid_rows = tuple(GridRow(tuple(_cells(row)), row.records) for row in rows)
+    return Document(
+        board=board.name,
+        name="costs",
+        heading=f"Costs of the methods, board {board.name}",
+        grids=(Grid(f"Board {board.name}", tuple(headers), 1 + len(ENVIRONMENT), grid_rows),),
+        data=tuple(_fields(board, row) for row in rows),
+        notes=_notes(board),
+    )
 
 
-def html(board: Board) -> str:
-    """The costs in HTML."""
-    found = [page.Line(partial(_row, line), line.records) for line in lines(board)]
-    return page.page(_heading(board), [page.Grid(f"Board {board.name}", _headers(), 4, found)], _notes(board))
-
-
-def comma_separated(board: Board) -> str:
-    """The costs in CSV: plain numbers, an empty field where there is none."""
-    columns = ["board", "protocol_hash", "method", *ENVIRONMENT]
-    columns += [name for cost in COSTS for name in (cost.key, f"{cost.key} ratio")]
-    columns += TRACED
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    for line in lines(board):
-        fields = [board.name, board.protocol.hash, line.label, *line.environment]
-        for cost in COSTS:
-            fields += [_plain(line.values[cost.key], ".6g" if cost.speed else ".0f"), _plain(line.ratios[cost.key])]
-        writer.writerow([*fields, *traced(line.records).values()])
-    return stream.getvalue()
-
-
-def latex(board: Board) -> str:
-    """The costs in LaTeX (packages booktabs and graphicx)."""
-    escape = LATEX.escape
-    headers = _headers()
-    body = [r"\midrule", *(" & ".join(_row(line, LATEX)) + r" \\" for line in lines(board))]
-    columns = "llll" + "r" * (len(headers) - 4)
-    return latex_frame(_heading(board), f"{board.name}-costs", columns, headers, body, list(map(escape, _notes(board))))
-
-
-def _heading(board: Board) -> str:
-    return f"Costs of the methods, board {board.name}"
-
-
-def _headers() -> list[str]:
-    return ["Method", *(name.capitalize() for name in ENVIRONMENT)] + [
-        header for cost in COSTS for header in (cost.header, "ratio")
-    ]
-
-
-def _row(line: Line, style: Style) -> list[str]:
-    row = [style.escape(word or EMPTY) for word in (line.title, *line.environment)]
+def _cells(row: CostRow) -> list[GridCell]:
+    cells = list(word_cells(row.title, *row.environment))
     for cost in COSTS:
-        value = line.values[cost.key]
-        row += [style.ours(EMPTY if value is None else cost.show(value))]
-        row += [style.ours(_plain(line.ratios[cost.key]) or EMPTY)]
-    return row
+        value = row.values[cost.key]
+        texts = (EMPTY if value is None else cost.show(value), _plain(row.ratios[cost.key]) or EMPTY)
+        cells += [GridCell(text, measured=True) for text in texts]
+    return cells
+
+
+def _fields(board: Board, row: CostRow) -> dict[str, str | int]:
+    """Return one row of the CSV file."""
+    fields: dict[str, str | int] = {"board": board.name, "protocol_hash": board.protocol.hash, "method": row.label}
+    fields |= dict(zip(ENVIRONMENT, row.environment, strict=True))
+    for cost in COSTS:
+        fields[cost.key] = _plain(row.values[cost.key], ".6g" if cost.speed else ".0f")
+        fields[f"{cost.key} ratio"] = _plain(row.ratios[cost.key])
+    return fields | provenance(row.records)
 
 
 def _plain(value: float | None, form: str = ".3f") -> str:
     return "" if value is None else format(value, form)
 
 
-def _notes(board: Board) -> list[str]:
+def _notes(board: Board) -> tuple[str, ...]:
     size = board.protocol.settings["data"]["size"]
-    return [
-        f"Protocol {board.name} (hash {board.protocol.hash}). Parameters of the network that is described with; "
-        f"MACs are multiply-accumulates of describing one scene of {size} px; images per second are means over seeds.",
-        f"A ratio divides by the value of {REFERENCE}, for images per second only where that was measured on the same "
-        "device, with the same number of threads and the same precision. Speeds were taken as the runs went and show "
-        "what else the machine did; a dash marks what was not measured.",
-    ]
+    return (
+        f"Protocol {board.name} (hash {board.protocol.hash}). Parameters are those of the network that describes "
+        f"scenes; MACs are multiply-accumulates for describing one scene of {size} px; images per second are means "
+        "over seeds.",
+        f"A ratio divides by the value of {REFERENCE}; for images per second only where that was measured on the same "
+        "device, with the same number of threads and the same precision. Speeds were measured during the runs and "
+        "depend on what else the machine was doing. A dash marks what was not measured.",
+    )

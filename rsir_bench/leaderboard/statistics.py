@@ -1,9 +1,9 @@
-"""What a table may claim: seeds, intervals that respect classes, and comparisons of methods.
+"""Confidence intervals and comparisons of methods, with seed x class as the unit.
 
-The queries of a class are not independent of each other, and the runs of a method differ by seed. So the unit is seed x
-class: all functions take a method's scores on one target as an array of shape (seeds, classes), the mean over the
-queries of each class. Such a table holds two kinds of chance, which seeds were drawn and which classes the target
-happens to have, and their interaction; `components` tells them apart as an analysis of variance does.
+The queries of a class are not independent of each other, and the runs of a method differ by seed. Therefore all
+functions take a method's scores on one target as an array of shape (seeds, classes): the mean over the queries of each
+class. Such scores vary with the seeds, with the classes of the target, and with their interaction; ``components``
+separates these by an analysis of variance.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the range that holds the method's mean on classes and seeds like these with probability ``level``.
+    """A mean with its confidence interval for classes and seeds like these.
 
     Attributes:
-        mean: mean over seeds and queries.
-        low: lower end; not cut off at the metric's range.
-        high: upper end.
-        seeds: number of seeds. Of one seed the interval speaks of that trained network only.
-        classes: number of classes.
-        level: the probability, 0.95 unless asked otherwise.
+        mean: The mean over seeds and queries.
+        low: The lower end; may be outside the metric's range.
+        high: The upper end; likewise.
+        seeds: The number of seeds. With one seed the interval is about that trained network only.
+        classes: The number of classes.
+        level: The coverage, 0.95 by default.
     """
 
     mean: float
@@ -46,13 +46,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """A comparison of two methods on one target.
 
     Attributes:
-        difference: mean of the first minus mean of the second.
-        p: two-sided p-value of the t test of `compare`; None where a method has fewer than five seeds.
-        note: "not tested" with the reason, or "".
+        difference: The mean of the first minus the mean of the second.
+        p: The two-sided p-value of ``compare``; None where a method has fewer than five seeds.
+        note: "not tested" with the reason, or empty.
     """
 
     difference: float
@@ -70,12 +70,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Components:
-    """What the variance of a mean over seeds and classes consists of.
+    """The components of the variance of a mean over seeds and classes.
 
     Attributes:
-        seeds: from the seeds of each method; empty for a single seed. Holds the interaction too.
-        classes: from the classes. Holds the interaction too.
-        interaction: from seeds x classes.
+        seeds: From the seeds of each method, including the interaction; empty for a single seed.
+        classes: From the classes, including the interaction.
+        interaction: From seeds x classes.
     """
 
     seeds: list[Part]
@@ -84,15 +84,15 @@ class Components:
 
 
 def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level: float = LEVEL) -> Interval:
-    """A t interval for the mean, over classes and, where there are several, seeds.
+    """Return a t interval for the mean, over classes and, where there are several, seeds.
 
     Args:
-        scores: (seeds, classes) or (classes,): mean score of each class.
-        weights: (classes,) queries of each class, so that the mean is that over queries; None: all alike.
-        level: coverage.
+        scores: (seeds, classes) or (classes,) float, the mean score of each class.
+        weights: (classes,) the number of queries of each class, for the mean over queries; None: equal weights.
+        level: The coverage, in (0, 1).
 
     Raises:
-        UserError: fewer than two classes, or scores that are not finite.
+        UserError: There are fewer than two classes, or scores are not finite.
     """
     table, share = checked(scores, weights)
     parts = components([table], share)
@@ -103,20 +103,20 @@ def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level:
     return Interval(mean, mean - half, mean + half, table.shape[0], table.shape[1], level)
 
 
-def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
-    """Do two methods differ by more than other seeds and other classes would make them?
+def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
+    """Test whether two methods differ by more than other seeds and other classes explain.
 
     A t test on the means of the seeds with unequal variances (Welch), so that other seeds of one method differ in 5 %
-    of tests. Where the per-class differences scatter by more than seeds explain (F test at 5 %), the methods suit
-    different classes, and the scatter over classes is added to the variance (mixed model, Satterthwaite, 1946), so
-    that a few classes alone do not decide. Classes count alike.
+    of tests. Where the per-class differences vary by more than seeds explain (F test at 5 %), the methods suit
+    different classes, and the variance over classes is added (mixed model, Satterthwaite, 1946), so that a few classes
+    alone do not decide. Classes have equal weights.
 
     Args:
-        first: (seeds, classes) scores of one method.
-        second: (seeds, classes) scores of the other on the same classes; any number of seeds.
+        first: (seeds, classes) float scores of one method.
+        second: (seeds, classes) float scores of the other on the same classes; any number of seeds.
 
     Raises:
-        UserError: different classes, or scores that are not finite.
+        UserError: The classes differ, or scores are not finite.
     """
     a, share = checked(first)
     b, _ = checked(second)
@@ -125,7 +125,7 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
     difference = float((a @ share).mean() - (b @ share).mean())
     fewest = min(len(a), len(b))
     if fewest < FEWEST_SEEDS:
-        return Comparison(difference, None, f"not tested: {fewest} of at least {FEWEST_SEEDS} seeds")
+        return MethodComparison(difference, None, f"not tested: {fewest} of at least {FEWEST_SEEDS} seeds")
     parts = components([a, b], share)
     total = sum(part.value for part in parts.seeds)
     used = parts.seeds
@@ -133,13 +133,13 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
         total += parts.classes.value - parts.interaction.value
         used = [*parts.seeds, parts.classes, parts.interaction]
     if total == 0:
-        return Comparison(difference, float(difference == 0), "")
+        return MethodComparison(difference, float(difference == 0), "")
     p = 2 * stats.t.sf(abs(difference) / total**0.5, satterthwaite(total, used))
-    return Comparison(difference, float(p), "")
+    return MethodComparison(difference, float(p), "")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number (Holm, 1979): the chance of a single false claim among them stays below alpha.
+    """Return p-values adjusted for their number (Holm, 1979), which bounds the chance of any false claim.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -155,18 +155,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def not_worse_than_best(
     scores: Mapping[str, npt.ArrayLike], higher_is_better: bool = True, alpha: float = 1 - LEVEL
 ) -> dict[str, bool | None]:
-    """Which methods of a board are not shown to be worse than the best of it.
+    """Return which methods of a board are not shown to be worse than its best one.
 
-    The best is chosen by looking, so the p-values of all pairs are Holm-corrected, not only of those with the best:
-    corrected for the latter alone, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases, not in 5 %.
+    The best is chosen from the scores, so the p-values of all pairs are Holm-corrected, not only of those with it:
+    with the latter, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases instead of 5 %.
 
     Args:
-        scores: method -> (seeds, classes) scores on one target; classes count alike.
+        scores: By method, (seeds, classes) float scores on one target; classes have equal weights.
         higher_is_better: False for ANMRR.
-        alpha: chance of a false claim on the board.
+        alpha: The chance of a false claim on the board.
 
     Returns:
-        dict: method -> True (the best, or not worse), False (worse), None (not tested: fewer than five seeds).
+        By method True (the best, or not worse), False (worse) or None (not tested: fewer than five seeds).
     """
     tables = {name: checked(values) for name, values in scores.items()}
     tested = [name for name, (table, _) in tables.items() if len(table) >= FEWEST_SEEDS]
@@ -184,46 +184,12 @@ def not_worse_than_best(
     return marks
 
 
-def paired_randomisation(first: npt.ArrayLike, second: npt.ArrayLike, rounds: int = 9999, seed: int = 0) -> float:
-    """P-value of a paired randomisation test over queries.
-
-    What it finds holds for these two trained networks, never for methods: two seeds of one method differ
-    "significantly" in most such tests.
-
-    Args:
-        first: (queries,) scores of one trained network.
-        second: (queries,) scores of the other for the same queries.
-        rounds: random sign flips of the differences.
-        seed: of the random flips.
-
-    Raises:
-        UserError: other queries, none, or scores that are not finite.
-    """
-    ours, theirs = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
-    if ours.ndim != 1 or ours.shape != theirs.shape or not ours.size:
-        raise UserError(
-            f"scores of shape {ours.shape} and {theirs.shape}: expected (queries,), the same of both, at least one"
-        )
-    if not np.isfinite([ours, theirs]).all():
-        raise UserError("scores of queries: NaN or infinity; give queries that both networks were scored on")
-    differences = ours - theirs
-    rng = np.random.default_rng(seed)
-    observed = abs(differences.sum()) * (1 - 1e-12)  # sums of equal terms in another order may round down
-    as_far = 0
-    step = max(1, 2**22 // len(differences))
-    for start in range(0, rounds, step):
-        flips = rng.integers(0, 2, (min(step, rounds - start), len(differences)), dtype=np.int8)
-        sums = differences.sum() - 2 * (flips @ differences)
-        as_far += int((np.abs(sums) >= observed).sum())
-    return (1 + as_far) / (1 + rounds)
-
-
 def components(tables: Sequence[Array], share: Array) -> Components:
-    """Analysis of the mean of one table, or of the difference of the means of two tables with the same classes.
+    """Analyse the variance of the mean of one table, or of the difference of two means over the same classes.
 
     Args:
-        tables: one or two arrays (seeds, classes).
-        share: (classes,) weights that add up to 1.
+        tables: One or two arrays, (seeds, classes) float64.
+        share: (classes,) float64 weights that sum to 1.
     """
     classes = len(share)
     spread = classes / (classes - 1)
@@ -242,7 +208,7 @@ def components(tables: Sequence[Array], share: Array) -> Components:
 
 
 def differ_by_class(parts: Components) -> bool:
-    """Do per-class differences scatter by more than the interaction of seeds and classes explains?"""
+    """Test whether per-class differences vary by more than the interaction of seeds and classes explains."""
     if parts.interaction.value == 0:
         return parts.classes.value > 0
     ratio = parts.classes.value / parts.interaction.value
@@ -250,13 +216,13 @@ def differ_by_class(parts: Components) -> bool:
 
 
 def satterthwaite(total: float, parts: Sequence[Part]) -> float:
-    """Degrees of freedom of a variance made up of parts (Satterthwaite, 1946)."""
+    """Return the degrees of freedom of a sum of variances (Satterthwaite, 1946)."""
     error = sum(part.value**2 / part.freedom for part in parts)
     return total**2 / error if error > 0 else min(part.freedom for part in parts)
 
 
 def checked(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> tuple[Array, Array]:
-    """The scores as (seeds, classes), and the classes' weights scaled to add up to 1."""
+    """Return the scores as (seeds, classes) float64, and the weights (classes,) float64 scaled to sum to 1."""
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all():
         raise UserError(

@@ -1,61 +1,65 @@
-"""Tables: what stands in which cell, before anything is said about Markdown, CSV, LaTeX or HTML."""
+"""The tables of a board, independent of any format: rows, cells, marks and notes."""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
 from rsir_bench.records.cells import cell_of, printed_title, row_label
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
-DIGITS = 4
+Results = dict[tuple[str, str, str], list[Record]]
+"""The records of each target, method and row."""
+
 OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One metric of one line; every value is None where there is none.
+class MetricCell:
+    """One metric of one row; every value is None where there is none.
 
     Attributes:
         mean: Over the seeds.
         sd: Sample standard deviation over the seeds; None for a single seed.
         paper: The published value of the same quantity.
         mark: Whether the mean is the best or second best of its block.
-        not_worse: Whether it is not shown to be worse than the best of its block that was tested; None: not tested.
+        not_worse: Whether it is not shown to be worse than the best tested value of its block; None: not tested.
     """
 
     mean: float | None = None
     sd: float | None = None
     paper: float | None = None
-    mark: Literal["", "best", "second"] = ""
+    mark: Mark = ""
     not_worse: bool | None = None
 
     @property
     def difference(self) -> float | None:
-        """Ours as printed minus the paper's as printed, so that a reader who subtracts finds the same."""
+        """Our printed value minus the paper's printed value, so that a reader who subtracts gets the same."""
         if self.mean is None or self.paper is None:
             return None
         return round(round(self.mean, DIGITS) - self.paper, DIGITS)
 
 
 @dataclass(frozen=True)
-class Name:
-    """What names a line.
+class RowName:
+    """The name of a row.
 
     Attributes:
-        label: The method as ``--methods`` takes it; empty where only the paper has the line.
+        label: The method as ``--methods`` takes it; empty where only the paper has the row.
         title: The method as it is printed.
         row: The row, with the particulars of its PCA.
         target_fit: Whether its PCA was fitted on the target.
-        paper: The published row that it stands beside.
+        paper: The published row that it is compared with.
     """
 
     label: str
@@ -66,59 +70,59 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One method and row on one target; no ``records`` where only the paper has it, or where it was not run."""
+class MethodRow:
+    """One method and row on one target; no ``records`` where only the paper has it or where it was not run."""
 
-    name: Name
+    name: RowName
     records: tuple[Record, ...]
-    cells: dict[str, Cell]
+    cells: dict[str, MetricCell]
     footnote: int | None = None
 
     @property
     def seeds(self) -> int:
-        """How many seeds the values are means over."""
+        """The number of seeds that the values are means over."""
         return len(self.records)
 
 
 @dataclass(frozen=True)
 class Block:
-    """All lines of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it."""
+    """All rows of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it."""
 
     target: str
     title: str
     extent: str
-    lines: tuple[Line, ...]
+    rows: tuple[MethodRow, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of one board, ready to be rendered.
+    """One table of one board.
 
     Attributes:
         name: ``"I"``, ``"II"``, ... or ``"targets"``.
         caption: What it shows.
-        board: Where its values come from.
-        beside_paper: Whether the published values stand beside ours.
+        board: The board that its values come from.
+        shows_paper: Whether the published values are shown next to ours.
         blocks: One per target.
-        notes: Whole sentences for below the table.
-        footnotes: The slips of the paper; :attr:`Line.footnote` counts them from 1.
+        notes: Whole sentences below the table.
+        footnotes: The slips of the paper; ``MethodRow.footnote`` counts them from 1.
     """
 
     name: str
     caption: str
     board: Board
-    beside_paper: bool
+    shows_paper: bool
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
 
 
 def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Table]:
-    """The tables of a board that have at least one record.
+    """Return the tables of a board that have at least one record.
 
-    A board of a protocol that has tables of its own in the paper (``ucm``: Table VIII) gets those, any other the
-    tables of ``patternnet``; an ablation table needs a result that no other table is about. Targets that these do not
-    have come last, in the table ``targets``.
+    A board whose protocol has its own tables in the paper (``ucm``: Table VIII) gets those, any other board the tables
+    of ``patternnet``; an ablation table needs a result that belongs to no other table. Targets that these tables do
+    not have come last, in the table ``targets``.
     """
     own = [shape for shape in shapes if shape.protocol == board.protocol.name]
     chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
@@ -132,94 +136,107 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
         result.append(_table(board, shape, records))
     others = [record for record in clean if record.target.paper_name not in placed]
     result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others))
-    return [table for table in result if any(line.seeds for block in table.blocks for line in block.lines)]
+    return [table for table in result if any(row.seeds for block in table.blocks for row in block.rows)]
 
 
 def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
     entries = published(shape)
-    beside_paper = _is_the_papers(board, shape.protocol) and bool(entries)
-    names = _names(shape, records, entries, beside_paper)
-    values = {(entry.target, entry.row): entry for entry in entries} if beside_paper else {}
+    shows_paper = _is_the_papers(board, shape.protocol) and bool(entries)
+    values = {(entry.target, entry.row): entry for entry in entries} if shows_paper else {}
     common, footnotes = _slips(list(values.values()))
-    cells: dict[tuple[str, str, str], list[Record]] = {}
+    cells: Results = {}
     for record in records:
         cells.setdefault(cell_of(record), []).append(record)
+    targets = _targets(shape, records, shows_paper)
+    names = _names(shape, records, entries, shows_paper)
+    if not shows_paper:
+        names = _best_first(names, [target for target, _ in targets], cells)
 
     blocks = []
-    for target, paper_target in _targets(shape, records, beside_paper):
-        lines = []
+    for target, paper_target in targets:
+        rows = []
         for name in names:
             results = cells.get((target, name.label, name.row), [])
             entry = values.get((paper_target, name.paper)) if name.paper else None
             footnote = footnotes.index(entry.slip) + 1 if entry and entry.slip in footnotes else None
-            lines.append(Line(name, tuple(results), _cells(results, entry), footnote))
-        blocks.append(_block(target, records, lines))
+            rows.append(MethodRow(name, tuple(results), _cells(results, entry), footnote))
+        blocks.append(_block(target, records, rows))
     return Table(
         name=shape.name,
         caption=shape.caption,
         board=board,
-        beside_paper=beside_paper,
+        shows_paper=shows_paper,
         blocks=tuple(blocks),
-        notes=tuple(_notes(board, shape, blocks, common, beside_paper)),
+        notes=tuple(_notes(board, shape, blocks, common, shows_paper)),
         footnotes=tuple(footnotes),
     )
+
+
+def _best_first(names: list[RowName], targets: Sequence[str], cells: Results) -> list[RowName]:
+    """Sort by mAP on the first target, then on the next; what was not run on a target comes last."""
+
+    def rank(name: RowName) -> tuple[list[float], str, str]:
+        means = [_cells(cells.get((target, name.label, name.row), []), None)["mAP"].mean for target in targets]
+        return [math.inf if mean is None else -mean for mean in means], name.label, name.row
+
+    return sorted(names, key=rank)
 
 
 def _is_the_papers(board: Board, protocol: str) -> bool:
     return board.protocol.paper and not board.protocol.modified and board.protocol.name == protocol
 
 
-def _names(shape: PaperTable, records: list[Record], entries: list[Published], beside_paper: bool) -> list[Name]:
-    """The lines of every block: the paper's rows in the paper's order, then ours by label."""
-    order = {row: place for place, row in enumerate(dict.fromkeys(entry.row for entry in entries))}
+def _names(shape: PaperTable, records: list[Record], entries: list[Published], shows_paper: bool) -> list[RowName]:
+    """Return the rows of every block: the paper's rows in the paper's order, then ours by label."""
+    order = {row: position for position, row in enumerate(dict.fromkeys(entry.row for entry in entries))}
     names = list({cell_of(record)[1:]: _name(record) for record in records}.values())
     if not shape.every_row:
         names = [name for name in names if name.paper in order]
-    if beside_paper:
+    if shows_paper:
         ours = {name.paper for name in names}
         names += [_paper_name(row) for row in order if row not in ours]
 
-    def place(name: Name) -> tuple[int, str, str]:
+    def paper_order(name: RowName) -> tuple[int, str, str]:
         return (order.get(name.paper, len(order)) if name.paper else len(order)), name.label, name.row
 
-    return sorted(names, key=place)
+    return sorted(names, key=paper_order)
 
 
-def _name(record: Record) -> Name:
+def _name(record: Record) -> RowName:
     target_fit = record.row.fit == "target"
-    return Name(record.method.label, printed_title(record), row_label(record), target_fit, record.row.paper)
+    return RowName(record.method.label, printed_title(record), row_label(record), target_fit, record.row.paper)
 
 
-def _paper_name(row: PaperRow) -> Name:
+def _paper_name(row: PaperRow) -> RowName:
     title = f"{row.method} ({row.variant})" if row.variant else row.method
-    return Name("", title, row.pooling, target_fit=False, paper=row)
+    return RowName("", title, row.pooling, target_fit=False, paper=row)
 
 
-def _targets(shape: PaperTable, records: list[Record], beside_paper: bool) -> list[tuple[str, str]]:
-    """Each block's target and the paper's name of it, in the paper's order."""
+def _targets(shape: PaperTable, records: list[Record], shows_paper: bool) -> list[tuple[str, str]]:
+    """Return each block's target and the paper's name of it, in the paper's order."""
     found = sorted({(record.target.name, record.target.paper_name or "") for record in records})
     targets = []
     for paper_target in shape.targets:
         ours = [(name, paper_name) for name, paper_name in found if paper_name == paper_target]
-        targets += ours or ([(paper_target, paper_target)] if beside_paper else [])
+        targets += ours or ([(paper_target, paper_target)] if shows_paper else [])
     return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
 
 
-def _block(target: str, records: list[Record], lines: list[Line]) -> Block:
+def _block(target: str, records: list[Record], rows: list[MethodRow]) -> Block:
     for record in records:
         if record.target.name == target:
             excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
             extent = f"{record.target.scenes} scenes, {record.target.classes} classes{excluded}"
-            return Block(target, record.target.title, extent, _marked(lines))
-    return Block(target, target, "", tuple(lines))
+            return Block(target, record.target.title, extent, _marked(rows))
+    return Block(target, target, "", tuple(rows))
 
 
-def _cells(results: list[Record], entry: Published | None) -> dict[str, Cell]:
+def _cells(results: list[Record], entry: Published | None) -> dict[str, MetricCell]:
     cells = {}
     for metric in METRICS:
         values = [result.metrics[metric] for result in results if metric in result.metrics]
         complete = bool(values) and len(values) == len(results)
-        cells[metric] = Cell(
+        cells[metric] = MetricCell(
             mean=statistics.fmean(values) if complete else None,
             sd=statistics.stdev(values) if complete and len(values) > 1 else None,
             paper=entry.values.get(metric) if entry else None,
@@ -227,40 +244,40 @@ def _cells(results: list[Record], entry: Published | None) -> dict[str, Cell]:
     return cells
 
 
-def _marked(lines: list[Line]) -> tuple[Line, ...]:
-    """Marks the best, the second best and the not worse values of each metric among our source-fit lines."""
-    lines = [replace(line, cells=dict(line.cells)) for line in lines]
+def _marked(rows: list[MethodRow]) -> tuple[MethodRow, ...]:
+    """Mark the best, second best and not worse values of each metric, leaving out rows fitted on the target."""
+    rows = [replace(row, cells=dict(row.cells)) for row in rows]
     for metric in METRICS:
-        records = [() if line.name.target_fit else line.records for line in lines]
-        for line, not_worse in zip(lines, significance.not_worse(records, metric), strict=True):
-            line.cells[metric] = replace(line.cells[metric], not_worse=not_worse)
-        means = [None if line.name.target_fit else line.cells[metric].mean for line in lines]
+        records = [() if row.name.target_fit else row.records for row in rows]
+        for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
+            row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
+        means = [None if row.name.target_fit else row.cells[metric].mean for row in rows]
         ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
         if sum(mean is not None for mean in means) < 2:
             continue
-        for line, mean in zip(lines, means, strict=True):
-            place = ranked.index(round(mean, DIGITS)) if mean is not None else len(ranked)
-            if place < 2:
-                line.cells[metric] = replace(line.cells[metric], mark="second" if place else "best")
-    return tuple(lines)
+        for row, mean in zip(rows, means, strict=True):
+            rank = ranked.index(round(mean, DIGITS)) if mean is not None else len(ranked)
+            if rank < 2:
+                row.cells[metric] = replace(row.cells[metric], mark="second" if rank else "best")
+    return tuple(rows)
 
 
 def _slips(entries: list[Published]) -> tuple[str, list[str]]:
-    """The slip that all published rows share, or else the different slips in the order of their rows."""
+    """Return the slip that all published rows share, or else the different slips in the order of their rows."""
     slips = [entry.slip for entry in entries]
     if slips and len(set(slips)) == 1:
         return slips[0], []
     return "", list(dict.fromkeys(slip for slip in slips if slip))
 
 
-def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, beside_paper: bool) -> Iterator[str]:
-    protocol, lines = board.protocol, [line for block in blocks for line in block.lines]
+def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, shows_paper: bool) -> Iterator[str]:
+    protocol, rows = board.protocol, [row for block in blocks for row in block.rows]
     yield (
         f"Protocol {board.name} (hash {protocol.hash}), source {protocol.settings['data']['source']}; "
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
-    yield from (_apart(board, other) for other in board.siblings)
-    if beside_paper:
+    yield from (_sibling(board, other) for other in board.siblings)
+    if shows_paper:
         yield (
             'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
             "Δ is ours minus the paper's."
@@ -268,15 +285,15 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, be
         yield from (note for note in (shape.note, common and f"All published rows: {common}.") if note)
     else:
         yield f"Not comparable with the paper: {_why_not(board, shape)}."
-    fits = ", among rows that are not fitted on the target" if any(line.name.target_fit for line in lines) else ""
+    fits = ", among rows that are not fitted on the target" if any(row.name.target_fit for row in rows) else ""
     yield f"Best and second best of our values per target and metric are marked{fits}."
-    if any(cell.not_worse is not None for line in lines for cell in line.cells.values()):
+    if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
         yield significance.NOTE
-    yield from notes(blocks, beside_paper)
+    yield from _empty_cells(blocks, shows_paper)
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:
-    """What sets the board apart from the protocol of the published tables, setting by setting."""
+    """Return how the board's protocol differs from that of the published tables, setting by setting."""
     name = board.protocol.name
     if _is_the_papers(board, shape.protocol):
         return f"it has no values for these targets under protocol {name}"
@@ -288,14 +305,14 @@ def _why_not(board: Board, shape: PaperTable) -> str:
     return f"protocol {board.name} is not {shape.protocol}" + (f" ({changes})" if changes else "")
 
 
-def _apart(board: Board, other: ProtocolPart) -> str:
-    """What sets another protocol of the same name apart, whose records are not in the board's tables."""
+def _sibling(board: Board, other: ProtocolPart) -> str:
+    """Return how another protocol of the same name differs, whose records are not in the board's tables."""
     changes = ", ".join(_changes(dict(_settings(board.protocol.settings)), dict(_settings(other.settings))))
     return f"Not here: records of {other.board} under hash {other.hash} ({changes or 'no recorded setting differs'})."
 
 
 def _changes(ours: dict[str, Any], others: dict[str, Any]) -> Iterator[str]:
-    """``"train.epochs 10 instead of 40"``, in the order of the other's settings, however a record was written."""
+    """Yield for example ``"train.epochs 10 instead of 40"``, in the order of the other protocol's settings."""
     for key in [*others, *sorted(ours.keys() - others.keys())]:
         if ours.get(key) != others.get(key):
             yield f"{key} {_word(ours.get(key))} instead of {_word(others.get(key))}"
@@ -315,32 +332,30 @@ def _word(value: Any) -> str:
     return json.dumps(value)
 
 
-def notes(blocks: Sequence[Block], beside_paper: bool) -> Iterator[str]:
-    """One sentence for each reason why a cell of the blocks is empty."""
-    lines = [line for block in blocks for line in block.lines]
-    sources = _sources(lines)
-    of_source = {block.title for block in blocks if any(_is_source(line, block, sources) for line in block.lines)}
-    not_run = [
-        line for block in blocks for line in block.lines if not line.records and not _is_source(line, block, sources)
-    ]
+def _empty_cells(blocks: Sequence[Block], shows_paper: bool) -> Iterator[str]:
+    """Yield a sentence for each reason why a cell of the blocks is empty."""
+    rows = [row for block in blocks for row in block.rows]
+    sources = _sources(rows)
+    of_source = {block.title for block in blocks if any(_is_source(row, block, sources) for row in block.rows)}
+    not_run = [row for block in blocks for row in block.rows if not row.records and not _is_source(row, block, sources)]
     if not_run:
-        yield "A dash in the place of seeds: no record of that method and row on that target; it was not run."
+        yield "A dash instead of seeds: that method and row was not run on that target."
     for title in sorted(of_source):
         yield f"No values on {title} where it is the source: its labels were seen in training."
-    if any(cell.mean is None for line in lines if line.records for cell in line.cells.values()):
-        yield "A dash in a line with seeds: the record of at least one of them lacks that metric."
-    if beside_paper and any(_unpublished(line) for line in lines):
-        yield "A dash in a column of the paper: it has no such row for that target; Δ needs both values."
+    if any(cell.mean is None for row in rows if row.records for cell in row.cells.values()):
+        yield "A dash in a row with seeds: at least one of its records lacks that metric."
+    if shows_paper and any(_unpublished(row) for row in rows):
+        yield "A dash in a column of the paper: the paper has no such row for that target; Δ needs both values."
 
 
-def _sources(lines: Sequence[Line]) -> dict[str, str]:
-    """The dataset that each method was trained on, by label."""
-    return {line.name.label: one.source.name for line in lines for one in line.records if one.source is not None}
+def _sources(rows: Sequence[MethodRow]) -> dict[str, str]:
+    """Return the dataset that each method was trained on, by label."""
+    return {row.name.label: one.source.name for row in rows for one in row.records if one.source is not None}
 
 
-def _is_source(line: Line, block: Block, sources: dict[str, str]) -> bool:
-    return not line.records and sources.get(line.name.label) == block.target
+def _is_source(row: MethodRow, block: Block, sources: dict[str, str]) -> bool:
+    return not row.records and sources.get(row.name.label) == block.target
 
 
-def _unpublished(line: Line) -> bool:
-    return all(cell.paper is None for cell in line.cells.values())
+def _unpublished(row: MethodRow) -> bool:
+    return all(cell.paper is None for cell in row.cells.values())

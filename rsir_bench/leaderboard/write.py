@@ -1,94 +1,97 @@
-"""The folder of rendered tables, and whether those on disk are what the records give."""
+"""Write a folder of rendered tables, and check whether one is up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from rsir_bench.base.files import write_text
-from rsir_bench.base.output_folder import list_of, listed_digests, replaced_folder, text_digest
-from rsir_bench.leaderboard import costs, robustness
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest, write_text
+from rsir_bench.base.output_folder import list_of, listed_digests, replaced_folder
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.render import comma_separated, html, latex, markdown
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.documents import documents
+from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.records.schema import Record
 
 RECORDS = "results"
-"""The subfolder of the leaderboards that `publish` writes."""
+"""The subfolder of the leaderboards that ``publish`` writes."""
 
-FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex, "html": html}
-ROBUSTNESS = {
-    "md": robustness.markdown,
-    "csv": robustness.comma_separated,
-    "tex": robustness.latex,
-    "html": robustness.html,
-}
-COSTS = {"md": costs.markdown, "csv": costs.comma_separated, "tex": costs.latex, "html": costs.html}
+COMMITTED = ("md",)
+"""The formats of the committed leaderboards; the others are written on demand."""
 
 
 def render_leaderboards(
-    records: Iterable[Record], folder: Path, on_removal: Callable[[Path], object] = lambda path: None
+    records: Iterable[Record],
+    folder: Path,
+    formats: Sequence[str] = COMMITTED,
+    log: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
-    """Write the tables of :func:`write_tables` in the place of those that were rendered into the folder before.
+    """Write the tables of ``write_tables``, replacing those that were rendered into the folder before.
 
     Args:
-        records: Of any boards.
-        folder: Of the leaderboards; made if need be. Files of others that it holds are left alone.
-        on_removal: Called with each file that is removed because its records are gone.
+        records: Records of any boards.
+        folder: The folder of the leaderboards; created if missing. Other files in it are left alone.
+        formats: Suffixes, of ``FORMATS``.
+        log: Called with each file that is removed because its records or its format are gone.
 
     Returns:
         The files of all tables, sorted.
 
     Raises:
-        UserError: Records that must not share a board, a folder of others, a table that was edited, or a file that
-            cannot be written.
+        UserError: An unknown format, records that cannot share a board, a folder with other files, a table that was
+            edited, or a file that cannot be written.
     """
-    rendered = _rendered(records)
+    rendered = _rendered(records, formats)
     with replaced_folder(folder, beside=[RECORDS]) as staging:
-        gone = listed_digests(folder).keys() - rendered.keys()
+        removed = listed_digests(folder).keys() - rendered.keys()
         _write(rendered, staging)
-    for name in sorted(gone):
-        on_removal(folder / name)
+    for name in sorted(removed):
+        log(folder / name)
     return [folder / name for name in sorted(rendered)]
 
 
-def write_tables(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Write ``<folder>/<board>/table_<name>.{md,csv,tex,html}`` for every board.
+def write_tables(records: Iterable[Record], folder: Path, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
+    """Write ``<folder>/<board>/table_<name>.<format>`` for every board.
 
-    A board whose records tell any cost has a table ``costs`` too, and one with distorted targets ``robustness``.
-
-    The bytes depend on the records alone: not on their order, the time or the machine.
+    A board whose records have costs also gets a table ``costs``, and one with distorted targets ``robustness``. The
+    text depends on the records alone: not on their order, the time or the machine.
 
     Returns:
         The files of all tables, sorted.
 
     Raises:
-        UserError: Records that must not share a board, or a file that cannot be written.
+        UserError: An unknown format, records that cannot share a board, or a file that cannot be written.
     """
-    rendered = _rendered(records)
+    rendered = _rendered(records, formats)
     _write(rendered, folder)
     return [folder / name for name in sorted(rendered)]
 
 
-def check(records: Iterable[Record], folder: Path) -> list[Path]:
-    """The tables below ``folder`` that differ by a byte from what the records give, are missing, or have no records.
+def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED) -> list[Path]:
+    """Return the tables below ``folder`` that are not what the records give, are missing, or have no records.
 
-    The folder's list of its tables is checked too: rendering refuses to replace what is not on it.
+    A table is compared without its padding, which differs between versions of tabulate. The folder's list of its files
+    is checked too: rendering refuses to replace a file that differs from the list.
 
     Raises:
-        UserError: Records that must not share a board.
+        UserError: An unknown format, or records that cannot share a board.
     """
-    rendered = _rendered(records)
+    rendered = _rendered(records, formats)
     differing = _present(folder) ^ rendered.keys()
-    differing |= {
-        name
-        for name, text in rendered.items()
-        if name not in differing and (folder / name).read_bytes() != text.encode()
-    }
-    listed = {name: {text_digest(text)} for name, text in rendered.items()}
-    if not differing and listed_digests(folder) != listed:
+    listed = listed_digests(folder)
+    for name in rendered.keys() - differing:
+        path = folder / name
+        edited = name in listed and listed[name] != {file_digest(path)}
+        if edited or _unpadded(path.read_bytes().decode(errors="replace")) != _unpadded(rendered[name]):
+            differing.add(name)
+    if not differing and listed.keys() != rendered.keys():
         return [list_of(folder)]
     return [folder / name for name in sorted(differing)]
+
+
+def _unpadded(text: str) -> str:
+    return re.sub(r" +", " ", re.sub(r"-{2,}", "--", text))
 
 
 def _write(rendered: dict[str, str], folder: Path) -> None:
@@ -96,17 +99,17 @@ def _write(rendered: dict[str, str], folder: Path) -> None:
         write_text(folder / name, text)
 
 
-def _rendered(records: Iterable[Record]) -> dict[str, str]:
-    """Text by file name relative to the folder of leaderboards."""
-    rendered: dict[str, str] = {}
-    for board in boards(records):
-        for table in tables(board):
-            rendered |= {f"{board.name}/table_{table.name}.{suffix}": show(table) for suffix, show in FORMATS.items()}
-        if costs.lines(board):
-            rendered |= {f"{board.name}/table_costs.{suffix}": show(board) for suffix, show in COSTS.items()}
-        if robustness.blocks(board):
-            rendered |= {f"{board.name}/table_robustness.{suffix}": show(board) for suffix, show in ROBUSTNESS.items()}
-    return rendered
+def _rendered(records: Iterable[Record], formats: Sequence[str]) -> dict[str, str]:
+    """Return texts by file name relative to the folder of leaderboards."""
+    unknown = [suffix for suffix in formats if suffix not in FORMATS]
+    if unknown:
+        raise UserError(f"--format {','.join(unknown)}: unknown; choose from {', '.join(FORMATS)}")
+    return {
+        f"{board.name}/{document.stem}.{suffix}": FORMATS[suffix](document)
+        for board in boards(records)
+        for document in documents(board)
+        for suffix in formats
+    }
 
 
 def _present(folder: Path) -> set[str]:

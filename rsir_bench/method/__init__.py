@@ -1,6 +1,7 @@
-"""The contract of a method: everything that a method's file imports."""
+"""The contract of a method: all that a method's file imports, besides ``rsir_bench.nn`` and ``rsir_bench.protocol``."""
 
 from rsir_bench.base.moved import serve_old_names
+from rsir_bench.method.composition import preset
 from rsir_bench.method.contract import (
     Card,
     FrontEnd,
@@ -10,9 +11,10 @@ from rsir_bench.method.contract import (
     Row,
     Settings,
     Setup,
-    Start,
     Weights,
+    WeightSource,
 )
+from rsir_bench.method.head_method import HeadMethod
 from rsir_bench.scenes.batches import Batch, Scenes, balanced, balanced_of_size
 
 __all__ = [
@@ -20,16 +22,18 @@ __all__ = [
     "Card",
     "FrontEnd",
     "FrontEndCard",
+    "HeadMethod",
     "Method",
     "ParameterGroup",
     "Row",
     "Scenes",
     "Settings",
     "Setup",
-    "Start",
+    "WeightSource",
     "Weights",
     "balanced",
     "balanced_of_size",
+    "preset",
 ]
 
 serve_old_names(__name__)

@@ -1,4 +1,4 @@
-"""The list of methods, and the card of one in words."""
+"""Format the list of methods, and the card of one method, as text."""
 
 from __future__ import annotations
 
@@ -6,45 +6,49 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.method.contract import FrontEndCard
-from rsir_bench.method.registry import Entry, discover, find
+from rsir_bench.method.registry import RegisteredMethod, discover, find
 
 
 def method_list(plugins: Sequence[Path]) -> list[dict[str, str | int]]:
-    """Return every method and front end: name, title, year, rows, tables, and where it was found."""
+    """Return every method and front end: name, title, year, rows, tables, and the file that defines it."""
     return [
         {
             "method": entry.name,
             "title": entry.title,
-            "year": entry.kind.card.year,
+            "year": entry.method_class.card.year,
             "rows": _rows(entry),
-            "tables": ", ".join(entry.kind.card.tables),
+            "tables": ", ".join(entry.method_class.card.tables),
             "from": str(entry.source),
         }
         for entry in discover(plugins).values()
     ]
 
 
-def _rows(entry: Entry) -> str:
-    card = entry.kind.card
-    return f"those of the method behind it ({card.alone})" if isinstance(card, FrontEndCard) else "; ".join(card.rows)
+def _rows(entry: RegisteredMethod) -> str:
+    card = entry.method_class.card
+    return (
+        f"those of the method behind it ({card.default_method})"
+        if isinstance(card, FrontEndCard)
+        else "; ".join(card.rows)
+    )
 
 
 def method_card(name: str, plugins: Sequence[Path]) -> str:
-    """Return the card of a method in words; of ``jsst+se`` those of both, of ``timm:resnet50`` that of ``timm``.
+    """Return the card of a method as text; for ``jsst+se`` those of both, for ``timm:resnet50`` that of ``timm``.
 
     Raises:
-        UserError: No such method.
+        UserError: There is no such method.
     """
     found = discover(plugins)
     return "\n\n".join(_card(find(word, found)) for word in name.partition(":")[0].split("+"))
 
 
-def _card(entry: Entry) -> str:
-    card = entry.kind.card
+def _card(entry: RegisteredMethod) -> str:
+    card = entry.method_class.card
     lines = [f"{card.name}: {entry.title} ({card.year})", card.paper, f"rows: {_rows(entry)}", f"file: {entry.source}"]
     lines += ["stated in the paper:", *(f"  - {text}" for text in card.stated or ["nothing noted"])]
     lines += ["our choices:", *(f"  - {text}" for text in card.choices or ["nothing noted"])]
-    fields = entry.kind.Settings.model_fields
+    fields = entry.method_class.Settings.model_fields
     lines += ["settings (--set methods.NAME.key=value):" if fields else "settings: none"]
     lines += [f"  {key} = {'(required)' if field.is_required() else field.default!r}" for key, field in fields.items()]
     return "\n".join(lines)

@@ -1,16 +1,20 @@
-"""A front end before a method."""
+"""Make classes from classes: a front end before a method, and a preset under another name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
+from pydantic import create_model
 from torch import Tensor
 
 from rsir_bench import protocol as protocols
-from rsir_bench.method.contract import FrontEnd, Method, ParameterGroup, Setup, Start
+from rsir_bench.method.contract import FrontEnd, Method, ParameterGroup, Setup, WeightSource
 from rsir_bench.scenes.batches import Batch, Scenes
+
+PresetT = TypeVar("PresetT", bound="Method | FrontEnd")
 
 
 @dataclass
@@ -21,8 +25,8 @@ class ComposedSettings:
     inner: Any
 
 
-class Composed(Method):
-    """A front end before a method; built by :func:`compose`."""
+class Composed(Method[ComposedSettings]):
+    """A front end before a method; ``compose`` makes its subclasses."""
 
     front_class: ClassVar[type[FrontEnd]]
     inner_class: ClassVar[type[Method]]
@@ -33,45 +37,45 @@ class Composed(Method):
         self.inner = self.inner_class(setup, settings.inner)
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
-        """The method's loss on the changed scenes."""
+        """Return the method's loss on the transformed scenes."""
         return self.inner.loss(batch.with_scenes(self.front(batch.scenes)))
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """The method's descriptors of the changed scenes."""
+        """Return the method's descriptors, each (N, D), of the transformed scenes (N, B, H, W)."""
         return self.inner.describe(self.front(scenes))
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
-        """The method's recipe."""
+        """Return the method's recipe."""
         return self.inner.recipe(train)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Those of the front end and of the method."""
+        """Return the groups of both."""
         return [*self.front.parameter_groups(), *self.inner.parameter_groups()]
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """The method's batches."""
+        """Return the method's batches."""
         return self.inner.batches(labels, size, generator)
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The method's views; the front end sees what the method would have seen."""
-        return self.inner.view(batch, generator)
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch as the method augments it; the front end transforms it afterwards."""
+        return self.inner.augment(batch, generator)
 
-    def report(self) -> dict[str, float]:
-        """Figures of both."""
-        return {**self.front.report(), **self.inner.report()}
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return the values of both."""
+        return {**self.front.epoch_metrics(), **self.inner.epoch_metrics()}
 
     @classmethod
-    def starts_from(cls, settings: ComposedSettings, trunk: protocols.Trunk) -> Start:
-        """What the method starts from."""
-        return cls.inner_class.starts_from(settings.inner, trunk)
+    def initial_weights(cls, settings: ComposedSettings, trunk: protocols.Trunk) -> WeightSource:
+        """Return the method's initial weights."""
+        return cls.inner_class.initial_weights(settings.inner, trunk)
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """The method's training set."""
+        """Return the method's training set."""
         return self.inner.training_set(number, previous, source, pool)
 
 
 def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[Composed]:
-    """The method ``front+inner``; ``alone`` when the user named only the front end."""
+    """Return the method ``front+inner``; ``alone`` when the user named only the front end."""
     rows = {
         name: row.model_copy(update={"paper": front.card.published.get(name) if alone else None})
         for name, row in inner.card.rows.items()
@@ -88,5 +92,24 @@ def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[
         "version": 1000 * front.card.version + inner.card.version,
     }
     body = {"card": inner.card.model_copy(update=changes), "front_class": front, "inner_class": inner}
-    body |= {"rounds": inner.rounds, "across_ranks": inner.across_ranks}
+    body |= {"rounds": inner.rounds, "distributed_loss": inner.distributed_loss}
     return type("Composed", (Composed,), body)
+
+
+def preset(base: type[PresetT], defaults: Mapping[str, Any], **card: Any) -> type[PresetT]:
+    """Return a method or front end that is ``base`` with other defaults, under another name.
+
+    The registry finds it if it is a variable of the module that defines ``base``.
+
+    Args:
+        base: The class.
+        defaults: The settings whose defaults differ, and their defaults.
+        card: The fields of the card that differ, at least ``name``.
+    """
+    name = "".join(word.capitalize() for word in card["name"].split("-"))
+    fields: dict[str, Any] = {
+        key: (base.Settings.model_fields[key].annotation, value) for key, value in defaults.items()
+    }
+    settings = create_model(f"{name}Settings", __base__=base.Settings, __module__=base.__module__, **fields)
+    body = {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings}
+    return type(name, (base,), {**body, "card": base.card.model_copy(update=card)})

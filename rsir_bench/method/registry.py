@@ -1,4 +1,4 @@
-"""How methods are found: the folder of methods, entry points of installed packages, files of the user."""
+"""Find methods: in the folder of methods, through entry points of installed packages, in the user's files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,52 +16,52 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
-from rsir_bench.base.errors import UserError, suggest
+from rsir_bench.base.errors import UserError, one_line, suggest
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.spec import MethodSpec
 
 GROUP = "rsir_bench.methods"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A class that was found, and the file it is in."""
+class RegisteredMethod:
+    """A method or front end that was found, and the file that defines it."""
 
-    kind: type[Method] | type[FrontEnd]
+    method_class: type[Method] | type[FrontEnd]
     source: Path
 
     @property
     def name(self) -> str:
         """The name on its card."""
-        return self.kind.card.name
+        return self.method_class.card.name
 
     @property
     def title(self) -> str:
-        """The title on its card, where no protocol tells the trunk."""
-        return self.kind.card.title.replace("{trunk}", "the protocol's trunk")
+        """The title on its card; without a protocol, the trunk has no name."""
+        return self.method_class.card.title.replace("{trunk}", "the protocol's trunk")
 
 
-def discover(plugins: Sequence[Path] = ()) -> dict[str, Entry]:
-    """All methods and front ends by name.
+def discover(plugins: Sequence[Path] = ()) -> dict[str, RegisteredMethod]:
+    """Return all methods and front ends by name.
 
     Args:
-        plugins: Files of the user, as in ``--plugin``.
+        plugins: The user's files, as in ``--plugin``.
 
     Raises:
-        UserError: A plugin cannot be imported or holds no method, or two files claim one name.
+        UserError: A plugin cannot be imported or defines no method, or two files use the same name.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, RegisteredMethod] = {}
     for classes in _classes(plugins):
         for entry in classes:
             other = found.get(entry.name)
-            if other is not None and other.kind is not entry.kind:
+            if other is not None and other.method_class is not entry.method_class:
                 raise UserError(f"method {entry.name!r}: both {other.source} and {entry.source} claim it; rename one")
             found[entry.name] = entry
     return dict(sorted(found.items()))
 
 
-def _classes(plugins: Sequence[Path]) -> Iterator[list[Entry]]:
+def _classes(plugins: Sequence[Path]) -> Iterator[list[RegisteredMethod]]:
     package = importlib.import_module(GROUP)
     for info in pkgutil.iter_modules(package.__path__):
         yield list(_entries(_import(f"{GROUP}.{info.name}", f"method file {info.name}.py")))
@@ -71,9 +71,11 @@ def _classes(plugins: Sequence[Path]) -> Iterator[list[Entry]]:
         if not point.attr:
             yield list(_entries(module))
         elif _is_method(kind := getattr(module, point.attr, None)):
-            yield [Entry(kind, Path(inspect.getfile(kind)))]
+            yield [RegisteredMethod(kind, Path(inspect.getfile(kind)))]
         else:
-            raise UserError(f"{what}: {point.attr} is no complete subclass of Method or FrontEnd with a card; mend it")
+            raise UserError(
+                f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it"
+            )
     for path in dict.fromkeys(plugins):
         yield list(_entries(_import_file(path)))
 
@@ -82,16 +84,12 @@ def _import(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{what}: cannot be imported ({_in_one_line(error)}); mend it") from error
-
-
-def _in_one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{what}: cannot be imported ({one_line(error)}); fix it") from error
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file() or path.suffix != ".py":
-        raise UserError(f"plugin {path}: no such Python file; name a .py file with a method")
+        raise UserError(f"plugin {path}: no such Python file; name a .py file that defines a method")
     name = f"rsir_bench_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -101,18 +99,18 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise UserError(f"plugin {path}: cannot be imported ({_in_one_line(error)}); mend it") from error
+        raise UserError(f"plugin {path}: cannot be imported ({one_line(error)}); fix it") from error
     if not list(_entries(module)):
         raise UserError(
-            f"plugin {path}: holds no complete subclass of Method or FrontEnd with a card; see README, 'Add a method'"
+            f"plugin {path}: defines no complete subclass of Method or FrontEnd with a card; see README, 'Add a method'"
         )
     return module
 
 
-def _entries(module: ModuleType) -> Iterator[Entry]:
+def _entries(module: ModuleType) -> Iterator[RegisteredMethod]:
     for kind in vars(module).values():
         if _is_method(kind) and kind.__module__ == module.__name__:
-            yield Entry(kind, Path(inspect.getfile(kind)))
+            yield RegisteredMethod(kind, Path(inspect.getfile(kind)))
 
 
 def _is_method(kind: Any) -> TypeGuard[type[Method] | type[FrontEnd]]:
@@ -122,114 +120,191 @@ def _is_method(kind: Any) -> TypeGuard[type[Method] | type[FrontEnd]]:
     return not inspect.isabstract(kind) and isinstance(vars(kind).get("card"), card)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One front end or method of a combination, with its settings.
+
+    Attributes:
+        registered: The class.
+        settings: An instance of its ``Settings``.
+        settings_dict: The same as plain values, by ``name.key``.
+        non_default: Those that differ from the class's defaults.
+        overridden: Those that the user changed: neither the class's default nor the protocol's, nor part of the name.
+        weights: Those that name weights.
+    """
+
+    registered: RegisteredMethod
+    settings: BaseModel
+    settings_dict: dict[str, Any]
+    non_default: dict[str, Any]
+    overridden: dict[str, Any]
+    weights: dict[str, str]
+
+
 def resolve(
-    name: str, found: Mapping[str, Entry], settings: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]
-) -> NamedMethod:
-    """The method a user named.
+    name: str,
+    found: Mapping[str, RegisteredMethod],
+    settings: Mapping[str, Mapping[str, Any]],
+    defaults: Mapping[str, Any],
+) -> MethodSpec:
+    """Return the method that a name stands for.
 
     Args:
-        name: ``"se"``, ``"jsst"`` (a front end before its usual method), ``"jsst+se"`` or ``"timm:resnet50"``.
-        found: What :func:`discover` gave.
+        name: ``"se"``, ``"jsst"`` (a front end with its default method), ``"jsst+se"`` or ``"timm:resnet50"``.
+        found: The result of ``discover``.
         settings: Settings by name of method (the protocol's table ``methods``, overrides included).
-        defaults: The same table without the user's overrides; what differs from it shows in the label.
+        defaults: The same table without the user's overrides; the label shows the differences.
 
     Raises:
-        UserError: Unknown name, a combination that makes no sense, or a setting that does not exist.
+        UserError: The name is unknown, the combination is impossible, or a setting does not exist.
     """
     words, _, argument = name.partition(":")
-    parts = [find(word, found) for word in words.split("+")]
-    *fronts, last = parts
-    if issubclass(last.kind, FrontEnd):
-        fronts, last, alone = parts, find(last.kind.card.alone, found), len(parts) == 1
-    else:
-        alone = False
-    inner = last.kind
+    registered = [find(word, found) for word in words.split("+")]
+    alone = False
+    if isinstance(card := registered[-1].method_class.card, FrontEndCard):
+        alone = len(registered) == 1
+        registered.append(find(card.default_method, found))
+    *fronts, last = registered
+    try:
+        _check_combination(fronts, last)
+    except ValueError as problem:
+        raise UserError(f"method {name!r}: {problem}") from None
+    parts = [_part(last, settings, defaults, argument), *(_part(front, settings, defaults) for front in fronts[::-1])]
+    method_class, own_settings = combine(parts, alone=alone)
+    return MethodSpec(
+        name=_plain_name(words, argument),
+        requested_as=name,
+        method_class=method_class,
+        settings=own_settings,
+        settings_dict=_merge(part.settings_dict for part in parts),
+        non_default=_merge(part.non_default for part in parts),
+        overridden=_merge(part.overridden for part in parts),
+        weights=_merge(part.weights for part in parts),
+        parts=tuple(dict.fromkeys(part.name for part in registered)),
+        sources=tuple(dict.fromkeys(part.source for part in registered)),
+    )
+
+
+def combine(parts: Sequence[Part], *, alone: bool) -> tuple[type[Method], Any]:
+    """Return the class and the settings of a method behind front ends.
+
+    Args:
+        parts: The method, then the front ends from the innermost to the outermost.
+        alone: The user named only the front end.
+    """
+    inner, *fronts = parts
+    method_class = inner.registered.method_class
+    assert issubclass(method_class, Method)
+    combined: Any = inner.settings
+    for part in fronts:
+        front_class = part.registered.method_class
+        assert issubclass(front_class, FrontEnd)
+        method_class = compose(front_class, method_class, alone=alone)
+        combined = ComposedSettings(part.settings, combined)
+    return method_class, combined
+
+
+def _check_combination(fronts: Sequence[RegisteredMethod], last: RegisteredMethod) -> None:
+    """Check that only front ends precede the method, and that gradients reach all that must be trained.
+
+    Raises:
+        ValueError: They do not.
+    """
+    inner = last.method_class
     assert issubclass(inner, Method)
-    chosen: Any = _settings(last, settings, argument)
-    values, identity = _plain(last, chosen), _plain(last, chosen, exclude_defaults=True)
-    changed, weights = _changed(last, values, defaults, argument), _naming_weights(last, values)
-    wall: Entry | None = None  # the front end behind, through which no gradient passes
+    opaque: RegisteredMethod | None = None  # the front end behind, through which no gradient passes
     for front in reversed(fronts):
-        if not issubclass(front.kind, FrontEnd):
-            raise UserError(f"method {name!r}: {front.name!r} is no front end; only front ends stand before a '+'")
-        if front.kind.card.learned and not inner.card.trained:
-            raise UserError(f"method {name!r}: {front.name!r} must be trained and {last.name!r} is not; choose another")
-        if front.kind.card.learned and wall is not None:
-            problem = f"{front.name!r} must be trained and no gradient passes {wall.name!r}"
-            raise UserError(f"method {name!r}: {problem}; name {wall.name!r} first")
-        wall = wall if front.kind.card.differentiable else front
-        own = _settings(front, settings, "")
-        front_values = _plain(front, own)
-        changed |= _changed(front, front_values, defaults, "")
-        weights |= _naming_weights(front, front_values)
-        values |= front_values
-        identity |= _plain(front, own, exclude_defaults=True)
-        inner, chosen = compose(front.kind, inner, alone=alone), ComposedSettings(own, chosen)
+        card = front.method_class.card
+        if not isinstance(card, FrontEndCard):
+            raise ValueError(f"{front.name!r} is no front end; only front ends stand before a '+'")
+        if card.learned and not inner.card.trained:
+            raise ValueError(f"{front.name!r} must be trained and {last.name!r} is not; choose another")
+        if card.learned and opaque is not None:
+            problem = f"{front.name!r} must be trained and no gradient passes {opaque.name!r}"
+            raise ValueError(f"{problem}; name {opaque.name!r} first")
+        opaque = opaque if card.differentiable else front
     for row_name, row in inner.card.rows.items():
         if row.round is not None and row.round > inner.rounds:
-            raise UserError(f"method {name!r}: row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
-    sources = tuple(dict.fromkeys(entry.source for entry in [*fronts, last]))
-    names = tuple(dict.fromkeys(entry.name for entry in [*fronts, last]))
-    plain_name = _plain_name(words, argument)
-    return NamedMethod(plain_name, name, inner, chosen, values, identity, changed, weights, names, sources)
+            raise ValueError(f"row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
+
+
+def _merge(values: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: value for each in values for key, value in each.items()}
 
 
 def _plain_name(words: str, argument: str) -> str:
-    """The method's name without the folder its weights lie in, which is this machine's affair."""
+    """Return the method's name without the folder of its weights, which only this machine knows."""
     model, at, weights = argument.partition("@")
     return f"{words}:{model}{at}{Path(weights).name}" if argument else words
 
 
-def find(word: str, found: Mapping[str, Entry]) -> Entry:
-    """The entry of that name.
+def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
+    """Return the method or front end of that name.
 
     Raises:
-        UserError: There is none; the line gives the nearest and the known ones.
+        UserError: There is none; the message lists similar names and all names.
     """
     if word not in found:
         raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone")
     return found[word]
 
 
-def _settings(entry: Entry, settings: Mapping[str, Mapping[str, Any]], argument: str) -> BaseModel:
-    given = dict(settings.get(entry.name, {}))
+def _part(
+    registered: RegisteredMethod,
+    settings: Mapping[str, Mapping[str, Any]],
+    defaults: Mapping[str, Mapping[str, Any]],
+    argument: str = "",
+) -> Part:
+    """Return a part with its settings; ``argument`` is the text after the colon.
+
+    Raises:
+        UserError: A setting does not exist or has no such value, or the part takes no argument.
+    """
+    name, own = registered.name, registered.method_class.Settings
+    in_name = _parse_argument(registered, argument)
+    chosen = _validated(registered, {**settings.get(name, {}), **in_name})
+    values = chosen.model_dump(mode="json")
+    usual = own.model_construct(**defaults.get(name, {})).model_dump(mode="json") | in_name
+    weights = [key for key, field in own.model_fields.items() if A_FILE_OF_WEIGHTS in field.metadata]
+
+    def by_name(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {f"{name}.{key}": value for key, value in values.items()}
+
+    naming_weights = by_name({key: values[key] for key in weights})
+    overridden = by_name({key: value for key, value in values.items() if usual.get(key) != value})
+    return Part(
+        registered=registered,
+        settings=chosen,
+        settings_dict=by_name(values),
+        non_default=by_name(chosen.model_dump(mode="json", exclude_defaults=True)),
+        overridden=without_folders(overridden, naming_weights),
+        weights=naming_weights,
+    )
+
+
+def _parse_argument(registered: RegisteredMethod, argument: str) -> dict[str, Any]:
+    if not argument:
+        return {}
     try:
-        given |= entry.kind.parse_argument(argument) if argument else {}  # type: ignore[union-attr]
+        return registered.method_class.parse_argument(argument)  # type: ignore[union-attr]
     except NotImplementedError:
-        raise UserError(f"method '{entry.name}:{argument}': {entry.name} takes nothing after a ':'; omit it") from None
+        name = registered.name
+        raise UserError(f"method '{name}:{argument}': {name} takes nothing after a ':'; omit it") from None
+
+
+def _validated(registered: RegisteredMethod, given: dict[str, Any]) -> BaseModel:
+    own, name = registered.method_class.Settings, registered.name
     try:
-        return entry.kind.Settings.model_validate(given)
+        return own.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":
-            raise UserError(f"method {entry.name!r}: needs {key}; write {entry.name}:{key.upper()}") from None
-        known = ", ".join(entry.kind.Settings.model_fields) or "none"
-        raise UserError(f"methods.{entry.name}.{key}: {problem['msg']}; its settings: {known}") from None
-
-
-def _plain(entry: Entry, chosen: BaseModel, *, exclude_defaults: bool = False) -> dict[str, Any]:
-    """Settings as ``name.key``."""
-    plain = chosen.model_dump(mode="json", exclude_defaults=exclude_defaults)
-    return {f"{entry.name}.{key}": value for key, value in plain.items()}
-
-
-def _changed(entry: Entry, values: dict[str, Any], defaults: Mapping[str, Any], argument: str) -> dict[str, Any]:
-    """The settings that the user changed: neither the method's defaults nor the protocol's, nor in the name."""
-    usual = entry.kind.Settings.model_construct(**defaults.get(entry.name, {})).model_dump(mode="json")
-    if argument:
-        usual |= entry.kind.parse_argument(argument)  # type: ignore[union-attr]
-    changed = {key: value for key, value in values.items() if usual.get(key.split(".", 1)[1]) != value}
-    return without_folders(changed, _naming_weights(entry, values))
-
-
-def _naming_weights(entry: Entry, values: Mapping[str, Any]) -> dict[str, str]:
-    """Those of an entry's values that name weights."""
-    fields = entry.kind.Settings.model_fields
-    names = [f"{entry.name}.{key}" for key, field in fields.items() if A_FILE_OF_WEIGHTS in field.metadata]
-    return {name: values[name] for name in names}
+            raise UserError(f"method {name!r}: needs {key}; write {name}:{key.upper()}") from None
+        known = ", ".join(own.model_fields) or "none"
+        raise UserError(f"methods.{name}.{key}: {problem['msg']}; its settings: {known}") from None
 
 
 def without_folders(values: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:
-    """Settings with the bare names of those files that are ``weights``: the folder is this machine's affair."""
+    """Return settings where files of ``weights`` have no folder, which only this machine knows."""
     return {key: Path(value).name if key in weights else value for key, value in values.items()}

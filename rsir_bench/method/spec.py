@@ -6,53 +6,59 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsir_bench.method.contract import Method, Setup
+from rsir_bench.method.contract import Card, Method, Setup
 
 
 @dataclass(frozen=True)
-class NamedMethod:
+class MethodSpec:
     """A method as the user named it: class, settings and label.
 
     Attributes:
         name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``, without the folder of weights.
-        word: As the user gave it: with it, the same method is found again.
-        kind: The class to build.
-        settings: What the class is built with.
-        values: The settings as plain values, for the record.
-        identity: Those that are not at their defaults, for the resume key; a new default must raise the card's version.
-        changed: The settings that differ from the class's and the protocol's defaults.
-        weights: Those of the values that name weights.
-        parts: The names of its classes: front ends, then the method.
-        sources: The files the classes came from.
+        requested_as: As the user wrote it; resolving it finds the same method again.
+        method_class: The class to build.
+        settings: The settings to build it with.
+        settings_dict: The same as plain values, by ``name.key``, for the record.
+        non_default: Those that differ from the class's defaults, for the resume key; when a default changes, raise the
+            card's version.
+        overridden: Those that differ from the class's and from the protocol's defaults.
+        weights: Those that name weights.
+        parts: The names of the combined classes: front ends, then the method.
+        sources: The files that define them.
     """
 
     name: str
-    word: str
-    kind: type[Method]
+    requested_as: str
+    method_class: type[Method]
     settings: Any
-    values: dict[str, Any]
-    identity: dict[str, Any]
-    changed: dict[str, Any] = field(default_factory=dict)
+    settings_dict: dict[str, Any]
+    non_default: dict[str, Any]
+    overridden: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
 
     @property
+    def card(self) -> Card:
+        """The card of the class."""
+        return self.method_class.card
+
+    @property
     def label(self) -> str:
-        """The name with every changed setting."""
-        if not self.changed:
+        """The name, with every overridden setting."""
+        if not self.overridden:
             return self.name
-        return f"{self.name} ({', '.join(f'{key}={value}' for key, value in sorted(self.changed.items()))})"
+        return f"{self.name} ({', '.join(f'{key}={value}' for key, value in sorted(self.overridden.items()))})"
 
     @property
     def uses_trunk(self) -> bool:
-        """Whether it builds the protocol's trunk; an untrained one that names weights, as ``timm:``, brings its own."""
-        return self.kind.card.trained or not self.weights
+        """Whether it builds the protocol's trunk; an untrained method that names weights, as ``timm:``, does not."""
+        return self.card.trained or not self.weights
 
     def build(self, setup: Setup) -> Method:
-        """A new network.
+        """Build a new network.
 
         Raises:
-            UserError: Weights that cannot be had, or settings the network cannot be built with.
+            UserError: Weights are not available, or the network cannot be built with these settings.
         """
-        return self.kind(setup, self.settings)
+        return self.method_class(setup, self.settings)

@@ -1,4 +1,4 @@
-"""Attention: channels and places of a feature map, and non-local blocks."""
+"""Attention over the channels and positions of feature maps, and non-local blocks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rsir_bench.base.errors import UserError
 
 
 def add_squeeze_excitation(backbone: nn.Module, reduction: int, gate: float) -> int:
-    """Puts squeeze-and-excitation into every residual block, on the residual branch after its last batch norm.
+    """Add squeeze-and-excitation to every residual block, on the residual branch after its last batch norm.
 
-    Hu, Shen, Sun: Squeeze-and-excitation networks, CVPR 2018 (Fig. 3). timm's blocks call what stands in their ``se``
-    just there. timm's own ``seresnet34`` rounds 64 / 16 units up to 8; here a block of C channels gets C // reduction.
+    Hu, Shen, Sun: Squeeze-and-excitation networks, CVPR 2018 (Fig. 3). timm's blocks call their attribute ``se``
+    there. timm's own ``seresnet34`` rounds 64 / 16 units up to 8; here a block of C channels gets C // reduction.
 
     Args:
-        backbone: A timm ResNet; changed in place. What is added can be trained, in frozen parts as well.
+        backbone: A timm ResNet; changed in place. The added modules are trainable, also in frozen parts.
         reduction: r of the paper.
-        gate: About where every gate starts, in (0, 1): its bias, to which random weights add. At 0.5, as with random
-            biases, each block of a pretrained trunk would lose half of its branch.
+        gate: Approximate initial value of every gate, in (0, 1): set by its bias, to which random weights add. At 0.5,
+            as with random biases, each block of a pretrained trunk would lose half of its branch.
 
     Returns:
         The number of blocks.
@@ -48,7 +48,7 @@ def add_squeeze_excitation(backbone: nn.Module, reduction: int, gate: float) -> 
 
 
 def channel_and_spatial(channels: int) -> nn.Module:
-    """Attention over channels, then over positions, on feature maps (N, C, h, w) of unchanged shape.
+    """Build attention over channels, then over positions, on feature maps (N, C, h, w) of unchanged shape.
 
     Woo, Park, Lee, Kweon: CBAM, ECCV 2018 (equations 2 and 3): average and maximum under one shared perceptron of
     C / 16 units, then average and maximum over the channels under a 7 x 7 convolution with batch norm. timm's, whose
@@ -86,9 +86,9 @@ class NonLocal(nn.Module):
         nn.init.constant_(self.norm.weight, gain)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (N, C, h, w) of the same shape; phi and g are sub-sampled where h and w are at least four.
+        """Return maps of the same shape (N, C, h, w); phi and g are sub-sampled if h and w are at least four.
 
-        A softmax over the one position that smaller maps would leave has nothing to choose from.
+        Smaller maps would leave one position, over which a softmax is constant.
         """
         queries, keys, values = self.theta(maps), self.phi(maps), self.g(maps)
         if min(maps.shape[2:]) >= 4:

@@ -1,12 +1,13 @@
-"""What a loss needs where ranks hold a part of the batch each: gathering with gradients, sums, chance in common.
+"""Collective operations for losses when each rank holds a part of the batch: gathering with gradients, sums, broadcast.
 
-With one process, and wherever ranks do not work together, every function here gives back what it was given.
+With one process, and outside ``working_together``, every function here returns its arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -14,88 +15,110 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
+from rsir_bench.base.moved import serve_old_names
+
 Tensors = TypeVar("Tensors", bound=tuple[Tensor, ...])
 
-_together = False
+
+@dataclass
+class Ranks:
+    """The processes of this program; ``rsir_bench.training.distributed.process_group`` fills it in.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        count: The number of processes on all machines.
+        orders: The process group in which the first rank sends orders; its collectives may wait for days.
+        together: Whether all ranks are in the same work now; only then do they wait for each other.
+    """
+
+    rank: int = 0
+    count: int = 1
+    orders: Any = None
+    together: bool = False
+
+
+RANKS = Ranks()
 
 
 @contextmanager
 def working_together() -> Iterator[None]:
-    """Every rank is in the same work: only here do ranks wait for each other."""
-    global _together
-    _together = True
+    """Mark work that every rank does at the same time: only there do ranks wait for each other."""
+    RANKS.together = True
     try:
         yield
     finally:
-        _together = False
+        RANKS.together = False
 
 
 def ranks() -> int:
-    """How many processes share the work at hand; 1 wherever they do not work together."""
-    return dist.get_world_size() if _together else 1
+    """Return the number of processes that share the work at hand; 1 outside ``working_together``."""
+    return RANKS.count if RANKS.together else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0."""
-    return dist.get_rank() if _together else 0
+    """Return the number of this process among them, from 0."""
+    return RANKS.rank if RANKS.together else 0
 
 
-def gathered(*parts: Tensor) -> tuple[Tensor, ...]:
-    """The whole batch's rows out of every rank's part, in the order of one process; gradients flow to every part.
+def all_gather_with_grad(*parts: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of the whole batch from every rank's part, in the order of one process, with gradients.
 
     A loss that is computed on the result is the same on each rank, and the mean of the ranks' gradients is that of one
-    process. So every term of such a loss has to be computed on gathered values (``Method.across_ranks = "gathered"``).
+    process. So every term of such a loss must be computed on gathered values (``distributed_loss = "gathered"``).
 
     Args:
-        parts: Tensors (n, ...), with the same n on a rank; n may differ between ranks.
+        parts: Tensors (n, ...), with the same n for all tensors of a rank; n may differ between ranks.
 
     Returns:
-        Tensors (N, ...) with N the sum of n.
+        Tensors (N, ...) of the same dtypes, with N the sum of n.
     """
     if ranks() == 1:
         return parts
     counts = [torch.zeros(1, dtype=torch.int64, device=parts[0].device) for _ in range(ranks())]
     dist.all_gather(counts, torch.full_like(counts[0], len(parts[0])))
-    return tuple(_gathered(part, [int(count) for count in counts]) for part in parts)
+    return tuple(_all_gather(part, [int(count) for count in counts]) for part in parts)
 
 
-def _gathered(part: Tensor, counts: list[int]) -> Tensor:
-    # Collectives want one shape on every rank.
+def _all_gather(part: Tensor, counts: list[int]) -> Tensor:
+    # Collectives need the same shape on every rank.
     padded = functional.pad(part, [0, 0] * (part.dim() - 1) + [0, max(counts) - len(part)])
     everyone: Tensor = _Gather.apply(padded)
     return torch.cat([whole[:count] for whole, count in zip(everyone, counts, strict=True)])
 
 
 class _Gather(torch.autograd.Function):
-    """(ranks, ...) of all ranks' tensors, whose gradient is the sum of what every rank's loss makes of them."""
+    """Stack all ranks' tensors (ranks, ...); the gradient is the sum of the gradients of every rank's loss."""
 
     @staticmethod
     def forward(context: Any, part: Tensor) -> Tensor:
-        """Gathers."""
+        """Return the tensors of all ranks, stacked."""
         everyone = [torch.empty_like(part) for _ in range(ranks())]
         dist.all_gather(everyone, part.contiguous())
         return torch.stack(everyone)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        """The sum over ranks of the gradient of this rank's part."""
+        """Return the sum over ranks of the gradient of this rank's part."""
         total = gradients[0].contiguous()
         dist.all_reduce(total)
         return total[rank()]
 
 
-def common(drawn: Tensors) -> Tensors:
-    """What the first rank has drawn by chance, on every rank; shapes must be the same everywhere."""
+def broadcast_tensors(tensors: Tensors) -> Tensors:
+    """Overwrite tensors with those of the first rank, and return them; shapes must be the same on every rank."""
     if ranks() > 1:
-        for tensor in drawn:
+        for tensor in tensors:
             dist.broadcast(tensor, 0)
-    return drawn
+    return tensors
 
 
-def summed(values: Tensor) -> Tensor:
-    """The sum over ranks of a tensor without gradient; the given tensor stays as it is."""
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Return the sum over ranks of a tensor of any shape, without gradient; the argument is not changed."""
     if ranks() == 1:
         return values
     total = values.clone()
     dist.all_reduce(total)
     return total
+
+
+serve_old_names(__name__)

@@ -1,4 +1,4 @@
-"""Fixed filters of contrast: histogram equalisation and the Wallis filter."""
+"""Fixed contrast filters: histograms, gamma correction and the Wallis filter."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HALVINGS = 40
 
 
 def histograms(values: Tensor) -> Tensor:
-    """How many values of each row lie on each of 256 levels.
+    """Count the values of each row on each of 256 levels.
 
     Args:
-        values: (N, P); the nearest level of [0, 1] is counted, the ends for what lies outside.
+        values: Float (N, P); each counts for its nearest level of [0, 1], values outside for the nearest end.
 
     Returns:
         (N, 256) int64.
@@ -26,18 +26,18 @@ def histograms(values: Tensor) -> Tensor:
 
 
 def gamma_for_mean(counts: Tensor, mean: float, limit: float) -> Tensor:
-    """The power that brings the mean of a row of values to a target, by bisection in its logarithm.
+    """Return the power that brings the mean of a row of values to a target, by bisection in its logarithm.
 
-    The mean falls strictly with the power but for values of 0 and 1, so that there is one solution or none. Levels
-    count as `rsir_bench.nn.transformation.gamma` takes them, at `DARKEST` or above.
+    The mean strictly decreases with the power unless all values are 0 or 1, so there is one solution or none. Levels
+    are clamped to ``DARKEST`` or above, as ``rsir_bench.nn.transformation.gamma`` does.
 
     Args:
-        counts: (N, 256) histograms.
+        counts: (N, 256) int64 histograms.
         mean: The target, in (0, 1).
         limit: Largest power; the smallest is its inverse.
 
     Returns:
-        (N,) float64; at an end of the range where the target lies beyond it.
+        (N,) float64 in [1 / limit, limit]; an end of the range if the target is beyond it.
     """
     levels = torch.linspace(0, 1, LEVELS, dtype=torch.float64, device=counts.device).clamp_min(DARKEST)
     shares = counts / counts.sum(1, keepdim=True, dtype=torch.float64)
@@ -56,22 +56,22 @@ FLATTEST = 1e-3  # least standard deviation: a quarter of a grey level
 def wallis(
     scenes: Tensor, radius: tuple[int, int], mean: float, deviation: float, brightness: float, contrast: float
 ) -> Tensor:
-    """Scenes x with local mean m and standard deviation s become r (x - m) + b M + (1 - b) m.
+    """Return r (x - m) + b M + (1 - b) m for scenes x with local mean m and standard deviation s.
 
     M and S are the targets, b and c the weights of brightness and contrast, and r = c S / (c s + (1 - c) S): with
-    b = c = 1 every place gets mean M and deviation S, with b = 0 it keeps its mean. A flat place is amplified by
+    b = c = 1 every region gets mean M and deviation S, with b = 0 it keeps its mean. A flat region is amplified by
     c / (1 - c) at most.
 
     Args:
-        scenes: (N, B, H, W).
-        radius: The window reaches so many pixels up and down, and left and right; it is cut at the edges.
+        scenes: Float (N, B, H, W) in [0, 1].
+        radius: Pixels that the window extends up and down, and left and right; it is cut at the edges.
         mean: M.
         deviation: S, above 0.
         brightness: b in [0, 1].
         contrast: c in [0, 1]; with 0 everything is flattened to its local mean.
 
     Returns:
-        (N, B, H, W), not clamped.
+        Float (N, B, H, W), not clamped.
     """
     local = local_mean(scenes, radius)
     spread = (local_mean(scenes.square(), radius) - local.square()).clamp_min(FLATTEST**2).sqrt()
@@ -80,15 +80,15 @@ def wallis(
 
 
 def local_mean(scenes: Tensor, radius: tuple[int, int]) -> Tensor:
-    """The mean (N, B, H, W) of the window around each pixel, as far as it lies within the scene."""
+    """Return the mean, float (N, B, H, W), of the window around each pixel, within the scene."""
     height, width = scenes.shape[-2:]
-    # The products cost less than pooling as soon as windows are wide; in bf16 deviations would drown.
+    # Matrix products cost less than pooling for wide windows; bf16 would round deviations away.
     with torch.autocast(scenes.device.type, enabled=False):
         return _averages(height, radius[0], scenes) @ scenes @ _averages(width, radius[1], scenes).T
 
 
 def _averages(side: int, radius: int, like: Tensor) -> Tensor:
-    """(side, side): each row averages the places within the radius of its own."""
+    """Return a matrix (side, side) whose rows average the positions within the radius of each position."""
     place = torch.arange(side, device=like.device)
     near = ((place[:, None] - place).abs() <= radius).to(like.dtype)
     return near / near.sum(1, keepdim=True)

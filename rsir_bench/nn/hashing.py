@@ -10,15 +10,15 @@ from torch.nn import functional
 
 
 def pairwise_loss(codes: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of "same class" for every pair of the batch (Zhu et al., AAAI 2016, equation 3).
+    """Return the cross-entropy of "same class" over all pairs of the batch (Zhu et al., AAAI 2016, equation 3).
 
     A pair costs ``log(1 + exp(t)) - s * t`` with ``t = <z_i, z_j> / 2`` and s one for a pair of one class, else zero.
-    Pairs of one class are few, so those and all others are averaged apart and added up: the weights by class
+    Pairs of one class are few, so those and all others are averaged separately and added: the weights by class
     imbalance of Cao et al. (HashNet, ICCV 2017).
 
     Args:
-        codes: (N, K) real values, one per bit.
-        labels: (N,) classes.
+        codes: Float (N, K), one value per bit.
+        labels: (N,) int64 classes.
 
     Returns:
         A scalar, at least 0; 0 for a single scene.
@@ -36,17 +36,19 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
 
 
 def quantisation_loss(codes: Tensor) -> Tensor:
-    """Mean of ``log cosh(|z| - 1)``, a smooth distance to the nearer of -1 and 1 (Zhu et al., AAAI 2016, equation 7).
+    """Return the mean of ``log cosh(|z| - 1)``, a smooth distance to -1 or 1 (Zhu et al., AAAI 2016, equation 7).
 
     Args:
-        codes: (N, K) real values.
+        codes: Float (N, K).
     """
     away = codes.abs() - 1
     return (away + functional.softplus(-2 * away) - math.log(2)).mean()
 
 
 def push_loss(shares: Tensor) -> Tensor:
-    """Minus the mean squared distance of ``shares`` (N, K) in [0, 1] from one half: pushes bits away from undecided.
+    """Return minus the mean squared distance of ``shares`` from one half, which pushes bits away from undecided.
+
+    ``shares`` is float (N, K) in [0, 1].
 
     MiLaN (Roy et al., GRSL 2021) has ``||s - 0.5||^2 / K``, averaged over the scenes.
     """
@@ -54,8 +56,9 @@ def push_loss(shares: Tensor) -> Tensor:
 
 
 def balance_loss(shares: Tensor) -> Tensor:
-    """Squared distance of the share of set bits from one half, averaged over scenes.
+    """Return the squared distance of the share of set bits from one half, averaged over scenes.
 
-    MiLaN's code averages ``shares`` (N, K) over the K bits of a scene, not over the scenes for each bit.
+    MiLaN's code averages ``shares``, float (N, K) in [0, 1], over the K bits of a scene, not over the scenes for each
+    bit.
     """
     return (shares.mean(1) - 0.5).square().mean()

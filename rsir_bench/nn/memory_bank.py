@@ -1,4 +1,4 @@
-"""A memory of every training scene's embeddings, and the neighbourhood losses over it."""
+"""A memory of the embeddings of all training scenes, and the neighbourhood losses over it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rsir_bench.base.errors import UserError
 class MemoryBank(nn.Module):
     """Running means of the unit embeddings of all scenes, one per view of a scene (RiDe: Kang et al., TGRS 2021).
 
-    Entries that no batch has brought yet take part in nothing.
+    Entries that no batch has filled yet are ignored.
 
     Args:
         scenes: Number of training scenes.
         views: Views of a scene, for example rotations.
         dimensions: D of the embeddings.
-        momentum: Weight of what the bank had, in [0, 1).
+        momentum: Weight of the old entry, in [0, 1).
     """
 
     def __init__(self, scenes: int, views: int, dimensions: int, momentum: float) -> None:
@@ -33,16 +33,16 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor, index: Tensor, view: Tensor) -> None:
-        """Moves the batch's entries towards their new embeddings; an unseen entry becomes its embedding.
+        """Move the batch's entries towards their new embeddings; an empty entry becomes its embedding.
 
         Args:
-            features: (N, D) of unit length.
-            labels: (N,) classes.
-            index: (N,) rows of the scenes.
-            view: (N,) view of each.
+            features: Float (N, D) of unit length.
+            labels: (N,) int64 classes.
+            index: (N,) int64 rows of the scenes.
+            view: (N,) int64 view of each.
 
         Raises:
-            UserError: A row beyond the bank.
+            UserError: A row is beyond the end of the bank.
         """
         rows = len(self.features)
         if len(index) and int(index.max()) >= rows:
@@ -59,18 +59,18 @@ class MemoryBank(nn.Module):
     def forward(
         self, features: Tensor, labels: Tensor, index: Tensor, view: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
-        """Neighbourhood component analysis against the bank, of which a scene's own entry is left out.
+        """Return the losses of neighbourhood component analysis against the bank, without a scene's own entry.
 
         With ``p_ij`` the softmax over all other entries j of ``<f_i, m_j> / temperature``: ``-log`` of the sum of p
-        over the entries of the same class, and over other views of the same scene. Scenes for which the bank has no
-        such entry cost nothing.
+        over the entries of the same class, and over other views of the same scene. Scenes without such an entry in the
+        bank cost nothing.
 
         Args:
-            features: (N, D) of unit length, in the bank's precision.
-            labels: (N,) classes.
-            index: (N,) rows of the scenes.
-            view: (N,) view of each.
-            temperature: Above 0.
+            features: Float (N, D) of unit length, in the bank's precision.
+            labels: (N,) int64 classes.
+            index: (N,) int64 rows of the scenes.
+            view: (N,) int64 view of each.
+            temperature: Positive divisor of the cosines.
 
         Returns:
             Two scalars, each the mean over the batch: of the class and of the scene.

@@ -1,4 +1,4 @@
-"""Losses that compare descriptors: ranking, triplet and centre loss."""
+"""Losses that compare descriptors: ranking, triplet and centre losses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 
 def ranking_hinge(scores: Tensor, losses: Tensor, margin: float = 1.0) -> Tensor:
-    """What has the smaller loss should have the higher score (Yang et al., ECCV 2018, section 3.4, navigator loss).
+    """Return a hinge that ranks scores by falling losses (Yang et al., ECCV 2018, section 3.4, navigator loss).
 
     Per scene it sums ``max(0, margin - s_i + s_j)`` over all ordered pairs in which the loss of j exceeds that of i.
 
     Args:
-        scores: (N, M); the gradient flows only here.
-        losses: (N, M); only their order counts, and equal ones make no pair.
-        margin: By how much the better score should lead.
+        scores: Float (N, M); only they get a gradient.
+        losses: Float (N, M); only their order counts, and equal ones make no pair.
+        margin: Distance by which the better score should lead.
 
     Returns:
         The mean over the N scenes, in at least 32 bit; zero where no scene has a pair.
@@ -30,34 +30,34 @@ Triplets = tuple[Tensor, Tensor, Tensor]
 
 
 def random_triplets(labels: Tensor) -> Triplets:
-    """A random positive and a random negative for every scene that has both in the batch.
+    """Draw a random positive and a random negative for every scene that has both in the batch.
 
     Args:
-        labels: (N,) classes.
+        labels: (N,) int64 classes.
 
     Returns:
-        Anchors, positives and negatives, each (T,) indices into the batch with T <= N; drawn by torch's global
-        generator.
+        Anchors, positives and negatives, each (T,) int64 indices into the batch with T <= N; drawn by torch's
+        global generator.
     """
     return _best(torch.rand(2, len(labels), len(labels), device=labels.device), labels)
 
 
 def hard_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
-    """The farthest positive and the nearest negative of every scene (batch-hard; Hermans et al., 2017).
+    """Return the farthest positive and the nearest negative of every scene (batch-hard; Hermans et al., 2017).
 
     Args:
-        embeddings: (N, D).
-        labels: (N,) classes.
+        embeddings: Float (N, D).
+        labels: (N,) int64 classes.
 
     Returns:
-        As :func:`random_triplets`.
+        As ``random_triplets``.
     """
     distances = torch.cdist(embeddings.detach(), embeddings.detach())
     return _best(torch.stack([distances, -distances]), labels)
 
 
 def _best(scores: Tensor, labels: Tensor) -> Triplets:
-    """The positive with the highest of ``scores[0]`` and the negative with the highest of ``scores[1]``."""
+    """Return the positives with the highest ``scores[0]`` and the negatives with the highest ``scores[1]``."""
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     anchors = torch.nonzero(positive.any(1) & negative.any(1)).flatten()
@@ -69,12 +69,12 @@ def _best(scores: Tensor, labels: Tensor) -> Triplets:
 
 
 def triplet_loss(embeddings: Tensor, triplets: Triplets, margin: float) -> Tensor:
-    """``[d(a, p) - d(a, n) + margin]+`` with squared Euclidean distances, averaged over the triplets.
+    """Return ``[d(a, p) - d(a, n) + margin]+`` with squared Euclidean distances, averaged over the triplets.
 
     Args:
-        embeddings: (N, D).
+        embeddings: Float (N, D).
         triplets: Indices into the batch; without any the loss is 0.
-        margin: How much farther a negative has to be.
+        margin: Distance by which a negative must be farther.
     """
     anchors, positives, negatives = (embeddings[index] for index in triplets)
     losses = functional.triplet_margin_with_distance_loss(
@@ -84,12 +84,12 @@ def triplet_loss(embeddings: Tensor, triplets: Triplets, margin: float) -> Tenso
 
 
 def dual_anchor_loss(embeddings: Tensor, triplets: Triplets, margin: float) -> Tensor:
-    """:func:`triplet_loss` with the anchor as anchor, plus the same with the positive as anchor.
+    """Return ``triplet_loss`` with the anchor as anchor, plus the same with the positive as anchor.
 
     Args:
-        embeddings: (N, D).
+        embeddings: Float (N, D).
         triplets: Indices into the batch.
-        margin: How much farther a negative has to be, from either.
+        margin: Distance by which a negative must be farther, from either.
     """
     anchors, positives, negatives = triplets
     other = (positives, anchors, negatives)
@@ -101,7 +101,7 @@ def _squared_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 class CentreLoss(nn.Module):
-    """Half the squared distance to the class's centre, which follows its features.
+    """Half the squared distance of features to the centre of their class, which follows them.
 
     Wen, Zhang, Li, Qiao: A discriminative feature learning approach for deep face recognition, ECCV 2016 (equations 2
     and 4), as the mean over the batch. The centres start at zero, take no gradient, and belong to the module's state.
@@ -119,7 +119,7 @@ class CentreLoss(nn.Module):
         self.centres: Tensor
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar, of features (N, D) with labels (N,); in training mode, the centres move afterwards."""
+        """Return the loss of features (N, D) with labels int64 (N,); in training mode, then move the centres."""
         with torch.autocast(features.device.type, enabled=False):
             away = features.to(torch.promote_types(features.dtype, torch.float32)) - self.centres[labels]
             if self.training:
@@ -127,6 +127,6 @@ class CentreLoss(nn.Module):
             return 0.5 * away.square().sum(1).mean()
 
     def _follow(self, away: Tensor, labels: Tensor) -> None:
-        """Moves each centre by alpha times the sum of its features' distances over one more than their number."""
+        """Move each centre by alpha times the sum of its features' distances over one more than their number."""
         members = functional.one_hot(labels, len(self.centres)).to(away.dtype)
         self.centres += self.alpha * (members.T @ away) / (1 + members.sum(0)[:, None])

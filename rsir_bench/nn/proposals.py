@@ -16,9 +16,9 @@ from torch.nn import functional
 def anchors(
     positions: tuple[int, int], size: tuple[int, int], sides: Sequence[float], ratios: Sequence[float]
 ) -> Tensor:
-    """Boxes of every side and ratio around every position of a feature map.
+    """Return boxes of every side and ratio around every position of a feature map.
 
-    Each position stands in the middle of its share of the scene, so that the boxes cover all of it whatever the map.
+    Each position is the centre of its share of the scene, so that the boxes cover all of it whatever the map's size.
 
     Args:
         positions: Rows and columns of the map.
@@ -45,25 +45,25 @@ def _doubles(values: Sequence[float]) -> Tensor:
 
 @torch.no_grad()
 def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Tensor:
-    """The highest scores of each scene after non-maximum suppression.
+    """Return the boxes with the highest scores of each scene after non-maximum suppression.
 
-    Where fewer than ``count`` boxes survive, the best of the suppressed ones follow. Equal scores go by number.
+    Where fewer than ``count`` boxes survive, the best of the suppressed ones follow. Equal scores are ordered by index.
 
     Args:
-        boxes: (A, 4), the same in all scenes.
-        scores: (N, A).
+        boxes: Float (A, 4), the same in all scenes.
+        scores: Float (N, A).
         count: M, at most A.
         overlap: A box is suppressed by a better one that it overlaps by more (intersection over union).
 
     Returns:
-        (N, M) int64 numbers of boxes, the best first.
+        (N, M) int64 indices of boxes, the best first.
     """
     from torchvision.ops import batched_nms  # torchvision takes seconds to load
 
     scenes, number = scores.shape
     scene = torch.arange(scenes, device=scores.device).repeat_interleave(number)
-    # Torchvision may tell scenes apart by moving their boxes away from each other, which needs coordinates from zero.
-    # In steps of 2^-16 pixels that rounds nothing in 64 bit; else anchors that overlap by just the limit would fare
+    # Torchvision may separate scenes by moving their boxes away from each other, which needs coordinates from zero.
+    # Steps of 2^-16 pixels are exact in 64 bit; otherwise anchors that overlap by just the limit would be treated
     # differently in each scene.
     exact = ((boxes.double() - boxes.min()) * 2**16).round() / 2**16
     kept = batched_nms(exact.repeat(scenes, 1), scores.double().flatten(), scene, overlap)
@@ -75,11 +75,11 @@ def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Ten
 
 
 def crops(scenes: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Parts of scenes, bilinearly resized; zero where a box reaches beyond its scene.
+    """Return parts of scenes, bilinearly resized; zero where a box reaches beyond its scene.
 
     Args:
-        scenes: (N, B, H, W).
-        boxes: (N, M, 4) in pixels.
+        scenes: Float (N, B, H, W).
+        boxes: Float (N, M, 4) in pixels.
         size: S, side of a part in pixels.
 
     Returns:

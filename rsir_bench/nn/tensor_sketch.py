@@ -13,7 +13,7 @@ class TensorSketch(nn.Module):
     sketch of the outer product of x with itself is the circular convolution of two count sketches of x. Inner products
     of sketches estimate those of the bilinear features, <x, y>^2 for one position, without bias over the hashes.
 
-    The hashes are drawn when the module is built and belong to its state: a network is nothing without its own.
+    The hashes are drawn when the module is built and belong to its state: a trained network needs its own hashes.
 
     Args:
         channels: C of the feature maps.
@@ -29,7 +29,7 @@ class TensorSketch(nn.Module):
         self.sign: Tensor
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Sketches (N, d) of feature maps (N, C, h, w), in 32 bit at least."""
+        """Return sketches (N, d) of feature maps (N, C, h, w), float32 or float64."""
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
             positions = maps.flatten(2).transpose(1, 2)
@@ -39,7 +39,7 @@ class TensorSketch(nn.Module):
             return sketch
 
     def _spectrum(self, positions: Tensor, number: int) -> Tensor:
-        """The transformed count sketch (N, h * w, d // 2 + 1) of (N, h * w, C)."""
+        """Return the Fourier transform (N, h * w, d // 2 + 1) of the count sketch of (N, h * w, C)."""
         empty = positions.new_zeros(*positions.shape[:2], self.dimensions)
         sketch = empty.index_add(2, self.place[number], positions * self.sign[number])
         spectrum: Tensor = torch.fft.rfft(sketch)
@@ -47,5 +47,5 @@ class TensorSketch(nn.Module):
 
 
 def signed_sqrt(values: Tensor, eps: float = 1e-5) -> Tensor:
-    """sign(x) sqrt(|x|) for |x| well above ``eps``; smooth at zero, where the root's own gradient is infinite."""
+    """Return sign(x) sqrt(|x|) of values of any shape; smooth below ``eps``, where the root's gradient diverges."""
     return values * (values.abs() + eps).rsqrt()

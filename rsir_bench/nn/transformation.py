@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsir_bench.nn import warp
-from rsir_bench.nn.collectives import summed
+from rsir_bench.nn.collectives import all_reduce_sum
 
 
 class ParameterNetwork(nn.Module):
@@ -48,9 +48,9 @@ class ParameterNetwork(nn.Module):
             self.regression.bias.copy_(torch.tensor(identity))
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Parameters (N, P) of scenes (N, B, H, W) in [0, 1]."""
+        """Return parameters float32 (N, P) for scenes (N, B, H, W) in [0, 1]."""
         features = self.features(scenes - 0.5)
-        # bf16 has steps of 0.004 next to one: as coarse as what the network starts to say.
+        # bf16 has steps of 0.004 next to one: as coarse as the network's first outputs.
         with torch.autocast(scenes.device.type, enabled=False):
             parameters: Tensor = self.regression(features.float())
         return parameters
@@ -65,27 +65,27 @@ DARKEST = 1e-3  # a power of zero has no derivative
 
 
 def linear(scenes: Tensor, theta: Tensor) -> Tensor:
-    """Every band stretched by its own gain and shifted by a shared bias (inter-channel, equation 5).
+    """Stretch every band by its own gain, and add a shared bias (inter-channel, equation 5).
 
     Args:
-        scenes: (N, B, H, W).
-        theta: (N, B + 1): a gain per band, then the bias.
+        scenes: Float (N, B, H, W) in [0, 1].
+        theta: Float (N, B + 1): a gain per band, then the bias.
 
     Returns:
-        (N, B, H, W), not clamped.
+        Float (N, B, H, W), not clamped.
     """
     gains, bias = theta[:, :-1], theta[:, -1:]
     return scenes * gains[:, :, None, None] + bias[:, :, None, None]
 
 
 def gamma(scenes: Tensor, theta: Tensor, cells: int = 1) -> Tensor:
-    """Every value raised to a power exp(p) of its band and place (intra-channel, Table V).
+    """Raise every value to a power exp(p) of its band and position (intra-channel, Table V).
 
     Args:
-        scenes: (N, B, H, W); clamped to [0.001, 1] first.
+        scenes: Float (N, B, H, W); clamped to [0.001, 1] first.
         theta: (N, B * cells * cells): the logarithms p of the powers, band after band, on a grid over the scene.
         cells: Cells of that grid along each side; between their centres the logarithms are interpolated. With 1 there
-            is one power for all places.
+            is one power for all positions.
 
     Returns:
         (N, B, H, W) in [0, 1].
@@ -108,7 +108,7 @@ class SpatialConversion(nn.Module):
     Args:
         kind: Affine (six parameters), perspective (eight), thin plate spline (two for each control point), or off.
         points: Control points of the spline along each side.
-        padding: What lies outside the scene: ``"border"`` or ``"zeros"``.
+        padding: Values outside the scene: ``"border"`` or ``"zeros"``.
         mode: Interpolation: ``"bilinear"`` or ``"bicubic"``.
     """
 
@@ -125,7 +125,7 @@ class SpatialConversion(nn.Module):
         return {"affine": warp.IDENTITY, "perspective": warp.PERSPECTIVE_IDENTITY}.get(self.kind, ())
 
     def forward(self, scenes: Tensor, theta: Tensor) -> Tensor:
-        """Scenes (N, B, H, W) resampled with parameters (N, P)."""
+        """Return scenes, float (N, B, H, W), resampled with parameters, float (N, P)."""
         if self.spline is not None:
             grid = self.spline(theta.view(len(theta), -1, 2), scenes)
             return warp.sample(scenes, grid, self.padding, self.mode)
@@ -140,7 +140,7 @@ class SpectralConversion(nn.Module):
     Args:
         kind: Linear (a gain per band and a shared bias), gamma (a power per band and cell), or off.
         bands: Bands of a scene.
-        cells: Cells with a gamma of their own along each side.
+        cells: Cells with separate gammas along each side.
     """
 
     def __init__(self, kind: Spectral, bands: int, cells: int) -> None:
@@ -154,14 +154,14 @@ class SpectralConversion(nn.Module):
         return known.get(self.kind, ())
 
     def forward(self, scenes: Tensor, theta: Tensor) -> Tensor:
-        """Scenes (N, B, H, W) recoloured with parameters (N, P)."""
+        """Return scenes, float (N, B, H, W), recoloured with parameters, float (N, P)."""
         if self.kind == "gamma":
             return gamma(scenes, theta, self.cells)
         return linear(scenes, theta) if self.kind == "linear" else scenes
 
 
 class JointTransformation(nn.Module):
-    """Generates the parameters of both conversions from a scene and applies them.
+    """Generate the parameters of both conversions from a scene, and apply them.
 
     Args:
         bands: Bands of a scene.
@@ -172,7 +172,7 @@ class JointTransformation(nn.Module):
             converted scene.
         generator: One parameter network (PGN-S) or one for each conversion (PGN-I).
         spread: Standard deviation of the regression layers' initial weights.
-        bound: Most that a parameter may be off the identity (a soft limit by tanh); None: no limit.
+        bound: Maximum distance of a parameter from the identity (a soft limit by tanh); None: no limit.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class JointTransformation(nn.Module):
         self.seen: Tensor
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
-        """The converted scenes (N, B, H, W) and the parameters (N, P) they were converted with, spatial ones first."""
+        """Return the converted scenes, float (N, B, H, W), and their parameters, float (N, P), spatial ones first."""
         if self.order == "spec-spat":
             colouring = self.generate_spectral(scenes)
             recoloured = self.colour(scenes, colouring)
@@ -217,15 +217,15 @@ class JointTransformation(nn.Module):
         return converted, theta
 
     def generate(self, scenes: Tensor) -> Tensor:
-        """Parameters (N, P) of scenes (N, B, H, W), spatial ones first (equation 1)."""
+        """Return parameters (N, P) for scenes (N, B, H, W) in [0, 1], spatial ones first (equation 1)."""
         return self._bounded(torch.cat([network(scenes) for network in self.networks], dim=1), self.identity)
 
     def generate_spatial(self, scenes: Tensor) -> Tensor:
-        """The spatial ones alone; a network of the spectral ones does not see the scenes."""
+        """Return the spatial parameters (N, P) only; a separate network for spectral ones does not see the scenes."""
         return self._bounded(self.networks[0](scenes)[:, : self.split], self.identity[: self.split])
 
     def generate_spectral(self, scenes: Tensor) -> Tensor:
-        """The spectral ones alone; a network of the spatial ones does not see the scenes."""
+        """Return the spectral parameters (N, P) only; a separate network for spatial ones does not see the scenes."""
         identity = self.identity[self.split :]
         return self._bounded(self.networks[-1](scenes)[:, -len(identity) :], identity)
 
@@ -236,8 +236,8 @@ class JointTransformation(nn.Module):
         return identity + self.bound * ((theta - identity) / self.bound).tanh()
 
     def statistics(self) -> dict[str, tuple[float, float]]:
-        """Mean and spread of each parameter over the scenes seen in training since the last call."""
-        count, total, squares = summed(self.seen).cpu()
+        """Return mean and spread of each parameter over the scenes seen in training since the last call."""
+        count, total, squares = all_reduce_sum(self.seen).cpu()
         moved = total / count
         spread = (squares / count - moved**2).clamp_min(0).sqrt()
         mean = self.identity.cpu() + moved

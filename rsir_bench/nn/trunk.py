@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest
 
 
@@ -24,8 +24,8 @@ class Trunk(nn.Module):
         backbone: A timm model made with ``num_classes=0``.
         bands: Bands of a scene.
         size: Side of a scene in pixels.
-        mean: Per band, on [0, 1]; None takes what the backbone's weights were made with.
-        std: Likewise.
+        mean: Mean per band, on [0, 1]; None: the one of the backbone's weights.
+        std: Standard deviation, likewise.
         frozen: Names of submodules of the backbone.
 
     Raises:
@@ -55,27 +55,27 @@ class Trunk(nn.Module):
         self.train()
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Pooled features (N, C) of scenes (N, B, H, W)."""
+        """Return pooled features, float (N, C), of scenes (N, B, H, W) in [0, 1]."""
         features: Tensor = self.backbone((scenes - self.mean) / self.std)
         return features
 
     def maps(self, scenes: Tensor) -> Tensor:
-        """The last feature maps (N, C, h, w) of scenes (N, B, H, W)."""
+        """Return the last feature maps, float (N, C, h, w), of scenes (N, B, H, W) in [0, 1]."""
         maps: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
         return maps
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Pooled features (N, C) of :meth:`maps`: together they are what :meth:`forward` does."""
+        """Return pooled features, float (N, C), of the result of ``maps``; both together are ``forward``."""
         features: Tensor = self.backbone.forward_head(maps)  # type: ignore[operator]
         return features
 
     @property
     def channels(self) -> int:
-        """Channels of :meth:`maps`; the pooled features of some backbones have another number."""
+        """Channels of ``maps``; the pooled features of some backbones have another number."""
         return int(self.backbone.num_features)  # type: ignore[arg-type] # by timm's convention
 
     def train(self, mode: bool = True) -> Trunk:
-        """Training mode for all but the frozen parts."""
+        """Set training mode for all but the frozen parts."""
         super().train(mode)
         for part in self._frozen:
             part.eval()
@@ -94,16 +94,16 @@ class Trunk(nn.Module):
         try:
             return int(self(torch.zeros(1, bands, size, size)).shape[1])
         except (AssertionError, RuntimeError) as error:
-            raise UserError(f"trunk: takes no scenes of {size} px ({_first_line(error)}); set data.size") from None
+            raise UserError(f"trunk: does not accept scenes of {size} px ({one_line(error)}); set data.size") from None
 
 
 def normalisation(
     backbone: nn.Module, bands: int, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per band: the given ones, the weights' own, or .5 and .25 for other than three bands.
+    """Return mean and standard deviation per band: as given, else the weights' for three bands, else .5 and .25.
 
     Raises:
-        UserError: Their number is neither one nor the number of bands.
+        UserError: Their number is neither one nor ``bands``.
     """
     known: Mapping[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
     given = {
@@ -125,18 +125,18 @@ def load_backbone(
     folders: Sequence[Path] = (),
     sha256: str | None = None,
 ) -> nn.Module:
-    """A timm backbone without classifier.
+    """Build a timm backbone without classifier.
 
     Args:
         name: A timm model, with a tag where its weights need one.
-        weights: ``"imagenet"`` (timm's own, fetched and kept by timm), ``"none"``, or a file of weights.
+        weights: ``"imagenet"`` (timm's own, downloaded and cached by timm), ``"none"``, or a file of weights.
         arguments: Passed to ``timm.create_model``.
         bands: Input bands; weights made for three are adapted.
-        folders: Where a file of weights is looked for, after the path as given.
+        folders: Folders in which a file of weights is searched, after the path as given.
         sha256: Expected hash of the file.
 
     Raises:
-        UserError: Unknown model, arguments it does not take, or weights that cannot be had.
+        UserError: The model is unknown, does not accept the arguments, or its weights are not available.
     """
     import timm  # seconds, which what builds no network does without
 
@@ -150,7 +150,7 @@ def load_backbone(
         else:
             backbone = _from_hub(name, options)
     except (TypeError, AssertionError, RuntimeError, ValueError, LookupError) as error:
-        raise UserError(f"trunk {name!r}: cannot be built with {options}: {_first_line(error)}; check both") from None
+        raise UserError(f"trunk {name!r}: cannot be built with {options}: {one_line(error)}; check both") from None
     if weights not in ("imagenet", "none"):
         _load_file(backbone, name, find_weights(weights, folders, sha256), bands)
     return backbone
@@ -161,7 +161,7 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
 
     client = logging.getLogger("huggingface_hub")
     usual = client.level
-    client.setLevel(logging.ERROR)  # it tells of each of its tries, over a minute
+    client.setLevel(logging.ERROR)  # it logs each of its retries, for over a minute
     try:
         return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # the hub's client raises a dozen kinds of network errors
@@ -169,18 +169,18 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
         if own and not isinstance(error, OSError):
             raise  # timm's: wrong arguments, an unknown tag, a model without weights
         raise UserError(
-            f"trunk {name!r}: its ImageNet weights cannot be fetched ({type(error).__name__}); connect to the network, "
-            "or name a file of weights, or none: --set trunk.weights=FILE or none, of timm:NAME timm:NAME@FILE or @none"
+            f"trunk {name!r}: its ImageNet weights cannot be fetched ({type(error).__name__}); go online, or use "
+            "--set trunk.weights=FILE (or none). For timm methods: timm:NAME@FILE or timm:NAME@none."
         ) from None
     finally:
         client.setLevel(usual)
 
 
 def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) -> Path:
-    """The path of a file of weights.
+    """Return the path of a file of weights.
 
     Raises:
-        UserError: It is nowhere, or not the expected file.
+        UserError: The file is not found, or has another hash.
     """
     places = [Path(file), *(folder / file for folder in folders)]
     for path in places:
@@ -191,16 +191,16 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
     looked = ", ".join(str(path.parent) for path in places)
     raise UserError(
         f"weights {file}: not found (looked in {looked}); put the file there, name another with "
-        "--set trunk.weights=FILE, or take timm's own with --set trunk.weights=imagenet, and what they were made with: "
-        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none; of timm:NAME@FILE, timm:NAME has them"
+        "--set trunk.weights=FILE, or use timm's own with --set trunk.weights=imagenet and their settings: "
+        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none. For timm methods: timm:NAME has them."
     )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a plain PyTorch state dict; never runs code from the file.
+    """Return the tensors of a safetensors file or a plain PyTorch state dict; never run code from the file.
 
     Raises:
-        UserError: The file is damaged or holds more than tensors.
+        UserError: The file is damaged or contains more than tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -208,13 +208,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = dict(state.get("state_dict", state))
     except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are no pickle
-        reason = _first_line(error)
-        raise UserError(f"{path}: not a readable file of weights ({reason}); use safetensors or a state dict") from None
+        problem = f"not a readable file of weights ({one_line(error)})"
+        raise UserError(f"{path}: {problem}; use safetensors or a state dict") from None
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:

@@ -1,4 +1,4 @@
-"""Spatial conversion: scenes resampled on a grid that parameters describe (JSST paper, equations 2 to 4).
+"""Spatial conversion: resample scenes on a grid that parameters describe (JSST paper, equations 2 to 4).
 
 Coordinates run over [-1, 1] from outer edge to outer edge of a scene, x to the right, y down (align_corners=False).
 """
@@ -11,38 +11,38 @@ from torch.nn import functional
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PERSPECTIVE_IDENTITY = (*IDENTITY, 0.0, 0.0)
-NEAREST = 0.1  # least denominator of a perspective map: beyond it lies the horizon
+NEAREST = 0.1  # smallest denominator of a perspective map: the horizon is beyond
 
 
 def affine(scenes: Tensor, theta: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
-    """Scenes seen through a six-parameter affine map.
+    """Return scenes transformed by a six-parameter affine map.
 
     Args:
-        scenes: (N, B, H, W).
-        theta: (N, 6), the rows of A in equation 3: coordinates of the output to coordinates of the input.
-        padding: What lies outside the scene, as in ``grid_sample``: ``"border"`` or ``"zeros"``.
+        scenes: Float (N, B, H, W).
+        theta: Float (N, 6), the rows of A in equation 3: coordinates of the output to coordinates of the input.
+        padding: Values outside the scene, as in ``grid_sample``: ``"border"`` or ``"zeros"``.
         mode: Interpolation: ``"bilinear"`` (the paper's) or ``"bicubic"``.
 
     Returns:
-        (N, B, H, W).
+        Float (N, B, H, W).
     """
     return sample(scenes, affine_grid(theta.view(-1, 2, 3), scenes), padding, mode)
 
 
 def affine_grid(theta: Tensor, scenes: Tensor) -> Tensor:
-    """Points (N, H, W, 2) of the input for affine maps (N, 2, 3)."""
+    """Return points, float (N, H, W, 2), of the input for affine maps (N, 2, 3) and scenes (N, B, H, W)."""
     # A grid in bf16 would be off by a tenth of a pixel.
     with torch.autocast(scenes.device.type, enabled=False):
         return functional.affine_grid(theta.to(scenes.dtype), list(scenes.shape), align_corners=False)
 
 
 def perspective_grid(theta: Tensor, scenes: Tensor) -> Tensor:
-    """Points (N, H, W, 2) of the input for perspective maps.
+    """Return points, float (N, H, W, 2), of the input for perspective maps.
 
     Args:
-        theta: (N, 8): an affine map as in `affine`, and the two slopes of the denominator 1 + p x + q y, which is
-            kept at `NEAREST` or above.
-        scenes: (N, B, H, W).
+        theta: Float (N, 8): an affine map as in ``affine``, and the two slopes of the denominator 1 + p x + q y,
+            which is kept at ``NEAREST`` or above.
+        scenes: Float (N, B, H, W).
     """
     numerator = affine_grid(theta[:, :6].view(-1, 2, 3), scenes)
     flat = torch.zeros_like(theta[:, :6]).view(-1, 2, 3)
@@ -54,7 +54,7 @@ class ThinPlateSpline(nn.Module):
     """The smoothest map that takes a fixed grid of control points to predicted points (Bookstein, 1989).
 
     With fixed control points in the output, the map's coefficients are linear in the predicted points of the input, so
-    the system is solved once and for all.
+    the system is solved only once.
 
     Args:
         side: Control points along each side (6 in the JSST paper's Table IV).
@@ -81,14 +81,14 @@ class ThinPlateSpline(nn.Module):
         return tuple(self.points.flatten().tolist())
 
     def forward(self, targets: Tensor, scenes: Tensor) -> Tensor:
-        """Points (N, H, W, 2) of the input for the points (N, side^2, 2) that the control points are taken to."""
+        """Return points, float (N, H, W, 2), of the input for targets (N, side^2, 2) of the control points."""
         height, width = scenes.shape[-2:]
         with torch.autocast(scenes.device.type, enabled=False):
             grid: Tensor = (self.basis(height, width).to(targets.dtype) @ targets).view(-1, height, width, 2)
         return grid
 
     def basis(self, height: int, width: int) -> Tensor:
-        """(H W, side^2) float64: the share of each control point's target in each pixel's point."""
+        """Return float64 (H W, side^2): the weight of each control point's target in each pixel's point."""
         columns, rows = (
             (torch.arange(n, device=self.points.device, dtype=torch.float64) * 2 + 1) / n - 1 for n in (width, height)
         )
@@ -99,18 +99,18 @@ class ThinPlateSpline(nn.Module):
 
 
 def radial(first: Tensor, second: Tensor) -> Tensor:
-    """r^2 log r^2 of the distances r between two sets of points (N, 2) and (M, 2); 0 where they meet."""
+    """Return r^2 log r^2, (N, M), of the distances r between points (N, 2) and (M, 2); 0 where they coincide."""
     squared = (first[:, None] - second[None]).square().sum(dim=2)
     return torch.xlogy(squared, squared)
 
 
 def homogeneous(points: Tensor) -> Tensor:
-    """(N, 3): 1, x, y."""
+    """Return (N, 3), that is 1, x, y, of points (N, 2)."""
     return functional.pad(points, (1, 0), value=1.0)
 
 
 def sample(scenes: Tensor, grid: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
-    """Scenes (N, B, H, W) interpolated at the points (N, H, W, 2) of a grid."""
+    """Return scenes, float (N, B, H, W), interpolated at the points (N, H, W, 2) of a grid."""
     with torch.autocast(scenes.device.type, enabled=False):
         return functional.grid_sample(
             scenes, grid.to(scenes.dtype), mode=mode, padding_mode=padding, align_corners=False

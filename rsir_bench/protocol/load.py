@@ -16,21 +16,21 @@ from rsir_bench.protocol.schema import Protocol
 
 
 def shipped() -> dict[str, Path]:
-    """The protocols that come with the package, by name."""
+    """Return the protocols that come with the package, by name."""
     folder = resources.files("rsir_bench.protocol")
     paths = (Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return {path.stem: path for path in sorted(paths)}
 
 
 def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Protocol:
-    """Loads a shipped protocol by name, or a user's own TOML file, and applies overrides.
+    """Load a shipped protocol by name, or a user's TOML file, and apply overrides.
 
     Args:
         name_or_file: A name such as ``"demo"``, or a path that ends with ``.toml``.
         overrides: ``"section.key=value"``, the value in TOML (or a bare word).
 
     Raises:
-        UserError: Unknown name, unreadable file, or a setting that does not exist or does not fit.
+        UserError: The name is unknown, the file unreadable, or a setting does not exist or is invalid.
     """
     known = shipped()
     path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
@@ -42,7 +42,7 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     except FileNotFoundError:
         raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"protocol {path}: cannot be read ({error}); mend the file") from None
+        raise UserError(f"protocol {path}: cannot be read ({error}); fix the file") from None
     for override in overrides or []:
         _apply(settings, override)
     try:
@@ -51,17 +51,17 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     except ValidationError as error:
         raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
     except ValueError as error:
-        raise UserError(f"protocol {name_or_file}: {error}; take the setting out") from None
+        raise UserError(f"protocol {name_or_file}: {error}; remove the setting") from None
 
 
 @cache
 def _read_once(path: Path, _changed: int, _size: int) -> dict[str, Any]:
-    """Read a file once in a process, as long as it stays as it is: a plan needs the shipped protocol three times."""
+    """Read a file once per process unless it changes: a plan needs the shipped protocol three times."""
     return read_toml(path)
 
 
 def is_shipped(protocol: Protocol) -> bool:
-    """Whether the protocol is a shipped one whose results-changing settings are untouched."""
+    """Return whether the protocol is a shipped one with unmodified settings, as far as they change results."""
     if protocol.name not in shipped():
         return False
     original = load_protocol(protocol.name)
@@ -69,12 +69,12 @@ def is_shipped(protocol: Protocol) -> bool:
 
 
 def board_name(protocol: Protocol) -> str:
-    """The name of the protocol's leaderboard: its own where it is a shipped one, unmodified; else with its hash."""
+    """Return the name of the protocol's leaderboard: with its hash unless it is an unmodified shipped protocol."""
     return protocol.name if is_shipped(protocol) else f"{protocol.name}~{protocol.hash[:8]}"
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML writes it; a bare word is a string, ``none`` is None."""
+    """Return a value parsed as TOML; a bare word is a string, ``none`` is None."""
     if text.lower() == "none":
         return None
     try:
@@ -92,9 +92,9 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise UserError(f"--set {override}: {section!r} is no section of the protocol")
+            raise UserError(f"--set {override}: {section!r} is not a section of the protocol")
     value = parse_value(text.strip())
-    # 'none' is a word where the setting is one (weights), and the absence of a value elsewhere.
+    # 'none' is a string for weights, and the absence of a value elsewhere.
     table[key] = "none" if value is None and key == "weights" else value
 
 

@@ -15,7 +15,7 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """Which scenes, and the pixels a method sees."""
+    """The scenes, and the pixels that a method sees."""
 
     source: str
     targets: list[str] = Field(min_length=1)
@@ -36,7 +36,7 @@ class Data(_Section):
 
 
 class Trunk(_Section):
-    """The backbone: any timm model, how it starts, and what of it is frozen."""
+    """The backbone: any timm model, its initial weights, and its frozen parts."""
 
     name: str
     title: str | None = Field(default=None, description="How tables print it; the timm name otherwise.")
@@ -45,7 +45,7 @@ class Trunk(_Section):
     arguments: dict[str, Any] = Field(default={}, description="Passed to timm.create_model.")
     frozen: list[str] = Field(default=[], description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
     mean: list[float] | None = Field(
-        default=None, description="Per band, on [0, 1]; None: what the weights were made with."
+        default=None, description="Per band, on [0, 1]; None: as the weights were trained."
     )
     std: list[Annotated[float, Field(gt=0)]] | None = None
 
@@ -102,7 +102,7 @@ class Train(_Section):
     @model_validator(mode="after")
     def _schedule_fits(self) -> Train:
         for name, (other, value) in GOES_WITH.items():
-            usual = Train.model_fields[name].default  # written out, as in the dump of a protocol, it may stand anywhere
+            usual = Train.model_fields[name].default  # a default is allowed everywhere, as in the dump of a protocol
             if getattr(self, other) != value and getattr(self, name) != usual:
                 raise ValueError(f"{name} changes nothing without {other} = {value!r}; leave it at {usual}")
         rising = self.milestones == sorted(set(self.milestones))
@@ -114,7 +114,7 @@ class Train(_Section):
 
 
 class Describe(_Section):
-    """How descriptors are reduced."""
+    """The reduction of descriptors."""
 
     pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
     pca_fit: list[Literal["source", "target"]] = Field(default=["source"], min_length=1)
@@ -128,7 +128,7 @@ class Describe(_Section):
 
 
 class Score(_Section):
-    """How rankings are scored."""
+    """The scoring of rankings."""
 
     similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = "pearson"
     queries: Literal["all", "fifth"] = Field(
@@ -144,7 +144,7 @@ class Score(_Section):
 
 
 class Protocol(_Section):
-    """One protocol; see ``rsir_bench/protocols/*.toml`` for the shipped ones."""
+    """One protocol; see ``rsir_bench/protocol/*.toml`` for the shipped ones."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
@@ -157,7 +157,7 @@ class Protocol(_Section):
     train: Train
     describe: Describe = Describe()
     score: Score = Score()
-    methods: dict[str, dict[str, Any]] = Field(default={}, description="Settings of single methods.")
+    methods: dict[str, dict[str, Any]] = Field(default={}, description="Settings of methods, by name.")
 
     @field_validator("methods")
     @classmethod
@@ -165,14 +165,14 @@ class Protocol(_Section):
         return {name: dict(settings) for name, settings in sorted(value.items())}
 
     def settings(self) -> dict[str, Any]:
-        """Every setting that changes results: the protocol without its texts, targets and settings of methods."""
+        """Return every setting that changes results: without texts, targets and settings of methods."""
         return self._settings(exclude_defaults=False)
 
     def identity(self) -> dict[str, Any]:
-        """:meth:`settings` without those at their defaults.
+        """Return ``settings`` without those at their defaults.
 
-        A new setting whose default is what was done before then leaves every hash and resume key as it is; a default
-        that changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
+        A new setting whose default keeps the old behaviour then changes no hash and no resume key; a default that
+        changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
         """
         return self._settings(exclude_defaults=True)
 
@@ -180,11 +180,11 @@ class Protocol(_Section):
         left_out = {"name": True, "title": True, "paper": True, "methods": True}
         nested = {"data": {"targets"}, "trunk": {"title"}}
         settings = self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
-        if "weights" in settings["trunk"]:  # the folder is this machine's affair; the run's key holds the file's hash
+        if "weights" in settings["trunk"]:  # the folder differs between machines; the run's key holds the file's hash
             settings["trunk"]["weights"] = Path(settings["trunk"]["weights"]).name
         return settings
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over :meth:`identity`."""
+        """Twelve hex digits of the hash of ``identity``."""
         return digest(self.identity())[:12]

@@ -1,4 +1,4 @@
-"""Drift: how far results moved from a baseline, and whether further than seeds and rounding explain."""
+"""Drift: how far results are from a baseline, and whether seeds and rounding explain it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rsir_bench.records.cells import Place, beside, by_place, describe_place
+from rsir_bench.records.cells import CellId, describe_cell, index_by_cell, matching_baseline
 from rsir_bench.records.schema import Record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
 
-# Where no cell of a board has three seeds: as far as seeds of the most restless published cells differ.
 UNKNOWN_SPREAD = 0.02
-# However alike the seeds: a few neighbours that change places in a few hundred rankings.
+"""The spread where no cell of a board has three seeds: that of the published cells whose seeds differ most."""
+
 LEAST_SPREAD = 0.002
-# What a cell's own spread weighs against that of its board: three seeds alone may agree by chance.
+"""The least spread, however alike the seeds: a few neighbours that swap in a few hundred rankings."""
+
 PRIOR_FREEDOM = 4
+"""The weight of the board's spread against that of a cell, as degrees of freedom; three seeds may agree by chance."""
+
 OK_SPREADS, OKISH_SPREADS = 2.0, 5.0
 
 
 @dataclass(frozen=True)
 class Shift:
-    """One metric of a cell: its value in the baseline, its value now, and what may lie between."""
+    """One metric of a cell: its value in the baseline, its value now, and the tolerance of the difference."""
 
     metric: str
     before: float
@@ -38,7 +41,7 @@ class Shift:
 
     @property
     def severity(self) -> float:
-        """The difference as a share of what is still OKish; above 1 it fails, and so does what is no number."""
+        """The difference as a share of the OKish tolerance; above 1 it fails, and so does NaN."""
         share = abs(self.difference) / self.tolerance.okish
         return share if math.isfinite(share) else math.inf
 
@@ -49,29 +52,29 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A result beside its partner in the baseline, or the means of several.
+class CellDrift:
+    """A result compared with the baseline, or the means of several seeds.
 
     Attributes:
-        place: Board, method, row, target and distortion.
+        cell: Board, method, row, target and distortion.
         seeds: One, or those of the mean.
-        shifts: Every metric, the gravest first; empty where the two are not comparable.
-        differs: What else differs, as ``"method.version: 1 -> 2"``; the two are not comparable then.
+        shifts: Every metric, the worst first; empty where the two are not comparable.
+        differs: Why the two are not comparable, as ``"method.version: 1 -> 2"``.
     """
 
-    place: Place
+    cell: CellId
     seeds: tuple[int, ...]
     shifts: tuple[Shift, ...]
     differs: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """That of its gravest metric."""
+        """The verdict on its worst metric."""
         return self.shifts[0].verdict if self.shifts else Verdict.NOT_COMPARABLE
 
     @property
     def severity(self) -> float:
-        """That of its gravest metric."""
+        """The severity of its worst metric."""
         return self.shifts[0].severity if self.shifts else math.inf
 
 
@@ -80,24 +83,24 @@ class Drift:
     """The outcome of a comparison.
 
     Attributes:
-        cells: All that have a partner, the gravest first.
-        new: Results without a partner in the baseline.
-        gone: Results of the baseline that a run which was made again no longer has.
+        cells: The results that the baseline also has, the worst first.
+        new: Results that the baseline does not have.
+        gone: Results of the baseline that a repeated run no longer has.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[CellDrift, ...]
     new: tuple[str, ...]
     gone: tuple[str, ...]
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """How many cells have each verdict."""
-        found = Counter(cell.verdict for cell in self.cells)
-        return {verdict: found[verdict] for verdict in Verdict}
+        """The number of cells with each verdict."""
+        counts = Counter(cell.verdict for cell in self.cells)
+        return {verdict: counts[verdict] for verdict in Verdict}
 
     @property
     def compared(self) -> int:
-        """How many cells were compared; new, gone and incomparable ones were not."""
+        """The number of cells that were compared, without new, gone and incomparable ones."""
         return len(self.cells) - self.counts[Verdict.NOT_COMPARABLE]
 
     @property
@@ -108,60 +111,60 @@ class Drift:
 
 
 def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
-    """Compares results with a baseline, cell by cell and, where there are several seeds, mean by mean.
+    """Compare results with a baseline, cell by cell and, where there are several seeds, also mean by mean.
 
-    The same seed on another processor, or with another number of threads, trains another network: rounding grows in
-    training to what another seed would give. The yardstick is therefore the standard deviation over the baseline's
-    seeds, and a difference of two independent ones has sqrt(2) times that; it is OK up to 2 of those, OKish up to 5,
-    FAIL beyond: with 4, seeds set aside of published results were called FAIL once in a few hundred cells. A cell's
-    own deviation is pooled with that of its board, with the weight of four degrees of freedom, since three seeds may
-    agree by chance; cells of fewer than three seeds take the board's. For means of n seeds all of it is divided by
-    sqrt(n): that is where a small change shows. Nothing is left to chance in untrained methods: 1e-5, and OKish up to
-    what two neighbours that change places at a cut-off do to one query.
+    The same seed on another processor, or with another number of threads, trains another network: rounding differences
+    grow during training until they are as large as those between seeds. Differences are therefore measured in standard
+    deviations over the baseline's seeds, times sqrt(2) for a difference of two independent results: OK up to 2, OKish
+    up to 5, FAIL beyond. (With 4, held-out seeds of published results failed once in a few hundred cells.) A cell's own
+    deviation is pooled with that of its board, which has the weight of four degrees of freedom, since three seeds may
+    agree by chance; cells with fewer than three seeds use the board's. For means of n seeds the tolerance is divided by
+    sqrt(n), so that small changes show. Untrained methods are deterministic: OK up to 1e-5, OKish up to the effect on
+    one query of two neighbours that swap at a cut-off.
 
     Args:
         records: The results now, of any boards.
-        baseline: The results before; those of other runs are not looked at, except for how far seeds differ.
+        baseline: The results before; those of other runs only count for the spread over seeds.
 
     Raises:
-        UserError: Two different results claim the same place and seed.
+        UserError: Two different results have the same cell and seed.
     """
-    now = by_place(records, "the runs")
-    before = by_place(beside(now.values(), baseline), "the baseline")
+    now = index_by_cell(records, "the runs")
+    before = index_by_cell(matching_baseline(now.values(), baseline), "the baseline")
     spreads = _Spreads(before.values())
     common = [key for key in now if key in before]
-    pairs: dict[Place, list[tuple[Record, Record]]] = defaultdict(list)
-    cells = []
-    for place, seed in common:
-        one, other = before[place, seed], now[place, seed]
-        if differs := differences(one, other):
-            cells.append(Cell(place, (seed,), (), differs))
+    pairs: dict[CellId, list[tuple[Record, Record]]] = defaultdict(list)
+    drifts = []
+    for cell, seed in common:
+        old, new = before[cell, seed], now[cell, seed]
+        if differs := differences(old, new):
+            drifts.append(CellDrift(cell, (seed,), (), differs))
         else:
-            pairs[place].append((one, other))
-    for place, found in pairs.items():
-        cells += [spreads.cell(place, [pair]) for pair in found]
-        cells += [spreads.cell(place, found)] if len(found) > 1 else []
-    made_again = {_run(record) for record in now.values()}
+            pairs[cell].append((old, new))
+    for cell, of_cell in pairs.items():
+        drifts += [spreads.compare(cell, [pair]) for pair in of_cell]
+        drifts += [spreads.compare(cell, of_cell)] if len(of_cell) > 1 else []
+    repeated = {_run(record) for record in now.values()}
     return Drift(
-        tuple(sorted(cells, key=lambda cell: -cell.severity)),
-        tuple(describe_place(*key) for key in now if key not in before),
-        tuple(describe_place(*key) for key, record in before.items() if key not in now and _run(record) in made_again),
+        tuple(sorted(drifts, key=lambda drift: -drift.severity)),
+        tuple(describe_cell(record) for key, record in now.items() if key not in before),
+        tuple(describe_cell(record) for key, record in before.items() if key not in now and _run(record) in repeated),
     )
 
 
-def differences(one: Record, other: Record) -> tuple[str, ...]:
-    """What makes two results of one place incomparable: definitions, scenes, settings; not scores, not the machine."""
-    left, right = _circumstances(one), _circumstances(other)
+def differences(old: Record, new: Record) -> tuple[str, ...]:
+    """Return what makes two results of one cell incomparable: definitions, scenes or settings, but not the machine."""
+    before, after = _circumstances(old), _circumstances(new)
     return tuple(
         change
-        for name in left
-        if left[name] != right[name] and None not in (left[name], right[name])  # an older record did not note it
-        for change in _changes(name, left[name], right[name])
+        for name in before
+        if before[name] != after[name] and None not in (before[name], after[name])  # older records lack some of these
+        for change in _changes(name, before[name], after[name])
     )
 
 
 def _changes(name: str, before: Any, after: Any) -> list[str]:
-    """``"method.settings.jsst.rate: 0.1 -> 0.01"``: of mappings only what differs."""
+    """Return for example ``"method.settings.jsst.rate: 0.1 -> 0.01"``: of mappings only what differs."""
     if not isinstance(before, dict):
         return [f"{name}: {before} -> {after}"]
     pairs = {key: (before.get(key, "absent"), after.get(key, "absent")) for key in sorted({*before, *after})}
@@ -196,47 +199,47 @@ def _run(record: Record) -> tuple[str, str, int]:
 
 
 class _Spreads:
-    """How far the baseline's seeds differ: of each place and metric, and pooled over each board."""
+    """How far the baseline's seeds differ, by cell and metric, and pooled over each board."""
 
     def __init__(self, baseline: Iterable[Record]) -> None:
-        values: dict[tuple[Place, str], list[float]] = defaultdict(list)
+        values: dict[tuple[CellId, str], list[float]] = defaultdict(list)
         for record in baseline:
             for metric, value in record.metrics.items():
-                values[Place.of(record), metric].append(value)
+                values[CellId.of(record), metric].append(value)
         self._own = {key: _squares(found) for key, found in values.items() if len(found) >= 3}
         self._pooled: dict[tuple[str, str], tuple[float, int]] = {}
-        for (place, metric), (squares, freedom) in self._own.items():
-            known = self._pooled.get((place.board, metric), (0.0, 0))
-            self._pooled[place.board, metric] = known[0] + squares, known[1] + freedom
+        for (cell, metric), (squares, freedom) in self._own.items():
+            pooled = self._pooled.get((cell.board, metric), (0.0, 0))
+            self._pooled[cell.board, metric] = pooled[0] + squares, pooled[1] + freedom
 
-    def cell(self, place: Place, pairs: Sequence[tuple[Record, Record]]) -> Cell:
-        """One result beside its partner, or the means of several."""
-        before, now = _means([one for one, _ in pairs]), _means([other for _, other in pairs])
+    def compare(self, cell: CellId, pairs: Sequence[tuple[Record, Record]]) -> CellDrift:
+        """Compare one result with the baseline, or the means of several seeds."""
+        before, now = _means([old for old, _ in pairs]), _means([new for _, new in pairs])
         first = pairs[0][0]
         shifts = [
-            Shift(metric, value, now[metric], self._tolerance(first, place, metric, len(pairs)))
+            Shift(metric, value, now[metric], self._tolerance(first, cell, metric, len(pairs)))
             for metric, value in before.items()
         ]
-        seeds = tuple(one.seed for one, _ in pairs)
-        return Cell(place, seeds, tuple(sorted(shifts, key=lambda shift: -shift.severity)))
+        seeds = tuple(old.seed for old, _ in pairs)
+        return CellDrift(cell, seeds, tuple(sorted(shifts, key=lambda shift: -shift.severity)))
 
-    def _tolerance(self, record: Record, place: Place, metric: str, seeds: int) -> Tolerance:
+    def _tolerance(self, record: Record, cell: CellId, metric: str, seeds: int) -> Tolerance:
         if record.source is None:
             return Tolerance(EXACT, max(0.2 / record.queries.count, 2 * EXACT))
-        sd = max(self._spread(place, metric), LEAST_SPREAD) * math.sqrt(2 / seeds)
+        sd = max(self._spread(cell, metric), LEAST_SPREAD) * math.sqrt(2 / seeds)
         return Tolerance(OK_SPREADS * sd, OKISH_SPREADS * sd)
 
-    def _spread(self, place: Place, metric: str) -> float:
-        if (place.board, metric) not in self._pooled:
+    def _spread(self, cell: CellId, metric: str) -> float:
+        if (cell.board, metric) not in self._pooled:
             return UNKNOWN_SPREAD
-        pooled, all_freedom = self._pooled[place.board, metric]
-        squares, freedom = self._own.get((place, metric), (0.0, 0))
+        pooled, all_freedom = self._pooled[cell.board, metric]
+        squares, freedom = self._own.get((cell, metric), (0.0, 0))
         prior = pooled / all_freedom
         return math.sqrt((squares + PRIOR_FREEDOM * prior) / (freedom + PRIOR_FREEDOM))
 
 
 def _squares(values: Sequence[float]) -> tuple[float, int]:
-    """The sum of squared deviations from the mean, and its degrees of freedom."""
+    """Return the sum of squared deviations from the mean, and its degrees of freedom."""
     freedom = len(values) - 1
     return statistics.variance(values) * freedom, freedom
 

@@ -1,4 +1,4 @@
-"""Rankings block by block: product, then the ranks of the positives. Nothing of the size of all pairs is ever held."""
+"""Rank block by block: product, then the ranks of the positives. The matrix of all pairs is never held."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time
 def measure_blocks(
     task: Task, workers: Workers, block: int | None, measure: Callable[[PositiveRanks], Measured]
 ) -> Iterator[tuple[slice, Measured]]:
-    """Ranks the gallery for every query and measures the rankings, one block of queries per worker.
+    """Rank the gallery for every query and measure the rankings, one block of queries per worker.
 
     Args:
         task: queries and gallery, sorted by class.
-        workers: see `rsir_bench.ranking.threads`.
+        workers: see ``rsir_bench.ranking.threads``.
         block: queries per block; None chooses.
         measure: what is wanted of the ranks of the positives of some queries of one class; called in several threads.
 
@@ -52,7 +52,7 @@ def measure_blocks(
             fill_distances(task, queries, distances)
             # Counting is short calls that need the interpreter, so it is one worker's at a time: of two, the other one
             # is busy with its product meanwhile and waits if it is not; of more, the others sort, which takes longer
-            # but goes on side by side.
+            # but runs in parallel.
             count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
             return [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
         finally:
@@ -65,7 +65,7 @@ def measure_blocks(
 
 
 def block_queries(task: Task, block: int | None, workers: int) -> int:
-    """Queries per block: what is asked for, otherwise as many as the memory set aside allows."""
+    """Return the number of queries per block: ``block``, or as many as the reserved memory allows."""
     if block is None:
         fitting = TOTAL_ELEMENTS // workers // task.gallery_size
         most = BLOCK_QUERIES if task.device == "cpu" else TOTAL_ELEMENTS
@@ -76,12 +76,12 @@ def block_queries(task: Task, block: int | None, workers: int) -> int:
 
 
 def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) -> Iterator[tuple[slice, PositiveRanks]]:
-    """Ranks the positives of a block of queries, slice by slice.
+    """Rank the positives of a block of queries, slice by slice.
 
     Args:
         task: queries and gallery.
         queries: the queries of the block.
-        distances: (S, N + 1) as `fill_distances` gives them; their order may be lost.
+        distances: (S, N + 1) as ``fill_distances`` gives them; their order may be lost.
         count: count the scenes before the positives, or sort all scenes: the ranks are the same.
     """
     for part, columns in class_slices(task, queries):
@@ -97,7 +97,7 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
 
 
 def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
-    """Cuts a block of queries where the class changes and where the distances grow too many.
+    """Cut a block of queries where the class changes and where the distances grow too many.
 
     Yields:
         tuple: a slice of queries, and the slice of the gallery that holds their class.
@@ -113,7 +113,7 @@ def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
 
 
 def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
-    """Writes the distances of a block of queries to the whole gallery.
+    """Write the distances of a block of queries to the whole gallery.
 
     Args:
         task: queries and gallery.
@@ -138,7 +138,7 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
 
 
 def sorted_rows(rows: Tensor) -> Tensor:
-    """Rows sorted, in place on the CPU: NumPy sorts values alone and several times faster than torch."""
+    """Return rows sorted, in place on the CPU: NumPy sorts values alone and several times faster than torch."""
     if rows.is_cuda:
         return rows.sort(dim=1).values
     rows.numpy().sort(axis=1)

@@ -1,4 +1,4 @@
-"""Ranks of positives by counting: how many scenes are nearer, found without sorting the ranking.
+"""Rank positives by counting nearer scenes, without sorting the ranking.
 
 The distances of a query fall into buckets by an affine map and rounding down. Both keep order, so a scene in a lower
 bucket is nearer and one in a higher bucket is not; only scenes that share a bucket with a positive need a comparison.
@@ -21,7 +21,7 @@ MOST_BUCKETS = 2**24  # beyond it the number of the last bucket is not exact in 
 def counts_before(
     rows: Distances, positives: Distances, count: bool = True, whole: int | None = None
 ) -> tuple[Counts, Counts]:
-    """How many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
+    """Count how many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
 
     Args:
         rows: (S, N + 1) distances in any order, which may be lost; masked scenes and the last column +inf.
@@ -78,7 +78,7 @@ def _by_buckets(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
 
 
 def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts, Counts]:
-    """Every whole number from -most to most is a bucket of its own, so that nothing is left to compare."""
+    """Every whole number from -most to most has its own bucket, so that nothing is left to compare."""
     before, up_to = _empty_counts(positives)
     scaled, places = np.empty_like(rows[0]), np.empty(rows.shape[1], np.intp)
     held = (positives + most).astype(np.intp)
@@ -94,7 +94,7 @@ def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts
 def _places(
     values: Distances, nearest: Any, scale: Any, buckets: int, out: Distances | None = None
 ) -> npt.NDArray[np.int32]:
-    """The bucket of each value; the first and the last also take what lies below and beyond the positives."""
+    """Return the bucket of each value; the first and last also take the values below and above the positives."""
     scaled = np.subtract(values, nearest, out=out)
     scaled *= scale
     scaled.clip(0, buckets - 1, out=scaled)
@@ -103,7 +103,7 @@ def _places(
 
 
 def _bisect(row: Distances, positives: Distances, before: Counts, up_to: Counts) -> None:
-    """Sorts one row in place and writes the counts of its positives."""
+    """Sort one row in place and write the counts of its positives."""
     row.sort()
     before[:] = row.searchsorted(positives)
     np.add(before, 1, out=up_to)

@@ -1,4 +1,4 @@
-"""Descriptors, labels and query lists from files that anyone may have made, and their scores."""
+"""Read and score descriptors, labels and query lists from untrusted files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.ranking.scores import Measure, Scores, score
 
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class DescriptorFile:
-    """What a file of descriptors holds.
+    """The contents of a file of descriptors.
 
     Attributes:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.
@@ -62,10 +62,10 @@ def score_files(
     """Score the descriptors in a file.
 
     Args:
-        descriptors: ``.npy``, ``.npz`` or ``.parquet``; see :func:`read_descriptors`.
-        labels: The labels; None: those in the descriptors' file. See :func:`read_labels`.
-        queries: Indices or a mask of the scenes that are queries; None: every scene. See :func:`read_queries`.
-        similarity: See :func:`rsir_bench.ranking.score`, as for all that follow.
+        descriptors: ``.npy``, ``.npz`` or ``.parquet``; see ``read_descriptors``.
+        labels: The labels; None: those in the descriptors' file. See ``read_labels``.
+        queries: Indices or a mask of the scenes that are queries; None: every scene. See ``read_queries``.
+        similarity: See ``rsir_bench.ranking.score``, as for all that follow.
         codes: The descriptors are binary codes.
         bits: Number of bits of packed codes.
         block: Queries per block.
@@ -93,7 +93,7 @@ def score_files(
 
 
 def read_descriptors(path: Path) -> DescriptorFile:
-    """Reads descriptors, and labels where the file has them.
+    """Read descriptors, and labels where the file has them.
 
     ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and
     perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists ``descriptors`` or ``codes``, or one
@@ -127,7 +127,7 @@ def read_labels(path: Path) -> Array:
 
 
 def read_queries(path: Path) -> Array:
-    """Indices, or an (N,) bool mask, of the scenes that are queries; formats as for `read_labels`."""
+    """Return indices, or an (N,) bool mask, of the scenes that are queries; formats as for ``read_labels``."""
     queries = read_one(path, QUERY_NAMES)
     if queries.dtype.kind != "U":
         return queries
@@ -138,7 +138,7 @@ def read_queries(path: Path) -> Array:
 
 
 def read_one(path: Path, names: tuple[str, ...]) -> Array:
-    """The array of one of the given names, or the only one."""
+    """Return the array of one of the given names, or the only one."""
     if path.suffix == ".txt":
         return read_lines(path)
     contents = read_arrays(path)
@@ -149,7 +149,7 @@ def read_one(path: Path, names: tuple[str, ...]) -> Array:
 
 
 def read_lines(path: Path) -> Array:
-    """The lines of a text file."""
+    """Return the lines of a text file."""
     try:
         text = existing(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -168,13 +168,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
         loaded = np.load(existing(path), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except UNREADABLE as error:
-        raise UserError(
-            f"{path}: cannot be read: {str(error).splitlines()[0] if str(error) else 'it is empty'}"
-        ) from error
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
-    """A column as an array, (N, D) where its cells are lists."""
+    """Return a column as an array, (N, D) where its cells are lists."""
     values = column.to_numpy()
     if values.dtype.kind == "O" and any(isinstance(cell, np.ndarray) for cell in values):
         if len({np.shape(cell) for cell in values}) > 1:
@@ -187,7 +185,7 @@ def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
 
 
 def existing(path: Path) -> Path:
-    """The path, if there is a file."""
+    """Return the path of an existing file."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     return path

@@ -185,7 +185,7 @@ def total(ranks: PositiveRanks, single: Tensor, tied: Tensor) -> Tensor:
 
 
 def precision_sum(groups: TieGroups, positives: Tensor, size: Tensor, places: Tensor, harmonic: Tensor) -> Tensor:
-    """Expected sum of P(i) rel_i over the first t = ``places`` places of each group, float64.
+    """Return the expected sum of P(i) rel_i over the first t = ``places`` places of each group, float64.
 
     With r = ``positives`` positives in random order on n = ``size`` places it is
     (r/n) sum_{j=1..t} (rb + 1 + (j-1)(r-1)/(n-1)) / (b + j).
@@ -205,7 +205,7 @@ def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harm
         k: the cut-off.
         sums: (3, T) sum of P(i) rel_i before the group: expectation, worst, best.
         hits: (T,) positives before the group.
-        harmonic: see `harmonic_numbers`.
+        harmonic: see ``harmonic_numbers``.
     """
     columns = TieGroups(*(counts[:, None] for counts in vars(groups).values()))
     places = places_inside(columns, k)
@@ -243,17 +243,17 @@ def hits_within(ranks: PositiveRanks, cutoff: int) -> Tensor:
 
 
 def places_inside(groups: TieGroups, cutoff: int) -> Tensor:
-    """How many places of each group lie within the first ``cutoff`` ranks, int64."""
+    """Return how many places of each group are within the first ``cutoff`` ranks, int64."""
     return (cutoff - groups.before).clamp(min=0).minimum(groups.size)
 
 
 def share(groups: TieGroups) -> Tensor:
-    """r/n, the chance that a place of the group holds a positive, float64."""
+    """Return r/n, the probability that a place of the group holds a positive, float64."""
     return groups.positives / groups.size.double()
 
 
 def hypergeometric(h: Tensor, groups: TieGroups, places: Tensor) -> Tensor:
-    """The chance that exactly h positives of each group are on its first ``places`` places, float64."""
+    """Return the probability that exactly h positives of each group are on its first ``places`` places, float64."""
     misses, negatives = places - h, groups.size - groups.positives
     possible = (groups.positives >= h) & (misses >= 0) & (negatives >= misses)
     ways = log_choose(groups.positives, h) + log_choose(negatives, misses) - log_choose(groups.size, places)

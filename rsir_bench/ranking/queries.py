@@ -1,4 +1,4 @@
-"""Which scenes are queries."""
+"""Choose the scenes that are queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHARE = 0.2
 
 
 def choose_queries(labels: npt.NDArray[np.int64], which: str, seed: int) -> npt.NDArray[np.int64] | None:
-    """Indices of the queries; None means every scene.
+    """Return the (Q,) int64 indices of the queries, ascending; None means every scene.
 
     Args:
         labels: (N,) classes.
@@ -19,9 +19,9 @@ def choose_queries(labels: npt.NDArray[np.int64], which: str, seed: int) -> npt.
     """
     if which == "all":
         return None
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     chosen = [
-        chance.permutation(np.flatnonzero(labels == label))[: int(SHARE * np.count_nonzero(labels == label))]
+        rng.permutation(np.flatnonzero(labels == label))[: int(SHARE * np.count_nonzero(labels == label))]
         for label in np.unique(labels)
     ]
     return np.sort(np.concatenate(chosen))

@@ -1,4 +1,4 @@
-"""`score`: descriptors and labels in, every retrieval metric out."""
+"""Score descriptors: descriptors and labels in, every retrieval metric out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRIC_VERSION = 1
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Measure = Callable[[Task, int | None, Sequence[int], int], tuple[FloatArray, FloatArray]]
-"""What `measure_queries` is: of a task, queries per block, the cut-offs k and hits."""
+"""What ``measure_queries`` is: of a task, queries per block, the cut-offs k and hits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,14 @@ class Scores:
     class_curves: dict[str, FloatArray]
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
-        """Points of the precision-recall curve.
+        """Return points of the precision-recall curve.
 
         Args:
             points: 11 or 101 recall levels, evenly from 0 to 1.
             class_name: the curve of one class; overall where None.
 
         Returns:
-            list: (recall, interpolated precision) pairs, see `rsir_bench.ranking.metrics.precision_at_recall`.
+            list: (recall, interpolated precision) pairs, see ``rsir_bench.ranking.metrics.precision_at_recall``.
         """
         if points not in (11, 101):
             raise UserError(f"precision-recall curve: {points} points asked, 11 or 101 are offered")
@@ -107,33 +107,33 @@ def score(
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
     measure: Measure | None = None,
 ) -> Scores:
-    """Ranks the gallery for every query and scores the rankings, exactly, with ties taken as an expectation.
+    """Rank the gallery for every query and score the rankings, exactly, with ties taken as an expectation.
 
     Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
     names nor the order of the gallery matter. Rows that are equal value for value (and all rows without a direction)
     get equal distances. Other distances carry the rounding of a product in the descriptors' own precision (half
-    precision: float32; integers and Euclidean distances: float64), which tells apart what is equal by arithmetic only,
-    such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
+    precision: float32; integers and Euclidean distances: float64), which separates what is equal only in exact
+    arithmetic, such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
-            (N, ceil(bits / 8)) uint8 packed as `numpy.packbits` does, together with ``bits``.
+            (N, ceil(bits / 8)) uint8 packed as ``numpy.packbits`` does, together with ``bits``.
         labels: (N,) classes: integers or strings.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: the descriptors are binary codes.
         bits: number of bits of packed codes.
         queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are.
             Each query is left out of its own gallery by its index.
-        gallery: (M, D) a gallery apart from the queries; nothing is left out then.
+        gallery: (M, D) a separate gallery; nothing is left out then.
         gallery_labels: (M,) its classes.
         k: the cut-offs of P@k.
         hits: the cut-off of AP@{hits}h.
         block: queries per block; None chooses by memory. Changes scores by rounding only.
         device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
-            `torch.get_num_threads` says.
+            ``torch.get_num_threads`` says.
         class_names: the names of integer labels in ``per_class``.
         measure: who ranks and measures: this process where None; for example
-            `rsir_bench.runs.runners.cluster.Cluster.measure`.
+            ``rsir_bench.runs.runners.cluster.Cluster.measure``.
 
     Returns:
         Scores: the mean over queries, per class, per query, and the bounds of ties.
@@ -168,14 +168,21 @@ def score(
     return assemble(task, names, table, curves)
 
 
-def measure_queries(task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
-    """Ranks the gallery for every query of a task and measures the rankings, in this process.
+def measure_queries(
+    task: Task,
+    block: int | None,
+    k: Sequence[int],
+    hits: int,
+    curve: Callable[[PositiveRanks], Tensor] = metrics.precision_at_recall,
+) -> tuple[FloatArray, FloatArray]:
+    """Rank the gallery for every query of a task and measures the rankings, in this process.
 
     Args:
         task: queries and gallery.
         block: queries per block; None chooses.
         k: the cut-offs of P@k.
         hits: the cut-off of AP@{hits}h.
+        curve: gives the (S, 101) float64 precision-recall curves of S queries.
 
     Returns:
         tuple: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task; and
@@ -186,18 +193,17 @@ def measure_queries(task: Task, block: int | None, k: Sequence[int], hits: int) 
     curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
 
     def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
-        curve = metrics.precision_at_recall(ranks).sum(dim=0)
-        return score_ranks(ranks, k, hits, harmonic).cpu(), curve.cpu()
+        return score_ranks(ranks, k, hits, harmonic).cpu(), curve(ranks).sum(dim=0).cpu()
 
     with workers(task.device) as pool:
-        for rows, (values, curve) in measure_blocks(task, pool, block, measure):
+        for rows, (values, class_curve) in measure_blocks(task, pool, block, measure):
             table[:, :, rows] = values
-            curves[task.query_classes[rows.start]] += curve
+            curves[task.query_classes[rows.start]] += class_curve
     return table.numpy(), curves.numpy()
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """The names of the metrics in the order of `score_ranks`."""
+    """Return the names of the metrics in the order of ``score_ranks``."""
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
@@ -222,7 +228,7 @@ def score_ranks(ranks: PositiveRanks, k: Sequence[int], hits: int, harmonic: Ten
 
 
 def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
-    """Puts the queries back into the caller's order and takes the means.
+    """Put the queries back into the caller's order and take the means.
 
     Args:
         task: what was scored.

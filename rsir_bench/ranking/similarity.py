@@ -1,4 +1,4 @@
-"""Descriptors made ready so that one matrix product gives the distances of a ranking."""
+"""Prepare descriptors so that one matrix product gives the distances of a ranking."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Prepared:
         rows: (N, D) float32 or float64.
         offset: (N,) added to each product's distance (half the squared norm under "euclidean"), or None.
         constant: number of rows without a direction (constant under Pearson, zero under cosine); similarity 0 to all.
-        repeats: (M,) int64 rows that repeat an earlier one, see `duplicate_rows`.
+        repeats: (M,) int64 rows that repeat an earlier one, see ``duplicate_rows``.
         originals: (M,) int64 which row that is.
         whole: bits of codes, whose distances are whole numbers from -bits to bits; None for other descriptors.
     """
@@ -41,14 +41,14 @@ class Prepared:
 def prepare(
     descriptors: Tensor, order: Tensor, similarity: str, device: str, workers: Workers, centre: Tensor | None = None
 ) -> Prepared:
-    """Normalises descriptors and puts them in a given order.
+    """Normalise descriptors and put them in a given order.
 
     Args:
         descriptors: (N, D) on any device.
         order: (M,) int64, the rows wanted.
         similarity: one of SIMILARITIES.
         device: where the prepared rows live.
-        workers: see `rsir_bench.ranking.threads`.
+        workers: see ``rsir_bench.ranking.threads``.
         centre: (D,) float64 subtracted before Euclidean distances, so that norms do not swamp them.
 
     Raises:
@@ -85,7 +85,7 @@ def chunks(rows: Tensor) -> Iterator[slice]:
 
 
 def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
-    """Rows scaled to length 1, centred first under Pearson; a row without a direction becomes zero.
+    """Return rows scaled to length 1, centred first under Pearson; a row without a direction becomes zero.
 
     Args:
         rows: (n, D) float64.
@@ -115,14 +115,14 @@ def unpacked(codes: Tensor, bits: int) -> Tensor:
 
 
 def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
-    """Finds rows that are equal value for value.
+    """Find rows that are equal value for value.
 
     A blocked product does not give equal rows equal distances (4 to 8 % of such pairs differ in the last bit), so the
     ranking copies the distance of the first of them to the others.
 
     Args:
         rows: (N, D) float.
-        workers: see `rsir_bench.ranking.threads`.
+        workers: see ``rsir_bench.ranking.threads``.
 
     Returns:
         tuple: (M,) int64 rows that repeat an earlier one, and (M,) int64 which row that is.
@@ -170,7 +170,7 @@ def checked_descriptors(values: Any, what: str) -> Tensor:
 
 
 def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
-    """The values as a numpy array of numbers that torch can take."""
+    """Return the values as a numpy array of numbers that torch can take."""
     try:
         array = np.asarray(values)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `score` is asked to do, checked: one clear line for every input that cannot be scored."""
+"""Check the arguments of ``score`` and prepare queries and gallery."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Task:
     Attributes:
         gallery: the gallery, class after class.
         starts: (C + 1,) int64: the columns of class c are starts[c] to starts[c + 1].
-        query_rows: the prepared queries apart from the gallery, or None where queries are rows of the gallery.
+        query_rows: the prepared queries of a separate gallery, or None where queries are rows of the gallery.
         queries: (Q,) int64: row of the caller's descriptors of each scored query, class after class.
         positions: (Q,) int64: place of each scored query among the queries the caller asked for.
         query_classes: (Q,) int64: their classes.
-        own_columns: (Q,) int64: the gallery column of each query, to be left out; None where the gallery is apart.
+        own_columns: (Q,) int64: the gallery column of each query, to be left out; None where the gallery is separate.
         class_names: the name of each class.
         skipped: queries left out since the gallery holds no positive for them.
         constant: scenes without a direction.
@@ -51,7 +51,7 @@ class Task:
         return int(self.starts[-1])
 
     def part(self, queries: slice) -> Task:
-        """The same gallery with some of the queries, which are measured as in the whole."""
+        """Return the same gallery with some of the queries, which are measured as in the whole."""
         return replace(
             self,
             query_rows=None if self.query_rows is None else self.query_rows[queries],
@@ -76,7 +76,7 @@ def scoring_task(
     device: str,
     workers: Workers,
 ) -> Task:
-    """Checks the arguments of `rsir_bench.ranking.score` and prepares the rows; see there."""
+    """Check the arguments of ``rsir_bench.ranking.score`` and prepare the rows; see there."""
     similarity = checked_similarity(similarity, codes, bits)
     if (gallery is None) != (gallery_labels is None):
         raise UserError("gallery: give gallery and gallery_labels together")
@@ -105,24 +105,24 @@ def scoring_task(
     dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
     centre = gallery_rows.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
     prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
-    apart = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
+    separate = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
     return Task(
         gallery=prepared,
         starts=starts,
-        query_rows=None if apart is None else apart.rows,
+        query_rows=None if separate is None else separate.rows,
         queries=asked[positions],
         positions=positions,
         query_classes=classes[asked[positions]],
         own_columns=torch.argsort(order)[asked[positions]] if own else None,
         class_names=names,
         skipped=len(asked) - len(positions),
-        constant=prepared.constant + (0 if apart is None else apart.constant),
+        constant=prepared.constant + (0 if separate is None else separate.constant),
         device=device,
     )
 
 
 def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
-    """The similarity in force: Hamming for codes, otherwise the one named."""
+    """Return the similarity in force: Hamming for codes, otherwise the one named."""
     if similarity not in SIMILARITIES:
         raise UserError(f"similarity {similarity!r}: choose one of {', '.join(SIMILARITIES)}")
     if codes and similarity not in ("pearson", "hamming"):
@@ -137,7 +137,7 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
 
 
 def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
-    """Descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
+    """Return descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
         return rows
@@ -155,7 +155,7 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
 
 
 def checked_device(device: Any) -> str:
-    """The device, if it is there."""
+    """Return the device's name if the device is available."""
     name = str(device)
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
@@ -191,7 +191,7 @@ def class_numbers(
     gallery_scenes: int,
     class_names: Sequence[str] | Mapping[Any, str] | None,
 ) -> tuple[list[str], Tensor, Tensor]:
-    """Classes as numbers 0 to C-1.
+    """Return classes as numbers 0 to C-1.
 
     Returns:
         tuple: C names, (N,) int64 of the queries' side, (M,) int64 of the gallery's.
@@ -237,7 +237,7 @@ def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
 
 
 def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
-    """The name of one label."""
+    """Return the name of one label."""
     if class_names is None:
         return str(value)
     try:

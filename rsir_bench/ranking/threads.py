@@ -1,4 +1,4 @@
-"""Worker threads that work off pieces of a computation side by side."""
+"""Run pieces of a computation in parallel threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Workers:
     count: int
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yields ``work`` of each item, in order."""
+        """Yield ``work`` of each item, in order."""
         return self.pool.map(work, items)
 
 

@@ -1,7 +1,7 @@
-"""The one primitive of scoring: where the positives of a query stand in its ranking, ties included.
+"""The one primitive of scoring: the ranks of the positives of a query, ties included.
 
 A ranking with ties is a sequence of tie groups: scenes at one distance, in no order. Most groups of real descriptors
-hold a single scene, most groups of binary codes hold many, so the two kinds are kept apart: single positives as a dense
+hold a single scene, most groups of binary codes hold many, so the two kinds are separate: single positives as a dense
 matrix, larger groups as a flat list. Every metric is a sum over both.
 """
 
@@ -17,10 +17,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TieGroups:
-    """T tie groups of S queries; tensors are (T,) int64, all but ``query`` (3, T) after `in_orders`.
+    """T tie groups of S queries; tensors are (T,) int64, all but ``query`` (3, T) after ``in_orders``.
 
     Attributes:
-        query: the query, 0 to S-1, in whose ranking the group stands.
+        query: the query, 0 to S-1, whose ranking contains the group.
         before: scenes ranked strictly before the group.
         size: scenes in the group.
         positives_before: positives ranked strictly before the group.
@@ -38,7 +38,7 @@ class TieGroups:
         return len(self.query)
 
     def __getitem__(self, mask: Tensor) -> TieGroups:
-        """The groups where a (T,) bool mask is True."""
+        """Return the groups where a (T,) bool mask is True."""
         return TieGroups(
             self.query[mask],
             self.before[mask],
@@ -48,9 +48,9 @@ class TieGroups:
         )
 
     def in_orders(self) -> TieGroups:
-        """The groups in random order, in the worst order (positives last) and in the best (positives first).
+        """Return the groups in random order, in the worst order (positives last) and in the best (positives first).
 
-        The positives of an ordered group stand together, so they form a group without other scenes.
+        The positives of an ordered group are adjacent, so they form a group without other scenes.
         """
         return TieGroups(
             self.query,
@@ -63,7 +63,7 @@ class TieGroups:
 
 @dataclass(frozen=True)
 class PositiveRanks:
-    """Where the R positives of each of S queries stand.
+    """The ranks of the R positives of each of S queries.
 
     Attributes:
         before: (S, R) float64: scenes ranked before the i-th positive; +inf where it is tied with another scene.
@@ -101,7 +101,7 @@ class PositiveRanks:
     def expected_ranks(self) -> Tensor:
         """(S, R) float64: the expected rank, from 1, of the i-th positive.
 
-        The m-th of r positives in random order on n places stands at place m (n + 1) / (r + 1) on average.
+        The m-th of r positives in random order on n places is at place m (n + 1) / (r + 1) on average.
         """
         ranks = self.before + 1
         groups, held = self.groups, self.groups.positives
@@ -114,7 +114,7 @@ class PositiveRanks:
 
 
 def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
-    """Ranks positives by bisection.
+    """Rank positives by bisection.
 
     Args:
         distances: (S, N + 1) distances of each query to its gallery, ascending; masked scenes and the last
@@ -132,7 +132,7 @@ def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
 
 
 def collect_ties(before: Tensor, after: Tensor) -> PositiveRanks:
-    """Collects the tie groups.
+    """Collect the tie groups.
 
     Args:
         before: (S, R) int64, ascending: scenes strictly nearer than each positive.
@@ -150,7 +150,7 @@ def collect_ties(before: Tensor, after: Tensor) -> PositiveRanks:
 
 
 def ranking(distances: Sequence[float], positives: Sequence[float]) -> PositiveRanks:
-    """The ranks of one query's positives, from plain lists: for examples.
+    """Return the ranks of one query's positives, from plain lists: for examples.
 
     Args:
         distances: of all scenes, ascending.

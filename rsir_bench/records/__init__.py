@@ -1,1 +1,1 @@
-"""Result records: what is written down of each result, and where it lies."""
+"""Result records: what is stored of each result, and where; the paper's values."""

@@ -1,4 +1,4 @@
-"""Which cell of which board a record fills, and how cells are named."""
+"""Which cell of which board a record belongs to, and how cells are named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsir_bench.records.schema import Record
 
 
 def row_label(record: Record) -> str:
-    """The name of a record's row, with what a PCA has that is not the protocol's: ``"PCA (target fit)"``."""
+    """Return the name of a record's row, with where its PCA differs from the protocol's: ``"PCA (target fit)"``."""
     row = record.row
     if row.kind != "pca":
         return row.name
@@ -24,25 +24,25 @@ def row_label(record: Record) -> str:
 
 
 def cell_of(record: Record) -> tuple[str, str, str]:
-    """Target, method and row: the cell that the seeds of a result are averaged into, among equally distorted ones."""
+    """Return target, method and row: the cell whose seeds are averaged, among results of the same distortion."""
     return record.target.name, record.method.label, row_label(record)
 
 
 def printed_title(record: Record) -> str:
-    """The method as tables print it: its title, with the settings that its label tells."""
+    """Return the method as tables print it: its title, with the settings that are in its label."""
     method = record.method
     settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
     return method.title + settings
 
 
 def distortion_of(record: Record) -> str:
-    """``"haze:3"``; empty where the target's scenes are as they are."""
+    """Return for example ``"haze:3"``; empty for undistorted scenes."""
     return f"{record.distortion.name}:{record.distortion.severity}" if record.distortion else ""
 
 
 @dataclass(frozen=True)
-class Place:
-    """What is compared with what, whatever the key: a changed version changes that."""
+class CellId:
+    """Identify a cell across versions: unlike a record's key, it survives a change of version."""
 
     board: str
     method: str
@@ -51,58 +51,57 @@ class Place:
     distortion: str
 
     @classmethod
-    def of(cls, record: Record) -> Place:
-        """The place of a record; its seed is not in it."""
+    def of(cls, record: Record) -> CellId:
+        """Return the cell of a record; its seed is not part of it."""
         return cls(
             record.protocol.board, record.method.label, row_label(record), record.target.name, distortion_of(record)
         )
 
+    def describe(self, seed: int) -> str:
+        """Return the result of a seed in words."""
+        target = f"{self.target} under {self.distortion}" if self.distortion else self.target
+        return f"{self.board}: {self.method}, row {self.row}, on {target}, seed {seed}"
 
-def name_of(record: Record) -> str:
-    """A result in words."""
-    return describe_place(Place.of(record), record.seed)
+
+def describe_cell(record: Record) -> str:
+    """Return a result in words."""
+    return CellId.of(record).describe(record.seed)
 
 
-def beside(records: Iterable[Record], baseline: Iterable[Record]) -> list[Record]:
-    """The records of the baseline that stand on the boards of ``records``.
+def matching_baseline(records: Iterable[Record], baseline: Iterable[Record]) -> list[Record]:
+    """Return the records of the baseline that belong to the boards of ``records``.
 
-    Where several protocols have one board's name, each has a board of its own: only those of the records' then.
+    Where several protocols share a board's name, only those with the hash of the records' protocol match.
     """
     hashes: dict[str, set[str]] = defaultdict(set)
     for record in records:
         hashes[record.protocol.board].add(record.protocol.hash)
-    found = [record for record in baseline if record.protocol.board in hashes]
-    known = {(record.protocol.board, record.protocol.hash) for record in found}
-    shared = Counter(board for board, _ in known)
+    candidates = [record for record in baseline if record.protocol.board in hashes]
+    protocols = {(record.protocol.board, record.protocol.hash) for record in candidates}
+    shared = Counter(board for board, _ in protocols)
     return [
         record
-        for record in found
+        for record in candidates
         if shared[record.protocol.board] == 1 or record.protocol.hash in hashes[record.protocol.board]
     ]
 
 
-def by_place(records: Iterable[Record], where: str) -> dict[tuple[Place, int], Record]:
-    """Records by place and seed; the same record twice counts once.
+def index_by_cell(records: Iterable[Record], where: str) -> dict[tuple[CellId, int], Record]:
+    """Return records by cell and seed; the same record twice counts once.
 
     Args:
-        records: Of any boards.
-        where: For the error: ``"the runs"``.
+        records: Records of any boards.
+        where: Where they are, for the error: ``"the runs"``.
 
     Raises:
-        UserError: Two different results claim the same place and seed.
+        UserError: Two different results have the same cell and seed.
     """
-    found: dict[tuple[Place, int], Record] = {}
+    index: dict[tuple[CellId, int], Record] = {}
     for record in records:
-        twin = found.setdefault((Place.of(record), record.seed), record)
+        twin = index.setdefault((CellId.of(record), record.seed), record)
         if twin.metrics != record.metrics or twin.key != record.key:
             raise UserError(
-                f"{where} hold two results of {name_of(record)} (keys {twin.key[:8]}, {record.key[:8]}); "
+                f"{where} hold two results of {describe_cell(record)} (keys {twin.key[:8]}, {record.key[:8]}); "
                 "name the folder of one of them"
             )
-    return found
-
-
-def describe_place(place: Place, seed: int) -> str:
-    """Return a result in words."""
-    target = f"{place.target} under {place.distortion}" if place.distortion else place.target
-    return f"{place.board}: {place.method}, row {place.row}, on {target}, seed {seed}"
+    return index

@@ -1,4 +1,4 @@
-"""From a value back to what made it: the files of its records, and the commands that make them again."""
+"""From a result back to where it came from: the files of its records, and the commands that reproduce them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from collections.abc import Iterable, Sequence
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug
 from rsir_bench.records.cells import distortion_of
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import Record, RequestFields
 
 AGAIN = (
-    "Each command makes all seeds of a line; --data-root names the folder of the datasets, and --again is needed where "
-    "the published records lie in leaderboards/results."
+    "Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets, and --again where "
+    "leaderboards/results has the published records."
 )
 
-Options = tuple[tuple[str, str], ...]
-Words = tuple[Options, Options]
-"""Options before and after those that are merged."""
 
-
-def place(record: Record) -> str:
-    """The name of a published record: ``<board>/<method>/<row>-<target>-seed<n>-<key>.json``."""
+def record_path(record: Record) -> str:
+    """Return the name of a published record: ``<board>/<method>/<row>-<target>-seed<n>-<key>.json``."""
     distortion = f"-{slug(distortion_of(record))}" if record.distortion else ""
     fit = "-target-fit" if record.row.fit == "target" else ""
     name = f"{slug(record.row.name)}{fit}-{slug(record.target.name)}{distortion}-seed{record.seed}-{record.key[:8]}"
@@ -30,54 +26,77 @@ def place(record: Record) -> str:
 
 
 def keys(records: Iterable[Record]) -> str:
-    """The keys of the records, separated by spaces."""
+    """Return the keys of the records, separated by spaces."""
     return " ".join(record.key for record in records)
 
 
+def request_of(record: Record) -> RequestFields:
+    """Return the request that made a record; records from before it was stored have it in their command only.
+
+    Raises:
+        UserError: The record has no request, and its command is not one that ``rsir-bench run`` wrote.
+    """
+    if record.request is not None:
+        return record.request
+    words = shlex.split(record.command)
+    values: dict[str, list[str]] = defaultdict(list)
+    for option, value in zip(words[2::2], words[3::2], strict=False):  # after "rsir-bench run"; each takes a value
+        values[option].append(value)
+    try:
+        return RequestFields(
+            protocol=values["--protocol"][0],
+            method=values["--methods"][0],
+            seed=int(values["--seeds"][0]),
+            target=values["--targets"][0],
+            distortion="".join(values["--distort"]),
+            overrides=tuple(values["--set"]),
+            plugins=tuple(values["--plugin"]),
+        )
+    except (IndexError, ValueError):
+        raise UserError(
+            f"record {record.key}: its command {record.command!r} does not name protocol, method, seed and target; "
+            "run it again"
+        ) from None
+
+
+def request_command(request: RequestFields) -> str:
+    """Return the command that makes one run's results on one target."""
+    return _render(request, [request.seed], [request.target], [request.distortion] if request.distortion else [])
+
+
 def command(records: Sequence[Record]) -> str:
-    """One line for the shell that makes all the records again; empty for none."""
+    """Return one line for the shell that reproduces all the records; empty for none."""
     return " && ".join(commands(records))
 
 
 def commands(records: Sequence[Record]) -> list[str]:
-    """The commands that make these records and no other run, target or distortion.
+    """Return the commands that make these records and no other run, target or distortion.
 
-    Commands of records are merged over seeds, targets and distortions where the rest of them is the same word by word,
-    and only where the seeds of one target are those of the other: a command makes every seed on every target. Under a
-    distortion it makes the target as it is too, and always all rows of the method.
+    Requests are merged over seeds, targets and distortions where all else is equal, and only where the targets have the
+    same seeds: a command makes every seed on every target. With a distortion it also makes the undistorted target, and
+    it always makes all rows of the method.
 
     Raises:
-        UserError: A record's command is none that ``rsir-bench run`` writes.
+        UserError: A record's request cannot be read.
     """
-    rests: dict[Words, dict[tuple[str, int], set[str]]] = defaultdict(lambda: defaultdict(set))
+    groups: dict[RequestFields, dict[tuple[str, int], set[str]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
-        rest, target, distortion = _parsed(record)
-        rests[rest][target, record.seed] |= {distortion} - {""}
-    return [line for rest, runs in rests.items() for line in _merged(rest, runs)]
+        request = request_of(record)
+        common = request.model_copy(update={"seed": 0, "target": "", "distortion": ""})
+        groups[common][request.target, record.seed] |= {request.distortion} - {""}
+    return [line for common, runs in groups.items() for line in _merged(common, runs)]
 
 
 def by_method(records: Iterable[Record]) -> dict[str, list[str]]:
-    """The commands of each method, by its label, in the order of the records."""
+    """Return the commands of each method by its label, in the order of the records."""
     methods: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         methods[record.method.label].append(record)
-    return {label: commands(found) for label, found in methods.items()}
+    return {label: commands(of_method) for label, of_method in methods.items()}
 
 
-def _parsed(record: Record) -> tuple[Words, str, str]:
-    """What stays when commands are merged, the target as the request named it, and the distortion or ``""``."""
-    words = shlex.split(record.command)
-    options = list(zip(words[2::2], words[3::2], strict=False))  # after "rsir-bench run"; each of them takes a value
-    names, values = [name for name, _ in options], dict(options)
-    if not {"--seeds", "--targets"} <= set(names):
-        raise UserError(f"record {record.key}: its command {record.command!r} names no seeds or targets; run it again")
-    first = names.index("--seeds")
-    after = [option for option in options[first:] if option[0] not in ("--seeds", "--targets", "--distort")]
-    return (tuple(options[:first]), tuple(after)), values["--targets"], values.get("--distort", "")
-
-
-def _merged(rest: Words, runs: dict[tuple[str, int], set[str]]) -> list[str]:
-    """Commands that share ``rest``, for the distortions of each target and seed."""
+def _merged(common: RequestFields, runs: dict[tuple[str, int], set[str]]) -> list[str]:
+    """Return the commands for the distortions of each target and seed; all else is in ``common``."""
     groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for (target, seed), distortions in sorted(runs.items(), key=lambda run: run[0][1]):
         groups[tuple(sorted(distortions))][target].append(seed)
@@ -86,25 +105,27 @@ def _merged(rest: Words, runs: dict[tuple[str, int], set[str]]) -> list[str]:
         targets_of: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for target, seeds in seeds_of.items():
             targets_of[tuple(seeds)].append(target)
-        lines += [_line(rest, common, targets, distorted) for common, targets in targets_of.items()]
+        lines += [_render(common, seeds, targets, _shortened(distorted)) for seeds, targets in targets_of.items()]
     return lines
 
 
-def _line(rest: Words, seeds: Iterable[int], targets: Iterable[str], distortions: Sequence[str]) -> str:
-    before, after = rest
-    merged = [("--seeds", ",".join(map(str, seeds))), ("--targets", ",".join(targets))]
-    merged += [("--distort", ",".join(_shortened(distortions)))] if distortions else []
-    return shlex.join(["rsir-bench", "run", *(word for option in (*before, *merged, *after) for word in option)])
+def _render(common: RequestFields, seeds: Iterable[int], targets: Iterable[str], distortions: Sequence[str]) -> str:
+    words = ["rsir-bench", "run", "--protocol", common.protocol, "--methods", common.method]
+    words += ["--seeds", ",".join(map(str, seeds)), "--targets", ",".join(targets)]
+    words += ["--distort", ",".join(distortions)] if distortions else []
+    words += [word for override in common.overrides for word in ("--set", override)]
+    words += [word for plugin in common.plugins for word in ("--plugin", plugin)]
+    return shlex.join(words)
 
 
 def _shortened(distortions: Sequence[str]) -> list[str]:
-    """``haze`` for all five of ``haze:1`` to ``haze:5``, as ``--distort`` reads it."""
+    """Return ``haze`` for all five of ``haze:1`` to ``haze:5``, as ``--distort`` reads it."""
     severities: dict[str, list[str]] = defaultdict(list)
     for distortion in distortions:
         kind, _, severity = distortion.partition(":")
         severities[kind].append(severity)
     return [
         word
-        for kind, found in severities.items()
-        for word in ([kind] if found == list("12345") else [f"{kind}:{severity}" for severity in found])
+        for kind, of_kind in severities.items()
+        for word in ([kind] if of_kind == list("12345") else [f"{kind}:{severity}" for severity in of_kind])
     ]

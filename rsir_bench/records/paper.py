@@ -1,6 +1,6 @@
-"""What the JSST paper published: its tables, their rows and values, and the slips in them.
+"""The published values of the JSST paper: its tables, their rows and values, and the slips in them.
 
-A further table of the paper is one more entry of :data:`PAPER_TABLES`; its values are in ``paper_tables.csv`` already.
+To add a table of the paper, add an entry to ``PAPER_TABLES``; ``paper_tables.csv`` already has its values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import resources
 
 from rsir_bench.records.schema import PaperRow
 
-# What the paper prints as "mAP" is AP@10h: the printed mAP lies above P@5, which no mAP over a whole ranking does.
+# What the paper prints as "mAP" is AP@10h: it is larger than P@5, which mAP over a whole ranking never is.
 PUBLISHED_COLUMNS = {"AP@10h": "map", "P@5": "p5", "P@10": "p10", "P@50": "p50", "P@100": "p100"}
 HASHING_SLIP = "the published mAP of the hashing rows does not follow AP@10h: no target"
 _NOT_A_SLIP = ("printed as ", "bold: ")
@@ -25,12 +25,12 @@ class PaperTable:
     Attributes:
         name: The number in the paper, ``"I"`` to ``"VIII"``.
         caption: What the table shows; its targets are added.
-        protocol: The protocol whose unmodified results stand beside the published values.
+        protocol: The protocol whose unmodified results are compared with the published values.
         targets: Names of the targets in the paper's order (``target.paper_name`` of a record).
-        every_row: Whether rows that the paper does not list follow the listed ones; False for an ablation table.
-        same_variant: Published variants that are only another word for a variant of ours, for example
+        every_row: Whether to show rows that the paper does not list, after the others; False for an ablation table.
+        same_variant: Published variants by which the paper means a variant of ours, for example
             ``{"trained on UCM": ""}``.
-        note: What a reader of the published values must know.
+        note: A remark on the published values.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Published:
     """One published row on one target.
 
     Attributes:
-        row: The row, with its variant in our words.
-        target: The target as the paper names it.
+        row: The row, with its variant as we name it.
+        target: The paper's name of the target.
         values: The values by *our* metric names; the paper's "mAP" is under ``"AP@10h"``.
-        slip: What is wrong with the printed row or unclear about it; empty for most.
+        slip: What is wrong or unclear in the printed row; empty for most.
     """
 
     row: PaperRow
@@ -131,28 +131,28 @@ PAPER_TABLES = (
 
 
 def published(table: PaperTable) -> list[Published]:
-    """The published rows of a table, in the paper's order; none for a table that the paper does not have."""
+    """Return the published rows of a table in the paper's order; none for a table that the paper does not have."""
     return [_published(entry, table) for entry in _entries() if entry["table"] == table.name]
 
 
 def own_rows(table: PaperTable) -> set[PaperRow]:
-    """The rows that make an ablation table: those that no table of all methods has."""
+    """Return the rows that are specific to an ablation table: those that no table of all methods has."""
     elsewhere = {entry.row for other in PAPER_TABLES if other.every_row for entry in published(other)}
     return {entry.row for entry in published(table)} - elsewhere
 
 
 def paper_row(name: str, paper: tuple[str, str]) -> PaperRow:
-    """The published row of a card's row; ``"PCA, iteration 2"`` is pooled as ``"PCA"``.
+    """Return the published row of a card's row; ``"PCA, iteration 2"`` is pooled as ``"PCA"``.
 
     Args:
-        name: The row's name on the card; what follows a comma tells apart rows of the same pooling.
+        name: The row's name on the card; what follows a comma distinguishes rows of the same pooling.
         paper: Published method and variant.
     """
     return PaperRow(method=paper[0], variant=paper[1], pooling=name.split(",")[0])
 
 
 def published_rows() -> set[PaperRow]:
-    """Every row of every table of the paper, with its variant as printed and as a table of ours calls it."""
+    """Return every row of every table of the paper, with its variant as printed and as we name it."""
     printed = {PaperRow(method=row["method"], variant=row["variant"], pooling=row["pooling"]) for row in _entries()}
     return printed | {entry.row for table in PAPER_TABLES for entry in published(table)}
 

@@ -1,4 +1,4 @@
-"""Result records: one JSON file per result, the truth from which every table is rendered."""
+"""Result records: one JSON file per result; every table is rendered from them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RECORD_SCHEMA = 1
 
-# Of a record's environment: speeds are compared only where all of these are the same.
 ENVIRONMENT = ("device", "threads", "precision")
+"""Fields of a record's environment; speeds are compared only where all of them are equal."""
 
 
 class _Part(BaseModel):
@@ -17,7 +17,7 @@ class _Part(BaseModel):
 
 
 class PaperRow(_Part):
-    """The published row that a row of ours stands beside (columns of ``paper_tables.csv``)."""
+    """The published row that a row of ours is compared with (columns of ``paper_tables.csv``)."""
 
     method: str
     variant: str = ""
@@ -36,7 +36,7 @@ class MethodPart(_Part):
 
 
 class RowPart(_Part):
-    """The row: which descriptor, how it was reduced, and on which dataset a PCA was fitted."""
+    """The row: its descriptor, how that was reduced, and on which dataset a PCA was fitted."""
 
     name: str
     descriptor: str
@@ -59,7 +59,7 @@ class ProtocolPart(_Part):
 
 
 class SourcePart(_Part):
-    """What was trained on; None stands in its place for an untrained method."""
+    """The dataset that was trained on; an untrained method has None instead."""
 
     name: str
     fingerprint: str
@@ -67,7 +67,7 @@ class SourcePart(_Part):
 
 
 class TargetPart(_Part):
-    """What was scored on; ``scenes`` are those that count, without the ``excluded`` duplicates of source scenes."""
+    """The dataset that was scored on; ``scenes`` does not include the ``excluded`` duplicates of source scenes."""
 
     name: str
     title: str
@@ -79,7 +79,7 @@ class TargetPart(_Part):
 
 
 class PixelsPart(_Part):
-    """How the files of the target became what the network computed with.
+    """How the files of the target became the network's input.
 
     Attributes:
         size: Side of the square that the whole scene is resized to, without a crop.
@@ -103,7 +103,7 @@ class PixelsPart(_Part):
 
 
 class DistortionPart(_Part):
-    """What the target's scenes were put through; see :mod:`rsir_bench.scenes.distortions`."""
+    """The distortion of the target's scenes; see ``rsir_bench.scenes.distortions``."""
 
     name: str
     severity: int
@@ -111,15 +111,37 @@ class DistortionPart(_Part):
 
 
 class QueriesPart(_Part):
-    """How many scenes were queries, how many had no positive, how many vectors were constant."""
+    """The numbers of queries, of scenes without a positive, and of constant vectors."""
 
     count: int
     skipped: int
     constant: int
 
 
+class RequestFields(_Part):
+    """The request that made a record, without the folders of the machine.
+
+    Attributes:
+        protocol: Its name, or the name of its TOML file.
+        method: As ``--methods`` takes it.
+        seed: The seed of the run.
+        target: As the request named it: a dataset, or ``folder:PATH``.
+        distortion: ``"haze:3"``; empty for undistorted scenes.
+        overrides: Values of ``--set``.
+        plugins: Names of the files of ``--plugin``.
+    """
+
+    protocol: str
+    method: str
+    seed: int
+    target: str
+    distortion: str = ""
+    overrides: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+
+
 class AcceptedPart(_Part):
-    """A deliberate change: why this result took the place of another one in the baseline, and what that one was."""
+    """A deliberate change: why this result replaced another one in the baseline, and what that one was."""
 
     reason: str
     previous: dict[str, float]
@@ -127,7 +149,7 @@ class AcceptedPart(_Part):
 
 
 class Record(_Part):
-    """One result = run x row x target; ``accepted`` are the deliberate changes it went through, the oldest first."""
+    """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first."""
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
     key: str
@@ -148,5 +170,6 @@ class Record(_Part):
     cost: dict[str, float | None]
     environment: dict[str, str]
     command: str
+    request: RequestFields | None = None
     created: str
     accepted: tuple[AcceptedPart, ...] = ()

@@ -1,4 +1,4 @@
-"""Result records on disk: written whole, read with every fault named."""
+"""Read and write result records: files are written atomically, and errors name the file and the field."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import is_intact, write_atomically, write_sealed
 from rsir_bench.records.schema import Record
 
-# Other JSON files of a run; they lie below "results" where --out is called so.
 RUN_NOTES = ("trained.json", "described.json")
+"""Other JSON files of a run, which are below ``results`` if ``--out`` has that name."""
 
 
 def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
-    """Writes a record atomically, with sorted keys, so that equal records are equal bytes.
+    """Write a record atomically, with sorted keys, so that equal records have equal bytes.
 
     Args:
-        path: Where to.
+        path: The file.
         record: The record.
-        sealed: Whether a checksum goes beside it; published records have git's.
+        sealed: Whether to write a checksum file as well; published records have git's checksums.
     """
-    text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    # A record from before requests were stored keeps its bytes.
+    values = record.model_dump(mode="json", exclude={"request"} if record.request is None else None)
+    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write = write_sealed if sealed else write_atomically
     write(path, lambda unfinished: unfinished.write_bytes(text.encode()))
 
 
 def read_record(path: Path) -> Record:
-    """Reads one record.
+    """Read one record.
 
     Raises:
-        UserError: The file is no record of this version, or not as it was written.
+        UserError: The file is not a record of this version, or does not match its checksum.
     """
     if not is_intact(path):
-        raise UserError(f"{path}: damaged (its checksum differs); delete it and run again")
+        raise UserError(f"{path}: corrupt (its checksum differs); delete it and run again")
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -47,7 +49,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
-    """All records below the folders: of runs, every ``results/**/*.json``; of published records, wherever they lie.
+    """Read all records below folders: of runs every ``results/**/*.json``, of published records every ``*.json``.
 
     Raises:
         UserError: A folder does not exist, or a record cannot be read.
@@ -63,18 +65,18 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
 
 
 def read_published(folder: Path) -> list[Record]:
-    """All records of the folder of published ones.
+    """Read all published records.
 
     Raises:
         UserError: It does not exist, or a record cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no published records here; go to a clone of the repository, or name their folder")
+        raise UserError(f"{folder}: no published records; change to a clone of the repository, or name their folder")
     return [read_record(path) for path in record_files(folder)]
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The JSON files below a folder, sorted, without the other notes of a run and without unfinished ones."""
+    """Return the JSON files below a folder, sorted, without a run's other JSON files and unfinished ones."""
     return [
         path for path in sorted(folder.rglob("*.json")) if path.name not in RUN_NOTES and not path.name.startswith(".")
     ]

@@ -11,7 +11,7 @@ EXACT = 1e-5
 
 
 class Verdict(Enum):
-    """Of one cell, the gravest first."""
+    """The verdict on one cell, the worst first."""
 
     NOT_COMPARABLE = "not comparable"
     FAIL = "FAIL"
@@ -21,23 +21,23 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Differences up to ``ok`` are expected, up to ``okish`` possible; larger ones are a change."""
+    """Limits: differences up to ``ok`` are expected, up to ``okish`` possible; larger ones are a change."""
 
     ok: float
     okish: float
 
     def verdict(self, difference: float) -> Verdict:
-        """OK, OKish or FAIL; what is no number fails."""
+        """Return OK, OKish or FAIL; NaN fails."""
         if abs(difference) <= self.ok:
             return Verdict.OK
         return Verdict.OKISH if abs(difference) <= self.okish else Verdict.FAIL
 
 
 def refuse_no_reason(reason: str) -> None:
-    """Refuses a reason without a word.
+    """Refuse an empty reason.
 
     Raises:
-        UserError: It is one.
+        UserError: The reason is empty.
     """
     if not reason.strip():
-        raise UserError("--accept: no reason; say why the results changed")
+        raise UserError("--accept: empty reason; say why the results changed")

@@ -1,1 +1,1 @@
-"""The report: one static folder that shows records, and the scenes behind them, in a browser without a server."""
+"""The report: a static folder of pages about records and the scenes behind them, which needs no server."""

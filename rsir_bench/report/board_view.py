@@ -1,4 +1,4 @@
-"""What pages show of a board: the lines of its tables side by side, one column per target and metric, with costs."""
+"""A board as pages show it: one row per method and row, one column per target and metric, with costs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from functools import cached_property
 from rsir_bench.base.files import slug
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.render import heading, paper_header
-from rsir_bench.leaderboard.tables import METRICS, Cell, Name, Table
+from rsir_bench.leaderboard.documents import heading, paper_header
+from rsir_bench.leaderboard.tables import METRICS, MetricCell, RowName, Table
 from rsir_bench.records.cells import cell_of
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
 from rsir_bench.scenes.card import load_cards
 
 SPEED = "describe_images_per_second"
-ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # their lines stand in other tables too
+ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # other tables have their rows too
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of values; ``paper`` tells whether the published value and the difference follow it."""
+    """One column of values; with ``paper`` the published value and the difference follow it."""
 
     target: str
     title: str
@@ -52,24 +52,24 @@ class Standing:
     """One method and row on all targets of a board.
 
     Attributes:
-        name: What names the line; the label is empty where only the paper has it.
-        method: The method's name without settings, empty likewise.
-        seeds: On each target.
+        name: The name of the row; the label is empty where only the paper has it.
+        method: The method's name without settings, likewise empty.
+        seeds: The number of seeds on each target.
         cells: By target and metric.
-        main: Whether figures show this row of the method; see :func:`main_rows`.
-        cost: What it costs, None where no record tells it.
+        main: Whether figures show this row of the method; see ``main_rows``.
+        cost: Its costs; None where no record has them.
     """
 
-    name: Name
+    name: RowName
     method: str
     seeds: dict[str, int]
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], MetricCell]
     main: bool
-    cost: costs.Line | None
+    cost: costs.CostRow | None
 
     @property
     def label(self) -> str:
-        """The method as ``--methods`` takes it, or the paper's name of it."""
+        """The method as ``--methods`` takes it, or the paper's name for it."""
         return self.name.label or self.name.title
 
     @property
@@ -91,7 +91,7 @@ class BoardView:
 
     @property
     def name(self) -> str:
-        """The board's name, which is its folder too."""
+        """The name of the board and of its folder."""
         return self.board.name
 
     @property
@@ -100,24 +100,24 @@ class BoardView:
         return f"boards/{self.name}.html"
 
     @property
-    def beside_paper(self) -> bool:
-        """Whether published values stand beside ours in any table."""
-        return any(table.beside_paper for table in self.tables)
+    def shows_paper(self) -> bool:
+        """Whether any table shows published values next to ours."""
+        return any(table.shows_paper for table in self.tables)
 
     @property
     def synthetic(self) -> bool:
-        """Whether all its targets are drawn by a generator."""
+        """Whether all its targets are generated."""
         cards = load_cards()
         return all(target.name in cards and cards[target.name].generator is not None for target in self.targets)
 
     @property
     def notes(self) -> list[str]:
-        """The sentences below its tables, each once; the paper's tables name what they are about."""
+        """The notes of its tables, each once."""
         return list(dict.fromkeys(note for table in self._whole for note in table.notes))
 
     @property
     def footnotes(self) -> list[str]:
-        """The slips of the published rows, with the table that they are in."""
+        """The slips of the published rows, with their table."""
         return [f"{heading(table)}: {slip}" for table in self._whole for slip in table.footnotes]
 
     @property
@@ -125,32 +125,32 @@ class BoardView:
         return [table for table in self.tables if table.name not in ABLATIONS]
 
     def ranked(self, column: Column) -> list[Standing]:
-        """The lines, the best of a column first and those without a value last."""
+        """Return the rows, the best of a column first and those without a value last."""
 
-        def place(standing: Standing) -> float:
+        def rank(standing: Standing) -> float:
             mean = standing.cells[column.target, column.metric].mean
             return math.inf if mean is None else -mean
 
-        return sorted(self.standings, key=place)
+        return sorted(self.standings, key=rank)
 
     @cached_property
     def main(self) -> list[Standing]:
-        """The line of each method that figures show, the best mean mAP over targets first."""
+        """The row of each method that figures show, the best mean mAP over targets first."""
 
-        def place(standing: Standing) -> tuple[int, float, str]:
+        def rank(standing: Standing) -> tuple[int, float, str]:
             means = [standing.cells[target.name, "mAP"].mean for target in self.targets]
             known = [mean for mean in means if mean is not None]
             return -len(known), -statistics.fmean(known) if known else 0.0, standing.label
 
-        return sorted((standing for standing in self.standings if standing.main), key=place)
+        return sorted((standing for standing in self.standings if standing.main), key=rank)
 
     @cached_property
     def robustness(self) -> dict[str, robustness.Block]:
-        """Results on distorted scenes by target."""
+        """The results on distorted scenes by target."""
         return {block.target: block for block in robustness.blocks(self.board)}
 
     def records(self, target: str, standing: Standing) -> list[Record]:
-        """The records of a line on a target without distortion, by seed."""
+        """Return the records of a row on an undistorted target, by seed."""
         return self._cells[target, standing.name.label, standing.name.row]
 
     @cached_property
@@ -163,17 +163,17 @@ class BoardView:
 
 
 def views(records: Iterable[Record]) -> list[BoardView]:
-    """The boards of the records: those of the paper's protocols first, then real scenes, then the largest.
+    """Return the boards of the records: those with the paper's values first, then real scenes, then the largest.
 
     Raises:
-        UserError: Records that must not share a board.
+        UserError: Records cannot share a board.
     """
-    found = [_view(board) for board in boards(records)]
+    every = [_view(board) for board in boards(records)]
 
-    def place(view: BoardView) -> tuple[bool, bool, int, str]:
-        return not view.beside_paper, view.synthetic, -len(view.board.records), view.name
+    def rank(view: BoardView) -> tuple[bool, bool, int, str]:
+        return not view.shows_paper, view.synthetic, -len(view.board.records), view.name
 
-    return sorted(found, key=place)
+    return sorted(every, key=rank)
 
 
 def _view(board: Board) -> BoardView:
@@ -181,7 +181,7 @@ def _view(board: Board) -> BoardView:
     whole = [table for table in found if table.name not in ABLATIONS]
     targets = tuple(Target(block.target, block.title, block.extent) for table in whole for block in table.blocks)
     columns = tuple(
-        Column(block.target, block.title, metric, table.beside_paper and metric in PUBLISHED_COLUMNS)
+        Column(block.target, block.title, metric, table.shows_paper and metric in PUBLISHED_COLUMNS)
         for table in whole
         for block in table.blocks
         for metric in METRICS
@@ -190,7 +190,7 @@ def _view(board: Board) -> BoardView:
 
 
 def _under_own_names(table: Table) -> Table:
-    """Gives targets that only the paper has, which a table knows by the paper's names, the names of their cards."""
+    """Rename targets without results from the paper's names to the names of their cards."""
     names = {card.paper_name: card.name for card in load_cards().values()}
     blocks = [
         block if block.extent else replace(block, target=names.get(block.target, block.target))
@@ -200,17 +200,17 @@ def _under_own_names(table: Table) -> Table:
 
 
 def _standings(board: Board, whole: list[Table]) -> list[Standing]:
-    names: dict[tuple[str, str, str], Name] = {}
+    names: dict[tuple[str, str, str], RowName] = {}
     seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
-    cells: dict[tuple[str, str, str], dict[tuple[str, str], Cell]] = defaultdict(dict)
+    cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
     for table in whole:
         for block in table.blocks:
-            for line in block.lines:
-                key = (line.name.label, "" if line.name.label else line.name.title, line.name.row)
-                names.setdefault(key, line.name)
-                seeds[key][block.target] = line.seeds
-                cells[key] |= {(block.target, metric): cell for metric, cell in line.cells.items()}
-    nothing = {(block.target, metric): Cell() for table in whole for block in table.blocks for metric in METRICS}
+            for row in block.rows:
+                key = (row.name.label, "" if row.name.label else row.name.title, row.name.row)
+                names.setdefault(key, row.name)
+                seeds[key][block.target] = row.seeds
+                cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
+    nothing = {(block.target, metric): MetricCell() for table in whole for block in table.blocks for metric in METRICS}
     method_of = {record.method.label: record.method.name for record in board.records}
     main, cost = main_rows(board.records), _costs(board)
     return [
@@ -227,39 +227,39 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
 
 
 def main_rows(records: Iterable[Record]) -> dict[str, str]:
-    """The row of each method that figures show: a PCA fitted on the source, or else its first by name.
+    """Return the row of each method that figures show: a PCA fitted on the source, or else its first row by name.
 
-    A rule that looks at no score, as the paper's Fig. 4, which shows PCA.
+    The choice does not depend on scores. The paper's Fig. 4 also shows PCA.
     """
     ranked: dict[str, tuple[bool, str]] = {}
     for record in records:
         if record.distortion is None:
             _, label, row = cell_of(record)
-            place = (not (record.row.kind == "pca" and record.row.fit == "source"), row)
-            ranked[label] = min(place, ranked.get(label, place))
+            rank = (not (record.row.kind == "pca" and record.row.fit == "source"), row)
+            ranked[label] = min(rank, ranked.get(label, rank))
     return {label: row for label, (_, row) in ranked.items()}
 
 
-def _costs(board: Board) -> dict[str, costs.Line]:
-    """The costs of each method, in the first environment where it was measured beside the reference."""
-    found: dict[str, costs.Line] = {}
-    for line in costs.lines(board):
-        known = found.get(line.label)
-        if known is None or (known.ratios[SPEED] is None and line.ratios[SPEED] is not None):
-            found[line.label] = line
+def _costs(board: Board) -> dict[str, costs.CostRow]:
+    """Return the costs of each method, in the first environment where the reference was measured too."""
+    found: dict[str, costs.CostRow] = {}
+    for row in costs.cost_rows(board):
+        known = found.get(row.label)
+        if known is None or (known.ratios[SPEED] is None and row.ratios[SPEED] is not None):
+            found[row.label] = row
     return found
 
 
 def environment_in_words(values: Sequence[str]) -> str:
-    """``"device cpu, threads 1, precision bf16"``, what is not known left out."""
+    """Return for example ``"device cpu, threads 1, precision bf16"``, without what is not known."""
     return ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True) if value)
 
 
 def page_of_method(name: str) -> str:
-    """The page of a method in the report."""
+    """Return the page of a method in the report."""
     return f"methods/{slug(name)}.html"
 
 
 def page_of_dataset(name: str) -> str:
-    """The page of a dataset in the report."""
+    """Return the page of a dataset in the report."""
     return f"datasets/{slug(name)}.html"

@@ -1,4 +1,4 @@
-"""Figures from records: mAP by class, against cost, over seeds, and under distortions; each says what it finds."""
+"""Draw figures from records: mAP by class, against cost, over seeds, and under distortions, with texts on each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from rsir_bench.base.files import slug
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
-from rsir_bench.leaderboard.robustness import Block
-from rsir_bench.leaderboard.robustness import Line as Curve
+from rsir_bench.leaderboard.robustness import Block, RobustnessRow
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
 from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
 
-COLOURED = 8  # methods that have a colour; more cannot be told apart
+COLOURED = 8  # methods that have a colour; more cannot be distinguished
 WIDTH = 7.6  # inches
 
 
@@ -35,7 +34,7 @@ class ClassValues:
 
 
 def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
-    """The figures that a board's records give for one target."""
+    """Yield the figures that a board's records give for one target."""
     with settings():
         for draw in (by_class, against_cost, over_seeds, under_distortion):
             drawing = draw(view, target)
@@ -44,9 +43,9 @@ def figures(view: BoardView, target: Target) -> Iterator[Drawing]:
 
 
 def coloured(view: BoardView) -> dict[str, Look]:
-    """The methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
+    """Choose the methods with a colour: the reference, some that were run under distortions, the best by mean mAP."""
     labels = [standing.label for standing in view.main]
-    distorted = {line.label for block in view.robustness.values() for line in block.lines}
+    distorted = {curve.label for block in view.robustness.values() for curve in block.rows}
     # Few methods are run under distortions, and seldom the best: their curves would all be grey.
     sought = [REFERENCE] * (REFERENCE in labels) + [label for label in labels if label in distorted]
     chosen = list(dict.fromkeys([*sought[: COLOURED // 2], *labels]))[:COLOURED]
@@ -54,7 +53,7 @@ def coloured(view: BoardView) -> dict[str, Look]:
 
 
 def class_values(view: BoardView, target: Target) -> ClassValues | None:
-    """None where the records hold no values by class."""
+    """Return the values by class; None where the records have none."""
     values: dict[str, dict[str, float]] = {}
     for standing in view.main:
         records = [record for record in view.records(target.name, standing) if record.per_class]
@@ -71,7 +70,7 @@ def class_values(view: BoardView, target: Target) -> ClassValues | None:
 
 
 def by_class(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP of each class (the paper's Fig. 4), one line of points per class."""
+    """Draw mAP of each class (the paper's Fig. 4), one line of points per class."""
     found = class_values(view, target)
     if found is None:
         return None
@@ -118,7 +117,7 @@ def _classes_in_words(found: ClassValues, target: Target) -> str:
 
 
 def against_cost(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP against parameters, multiply-accumulates and speed, a panel for each that is known."""
+    """Draw mAP against parameters, multiply-accumulates and speed, a panel for each that is known."""
     panels = [(cost, found) for cost in COSTS if (found := _costs(view, target, cost))]
     panels = [(cost, found) for cost, found in panels if not cost.speed or cost.key == SPEED]
     if not panels:
@@ -145,7 +144,7 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
 
 
 def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, float, float]]:
-    """Standing, cost as the axis shows it, and mAP of each method of which both are known."""
+    """Return standing, cost as the axis shows it, and mAP of each method that has both."""
     found = []
     for standing in view.main:
         mean = standing.cells[target.name, "mAP"].mean
@@ -176,7 +175,7 @@ def _axis(cost: Cost) -> str:
 
 
 def over_seeds(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP of each seed; None where no method has two."""
+    """Draw mAP of each seed; None where no method has two."""
     values = {
         standing.label: [record.metrics["mAP"] for record in view.records(target.name, standing)]
         for standing in view.main
@@ -206,7 +205,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
 
 
 def _short(label: str) -> str:
-    """The label, its end left out where the settings that it tells would push the points aside."""
+    """Return the label, shortened where it would leave too little space for the points."""
     return label if len(label) <= 34 else f"{label[:33]}…"
 
 
@@ -227,16 +226,16 @@ def _seeds_in_words(values: dict[str, list[float]], target: Target) -> str:
 
 
 def under_distortion(view: BoardView, target: Target) -> Drawing | None:
-    """Draws mAP against severity, a panel for each kind of distortion."""
+    """Draw mAP against severity, a panel for each kind of distortion."""
     block = view.robustness.get(target.name)
     if block is None:
         return None
     rows = {standing.label: standing.name.row for standing in view.main}
-    curves = [line for line in block.lines if rows.get(line.label) == line.row]
+    curves = [curve for curve in block.rows if rows.get(curve.label) == curve.row]
     if not curves:
         return None
     looked = coloured(view)
-    shown = {line.label: looked[line.label] for line in curves if line.label in looked}
+    shown = {curve.label: looked[curve.label] for curve in curves if curve.label in looked}
     across = min(4, len(block.kinds))
     down = math.ceil(len(block.kinds) / across)
     figure = Figure(figsize=(WIDTH, 1.9 * down + 1), layout="constrained")
@@ -248,26 +247,26 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
             axes.set_axis_off()
         axes.tick_params(labelbottom=place + across >= len(block.kinds))  # the lowest of each column
     figure.supylabel("mAP", color=MUTED, fontsize=9.5)
-    figure.supxlabel("severity (0: as it is)", color=MUTED, fontsize=9.5)
+    figure.supxlabel("severity (0: undistorted)", color=MUTED, fontsize=9.5)
     legend(figure, shown, len(curves) - len(shown), lines=True)
     return _drawing(
         figure,
         view,
         target,
         "robustness",
-        f"Severity 0 is the target as it is. {MAIN}",
+        f"Severity 0 is the undistorted target. {MAIN}",
         _robustness_in_words(block, curves, target),
     )
 
 
-def _kind(axes: Axes, block: Block, kind: str, curves: list[Curve], shown: dict[str, Look]) -> None:
-    for line in reversed(curves):
-        known = [condition for condition in block.kinds[kind] if condition in line.distorted]
+def _kind(axes: Axes, block: Block, kind: str, curves: list[RobustnessRow], shown: dict[str, Look]) -> None:
+    for curve in reversed(curves):
+        known = [condition for condition in block.kinds[kind] if condition in curve.distorted]
         if not known:
             continue
         severities = [0, *(severity for _, severity in known)]
-        means = [line.clean, *(line.distorted[condition] for condition in known)]
-        look = shown.get(line.label)
+        means = [curve.clean, *(curve.distorted[condition] for condition in known)]
+        look = shown.get(curve.label)
         if look is None:
             axes.plot(severities, means, color=REST, linewidth=1, zorder=2)
         else:
@@ -278,9 +277,9 @@ def _kind(axes: Axes, block: Block, kind: str, curves: list[Curve], shown: dict[
     axes.set_xticks(range(6))
 
 
-def _robustness_in_words(block: Block, curves: list[Curve], target: Target) -> str:
+def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Target) -> str:
     parts = [f"mAP on distorted {target.title}."]
-    kept = {line.label: line.mean_retained(block.conditions) for line in curves}
+    kept = {curve.label: curve.mean_retained(block.conditions) for curve in curves}
     whole = {label: share for label, share in kept.items() if share is not None}
     ranked = sorted(whole, key=lambda label: -whole[label])
     shares = [f"{label} keeps {100 * whole[label]:.1f} % of it" for label in dict.fromkeys(ranked[:1] + ranked[-1:])]
@@ -289,7 +288,7 @@ def _robustness_in_words(block: Block, curves: list[Curve], target: Target) -> s
         last = " (least)" if len(shares) > 1 else ""
         parts.append(f"Over all {len(block.conditions)} conditions {ends.join(shares)}{last}.")
     share, (kind, severity), label = min(
-        (share, condition, line.label) for line in curves for condition, share in line.retained.items()
+        (share, condition, curve.label) for curve in curves for condition, share in curve.retained.items()
     )
     parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""The pages that records alone give: leaderboard, boards, methods and datasets."""
+"""The pages that need records only: leaderboard, boards, methods and datasets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.tables import METRICS
-from rsir_bench.method.registry import Entry
+from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
 from rsir_bench.report.board_view import (
     BoardView,
@@ -29,13 +29,13 @@ from rsir_bench.scenes.card import DatasetCard
 
 @dataclass(frozen=True)
 class Content:
-    """All that the pages are made of.
+    """The content of the pages.
 
     Attributes:
-        views: The boards, in the order they are shown in.
+        views: The boards, in the order of the pages.
         drawings: Figures by board and target.
         tables: Files of each board's tables, by table and then by format, relative to the report's folder.
-        methods: What is known of methods without a record.
+        methods: The installed methods, with or without records.
         datasets: The dataset cards.
         links: Pages with scenes.
     """
@@ -43,7 +43,7 @@ class Content:
     views: list[BoardView]
     drawings: dict[tuple[str, str], list[Drawing]]
     tables: dict[str, dict[str, dict[str, str]]]
-    methods: dict[str, Entry]
+    methods: dict[str, RegisteredMethod]
     datasets: dict[str, DatasetCard]
     links: list[Link]
 
@@ -63,7 +63,7 @@ class MethodCard:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """A method's lines on one board, what they cost in words, and the commands that make them."""
+    """A method's rows on one board, their costs in words, and the commands that reproduce them."""
 
     view: BoardView
     standings: list[Standing]
@@ -73,7 +73,7 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class MethodPage:
-    """One method; ``cards`` has several for a front end before a method, and none where its code is not there."""
+    """One method; ``cards`` has several for a front end before a method, and none if its code is not installed."""
 
     name: str
     title: str
@@ -111,7 +111,7 @@ class DatasetPage:
 
 @dataclass(frozen=True)
 class BoardPart:
-    """What a board's page shows of one target; ``missing`` says which figures its records do not give, and why."""
+    """One target on a board's page; ``missing`` says which figures are missing, and why."""
 
     target: Target
     drawings: list[Drawing]
@@ -121,14 +121,14 @@ class BoardPart:
 
 MISSING = {
     "classes": "No figure by class: these records hold no values by class.",
-    "costs": "No figure of costs: these records tell no cost.",
+    "costs": "No figure of costs: these records have no costs.",
     "seeds": "No figure of seeds: no method has two on this target, so how far they spread is not known.",
     "robustness": "No figure of distortions: nothing was run on distorted scenes of this target (--distort all).",
 }
 
 
 def write_pages(frame: Frame, content: Content) -> None:
-    """Renders every page that records give."""
+    """Render every page that needs records only."""
     _write_leaderboard(frame, content)
     for view in content.views:
         _write_board(frame, content, view)
@@ -184,7 +184,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str
 
 
 def method_pages(content: Content) -> list[MethodPage]:
-    """One page for each method that has results or a card, by name."""
+    """Return one page for each method that has results or a card, by name."""
     recorded = {record.method.name for view in content.views for record in view.board.records}
     pages = []
     for name in sorted(recorded | content.methods.keys()):
@@ -198,16 +198,16 @@ def method_pages(content: Content) -> list[MethodPage]:
 
 
 def _title(content: Content, name: str, results: list[MethodResult]) -> str:
-    """As the boards print it; of a method without results as its card has it."""
+    """Return the title as the boards print it; without results, as the card has it."""
     titles = [line.name.title for result in results for line in result.standings if line.label == name]
     if titles or name not in content.methods:
         return ", ".join(dict.fromkeys(titles)) or name
     return content.methods[name].title
 
 
-def _card(entry: Entry) -> MethodCard:
-    card = entry.kind.card
-    fields = entry.kind.Settings.model_fields.items()
+def _card(entry: RegisteredMethod) -> MethodCard:
+    card = entry.method_class.card
+    fields = entry.method_class.Settings.model_fields.items()
     settings = {key: "(required)" if field.is_required() else repr(field.default) for key, field in fields}
     return MethodCard(card.name, card.paper, card.year, card.tables, card.stated, card.choices, settings)
 
@@ -219,7 +219,7 @@ def _method_result(view: BoardView, name: str) -> MethodResult:
 
 
 def _costs_in_words(standings: list[Standing]) -> str:
-    """``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
+    """Return ``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
     sentences = []
     for label, cost in {standing.label: standing.cost for standing in standings}.items():
         if cost is None:
@@ -228,8 +228,8 @@ def _costs_in_words(standings: list[Standing]) -> str:
         for kind in COSTS:
             value, ratio = cost.values[kind.key], cost.ratios[kind.key]
             if value is not None:
-                beside = f" ({ratio:.3f} times the reference)" if ratio is not None else ""
-                words.append(f"{kind.header} {kind.show(value)}{beside}")
+                relative = f" ({ratio:.3f} times the reference)" if ratio is not None else ""
+                words.append(f"{kind.header} {kind.show(value)}{relative}")
         if words:
             sentences.append(f"{label}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
     return " ".join(sentences)
@@ -240,7 +240,7 @@ def _labels(page: MethodPage) -> set[str]:
 
 
 def dataset_pages(content: Content) -> list[DatasetPage]:
-    """One page for each dataset that has a card or is a target, by name."""
+    """Return one page for each dataset that has a card or is a target, by name."""
     titles = {target.name: target.title for view in content.views for target in view.targets}
     pages = []
     for name in sorted(titles.keys() | content.datasets.keys()):
@@ -267,7 +267,7 @@ def _has_value(line: Standing, column: Column) -> bool:
 
 
 def tables_of(files: Iterable[Path], out: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """The files of rendered tables by board, table and format, relative to the report's folder."""
+    """Return the files of rendered tables by board, table and format, relative to the report's folder."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     for file in files:
         name = file.stem.removeprefix("table_")

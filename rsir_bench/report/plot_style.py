@@ -1,4 +1,4 @@
-"""How figures look: colours that all can tell apart, a marker and a dash to each, and SVG of lasting bytes."""
+"""The style of figures: colours that are distinct for all readers, each with a marker and a dash; stable SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 INK, MUTED, RULE, REST = "#1d2329", "#66717b", "#dfe1dd", "#c2c8cc"
-# Okabe and Ito's colours, with a brown in the place of their yellow, which white swallows; and of the dark scheme.
+# Okabe and Ito's colours, with a brown instead of their yellow, which is invisible on white; DARK has the dark scheme.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d5a2b", "#33383d")
 DARK = {
     INK: "#e6eaed",
@@ -43,7 +43,7 @@ DASHES: tuple[Dash, ...] = (
     (0, (9, 1)),
 )
 SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it is read aloud, found and in the reader's font
+    "svg.fonttype": "none",  # text stays text, for screen readers and search
     "svg.hashsalt": "rsir-bench",
     "text.parse_math": False,  # a dollar in a name is a dollar
     "font.family": "sans-serif",
@@ -71,9 +71,9 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and dash of one method: the same in all of a board's figures that are drawn from records.
+    """Colour, marker and dash of one method: the same in all of a board's figures of records.
 
-    A figure of scenes colours the best methods of its own target.
+    A figure of scenes colours the best methods of its target.
     """
 
     colour: str
@@ -83,16 +83,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure ready to be shown.
+    """A rendered figure.
 
     Attributes:
-        name: Of its files.
+        name: The name of its files.
         light: SVG for a light page; transparent.
         dark: The same in the colours of a dark page.
         caption: What it shows, and how.
-        alt: What is found in it, in numbers.
-        width: In pixels of the page, as ``height``.
-        height: Likewise.
+        alt: Its findings, in numbers.
+        width: In CSS pixels.
+        height: In CSS pixels.
     """
 
     name: str
@@ -105,14 +105,14 @@ class Drawing:
 
 
 def looks(labels: Sequence[str]) -> dict[str, Look]:
-    """A look for each of the first eight labels; what has none is drawn grey."""
+    """Return a look for each of the first eight labels; the others are drawn grey."""
     found = zip(COLOURS, MARKERS, DASHES, strict=True)
     return {label: Look(*look) for label, look in zip(labels, found, strict=False)}
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Draws in the report's style, whatever the user's matplotlibrc says."""
+    """Draw in the report's style, whatever the user's matplotlibrc says."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(SETTINGS)
@@ -120,7 +120,7 @@ def settings() -> Iterator[None]:
 
 
 def svg(figure: Figure) -> tuple[str, str]:
-    """The figure as SVG, for light and dark pages: equal figures give equal text, without date or version."""
+    """Return the figure as SVG, for light and dark pages: equal figures give equal text, without date or version."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     light = stream.getvalue()
@@ -131,13 +131,13 @@ def svg(figure: Figure) -> tuple[str, str]:
 
 
 def legend(figure: Figure, shown: dict[str, Look], rest: int, lines: bool = False) -> None:
-    """A legend above the panels; ``rest`` methods are grey.
+    """Draw a legend above the panels.
 
     Args:
-        figure: With a constrained layout, which makes room.
+        figure: A figure with a constrained layout.
         shown: The methods in the figure that have a look.
-        rest: How many others it shows.
-        lines: Whether methods are lines, and not points.
+        rest: The number of other methods, which are grey.
+        lines: Whether methods are lines rather than points.
     """
     handles = [
         _handle(look.colour, look.marker, look.dash if lines else "none", label) for label, look in shown.items()
@@ -153,7 +153,7 @@ def _handle(colour: str, marker: str, dash: Dash | Literal["-", "none"], label: 
 
 
 def points(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look | None) -> None:
-    """The points of one method."""
+    """Draw the points of one method."""
     if look is None:
         axes.plot(x, y, ".", color=REST, markersize=5, zorder=2)
     else:

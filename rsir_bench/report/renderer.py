@@ -1,4 +1,4 @@
-"""The frame that all pages share: templates, and the files that go with every page."""
+"""Render the pages of the report, which share a frame, and copy their static files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import jinja2
 
 from rsir_bench.base.files import slug, write_text
+from rsir_bench.base.html import html_environment
 from rsir_bench.leaderboard.costs import COSTS
-from rsir_bench.leaderboard.render import MINUS, plain_number
+from rsir_bench.leaderboard.grids import plain_number, signed_number
 from rsir_bench.leaderboard.significance import SIGN
 from rsir_bench.report.board_view import SPEED, environment_in_words, page_of_dataset, page_of_method
 
@@ -20,7 +21,7 @@ NAVIGATION = (("Leaderboard", "index.html"), ("Methods", "methods/index.html"), 
 
 
 class Frame:
-    """Renders templates into the report's folder; ``frame.render`` is what makers of pages are given.
+    """Render templates into the report's folder.
 
     A template extends ``base.html`` and fills its blocks ``title``, ``head``, ``content`` and ``scripts``. It sees
     ``root``, the relative path to the report's folder (``"../"`` for a page in a folder), ``nav``, a list of (title,
@@ -34,12 +35,12 @@ class Frame:
         self._templates = _environment()
 
     def render(self, template_name: str, path: str, **values: Any) -> Path:
-        """Writes one page.
+        """Write one page.
 
         Args:
             template_name: A file of ``templates/``.
-            path: The page relative to the report's folder, with ``/`` between.
-            values: What the template shows; text is escaped.
+            path: The page relative to the report's folder, with ``/`` as separator.
+            values: The values of the template; text is escaped.
 
         Returns:
             The file that was written.
@@ -53,24 +54,17 @@ class Frame:
         return page
 
     def add_static(self, *names: str) -> None:
-        """Copies files of ``static/`` to where the templates expect them."""
+        """Copy files of ``static/`` to where the templates expect them."""
         for name in names:
             text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
             write_text(self.out / "static" / name, text)
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rsir_bench.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,  # a misspelt value is an error, not an empty place
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = html_environment("rsir_bench.report")
     environment.filters |= {
         "number": plain_number,
-        "signed": _signed,
+        "signed": signed_number,
         "environment": environment_in_words,
         "slug": slug,
         "method_page": page_of_method,
@@ -81,23 +75,17 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _signed(difference: float | None) -> str:
-    if not difference:
-        return plain_number(difference)
-    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
-
-
 @dataclass(frozen=True)
 class Link:
-    """A page that other pages point to.
+    """A page that other pages link to.
 
     Attributes:
-        title: What the page is called.
-        href: Its path relative to the report's folder, with ``/`` between.
-        text: One sentence on what is found there.
-        board: The board that it concerns, None where it concerns all.
-        target: Likewise the dataset.
-        methods: The methods that it concerns, by their labels.
+        title: The title of the page.
+        href: Its path relative to the report's folder, with ``/`` as separator.
+        text: One sentence about the page.
+        board: The board that it is about; None for all boards.
+        target: The dataset that it is about; None for all datasets.
+        methods: The labels of the methods that it is about.
     """
 
     title: str

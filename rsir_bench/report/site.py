@@ -1,4 +1,4 @@
-"""The report as a whole: from records, and the runs behind them, to one folder of pages."""
+"""Build the whole report: from records, and the runs behind them, to one folder of pages."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def build_report(
     plugins: Sequence[Path] = (),
     protocol: str | None = None,
 ) -> list[Path]:
-    """Writes the report, which opens from disk at ``out / "index.html"``.
+    """Write the report, which opens from disk at ``out / "index.html"``.
 
     Pages, figures and tables from records depend on the records alone: equal records give equal bytes.
 
     Args:
-        records: Of any boards.
+        records: Records of any boards.
         out: A new folder, an empty one, or an earlier report, which is replaced.
-        runs: Folders of runs; with them come pages of scenes.
-        data_root: Where the datasets lie; needed for pages of scenes only.
-        plugins: Files of methods that are found nowhere else.
+        runs: Folders of runs, for pages of scenes.
+        data_root: The folder of the datasets; only needed for pages of scenes.
+        plugins: Files with further methods.
         protocol: The user's own protocol file, for runs under it.
 
     Returns:
         Every page.
 
     Raises:
-        UserError: No records, records that must not share a board, a folder that holds something else or a page that
-            was edited, or runs whose scenes or methods are not there.
+        UserError: There are no records, they cannot share a board, the folder holds other files or an edited page, or
+            scenes or methods of the runs are missing.
     """
     if not records:
         raise UserError("no records to report; make some with `rsir-bench run`, or name a folder that holds them")
@@ -72,7 +72,7 @@ def _write(
     shown = views(records)
     content = Content(shown, _draw(shown, out), _tables(records, out), discover(plugins), load_cards(), [])
     if runs:
-        from rsir_bench.report.scenes.pages import add_scenes  # its packages are needed for scenes only
+        from rsir_bench.report.scenes.pages import add_scenes  # its packages are only needed for scenes
 
         frame.nav = [*NAVIGATION, ("Explorer", EXPLORER)]
         content.links.extend(add_scenes(out, runs, data_root, frame.render, plugins, protocol))
@@ -93,8 +93,8 @@ def _draw(shown: list[BoardView], out: Path) -> dict[tuple[str, str], list[Drawi
 
 
 def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Writes the tables as ``rsir-bench leaderboard`` does, and the records that they link to."""
+    """Write the tables in all formats, and the records that they link to."""
     folder = out / "tables"
     for record in track(records, "writing records"):
-        write_record(folder / "results" / commands.place(record), record)
+        write_record(folder / "results" / commands.record_path(record), record)
     return tables_of(write_tables(records, folder), out)

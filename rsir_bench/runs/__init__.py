@@ -1,1 +1,1 @@
-"""From a request to result records."""
+"""Turn a request into result records."""

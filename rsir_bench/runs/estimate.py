@@ -1,4 +1,4 @@
-"""What a campaign will take: time from a measured step of each method, disk from its sizes."""
+"""Estimate the time of a campaign from a measured step of each method, and its disk space from sizes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.base.files import digest, file_digest, write_text
+from rsir_bench.base.files import digest, write_text
 from rsir_bench.method import Method, Setup
+from rsir_bench.method.source_digest import source_digest
 from rsir_bench.protocol import Train
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.batches import Batch
 from rsir_bench.scenes.cache_folder import cache_root
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
 from rsir_bench.training.describe import BATCH
-from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer
+from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer, without_expected_warnings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -41,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class StepCost:
-    """What a method takes, whatever the seed and the scenes that are left.
+    """The costs of a method, whatever the seed and the scenes that are left.
 
     Attributes:
         training: Seconds for one scene, once.
@@ -87,7 +88,7 @@ def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimat
     trainings = len(missing.networks)
     trained = len(plan.source) * step.epochs * trainings if trainings else 0
     described = sum(len(plan.datasets[name]) for name, _, _ in missing.passes)
-    # While the last round is trained: a checkpoint, beside it the next until it is whole, the weights of the others.
+    # During the last round: a checkpoint, the next one while it is written, and the weights of the other rounds.
     checkpoint = step.state + 4 * step.parameters * step.moments
     size = 2 * checkpoint + step.state * (trainings - 1) if trainings else 0
     size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in missing.cells)
@@ -100,7 +101,7 @@ def cache_bytes(plan: Plan) -> int:
     return sum(estimated_bytes(*scenes) for scenes in wanted if not is_cached(*scenes))
 
 
-def _row_bytes(plan: Plan, cell: Cell, step: StepCost) -> int:
+def _row_bytes(plan: Plan, cell: ResultSpec, step: StepCost) -> int:
     length = step.lengths.get(cell.row.descriptor, 0)  # its run will fail where describe() does not give it
     if cell.row.kind == "code":
         return -(-length // 8)
@@ -131,8 +132,8 @@ def _cost_key(plan: Plan, run: Run) -> str:
     return digest(
         [
             COST_VERSION,
-            [run.method.name, run.card.version, run.method.identity, run.weights],
-            [file_digest(path) for path in run.method.sources],
+            [run.method.name, run.card.version, run.method.non_default, run.weights],
+            source_digest(*run.method.sources),
             protocol.identity(),
             [setup.classes, setup.bands, setup.size],
             environment(plan.request.device, protocol.train.precision),
@@ -147,6 +148,7 @@ def _read_cost(path: Path) -> StepCost | None:
         return None
 
 
+@without_expected_warnings()
 def measure(plan: Plan, run: Run) -> StepCost | None:
     """Measure one step of the run's method; None where it raises, which is reported when its run fails.
 
@@ -196,7 +198,7 @@ def _update(method: Any, batch: Batch, fabric: Fabric, optimizer: Any) -> None:
 
 
 def _training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
-    """Seconds of a scene in a batch.
+    """Return the seconds of a scene in a batch.
 
     Args:
         step: Takes a step on so many scenes, and returns its seconds; the first of a size also allocates.

@@ -64,7 +64,7 @@ def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> 
     settings = {
         "training_version": TRAINING_VERSION,
         "method": method.spec.name,
-        "values": method.spec.identity | named,
+        "values": method.spec.non_default | named,
         "card": method.card.version,
         "seed": seed,
         "pixels": [protocol.data.size, protocol.data.resize, protocol.data.bands],
@@ -86,7 +86,7 @@ def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
     classes = list(source.classes)
     if classes != sorted(classes, key=str.casefold):  # it draws scenes and a classifier's weights by their order
         found["classes"] = classes
-    if method.card.unlabelled and data.unlabelled:
+    if method.card.needs_unlabelled and data.unlabelled:
         found["unlabelled"] = scenes_as_read(resolved.datasets[data.unlabelled], method.transform)
     return found
 

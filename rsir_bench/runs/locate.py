@@ -1,8 +1,7 @@
-"""From records back to what lies behind them: the run's folder, its network, its descriptors, the target's scenes."""
+"""Find the run, network, descriptors and scenes behind a record."""
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from pathlib import Path
 
 from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.records.cells import distortion_of
+from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
-from rsir_bench.runs.plan import Cell, Plan, Run, make_plan
+from rsir_bench.runs.plan import Plan, ResultSpec, Run, make_plan
 from rsir_bench.runs.request import Request
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What a record was made from.
+class LocatedResult:
+    """The plan, run and result behind a record.
 
     Attributes:
         plan: The plan that makes it, with the scenes of source and target.
@@ -27,18 +27,18 @@ class Recorded:
 
     plan: Plan
     run: Run
-    cell: Cell
+    cell: ResultSpec
 
 
 def locate(
     records: Iterable[Record], out: Path, data_root: Path, plugins: Sequence[Path] = (), protocol: str | None = None
-) -> dict[str, Recorded]:
-    """What lies behind each record, by key.
+) -> dict[str, LocatedResult]:
+    """Return the run, result and plan of each record, by key.
 
     Args:
         records: Of any boards; the method's code and the datasets must be there.
         out: The folder of the runs.
-        data_root: Where the datasets lie.
+        data_root: The folder of the datasets.
         plugins: Files of methods that are found nowhere else.
         protocol: The user's own protocol file, for records of its name.
 
@@ -52,7 +52,7 @@ def locate(
     known = {name: [name] for name in shipped()}
     if protocol:  # a changed copy of a shipped protocol may have kept its name
         known.setdefault(load_protocol(protocol).name, []).append(protocol)
-    found: dict[str, Recorded] = {}
+    found: dict[str, LocatedResult] = {}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in records:
         for place in known.get(record.protocol.name, []):
@@ -60,7 +60,7 @@ def locate(
     for (place, overrides), group in groups.items():
         request = Request(
             methods=_unique(record.method.name for record in group),
-            targets=_unique(_target(record) for record in group),
+            targets=_unique(request_of(record).target for record in group),
             protocol=place,
             seeds=sorted({record.seed for record in group}),
             data_root=data_root,
@@ -72,18 +72,12 @@ def locate(
         plan = make_plan(request)
         wanted = {record.key for record in group}
         for run in plan.runs:
-            found |= {cell.key: Recorded(plan, run, cell) for cell in run.cells if cell.key in wanted}
+            found |= {cell.key: LocatedResult(plan, run, cell) for cell in run.cells if cell.key in wanted}
     return found
 
 
 def _unique(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
-
-
-def _target(record: Record) -> str:
-    """As the request named it: of the user's own folder, a record's target has only the name."""
-    words = shlex.split(record.command)
-    return words[words.index("--targets") + 1]
 
 
 def _distortions(records: list[Record]) -> list[str]:

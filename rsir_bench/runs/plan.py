@@ -1,4 +1,4 @@
-"""The plan of a campaign: methods x seeds x targets as runs and results, and where each of their files lies."""
+"""Plan a campaign: methods x seeds x targets as runs and results, with the path of each file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.files import slug
 from rsir_bench.method import Card, Setup
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
 from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, result_key, run_key
 from rsir_bench.runs.request import Request
@@ -20,7 +20,7 @@ from rsir_bench.scenes.pixel_cache import Transform
 
 
 @dataclass(frozen=True)
-class Cell(RowOnTarget):
+class ResultSpec(RowOnTarget):
     """One result to make: a row of the run on a target.
 
     Attributes:
@@ -57,25 +57,25 @@ class Run:
     Attributes:
         method: The method.
         seed: The seed.
-        folder: Where everything of the run lies.
+        folder: The folder of the run.
         key: Digest of every setting that changes the trained network.
         cells: The results to make.
         weights: What the networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
         transform: How scenes become pixels.
     """
 
-    method: NamedMethod
+    method: MethodSpec
     seed: int
     folder: Path
     key: str
-    cells: tuple[Cell, ...]
+    cells: tuple[ResultSpec, ...]
     weights: dict[str, str]
     transform: Transform
 
     @property
     def card(self) -> Card:
         """The method's card."""
-        return self.method.kind.card
+        return self.method.card
 
     @property
     def title(self) -> str:
@@ -83,27 +83,27 @@ class Run:
         return f"{self.method.label} seed {self.seed}"
 
     @property
-    def todo(self) -> list[Cell]:
-        """Cells without a record."""
+    def todo(self) -> list[ResultSpec]:
+        """Results without a record."""
         return [cell for cell in self.cells if not cell.done]
 
     @property
     def rounds(self) -> range:
         """The rounds of training, from 1; none where nothing is trained."""
-        return range(1, self.method.kind.rounds + 1) if self.card.trained else range(0)
+        return range(1, self.method.method_class.rounds + 1) if self.card.trained else range(0)
 
-    def note(self, number: int) -> Path:
-        """The file that says that a round of training is done, and what it took."""
-        return round_folder(self.folder, number) / "trained.json"
+    def note(self, round_index: int) -> Path:
+        """Return the path of the file that marks a round of training as done and holds its costs."""
+        return round_folder(self.folder, round_index) / "trained.json"
 
-    def is_trained(self, number: int) -> bool:
+    def is_trained(self, round_index: int) -> bool:
         """Whether a round of training is done."""
-        return self.note(number).is_file()
+        return self.note(round_index).is_file()
 
 
-def round_folder(run: Path, number: int) -> Path:
+def round_folder(run: Path, round_index: int) -> Path:
     """Return the folder, in a run's, of a round of training: its network, and what this network made."""
-    return run / f"round{number}"
+    return run / f"round{round_index}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Plan:
 
     @property
     def request(self) -> Request:
-        """What was asked."""
+        """The request."""
         return self.resolved.request
 
     @property
@@ -147,7 +147,7 @@ class Plan:
 
     @property
     def todo(self) -> list[Run]:
-        """Runs with cells left to make."""
+        """Runs with results left to make."""
         return [run for run in self.runs if run.todo]
 
     def setup(self, run: Run) -> Setup:
@@ -168,7 +168,7 @@ class Plan:
         needed: dict[tuple[str, Transform], None] = {}
         for run in self.todo:
             names = [cell.target for cell in run.todo]
-            if run.card.unlabelled and data.unlabelled:
+            if run.card.needs_unlabelled and data.unlabelled:
                 names.insert(0, data.unlabelled)
             if run.card.trained or any(cell.fit == "source" for cell in run.todo):
                 names.insert(0, data.source)
@@ -217,7 +217,7 @@ def find_run_of_key(request: Request, key: str) -> tuple[Plan, Run]:
 
 
 def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:
-    """Return each seed once, or the first alone for a method in which nothing is left to chance."""
+    """Return each seed once, or the first alone for a method without randomness."""
     seeds = list(dict.fromkeys(seeds))
     return seeds if method.card.trained or "none" in method.weights.values() else seeds[:1]
 
@@ -245,7 +245,7 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
         return "it is the source, whose labels the method has seen"
     if data.leaked == "drop" and same(data.source):
         return "all its scenes are in the source, and data.leaked=drop leaves those out"
-    if card.unlabelled and data.unlabelled is not None and same(data.unlabelled):
+    if card.needs_unlabelled and data.unlabelled is not None and same(data.unlabelled):
         return "it is the method's unlabelled pool"
     seen = data.source if resolved.fitted_on_source(card) else first
     here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
@@ -278,11 +278,11 @@ def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: D
     ]
 
 
-def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wanted: RowOnTarget) -> Cell:
+def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wanted: RowOnTarget) -> ResultSpec:
     described = descriptors_key(resolved, method, run, wanted)
     key = result_key(resolved, method, described, wanted)
-    number = wanted.row.round or method.spec.kind.rounds
-    made = round_folder(folder, number)
+    round_index = wanted.row.round or method.spec.method_class.rounds
+    made = round_folder(folder, round_index)
     place = slug(resolved.datasets[wanted.target].name)  # of a folder of the user's, not its path: it may be moved
     if wanted.distortion is not None:
         place = f"{place}/{slug(str(wanted.distortion))}"
@@ -291,13 +291,13 @@ def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wa
     if wanted.fit == "source":
         components_digest = components_key(resolved, method, wanted.row.descriptor)[:8]
         components = made / "pca" / f"{resolved.protocol.describe.pca}-{components_digest}.npz"
-    return Cell(
+    return ResultSpec(
         row_name=wanted.row_name,
         row=wanted.row,
         fit=wanted.fit,
         target=wanted.target,
         distortion=wanted.distortion,
-        round=number,
+        round=round_index,
         key=key,
         descriptors=made / "descriptors" / place / f"{stem}-{described[:8]}.npy",
         components=components,

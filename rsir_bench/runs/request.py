@@ -1,8 +1,7 @@
-"""What the user asks for: the one list of a run's parameters, which the command line and ``rsir_bench.run`` share."""
+"""The parameters of a run, shared by the command line and ``rsir_bench.run``."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ def _parameter(description: str, default: Any = MISSING) -> Any:
 
 @dataclass(frozen=True)
 class Request:
-    """A campaign as asked for, before anything is looked up. :data:`DESCRIPTIONS` says what each parameter is."""
+    """A campaign as asked for, before anything is looked up. ``DESCRIPTIONS`` says what each parameter is."""
 
     methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
     targets: Sequence[str] = _parameter("Datasets to score on, or folder:PATH; all: the protocol's.", ("all",))
@@ -39,7 +38,7 @@ class Request:
 
     @property
     def weights_folders(self) -> tuple[Path, ...]:
-        """Where files of weights are looked for."""
+        """The folders that are searched for files of weights."""
         return (self.data_root / "weights", self.data_root.parent / "weights")
 
     def restricted_to(self, method: str, parts: Sequence[str]) -> Request:
@@ -51,16 +50,6 @@ class Request:
         """
         kept = [override for override in self.overrides if overridden_method(override) in (None, *parts)]
         return replace(self, methods=[method], overrides=kept)
-
-    def command(self, method: str, seed: int, target: str, distortion: str = "") -> str:
-        """Return the command that makes one run's results on one target, without the folders of this machine."""
-        protocol = Path(self.protocol).name if self.protocol.endswith(".toml") else self.protocol
-        words = ["rsir-bench", "run", "--protocol", protocol, "--methods", method]
-        words += ["--seeds", str(seed), "--targets", target]
-        words += ["--distort", distortion] if distortion else []
-        words += [word for override in self.overrides for word in ("--set", override)]
-        words += [word for plugin in self.plugins for word in ("--plugin", plugin.name)]
-        return shlex.join(words)
 
 
 DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}

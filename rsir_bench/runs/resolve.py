@@ -1,4 +1,4 @@
-"""From names to what they name: protocol, methods, weights and scenes. All reading happens here, once."""
+"""Resolve names to protocol, methods, weights and scenes. All reading happens here, once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from rsir_bench.base.errors import Problems, suggest
 from rsir_bench.base.files import file_digest
-from rsir_bench.method import Card, Start, registry
-from rsir_bench.method.registry import Entry
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method import Card, WeightSource, registry
+from rsir_bench.method.registry import RegisteredMethod
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped
 from rsir_bench.ranking.queries import choose_queries
@@ -33,14 +33,14 @@ class ResolvedMethod:
         transform: How scenes become its pixels.
     """
 
-    spec: NamedMethod
+    spec: MethodSpec
     weights: dict[str, str]
     transform: Transform
 
     @property
     def card(self) -> Card:
         """The method's card."""
-        return self.spec.kind.card
+        return self.spec.card
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Resolved:
         absent: Why other methods are left out, a line each.
         targets: The datasets to score on, as the request names them.
         datasets: The scenes, by name of dataset.
-        distortions: What the targets are scored under, beside as they are.
+        distortions: Distortions to score the targets under, in addition to the undistorted targets.
         published: Published records of the board, by key.
     """
 
@@ -97,7 +97,7 @@ def resolve(request: Request) -> Resolved:
     kept, absent = _fitting(named, protocol)
     methods = _with_weights(kept, protocol, request.weights_folders, problems)
     targets = tuple(protocol.data.targets if list(request.targets) == ["all"] else dict.fromkeys(request.targets))
-    needed = _dataset_names([spec.kind.card for spec in kept or named], protocol, targets)
+    needed = _dataset_names([spec.card for spec in kept or named], protocol, targets)
     datasets = _read_datasets(needed, request.data_root, problems)
     _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
     problems.raise_any()
@@ -121,8 +121,8 @@ def _check_out(out: Path, problems: Problems) -> None:
         problems.add(f"--out {out}: {in_the_way} is a file; name a folder")
 
 
-def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> list[NamedMethod]:
-    found: dict[str, Entry] = {}
+def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> list[MethodSpec]:
+    found: dict[str, RegisteredMethod] = {}
     with problems.collecting():
         found = registry.discover(request.plugins)
     if not found:
@@ -141,19 +141,19 @@ def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> l
     return methods
 
 
-def _method_names(wanted: Sequence[str], found: Mapping[str, Entry]) -> list[str]:
+def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod]) -> list[str]:
     if list(wanted) != ["all"]:
         return list(dict.fromkeys(wanted))
     # A method whose settings have no default, as timm's model, can only be named.
     return [
         name
         for name, method in found.items()
-        if not any(setting.is_required() for setting in method.kind.Settings.model_fields.values())
+        if not any(setting.is_required() for setting in method.method_class.Settings.model_fields.values())
     ]
 
 
 def _check_overrides(
-    request: Request, methods: Sequence[NamedMethod], found: Mapping[str, Any], problems: Problems
+    request: Request, methods: Sequence[MethodSpec], found: Mapping[str, Any], problems: Problems
 ) -> None:
     parts = {part for method in methods for part in method.parts}
     overridden = {overridden_method(override) for override in request.overrides}
@@ -162,15 +162,15 @@ def _check_overrides(
             problems.add(f"methods.{name}: not among the methods to run; those are {', '.join(sorted(parts))}")
 
 
-def _fitting(methods: Sequence[NamedMethod], protocol: Protocol) -> tuple[list[NamedMethod], list[str]]:
+def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[MethodSpec], list[str]]:
     """Return the methods that the protocol can carry, and why the others are absent."""
     kept, absent = [], []
     for method in methods:
-        card = method.kind.card
+        card = method.card
         if card.trunk is not None and card.trunk != protocol.trunk.name.split(".")[0]:
             trunk = protocol.trunk.name
             absent.append(f"{method.name}: brings its own trunk in the place of {card.trunk}; the protocol has {trunk}")
-        elif card.unlabelled and protocol.data.unlabelled is None:
+        elif card.needs_unlabelled and protocol.data.unlabelled is None:
             absent.append(f"{method.name}: needs unlabelled scenes; the protocol {protocol.name} names none")
         else:
             kept.append(method)
@@ -178,7 +178,7 @@ def _fitting(methods: Sequence[NamedMethod], protocol: Protocol) -> tuple[list[N
 
 
 def _with_weights(
-    methods: Sequence[NamedMethod], protocol: Protocol, folders: Sequence[Path], problems: Problems
+    methods: Sequence[MethodSpec], protocol: Protocol, folders: Sequence[Path], problems: Problems
 ) -> list[ResolvedMethod]:
     data = protocol.data
     transform = Transform(data.size, data.resize, data.bands, data.antialias)
@@ -187,7 +187,7 @@ def _with_weights(
     def file_identity(weights: str, sha256: str | None) -> str:
         return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
 
-    def identity(start: Start) -> str:
+    def identity(start: WeightSource) -> str:
         if start.weights == "none":
             return "none"
         return f"imagenet:{start.model}" if start.weights == "imagenet" else file_identity(start.weights, start.sha256)
@@ -196,18 +196,18 @@ def _with_weights(
     for method in methods:
         with problems.collecting():
             weights = {
-                name: identity(Start(method.values.get(f"{name.rpartition('.')[0]}.model", ""), value))
+                name: identity(WeightSource(method.settings_dict.get(f"{name.rpartition('.')[0]}.model", ""), value))
                 for name, value in method.weights.items()
             }
             if method.uses_trunk:
-                weights["trunk"] = identity(method.kind.starts_from(method.settings, protocol.trunk))
+                weights["trunk"] = identity(method.method_class.initial_weights(method.settings, protocol.trunk))
             resolved.append(ResolvedMethod(method, weights, transform))
     return resolved
 
 
 def _dataset_names(cards: Sequence[Card], protocol: Protocol, targets: Sequence[str]) -> list[str]:
     names = list(targets)
-    if any(card.unlabelled for card in cards) and protocol.data.unlabelled:
+    if any(card.needs_unlabelled for card in cards) and protocol.data.unlabelled:
         names.insert(0, protocol.data.unlabelled)
     if protocol.data.leaked == "drop" or any(_needs_source(card, protocol) for card in cards) or not cards:
         names.insert(0, protocol.data.source)
@@ -240,7 +240,7 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
             problems.add(
                 f"score.queries=fifth: no class of {index.name} has five scenes; set score.queries=all or leave it out"
             )
-        # A folder of the user's is called by its last part: no table could tell the two apart.
+        # A user's folder is named by its last part: two of one name would be the same in every table.
         if (other := first.setdefault(index.name, given)) != given:
             both = f"--targets {other},{given}: both are called {index.name}"
             problems.add(f"{both}; give one of the folders another name")

@@ -33,7 +33,7 @@ class PixelArray(Protocol):
         ...
 
     def __getitem__(self, rows: np.ndarray, /) -> Pixels:
-        """The scenes of the given rows."""
+        """Return the scenes of the given rows."""
         ...
 
 
@@ -52,11 +52,11 @@ class Batch:
     index: Tensor
 
     def with_scenes(self, scenes: Tensor) -> Batch:
-        """The same batch with other scenes."""
+        """Return the same batch with other scenes."""
         return replace(self, scenes=scenes)
 
     def part(self, rows: slice) -> Batch:
-        """Some of the scenes; of a subclass's own tensors (N, ...) the same rows."""
+        """Return some of the scenes, with the same rows of the (N, ...) tensors of a subclass."""
         return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
@@ -66,7 +66,7 @@ class Scenes:
 
     Attributes:
         caches: uint8 arrays (N_i, H, W, B), usually memory-mapped.
-        cache: (N,) which cache a scene lies in.
+        cache: (N,) the cache that holds each scene.
         row: (N,) its row there.
         labels: (N,) int64 class, or -1 where unlabelled.
     """
@@ -86,7 +86,7 @@ class Scenes:
         return len(self.row)
 
     def take(self, index: np.ndarray, labels: Tensor | None = None) -> Scenes:
-        """A selection, with other labels where given (pseudo-labels)."""
+        """Return a selection, with other labels where given (pseudo-labels)."""
         kept = self.labels[torch.as_tensor(index)] if labels is None else labels
         return replace(self, cache=self.cache[index], row=self.row[index], labels=kept)
 
@@ -99,7 +99,7 @@ class Scenes:
         )
 
     def pixels(self, index: np.ndarray) -> Tensor:
-        """Scenes as uint8 (N, B, H, W), channels last in memory."""
+        """Return scenes as uint8 (N, B, H, W), channels last in memory."""
         rows, caches = self.row[index], self.cache[index]
         if len(self.caches) == 1:
             chosen = np.asarray(self.caches[0][rows])
@@ -110,7 +110,7 @@ class Scenes:
         return torch.from_numpy(chosen).permute(0, 3, 1, 2)
 
     def batch(self, index: Tensor, device: torch.device) -> Batch:
-        """The batch of the given scenes on the device."""
+        """Return the batch of the given scenes on the device."""
         pixels = self.pixels(index.numpy())
         if device.type == "cuda":
             pixels = pixels.pin_memory()  # else the copy would wait for the steps before it
@@ -132,7 +132,7 @@ class ResidentScenes:
 
     @classmethod
     def of(cls, scenes: Scenes, device: torch.device) -> ResidentScenes:
-        """A copy of the scenes, in their order."""
+        """Return a copy of the scenes, in their order."""
         pixels = torch.empty((len(scenes), *scenes.caches[0].shape[1:]), dtype=torch.uint8, device=device)
         for start in range(0, len(scenes), COPIED_AT_ONCE):
             index = np.arange(start, min(start + COPIED_AT_ONCE, len(scenes)))
@@ -140,13 +140,13 @@ class ResidentScenes:
         return cls(pixels, scenes.labels.to(device))
 
     def batch(self, index: Tensor) -> Batch:
-        """As :meth:`Scenes.batch`, without a read or a copy of pixels from the host."""
+        """As ``Scenes.batch``, without a read or a copy of pixels from the host."""
         index = index.to(self.pixels.device, non_blocking=True)
         return Batch(unit_range(self.pixels[index].permute(0, 3, 1, 2)), self.labels[index], index)
 
 
 def batch_source(scenes: Scenes, device: torch.device) -> Callable[[Tensor], Batch]:
-    """Gives the batch of an index: from the device's own memory where the scenes fit there, else read and copied.
+    """Return a function from indices to batches: from device memory if the scenes fit, else read and copied.
 
     A CPU gains nothing from a copy of its memory-mapped caches.
     """
@@ -175,7 +175,7 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
         labels: (N,) classes.
         classes: P, at most the number of classes there are.
         per_class: K; a class with fewer scenes is drawn with repetition.
-        generator: The source of chance.
+        generator: The random generator.
     """
     members = [torch.nonzero(labels == label).flatten() for label in torch.unique(labels)]
     classes = min(classes, len(members))
@@ -187,7 +187,7 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
 
 
 def balanced_of_size(labels: Tensor, size: int, per_class: int, generator: torch.Generator) -> list[Tensor]:
-    """:func:`balanced` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each.
+    """``balanced`` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each.
 
     Raises:
         UserError: The batch is too small for two scenes of each of two classes: it would hold no positive pair.
@@ -210,12 +210,12 @@ def flipped(batch: Batch, generator: torch.Generator) -> Batch:
 
 
 def draw_flips(count: int, generator: torch.Generator) -> Tensor:
-    """Which of ``count`` scenes are flipped up-down, and which left-right: (2, count) bool."""
+    """Draw which of ``count`` scenes are flipped up-down and left-right: (2, count) bool."""
     return torch.stack([torch.rand(count, generator=generator) < 0.5 for _ in range(2)])
 
 
 def flipped_as(batch: Batch, flips: Tensor) -> Batch:
-    """Each scene flipped as :func:`draw_flips` has drawn."""
+    """Each scene flipped as ``draw_flips`` has drawn."""
     scenes = batch.scenes
     for dimension, chosen in zip((2, 3), flips.to(scenes.device), strict=True):
         scenes = torch.where(chosen[:, None, None, None], scenes.flip(dimension), scenes)

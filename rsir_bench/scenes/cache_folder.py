@@ -1,4 +1,4 @@
-"""Where derived files of scenes lie: decoded pixels, file hashes and synthetic scenes."""
+"""The folder of derived files: decoded pixels, file hashes and synthetic scenes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsir_bench.base.errors import UserError
 
 
 def cache_root() -> Path:
-    """Returns the folder of derived files, made if need be: ``RSIR_BENCH_CACHE`` or the user's cache folder.
+    """Return the folder of derived files, created if missing: ``RSIR_BENCH_CACHE`` or the user's cache folder.
 
     Raises:
         UserError: The folder cannot be made.
@@ -26,7 +26,7 @@ def cache_root() -> Path:
 
 
 def worker_count() -> int:
-    """Returns the number of processors this process may use."""
+    """Return the number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Dataset cards: what a dataset is called, what it holds, where it comes from. One TOML file each."""
+"""Dataset cards: name, classes and source of a dataset, one TOML file each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The folder names that mean this class, in the form that :func:`folder_key` gives."""
+        """The folder names that mean this class, in the form that ``folder_key`` gives."""
         return tuple(folder_key(name) for name in (self.name, *self.folders))
 
 
@@ -61,7 +61,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
     Attributes:
         name: What the command line calls it.
         title: Its full name.
-        paper_name: Its name in the tables of the JSST paper, None where it stands in none.
+        paper_name: Its name in the tables of the JSST paper, None if it is in none.
         pixels: Side of a scene in the original archive.
         bands: Bands of a scene; 3 for anything that Pillow turns into RGB.
         rgb: Indices of the bands red, green and blue.
@@ -108,17 +108,17 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @property
     def class_of_folder(self) -> dict[str, str]:
-        """The class name of each :func:`folder_key`."""
+        """The class name of each ``folder_key``."""
         return {key: scene_class.name for scene_class in self.classes for key in scene_class.keys}
 
 
 def folder_key(folder: str) -> str:
-    """Returns a folder name without case, spaces, ``_`` and ``-``: copies in the wild differ in these."""
+    """Return a folder name without case, spaces, ``_`` and ``-``: copies in the wild differ in these."""
     return folder.casefold().translate({ord(mark): None for mark in " _-"})
 
 
 def parse_card(text: str, file_name: str) -> DatasetCard:
-    """Returns the validated card of a TOML text.
+    """Return the validated card of a TOML text.
 
     Raises:
         UserError: One line that names the file and the field.
@@ -138,7 +138,7 @@ def parse_card(text: str, file_name: str) -> DatasetCard:
 
 @cache
 def load_cards() -> dict[str, DatasetCard]:
-    """Returns all cards of the package ``rsir_bench.datasets``, by name and in the order of the names.
+    """Return all cards of the package ``rsir_bench.datasets``, by name and in the order of the names.
 
     Raises:
         UserError: A card is not valid; the line names the file and the field.

@@ -1,4 +1,4 @@
-"""One scene file -> uint8 pixels of the wanted size and bands."""
+"""Decode a scene file to uint8 pixels of the wanted size and bands."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import PIL
 import tifffile
 from PIL import Image, UnidentifiedImageError, features
 
-from rsir_bench.base.errors import SceneError
+from rsir_bench.base.errors import SceneError, one_line
 
 TIF_SUFFIXES = (".tif", ".tiff")
 SCENE_SUFFIXES = (*TIF_SUFFIXES, ".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 DECODING_VERSION = 1
-"""Raised when :func:`read_scene` gives other pixels for the same file; the pixel cache is then built again."""
+"""Raised when ``read_scene`` gives other pixels for the same file; the pixel cache is then built again."""
 
 Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
@@ -40,7 +40,7 @@ class Resize:
     antialias: bool = True
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Returns the resized image."""
+        """Return the resized image."""
         square = (self.size, self.size)
         if self.antialias:
             return image.resize(square, self.filter)
@@ -59,7 +59,7 @@ def read_scene(
     bands: Sequence[int],
     value_range: ValueRange,
 ) -> Pixels:
-    """Returns one scene, resized directly to a square.
+    """Return one scene, resized directly to a square.
 
     Three-band scenes of 8 bits give the pixels of torchvision's ``ImageFolder`` and ``Resize((size, size))``: Pillow's
     ``convert("RGB")`` and ``resize``. Other pixels are resized band by band as floats, then mapped to 0..255.
@@ -94,12 +94,12 @@ def read_scene(
 
 
 def why_unreadable(error: Exception) -> str:
-    """Returns in words why :func:`read_scene` failed."""
-    return "not a picture" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+    """Return in one line why ``read_scene`` failed."""
+    return "not a picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
 
 
 def scene_size(path: Path) -> tuple[int, int]:
-    """Returns width and height in pixels, as the head of the file states them."""
+    """Return width and height in pixels, as the head of the file states them."""
     if path.suffix.lower() in TIF_SUFFIXES:
         with tifffile.TiffFile(path) as tif:
             height, width = _height_and_width(tif.series[0])
@@ -109,7 +109,7 @@ def scene_size(path: Path) -> tuple[int, int]:
 
 
 def scene_bands(path: Path) -> int:
-    """Returns the number of bands of a file: 3 for whatever Pillow turns into RGB, else the bands of the tif.
+    """Return the number of bands of a file: 3 for whatever Pillow turns into RGB, else the bands of the tif.
 
     Raises:
         SceneError: The tif cannot be read.
@@ -123,7 +123,7 @@ def scene_bands(path: Path) -> int:
             bands = series.size // (height * width)
             is_picture = bands in (1, 3) or (bands == 4 and _has_alpha_or_ink(tif.pages.first))
     except Exception as error:  # tifffile raises nearly anything on damaged files
-        raise SceneError(f"cannot read {path} ({type(error).__name__}: {error}); restore it") from error
+        raise SceneError(f"cannot read {path} ({one_line(error)}); restore it") from error
     return 3 if is_picture else bands
 
 
@@ -134,20 +134,20 @@ def _height_and_width(series: tifffile.TiffPageSeries) -> tuple[int, int]:
 
 
 def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
-    """Tells red-green-blue-alpha and printing inks from four spectral bands."""
+    """Return whether four bands are colours with alpha or printing inks, not four spectral bands."""
     alpha = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
     return page.photometric == tifffile.PHOTOMETRIC.SEPARATED or bool(alpha & set(page.extrasamples))
 
 
 def _is_8_bit_picture(path: Path) -> bool:
-    """Whether the first page alone is the scene, as Pillow reads it: further pages of another size are thumbnails."""
+    """Return whether the first page alone is the scene, as in Pillow: further pages of another size are thumbnails."""
     with tifffile.TiffFile(path) as tif:
         page = tif.pages.first
         return int(page.bitspersample) <= 8 and tif.series[0].size == page.size
 
 
 def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
-    """Returns a tif of any layout and depth as (height, width, total_bands)."""
+    """Return a tif of any layout and depth as (height, width, total_bands)."""
     with tifffile.TiffFile(path) as tif:
         series = tif.series[0]
         _refuse_bomb(series)
@@ -170,7 +170,7 @@ def _refuse_bomb(series: tifffile.TiffPageSeries) -> None:
 
 
 def _resize_bands(values: npt.NDArray[np.generic], resize: Resize, value_range: ValueRange) -> Pixels:
-    """Returns (height, width, bands) of any number type as uint8 of the wanted size."""
+    """Return (height, width, bands) of any number type as uint8 of the wanted size."""
     if value_range is None:
         if not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"pixels of type {values.dtype} need a value_range in the dataset card")
@@ -186,7 +186,7 @@ def _resize_bands(values: npt.NDArray[np.generic], resize: Resize, value_range: 
 
 
 def decoder_versions() -> dict[str, str]:
-    """Returns the versions of what turns files into pixels; another one may give other values for the same file."""
+    """Return the versions of what turns files into pixels; another one may give other values for the same file."""
     known = {
         "pillow": PIL.__version__,
         "jpeg": features.version("jpg"),

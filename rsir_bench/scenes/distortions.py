@@ -1,4 +1,4 @@
-"""Distortions of known kind and strength that a target's scenes are put through before they are described.
+"""Distort the scenes of a target by known types and strengths before they are described.
 
 Views and spectral responses differ from scene to scene: each scene draws its own change, at most as strong as the
 severity says. Losses of quality (noise, blur, JPEG, resolution) are as strong for every scene. A scene draws the same
@@ -35,13 +35,13 @@ Change = Callable[[Tensor, float, np.random.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Kind:
+class DistortionType:
     """One kind of distortion.
 
     Attributes:
         strengths: Of the five severities.
         meaning: What a strength is.
-        change: One scene (B, H, W) uint8, the strength and the source of chance -> the changed scene, uint8.
+        change: One scene (B, H, W) uint8, the strength and the generator -> the changed scene, uint8.
     """
 
     strengths: tuple[float, float, float, float, float]
@@ -67,7 +67,7 @@ class Distorted:
 
     Attributes:
         pixels: uint8 (N, H, W, B).
-        distortion: What happens to them; the row of a scene is the seed of its chance.
+        distortion: Type and severity; the row of a scene seeds its generator.
     """
 
     pixels: Pixels
@@ -79,34 +79,34 @@ class Distorted:
         return self.pixels.shape
 
     def __len__(self) -> int:
-        """The number of scenes."""
+        """Return the number of scenes."""
         return len(self.pixels)
 
     def __getitem__(self, rows: np.ndarray) -> Pixels:
-        """The distorted scenes of the given rows, uint8 (n, H, W, B)."""
+        """Return the distorted scenes of the given rows, uint8 (n, H, W, B)."""
         return np.stack([distort(self.pixels[row], self.distortion, int(row)) for row in rows])
 
 
 def distort(scene: Pixels, distortion: Distortion, row: int) -> Pixels:
-    """Distorts one scene.
+    """Distort one scene.
 
     Args:
         scene: uint8 (H, W, B).
-        distortion: Kind and severity.
-        row: The scene's place in its dataset, from which its chance is drawn.
+        distortion: Type and severity.
+        row: The scene's row in its dataset, which seeds its generator.
 
     Returns:
         uint8 (H, W, B).
     """
     kind = KINDS[distortion.name]
-    chance = np.random.default_rng([SEED, zlib.crc32(distortion.name.encode()), row])
+    rng = np.random.default_rng([SEED, zlib.crc32(distortion.name.encode()), row])
     bands_first = torch.from_numpy(np.ascontiguousarray(scene.transpose(2, 0, 1)))
-    changed = kind.change(bands_first, kind.strengths[distortion.severity - 1], chance)
+    changed = kind.change(bands_first, kind.strengths[distortion.severity - 1], rng)
     return changed.numpy().transpose(1, 2, 0)
 
 
 def parse_distortions(words: list[str]) -> list[Distortion]:
-    """The distortions that words name: ``haze:3``, ``haze`` (all five severities), ``all`` or ``all:3``.
+    """Return the distortions of a list such as ``haze:3``, ``haze`` (all five severities), ``all`` or ``all:3``.
 
     Raises:
         UserError: A word names no distortion or severity.
@@ -133,16 +133,16 @@ def _torchvision() -> Any:
 # --- views ---
 
 
-def _rotation(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return _affine(scene, angle=chance.uniform(-1, 1) * most)
+def _rotation(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return _affine(scene, angle=rng.uniform(-1, 1) * most)
 
 
-def _scale(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return _affine(scene, scale=most ** chance.uniform(-1, 1))
+def _scale(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return _affine(scene, scale=most ** rng.uniform(-1, 1))
 
 
-def _shear(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return _affine(scene, shear=math.degrees(math.atan(chance.uniform(-1, 1) * most)))
+def _shear(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return _affine(scene, shear=math.degrees(math.atan(rng.uniform(-1, 1) * most)))
 
 
 def _affine(scene: Tensor, angle: float = 0.0, scale: float = 1.0, shear: float = 0.0) -> Tensor:
@@ -153,18 +153,18 @@ def _affine(scene: Tensor, angle: float = 0.0, scale: float = 1.0, shear: float 
     return _centre(moved, scene)
 
 
-def _perspective(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
+def _perspective(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
     """Each corner moves by at most ``most`` of the side, along both axes."""
     side = scene.shape[2]
     low, high = side // 2, side // 2 + side - 1  # of the scene within its surroundings
     corners = np.array([[low, low], [high, low], [high, high], [low, high]])
-    moved = np.rint(corners + chance.uniform(-1, 1, (4, 2)) * most * side).astype(int)
+    moved = np.rint(corners + rng.uniform(-1, 1, (4, 2)) * most * side).astype(int)
     wide = _torchvision().perspective(_surrounded(scene), corners.tolist(), moved.tolist())
     return _centre(wide, scene)
 
 
 def _surrounded(scene: Tensor) -> Tensor:
-    """The scene with half its side around it, mirrored at its edges: what a view finds beyond them."""
+    """Return the scene padded by half its side, mirrored at its edges: what a view finds beyond them."""
     wide: Tensor = _torchvision().pad(scene, [scene.shape[2] // 2], padding_mode="reflect")
     return wide
 
@@ -174,8 +174,8 @@ def _centre(wide: Tensor, scene: Tensor) -> Tensor:
     return centre
 
 
-def _flip(scene: Tensor, share: float, chance: np.random.Generator) -> Tensor:
-    across, down = chance.random(2) < share
+def _flip(scene: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    across, down = rng.random(2) < share
     dimensions = [dimension for dimension, wanted in ((2, across), (1, down)) if wanted]
     flipped: Tensor = scene.flip(dimensions)
     return flipped
@@ -185,37 +185,37 @@ def _flip(scene: Tensor, share: float, chance: np.random.Generator) -> Tensor:
 
 
 def _on_unit_range(change: Change) -> Change:
-    def changed(scene: Tensor, strength: float, chance: np.random.Generator) -> Tensor:
-        values = change(scene.to(torch.float32) / 255, strength, chance)
+    def changed(scene: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+        values = change(scene.to(torch.float32) / 255, strength, rng)
         return (values.clamp(0, 1) * 255).round().to(torch.uint8)
 
     return changed
 
 
-def _gain(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return scene * float(most ** chance.uniform(-1, 1))
+def _gain(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return scene * float(most ** rng.uniform(-1, 1))
 
 
-def _offset(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return scene + chance.uniform(-1, 1) * most
+def _offset(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return scene + rng.uniform(-1, 1) * most
 
 
-def _colour_cast(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    gains = most ** chance.uniform(-1, 1, len(scene))
+def _colour_cast(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    gains = most ** rng.uniform(-1, 1, len(scene))
     return scene * torch.as_tensor(gains, dtype=torch.float32)[:, None, None]
 
 
-def _gamma(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    exponent: float = most ** chance.uniform(-1, 1)
+def _gamma(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    exponent: float = most ** rng.uniform(-1, 1)
     return scene**exponent
 
 
-def _haze(scene: Tensor, most: float, chance: np.random.Generator) -> Tensor:
-    return scene + float(chance.uniform(0, 1)) * most * (AIRLIGHT - scene)
+def _haze(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    return scene + float(rng.uniform(0, 1)) * most * (AIRLIGHT - scene)
 
 
-def _noise(scene: Tensor, deviation: float, chance: np.random.Generator) -> Tensor:
-    return scene + deviation * torch.as_tensor(chance.standard_normal(scene.shape), dtype=torch.float32)
+def _noise(scene: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+    return scene + deviation * torch.as_tensor(rng.standard_normal(scene.shape), dtype=torch.float32)
 
 
 # --- quality ---
@@ -249,21 +249,25 @@ def _resolution(scene: Tensor, factor: float, _: np.random.Generator) -> Tensor:
 
 
 KINDS = {
-    "rotation": Kind((10, 20, 45, 90, 180), "degrees either way, at most", _rotation),
-    "scale": Kind((1.1, 1.2, 1.4, 1.7, 2.0), "times larger or smaller, at most", _scale),
-    "shear": Kind((0.05, 0.1, 0.2, 0.3, 0.4), "tangent of the angle either way, at most", _shear),
-    "perspective": Kind((0.03, 0.06, 0.1, 0.15, 0.2), "of the side that a corner moves, at most", _perspective),
-    "flip": Kind((0.1, 0.2, 0.3, 0.4, 0.5), "probability, across and down", _flip),
-    "gain": Kind((1.1, 1.25, 1.5, 1.75, 2.0), "times brighter or darker, at most", _on_unit_range(_gain)),
-    "offset": Kind((0.05, 0.1, 0.15, 0.2, 0.3), "of the range added or taken away, at most", _on_unit_range(_offset)),
-    "colour-cast": Kind(
+    "rotation": DistortionType((10, 20, 45, 90, 180), "degrees either way, at most", _rotation),
+    "scale": DistortionType((1.1, 1.2, 1.4, 1.7, 2.0), "times larger or smaller, at most", _scale),
+    "shear": DistortionType((0.05, 0.1, 0.2, 0.3, 0.4), "tangent of the angle either way, at most", _shear),
+    "perspective": DistortionType(
+        (0.03, 0.06, 0.1, 0.15, 0.2), "of the side that a corner moves, at most", _perspective
+    ),
+    "flip": DistortionType((0.1, 0.2, 0.3, 0.4, 0.5), "probability, across and down", _flip),
+    "gain": DistortionType((1.1, 1.25, 1.5, 1.75, 2.0), "times brighter or darker, at most", _on_unit_range(_gain)),
+    "offset": DistortionType(
+        (0.05, 0.1, 0.15, 0.2, 0.3), "of the range added or taken away, at most", _on_unit_range(_offset)
+    ),
+    "colour-cast": DistortionType(
         (1.05, 1.1, 1.2, 1.35, 1.5), "gain or its inverse of each band, at most", _on_unit_range(_colour_cast)
     ),
-    "gamma": Kind((1.2, 1.4, 1.7, 2.1, 2.6), "exponent or its inverse, at most", _on_unit_range(_gamma)),
-    "haze": Kind((0.1, 0.2, 0.35, 0.5, 0.65), "share of haze, at most", _on_unit_range(_haze)),
-    "noise": Kind((0.02, 0.04, 0.07, 0.1, 0.15), "standard deviation, of the range", _on_unit_range(_noise)),
-    "blur": Kind((0.4, 0.8, 1.2, 1.7, 2.4), "standard deviation, in percent of the side", _blur),
-    "jpeg": Kind((60, 40, 25, 15, 8), "quality", _jpeg),
-    "resolution": Kind((1.3, 1.6, 2, 3, 4), "times fewer pixels along each side", _resolution),
+    "gamma": DistortionType((1.2, 1.4, 1.7, 2.1, 2.6), "exponent or its inverse, at most", _on_unit_range(_gamma)),
+    "haze": DistortionType((0.1, 0.2, 0.35, 0.5, 0.65), "share of haze, at most", _on_unit_range(_haze)),
+    "noise": DistortionType((0.02, 0.04, 0.07, 0.1, 0.15), "standard deviation, of the range", _on_unit_range(_noise)),
+    "blur": DistortionType((0.4, 0.8, 1.2, 1.7, 2.4), "standard deviation, in percent of the side", _blur),
+    "jpeg": DistortionType((60, 40, 25, 15, 8), "quality", _jpeg),
+    "resolution": DistortionType((1.3, 1.6, 2, 3, 4), "times fewer pixels along each side", _resolution),
 }
 """By the name that ``--distort`` takes."""

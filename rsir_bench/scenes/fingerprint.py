@@ -1,4 +1,4 @@
-"""The content fingerprint of a dataset, and the file hashes it is made of."""
+"""The content fingerprint of a dataset, and the file hashes behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FileState = tuple[int, int, str]
 
 
 def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes: Sequence[str]) -> str:
-    """Returns the SHA-256 over the sorted list of (class, file name, SHA-256 of the bytes), in hexadecimal.
+    """Return the SHA-256 over the sorted list of (class, file name, SHA-256 of the bytes), in hexadecimal.
 
     It depends on neither the place of the dataset nor the names of its class folders.
     """
@@ -30,7 +30,7 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
 
 
 def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
-    """Returns the SHA-256 of each file; files of the same size and time of change as last time are not read again.
+    """Return the SHA-256 of each file; files whose size and modification time are unchanged are not read again.
 
     Args:
         root: The folder of the dataset.

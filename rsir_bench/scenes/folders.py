@@ -1,4 +1,4 @@
-"""Where a dataset lies under the data root, and which of its files is a scene of which class."""
+"""Find a dataset under the data root, and list its scenes by class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEARCH_DEPTH = 10
 
 
 def find_dataset(card: DatasetCard, data_root: Path) -> Path:
-    """Returns the dataset's folder: one of the card's folder names, at any nesting under the data root.
+    """Return the dataset's folder: one of the card's folder names, at any nesting under the data root.
 
     Raises:
         SceneError: There is none; the line says where it was looked for and how to get it.
@@ -39,7 +39,7 @@ def find_dataset(card: DatasetCard, data_root: Path) -> Path:
 
 
 def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
-    """Returns the scene files of each class, as relative paths, checked against the card.
+    """Return the scene files of each class, as relative paths, checked against the card.
 
     Raises:
         SceneError: Class folders are missing or unexpected, or a class has another number of scenes than expected.
@@ -51,7 +51,7 @@ def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
 
 
 def sort_scenes(card: DatasetCard, folder: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Returns what is there, unchecked: the scene files of each class, and the folders with scenes of no class."""
+    """Return, unchecked, the scene files of each class and the folders with scenes of no class."""
     class_of_folder = card.class_of_folder
     scenes: dict[str, list[str]] = {scene_class.name: [] for scene_class in card.classes}
     strays: list[PurePosixPath] = []
@@ -92,7 +92,7 @@ def _check_counts(card: DatasetCard, folder: Path, scenes: dict[str, list[str]])
 
 
 def walk_scenes(root: Path) -> Iterator[tuple[PurePosixPath, list[str]]]:
-    """Yields each folder from ``root`` down, relative to it, with the names of the scene files right in it.
+    """Yield each folder from ``root`` down, relative to it, with the names of the scene files directly in it.
 
     Links are followed, each folder only once; hidden folders and what macOS adds to an archive are left out.
     """
@@ -118,7 +118,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _candidates(card: DatasetCard, data_root: Path) -> Iterator[Path]:
-    """Yields existing folders with one of the card's names, those right below the data root first."""
+    """Yield existing folders with one of the card's names, those directly below the data root first."""
     yield from (data_root / name for name in card.folders if (data_root / name).is_dir())
     everywhere = sorted((folder for folder, _ in walk_scenes(data_root)), key=lambda folder: len(folder.parts))
     for name in card.folders:

@@ -1,4 +1,4 @@
-"""From a dataset's name to the checked list of its scenes."""
+"""Turn a dataset's name into the checked list of its scenes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SceneIndex:
         paths: N relative paths with ``/``.
         labels: int64 of shape (N,), positions in ``classes``.
         classes: Class names.
-        fingerprint: SHA-256 of the content, see :func:`rsir_bench.scenes.fingerprint.content_fingerprint`.
+        fingerprint: SHA-256 of the content, see ``rsir_bench.scenes.fingerprint.content_fingerprint``.
         bands: Bands of a scene.
         rgb: Indices of red, green and blue among them.
         value_range: Pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
@@ -54,7 +54,7 @@ class SceneIndex:
     card: DatasetCard | None
 
     def __len__(self) -> int:
-        """Returns the number of scenes."""
+        """Return the number of scenes."""
         return len(self.paths)
 
 
@@ -114,7 +114,7 @@ def index_listing(listing: SceneListing) -> SceneIndex:
 
 
 def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
-    """Return the index of a dataset named as on the command line: :func:`list_dataset`, then :func:`index_listing`.
+    """Return the index of a dataset named as on the command line: ``list_dataset``, then ``index_listing``.
 
     Raises:
         UserError: No card has this name.
@@ -128,7 +128,7 @@ def _folder_named(name: str) -> Path:
 
 
 def find_card(name: str) -> DatasetCard:
-    """Returns the card of a dataset.
+    """Return the card of a dataset.
 
     Raises:
         UserError: No card has this name; the line gives the nearest and the known ones.
@@ -142,9 +142,9 @@ def find_card(name: str) -> DatasetCard:
 
 
 def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
-    """Returns the scenes of a dataset after its class folders and counts were checked against the card.
+    """Return the scenes of a dataset after its class folders and counts were checked against the card.
 
-    Copies in other formats than the original count; the fingerprint tells them apart.
+    Copies in other formats than the original are accepted; their fingerprints differ.
 
     Raises:
         SceneError: The dataset is missing, has other class folders, or other counts than its card.
@@ -154,7 +154,7 @@ def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
 
 
 def index_folder(folder: Path) -> SceneIndex:
-    """Returns the scenes of a folder of class folders without a card, at any nesting.
+    """Return the scenes of a folder of class folders without a card, at any nesting.
 
     The folder that holds a file names its class; the classes are ordered by name.
 
@@ -165,7 +165,7 @@ def index_folder(folder: Path) -> SceneIndex:
 
 
 def folder_scenes(folder: Path) -> dict[str, list[str]]:
-    """Returns the scene files of each class folder, as relative paths, the classes ordered by name.
+    """Return the scene files of each class folder, as relative paths, the classes ordered by name.
 
     Raises:
         SceneError: The folder is missing or has fewer than two class folders.
@@ -221,7 +221,7 @@ def _assemble(
 
 
 def _synthesize(name: str, generator: Generator) -> Path:
-    """Returns the folder of a synthetic dataset, written once for each set of arguments and state of the generator.
+    """Return the folder of a synthetic dataset, written once for each set of arguments and state of the generator.
 
     The generator's state is the source of all modules in its folder, since they may import one another.
     """

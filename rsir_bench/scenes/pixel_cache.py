@@ -42,7 +42,7 @@ class Transform:
         size: Side in pixels.
         resize: Name of a Pillow filter, such as ``bilinear``, ``bicubic`` or ``lanczos``.
         bands: ``rgb``, or ``all`` bands of the dataset.
-        antialias: See :class:`rsir_bench.scenes.decode.Resize`.
+        antialias: See ``rsir_bench.scenes.decode.Resize``.
     """
 
     size: int
@@ -51,23 +51,23 @@ class Transform:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses an unknown filter before any scene is read."""
+        """Refuse an unknown filter before any scene is read."""
         known = [filter_.name.lower() for filter_ in Image.Resampling]
         if self.resize not in known:
             raise UserError(f"unknown resize filter {self.resize!r}; known: {', '.join(known)}")
 
     @property
     def resizing(self) -> Resize:
-        """What is done with each image."""
+        """The resize of each image."""
         return Resize(self.size, Image.Resampling[self.resize.upper()], self.antialias)
 
     def kept_bands(self, index: SceneIndex) -> tuple[int, ...]:
-        """Returns the bands of a dataset that the transform keeps, in order."""
+        """Return the bands of a dataset that the transform keeps, in order."""
         return tuple(index.rgb) if self.bands == "rgb" else tuple(range(index.bands))
 
 
 def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
-    """Returns the pixels of all scenes, read-only; they are decoded on the first call.
+    """Return the pixels of all scenes, read-only; they are decoded on the first call.
 
     Two processes that ask at once decode once: the second waits for the first.
 
@@ -87,7 +87,7 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
 
 
 def is_cached(index: SceneIndex, transform: Transform) -> bool:
-    """Tells whether the pixels are there in full; whether they are undamaged, :func:`open_pixels` finds out."""
+    """Return whether the pixels are there in full; whether they are intact, ``open_pixels`` finds out."""
     path = _cache_file(index, transform)
     return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
 
@@ -104,12 +104,12 @@ def _is_whole(path: Path, index: SceneIndex, transform: Transform) -> bool:
 
 @cache
 def _is_intact(path: Path, _file: int, _changed: int) -> bool:
-    """Compares the checksum once in a process, as long as the file stays as it is."""
+    """Compare the checksum once per process, as long as the file is unchanged."""
     return is_intact(path)
 
 
 def estimated_bytes(index: SceneIndex, transform: Transform) -> int:
-    """Returns the size of the pixels in bytes."""
+    """Return the size of the pixels in bytes."""
     return int(np.prod(_shape(index, transform), dtype=np.int64))
 
 
@@ -118,7 +118,7 @@ def _shape(index: SceneIndex, transform: Transform) -> tuple[int, int, int, int]
 
 
 def _cache_file(index: SceneIndex, transform: Transform) -> Path:
-    """Names the file after everything that changes a pixel or its place."""
+    """Name the file after everything that changes a pixel or its place."""
     settings = {
         "content": index.fingerprint,
         "order": index.classes,
@@ -136,7 +136,7 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
 
 
 def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
-    """Writes the cache file under another name and moves it into place when it is complete."""
+    """Write the cache file under another name and move it into place when it is complete."""
     unreadable: list[str] = []
     unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
     sha256 = hashlib.sha256()
@@ -164,13 +164,13 @@ def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
 
 
 def _flush(file: IO[bytes]) -> None:
-    """Makes sure that a power cut cannot leave a file of the right size without its content."""
+    """Ensure that a power cut cannot leave a file of the right size without its content."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def _decoded(index: SceneIndex, transform: Transform) -> Iterator[Pixels | str]:
-    """Yields the pixels of each scene in order, or why it cannot be read. Pillow decodes outside Python's lock."""
+    """Yield the pixels of each scene in order, or why it cannot be read. Pillow decodes without the GIL."""
     bands = transform.kept_bands(index)
 
     def decode(scene: str) -> Pixels | str:

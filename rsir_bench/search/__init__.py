@@ -1,1 +1,1 @@
-"""Search: any image against the scenes of a target, as a trained method describes them."""
+"""Search the scenes of a target for those most like an image, by the descriptors of a trained method."""

@@ -1,23 +1,19 @@
-"""From an image to the scenes of a target that are most like it, and a page that shows them."""
+"""Find the scenes of a target that are most similar to an image, and render a page that shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.html import html_environment
 from rsir_bench.runs.request import Request
-from rsir_bench.scenes.data_uri import as_address
+from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.search.gallery import Gallery, Hit, find_run
-from rsir_bench.search.index import APPROXIMATE, Comparison, refuse_approximate_codes
+from rsir_bench.search.index import APPROXIMATE, RecallReport, refuse_approximate_codes
 from rsir_bench.search.query import Query, read_pixels, read_query
-
-PICTURE = Transform(192)
-"""How scenes are shown on the page: red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +21,18 @@ class Answer:
     """The scenes that a search found.
 
     Attributes:
-        query: What was searched for.
-        gallery: Where.
-        kind: Of index.
-        hits: Nearest first.
-        comparison: The approximate index beside the exact one; None where the search was exact.
+        query: The query image.
+        gallery: The scenes that were searched.
+        kind: The kind of index.
+        hits: The scenes found, nearest first.
+        comparison: The approximate index compared with the exact one; None where the search was exact.
     """
 
     query: Query
     gallery: Gallery
     kind: str
     hits: list[Hit]
-    comparison: Comparison | None
+    comparison: RecallReport | None
 
     @property
     def scenes(self) -> SceneIndex:
@@ -45,24 +41,24 @@ class Answer:
 
     @property
     def query_class(self) -> str | None:
-        """Known where the query is a scene of the target."""
+        """The class of the query; None unless it is a scene of the target."""
         return None if self.query.scene is None else self.class_of(self.query.scene)
 
     def class_of(self, scene: int) -> str:
-        """The class name of a scene."""
+        """Return the class name of a scene."""
         return self.scenes.classes[int(self.scenes.labels[scene])]
 
     def same_class(self, hit: Hit) -> bool | None:
-        """Whether the scene is of the query's class; None where that is not known."""
+        """Return whether the scene has the query's class; None where that is unknown."""
         return None if self.query_class is None else self.class_of(hit.scene) == self.query_class
 
     def value(self, hit: Hit) -> str:
-        """The similarity or distance as text; whole bits for codes."""
+        """Return the similarity or distance as text; whole bits for codes."""
         return f"{hit.value:.0f}" if self.gallery.space.binary else f"{hit.value:.4f}"
 
     @property
     def lines(self) -> list[str]:
-        """What was searched and how, in words."""
+        """The search in words."""
         cell, run = self.gallery.cell, self.gallery.artifacts.run
         row = cell.row_name + (" fitted on the target" if cell.fit == "target" else "")
         searched = f"{self.scenes.name}, {len(self.gallery):,} scenes"
@@ -85,15 +81,15 @@ def search_scenes(
     ann: str | None = None,
     log: Callable[[str], object],
 ) -> Answer:
-    """Search a target for the scenes most like an image. Nothing is trained; a target is described if need be.
+    """Search a target for the scenes most similar to an image, without training; describe the target if needed.
 
     Args:
         image: The query; an image file from anywhere.
         request: One method, one seed, one target.
-        row: Name of the row; None chooses, see :func:`rsir_bench.search.gallery.find_run`.
-        top: How many scenes to find, not counting the query.
+        row: Name of the row; None for the default, see ``rsir_bench.search.gallery.find_run``.
+        top: The number of scenes to find, not counting the query.
         ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
-        log: Shows a line about what takes long or has to be made again.
+        log: Called with a line about work that takes long.
 
     Raises:
         UserError: The run is not trained, the image or a descriptor cannot be read, or an option does not fit.
@@ -118,15 +114,12 @@ def search_scenes(
 
 
 def as_page(answer: Answer) -> str:
-    """One page that needs no other file: the query and the hits, as pictures.
+    """Return one self-contained HTML page that shows the query and the hits.
 
     Raises:
-        UserError: A scene cannot be read any more.
+        UserError: A scene can no longer be read.
     """
-    import jinja2  # only this needs it
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((resources.files("rsir_bench.search") / "panel.html").read_text("utf-8"))
+    template = html_environment("rsir_bench.search", "").get_template("panel.html")
     hits = [
         {
             "rank": rank,
@@ -148,5 +141,5 @@ def as_page(answer: Answer) -> str:
 
 
 def _picture(path: Path, index: SceneIndex) -> str:
-    """A scene as the address of an image that holds its bytes."""
+    """Return a scene as a data URI."""
     return as_address(read_pixels(path, index, PICTURE))

@@ -1,4 +1,4 @@
-"""A target as one row of a run describes it, ready to be searched."""
+"""The scenes of a target, as one row of a run describes them, ready for search."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import digest, file_digest
+from rsir_bench.ranking.nearest import Array, VectorSpace
 from rsir_bench.runs.artifacts.chain import RunArtifacts
-from rsir_bench.runs.plan import Cell, Run, make_plan
+from rsir_bench.runs.plan import ResultSpec, Run, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.search import index as indices
-from rsir_bench.search.faiss_vectors import Array, Space
-from rsir_bench.search.index import Comparison
+from rsir_bench.search.index import RecallReport
 from rsir_bench.search.index_cache import kept_index
 from rsir_bench.search.query import Query
 
@@ -45,26 +45,26 @@ class Gallery:
     Args:
         artifacts: The run's.
         cell: The row and the target.
-        say: Told what takes long or has to be made again.
+        log: Takes one line about what takes long or is rebuilt.
 
     Raises:
         RunError: The target had to be described, and its descriptors are not finite.
         UserError: The descriptors cannot be read or written.
     """
 
-    def __init__(self, artifacts: RunArtifacts, cell: Cell, say: Callable[[str], object]) -> None:
-        self.artifacts, self.cell, self.say = artifacts, cell, say
+    def __init__(self, artifacts: RunArtifacts, cell: ResultSpec, log: Callable[[str], object]) -> None:
+        self.artifacts, self.cell, self.log = artifacts, cell, log
         self.scenes: SceneIndex = artifacts.plan.datasets[cell.target]
         if not cell.descriptors.is_file():
-            say(f"{cell.target} is not described yet; this is done once")
+            log(f"{cell.target} is not described yet; this is done once")
         self.descriptors = artifacts.make_descriptors(cell)
         self.rows = np.flatnonzero(artifacts.counted(cell.target))
         code = cell.row.kind == "code"
-        self.space = Space.of(self._counting, "hamming" if code else artifacts.plan.protocol.score.similarity)
+        self.space = VectorSpace.of(self._counting, "hamming" if code else artifacts.plan.protocol.score.similarity)
         self._indices: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        """The number of scenes that are searched."""
+        """Return the number of scenes that are searched."""
         return len(self.rows)
 
     @cached_property
@@ -78,7 +78,7 @@ class Gallery:
         return [file_digest(self.cell.descriptors), digest(self.rows.tolist()), self.space.similarity]
 
     def index(self, kind: str) -> Any:
-        """The index of a kind, see :func:`rsir_bench.search.index.build`; kept in the run's folder.
+        """Return the index of a kind, see ``rsir_bench.search.index.build``; it is stored in the run's folder.
 
         Raises:
             UserError: It cannot be written, or codes cannot be searched so.
@@ -86,16 +86,16 @@ class Gallery:
         if kind not in self._indices:
             key = digest([*self._content, kind, indices.settings(kind), faiss.__version__])
             path = self.artifacts.run.folder / "search" / f"{kind}-{key[:16]}.faiss"
-            self._indices[kind] = kept_index(path, self.space.binary, partial(self._build, kind), self.say)
+            self._indices[kind] = kept_index(path, self.space.binary, partial(self._build, kind), self.log)
         return self._indices[kind]
 
     def _build(self, kind: str) -> Any:
         return indices.build(self.space.rows(self._counting), self.space, kind)
 
     def find(self, query: Query, top: int, kind: str = "flat") -> list[Hit]:
-        """The nearest scenes, nearest first.
+        """Return the nearest scenes, nearest first.
 
-        A scene of the target is searched for with the descriptor it was scored with; it stands first itself, and
+        A scene of the target is searched for with the descriptor it was scored with; it comes first itself, and
         ``top`` others follow.
 
         Args:
@@ -115,23 +115,23 @@ class Gallery:
         return others if own < 0 else [Hit(int(self.rows[own]), self._to_itself(row), True), *others]
 
     def _place(self, scene: int | None) -> int:
-        """Where a scene stands in the index; -1 if it does not."""
+        """Return the row of a scene in the index; -1 if it is not there."""
         place = int(np.searchsorted(self.rows, -1 if scene is None else scene))
         return place if place < len(self.rows) and self.rows[place] == scene else -1
 
     def _to_itself(self, row: Array) -> float:
         return 0.0 if self.space.smaller_is_nearer else float(row[0] @ row[0])
 
-    def compare(self, kind: str, top: int) -> Comparison:
-        """Recall and time of an approximate index beside the exact one; see :func:`rsir_bench.search.index.compare`."""
+    def compare(self, kind: str, top: int) -> RecallReport:
+        """Return recall and time of an approximate index; see ``rsir_bench.search.index.compare``."""
         return indices.compare(self.index(kind), self.index("flat"), self._rows_at, top)
 
     def _rows_at(self, places: Array) -> Array:
         return self.space.rows(self._counting[places])
 
 
-def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, Cell]:
-    """The trained run that a request names, and the row that is searched. Nothing is trained.
+def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, ResultSpec]:
+    """Return the trained run that a request names, and the row to search. Nothing is trained.
 
     Args:
         request: One method, one seed, one target.
@@ -149,7 +149,7 @@ def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, Cell]:
     return RunArtifacts(plan, run), cell
 
 
-def _choose_cell(run: Run, row: str | None) -> Cell:
+def _choose_cell(run: Run, row: str | None) -> ResultSpec:
     if row is None:
         kinds = ("pca", "code", "real")
         return min(run.cells, key=lambda cell: (kinds.index(cell.row.kind), cell.row.round is not None))
@@ -161,7 +161,7 @@ def _choose_cell(run: Run, row: str | None) -> Cell:
 
 
 def training_command(request: Request) -> str:
-    """The command that trains the request's run, with the folders as they were given."""
+    """Return the command that trains the request's run, with the folders as they were given."""
     words = ["rsir-bench", "run", "--protocol", request.protocol, "--methods", *request.methods]
     words += ["--seeds", *map(str, request.seeds), "--targets", *request.targets]
     words += ["--data-root", str(request.data_root), "--out", str(request.out)]

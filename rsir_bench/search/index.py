@@ -1,4 +1,4 @@
-"""Indices of faiss: exact, or approximate with their recall measured."""
+"""Build faiss indexes, exact or approximate, and measure the recall of approximate ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import track
-from rsir_bench.search.faiss_vectors import Array, Space
+from rsir_bench.ranking import nearest as exact
+from rsir_bench.ranking.nearest import Array, VectorSpace, empty_index, search_index
 
 APPROXIMATE = ("hnsw", "ivf")
 KINDS = ("flat", *APPROXIMATE)
@@ -39,7 +40,7 @@ IVF_PROBED = 32
 """One list in so many is looked at: a query costs about that share of exact search."""
 
 IVF_FEWEST = 32
-"""Lists that are looked at in any case: few lists are large, and neighbours lie across their borders."""
+"""Lists that are looked at in any case: few lists are large, and neighbours are on both sides of their borders."""
 
 ADDED = 10_000  # scenes between two steps of the progress bar
 
@@ -50,11 +51,11 @@ TIMED = 50
 """Of these, how many are timed, one query at a time."""
 
 
-def build(rows: Array, space: Space, kind: str) -> Any:
-    """An index of the rows.
+def build(rows: Array, space: VectorSpace, kind: str) -> Any:
+    """Return an index of the rows.
 
     Args:
-        rows: (N, D) as :meth:`Space.rows` makes them.
+        rows: (N, D) as ``VectorSpace.rows`` makes them.
         space: How they are compared.
         kind: ``flat`` is exact; ``hnsw`` follows a graph of neighbours; ``ivf`` looks at the nearest of about 2 sqrt(N)
             lists: that many keep the search for the lists as cheap as the search in them.
@@ -67,21 +68,20 @@ def build(rows: Array, space: Space, kind: str) -> Any:
     index: Any
     if space.binary:
         refuse_approximate_codes(kind)
-        index = faiss.IndexBinaryFlat(8 * dimensions)
-    elif kind == "hnsw":
+    if kind == "hnsw":
         index = faiss.IndexHNSWFlat(dimensions, HNSW_LINKS, metric)
         index.hnsw.efConstruction = HNSW_BUILDING
     elif kind == "ivf":
         index = _trained_ivf(rows, metric)
     else:
-        index = faiss.IndexFlat(dimensions, metric)
+        index = empty_index(dimensions, space)
     for start in track(range(0, len(rows), ADDED), f"indexing {len(rows):,} scenes ({kind})"):
         index.add(rows[start : start + ADDED])
     return index
 
 
 def settings(kind: str) -> list[int]:
-    """What an index is built with, beside the rows."""
+    """Return the settings that an index is built with."""
     return {"flat": [], "hnsw": [HNSW_LINKS, HNSW_BUILDING], "ivf": [IVF_SCENES_PER_LIST, IVF_TRAINING]}[kind]
 
 
@@ -110,26 +110,14 @@ def ivf_lists(scenes: int) -> int:
 
 
 def nearest(index: Any, queries: Array, wanted: int) -> tuple[Array, Array]:
-    """The nearest scenes of each query, nearest first, equal ones in the order of the scenes.
-
-    Args:
-        index: As :func:`build` makes it.
-        queries: (Q, D), as the rows of the index.
-        wanted: How many; all scenes where there are no more.
-
-    Returns:
-        tuple: (Q, K) faiss's values, and (Q, K) int64 rows; -1 in the last places where an approximate index found
-        fewer.
-    """
-    wanted = min(wanted, index.ntotal)
+    """Return what ``rsir_bench.ranking.nearest.search_index`` does, with enough candidates for an approximate index."""
     _broaden(index, wanted)
-    values, found = index.search(queries, wanted)
-    order = np.lexsort((found, values if index.metric_type == faiss.METRIC_L2 else -values, found < 0))
-    return np.take_along_axis(values, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return search_index(index, queries, wanted)
 
 
 def _broaden(index: Any, wanted: int) -> None:
-    """Looks at enough candidates for what is wanted."""
+    """Make an approximate index look at enough candidates."""
+    wanted = min(wanted, index.ntotal)
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efSearch = max(HNSW_BREADTH, 2 * wanted)
     elif isinstance(index, faiss.IndexIVF):
@@ -138,28 +126,14 @@ def _broaden(index: Any, wanted: int) -> None:
 
 
 def nearest_others(index: Any, queries: Array, own: Array, wanted: int) -> tuple[Array, Array]:
-    """:func:`nearest` without the query itself.
-
-    It is left out by its row and not by its place, since with scenes that are there twice it need not come first.
-
-    Args:
-        index: As :func:`build` makes it.
-        queries: (Q, D).
-        own: (Q,) int64 row of each query; -1 where it is no scene of the gallery.
-        wanted: How many others.
-
-    Returns:
-        tuple: As :func:`nearest`; -1 in the last place too where the gallery holds fewer others.
-    """
-    values, found = nearest(index, queries, wanted + 1)
-    found = np.where(found == own[:, None], -1, found)
-    others = np.argsort(found < 0, axis=1, kind="stable")[:, :wanted]
-    return np.take_along_axis(values, others, axis=1), np.take_along_axis(found, others, axis=1)
+    """Return what ``rsir_bench.ranking.nearest.nearest_others`` does, with enough candidates as ``nearest``."""
+    _broaden(index, wanted + 1)
+    return exact.nearest_others(index, queries, own, wanted)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """An approximate index beside the exact one.
+class RecallReport:
+    """Recall and time of an approximate index.
 
     Attributes:
         recall: Share of the exact neighbours that it finds, 0 to 1.
@@ -176,11 +150,11 @@ class Comparison:
     exact_milliseconds: float
 
 
-def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top: int) -> Comparison:
-    """Measures an approximate index on a sample of its own scenes, each left out of its own results.
+def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top: int) -> RecallReport:
+    """Measure an approximate index on a sample of its own scenes, each left out of its own results.
 
-    A scene counts as found if it is at least as near as the last of the exact result: which of several equally near
-    scenes stand there is chance.
+    A scene counts as found if it is at least as near as the last of the exact result: the
+    order of equally near scenes is arbitrary.
 
     Args:
         approximate: An index of the gallery.
@@ -196,7 +170,7 @@ def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top
     sign = 1 if exact.metric_type == faiss.METRIC_L2 else -1
     last = sign * true[:, -1:]
     near = (found >= 0) & (sign * values <= last + 1e-5 * np.abs(last) + 1e-6)  # both sum in another order
-    return Comparison(
+    return RecallReport(
         recall=float(near.sum() / true.size),
         top=top,
         scenes=len(own),

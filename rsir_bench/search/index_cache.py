@@ -1,4 +1,4 @@
-"""Indices on disk: whole, or built again."""
+"""On-disk cache of faiss indexes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import faiss
 from rsir_bench.base.files import is_intact, seal_of, write_sealed
 
 
-def kept_index(path: Path, binary: bool, build: Callable[[], Any], say: Callable[[str], object]) -> Any:
-    """The index in the file, or a new one that is kept there.
+def kept_index(path: Path, binary: bool, build: Callable[[], Any], log: Callable[[str], object]) -> Any:
+    """Return the index in the file, or build one and write it there.
 
     Args:
         path: Named after everything that changes the index.
         binary: Whether it is one of codes, which faiss reads and writes in another way.
         build: Makes it.
-        say: Told if the file is damaged.
+        log: Takes one line if the file is damaged.
 
     Raises:
         UserError: The file cannot be written.
@@ -26,7 +26,7 @@ def kept_index(path: Path, binary: bool, build: Callable[[], Any], say: Callable
     if path.is_file():
         if seal_of(path).is_file() and is_intact(path):
             return (faiss.read_index_binary if binary else faiss.read_index)(str(path))
-        say(f"{path}: damaged; building the index again")
+        log(f"{path}: damaged; building the index again")
     index = build()
     write = faiss.write_index_binary if binary else faiss.write_index
     write_sealed(path, lambda unfinished: write(index, str(unfinished)))

@@ -1,4 +1,4 @@
-"""From an image file to a query: its pixels, and whether it is a scene of the target."""
+"""Turn an image file into a query: its pixels, and whether it is a scene of the target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Query:
 
 
 def read_query(path: Path, index: SceneIndex, transform: Transform) -> Query:
-    """Reads an image as if it were a scene of the target.
+    """Read an image as a scene of the target is read.
 
     Args:
         path: An image file from anywhere.
@@ -58,12 +58,11 @@ def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
     except OtherBandsError as error:
         raise UserError(f"{path}: {error} as the scenes of {index.name} do; give an image of the same bands") from None
     except Exception as error:  # decoders raise nearly anything on damaged files
-        reason = " ".join(why_unreadable(error).split())
-        raise UserError(f"{path}: cannot be read ({reason}); give an image that is whole") from error
+        raise UserError(f"{path}: cannot be read ({why_unreadable(error)}); give an undamaged image") from error
 
 
 def _scene_number(path: Path, index: SceneIndex) -> int | None:
-    """The scene that is this very file, else the first one of the same bytes."""
+    """Return the scene that is this file, else the first one with the same bytes, else None."""
     digest = file_digest(path)
     hashes = hash_files(index.root, index.paths, f"hashing the scenes of {index.name}")
     same = [number for number, scene in enumerate(hashes) if scene == digest]

@@ -1,4 +1,4 @@
-"""Descriptors of a dataset, and their reduction to rows: principal components, bits."""
+"""Compute the descriptors of a dataset, and reduce them to principal components or bits."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from rsir_bench.method import Method
 from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import PixelArray, Scenes, unit_range
 from rsir_bench.training import distributed
+from rsir_bench.training.loop import without_expected_warnings
 
 Descriptors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
-# Larger batches only cost memory: a CPU is busy with 64 scenes, and a GPU with 256.
+# Larger batches only cost memory: 64 scenes keep a CPU busy, and 256 a GPU.
 BATCH = {"cpu": 64, "cuda": 256}
 
 
+@without_expected_warnings()
 @torch.inference_mode()
 def describe(
     method: Method, pixels: PixelArray, device: torch.device, what: str, names: set[str] | None = None
 ) -> dict[str, Descriptors]:
-    """The named descriptors (N, D) float32 of all scenes, in evaluation mode and 32 bit: no autocast, whatever trained.
+    """Return named descriptors float32 (N, D) of all scenes, in evaluation mode and in 32 bit, however trained.
 
-    On CUDA, torch's convolutions round what they multiply to TF32 (10 bits of mantissa), as is its default; its matrix
-    products do not.
+    On CUDA, torch's convolutions round their inputs to TF32 (10 bits of mantissa) by default; its matrix products do
+    not.
 
-    Where ranks work together, each describes some of the batches; the first alone gets all, and the others nothing.
+    If ranks work together, each describes some of the batches; the first returns all, the others nothing.
 
     Args:
-        method: A network, trained or as it comes.
+        method: A network, trained or not.
         pixels: (N, H, W, B) uint8.
-        device: Where to compute.
-        what: For the progress bar.
-        names: The descriptors wanted; all when None.
+        device: The device to compute on.
+        what: Title of the progress bar.
+        names: The descriptors to return; None: all.
     """
     method.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
     size = BATCH.get(device.type, 64)
-    # Whole batches for each rank: a batch gives the same values whoever describes it.
+    # Whole batches for each rank: a batch has the same values on every rank.
     starts = range(0, len(pixels), size)
-    starts = starts[distributed.share_of(len(starts))]
+    starts = starts[distributed.shard(len(starts))]
     first, end = starts.start, min(starts.stop, len(pixels))
     collected: dict[str, Descriptors] = {}
     for start in starts if collectives.rank() else track(starts, what, len(starts)):
@@ -53,11 +55,11 @@ def describe(
             if name not in collected:
                 collected[name] = np.empty((end - first, values.shape[1]), np.float32)
             collected[name][index - first] = values.float().cpu().numpy()
-    return _joined(distributed.to_first(collected))
+    return _joined(distributed.gather(collected))
 
 
 def _joined(parts: list[dict[str, Descriptors]]) -> dict[str, Descriptors]:
-    """The ranks' scenes in their order; a rank without a batch has none."""
+    """Join the ranks' descriptors in order; a rank without a batch has none."""
     parts = [part for part in parts if part]
     if len(parts) == 1:
         return parts[0]
@@ -69,8 +71,8 @@ class Reduction:
     """Principal components fitted on one set of descriptors.
 
     Attributes:
-        mean: (D,) of the descriptors it was fitted on.
-        components: (P, D), orthonormal rows, the largest variance first.
+        mean: Float32 (D,), mean of the descriptors it was fitted on.
+        components: Float32 (P, D), orthonormal rows, the largest variance first.
     """
 
     mean: np.ndarray
@@ -78,33 +80,33 @@ class Reduction:
 
     @property
     def dimensions(self) -> int:
-        """P: as many as asked for, or as the fitted scenes allow."""
+        """P: as many as requested, or as the fitted scenes allow."""
         return len(self.components)
 
     def __call__(self, descriptors: Descriptors) -> Descriptors:
-        """(N, D) to (N, P) float32, centred on the mean of the fitted descriptors, not whitened."""
+        """Project float32 (N, D) to float32 (N, P), centred on the mean of the fitted descriptors, not whitened."""
         reduced: Descriptors = ((descriptors - self.mean) @ self.components.T).astype(np.float32)
         return reduced
 
 
 def fit_reduction(descriptors: Descriptors, dimensions: int) -> Reduction:
-    """Fits principal components; with N scenes of D values at most min(N - 1, D) of them.
+    """Fit principal components; with N scenes of D values at most min(N - 1, D) of them.
 
     Args:
-        descriptors: (N, D).
-        dimensions: How many are wanted.
+        descriptors: Float32 (N, D).
+        dimensions: The number of components to fit.
     """
-    from sklearn.decomposition import PCA  # seconds, which a plan and an error do without
+    from sklearn.decomposition import PCA  # takes seconds to load
 
     possible = min(dimensions, len(descriptors) - 1, descriptors.shape[1])
     # The exact solver: a randomised one would make descriptors depend on its seed.
     solver = "covariance_eigh" if len(descriptors) >= descriptors.shape[1] else "full"
-    # Around the mean, as the covariance of 32-bit values far from zero is lost in rounding.
+    # Subtract the mean first: rounding ruins the covariance of 32-bit values far from zero.
     mean = descriptors.mean(0, dtype=np.float64).astype(np.float32)
     pca = PCA(possible, svd_solver=solver).fit(descriptors - mean)
     return Reduction(mean + pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
 
 def as_bits(descriptors: Descriptors) -> np.ndarray:
-    """Signs as bits, packed: (N, D) real values to (N, ceil(D / 8)) uint8; zero counts as a set bit."""
+    """Return signs as packed bits: float (N, D) to uint8 (N, ceil(D / 8)); zero counts as a set bit."""
     return np.packbits(descriptors >= 0, axis=1)

@@ -1,7 +1,7 @@
-"""Several processes, one per device, that train and describe together.
+"""Train and describe in several processes, one per device.
 
-The first rank is the program as it is with one process: it plans, writes, scores and talks. The others follow: they
-wait for its orders, take their part, and write nothing. torchrun's agent starts them, and ends all when one dies.
+The first rank does what a single process does: it plans, writes, scores and prints. The others wait for its orders,
+do their part, and write nothing. torchrun's agent starts them, and ends all when one dies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,52 +21,35 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.nn import collectives
+from rsir_bench.nn.collectives import RANKS
 
 Value = TypeVar("Value")
 
-# Scoring, or caching scenes on another machine, may take hours in which the others have nothing to do.
+# Scoring, or caching scenes on another machine, may take hours, during which the other ranks wait.
 IDLE = timedelta(days=7)
-# A rank that failed waits so long for the others to fail in the same way; else they hang in a collective for ever.
+# A failed rank waits this long for the others to fail in the same way; otherwise they hang in a collective forever.
 PATIENCE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True)
-class Team:
-    """The ranks of this program.
-
-    Attributes:
-        rank: The number of this process, from 0.
-        count: How many there are, on all machines.
-        orders: The group in which the first rank gives its orders; its collectives wait for :data:`IDLE`.
-    """
-
-    rank: int
-    count: int
-    orders: Any
-
-
-_team: Team | None = None
-
-
 def launched() -> bool:
-    """Whether torchrun has started this process as one of several."""
+    """Return whether torchrun has started this process as one of several."""
     return dist.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
-    """Runs ``rsir-bench`` with the same arguments in ``devices`` processes and returns the exit code.
+    """Run ``rsir-bench`` with the same arguments in ``devices`` processes and return the exit code.
 
-    A signal that ends the program is passed on to the processes, and the code is the one that a shell gives it.
+    A signal that ends the program is forwarded to the processes, and the exit code is the one a shell would return.
 
     Args:
-        devices: How many, at least 2.
+        devices: Number of processes, at least 2.
         device: ``"cpu"`` or ``"cuda"``.
         arguments: The command line without the program's name.
 
     Raises:
-        UserError: This machine has fewer GPUs, or one GPU is named.
+        UserError: This machine has fewer GPUs, or ``device`` names one GPU.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -77,10 +59,10 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
         raise UserError(f"--device {device} with --devices {devices}: name the kind only, --device cuda")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or DDP tells of methods that use every parameter
-    # Every process would take all cores.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or DDP warns about methods that use every parameter
+    # Otherwise every process would use all cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // devices, 1)))
-    logging.disable(logging.ERROR)  # the rank that failed, or who sent a signal, has spoken
+    logging.disable(logging.ERROR)  # the rank that failed has reported it; a signal needs no report
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -101,10 +83,10 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 
 
 def rank_device(device: str, devices: int) -> str:
-    """The device of this process: ``"cuda"`` becomes the one that has its number on this machine.
+    """Return the device of this process: for ``"cuda"`` the GPU with the process's number on this machine.
 
     Raises:
-        UserError: torchrun has started another number of processes than ``devices``, or one GPU is named.
+        UserError: torchrun did not start ``devices`` processes, or ``device`` names one GPU.
     """
     if not launched():
         return device
@@ -117,75 +99,72 @@ def rank_device(device: str, devices: int) -> str:
 
 
 @contextmanager
-def team(device: str) -> Iterator[int]:
-    """Joins the processes that torchrun started, for as long as the block lasts; yields this one's rank.
+def process_group(device: str) -> Iterator[int]:
+    """Join the processes that torchrun started until the block ends; yield this process's rank.
 
-    The first rank must end the block last: its end is the others' order to stop.
+    The first rank must leave the block last: that stops the others.
 
     Args:
-        device: Of this process.
+        device: The device of this process.
     """
     if not launched():
         yield 0
         return
-    global _team
-    # Ends this process at once: Python would wait for the collective under way, and then end with a traceback.
+    # Ends this process at once: Python would wait for the running collective, and then end with a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
-    orders_group = dist.new_group(backend="gloo", timeout=IDLE)
-    _team = Team(dist.get_rank(), dist.get_world_size(), orders_group)
-    if _team.rank:
-        logging.disable(logging.WARNING)  # the first rank says it
+    RANKS.rank, RANKS.count = dist.get_rank(), dist.get_world_size()
+    RANKS.orders = dist.new_group(backend="gloo", timeout=IDLE)
+    if RANKS.rank:
+        logging.disable(logging.WARNING)  # the first rank logs it
     try:
-        yield _team.rank
+        yield RANKS.rank
     finally:
-        if _team.rank == 0:
+        if RANKS.rank == 0:
             _send(None)
-        _team = None
+        RANKS.rank, RANKS.count, RANKS.orders = 0, 1, None
         dist.destroy_process_group()
 
 
 def size() -> int:
-    """How many processes this program has."""
-    return _team.count if _team else 1
+    """Return the number of processes of this program."""
+    return RANKS.count
 
 
 def _send(order: object) -> None:
-    assert _team is not None
-    dist.broadcast_object_list([order], 0, group=_team.orders)
+    dist.broadcast_object_list([order], 0, group=RANKS.orders)
 
 
 def orders() -> Iterator[Any]:
-    """On every rank but the first: what it orders, one after the other, until it ends."""
-    assert _team is not None
+    """Yield the first rank's orders on any other rank, one after the other, until the first rank stops."""
     while True:
         box: list[Any] = [None]
-        dist.broadcast_object_list(box, 0, group=_team.orders)
+        dist.broadcast_object_list(box, 0, group=RANKS.orders)
         if box[0] is None:
             return
         yield box[0]
 
 
 @contextmanager
-def together(what: str, order: Callable[[], object] | None = None) -> Iterator[None]:
-    """Work in which every rank takes part; with one process, nothing but the block itself.
+def collective(title: str, order: Callable[[], object] | None = None) -> Iterator[None]:
+    """Run the block on every rank together; with one process, just run it.
 
-    An error that all ranks run into, or that one has when the others are done, is raised on the first rank, and the
-    ranks go on with the next order. One that leaves the others waiting in the middle of the work ends the program.
+    An error that occurs on all ranks, or on one when the others are done, is raised on the first rank, and the ranks
+    continue with the next order. An error that leaves the others waiting in the middle of the work ends the program.
 
     Args:
-        what: For the message.
-        order: On the first rank, gives what the others are to do.
+        title: Names the work in error messages.
+        order: On the first rank, returns the order for the others.
 
     Raises:
         RunError: Another rank failed.
     """
-    if _team is None:
+    if RANKS.count == 1:
         yield
         return
-    if _team.rank == 0 and order is not None:
+    if RANKS.rank == 0 and order is not None:
         _send(order())
     failed: Exception | SystemExit | None = None
     try:
@@ -193,37 +172,33 @@ def together(what: str, order: Callable[[], object] | None = None) -> Iterator[N
             yield
     except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below, once the others have left the work too
         failed = error
-    failures = _agree(_team, failed, what)
-    if _team.rank == 0:  # the others wait for orders: the first rank tells
+    failures = _agree(failed, title)
+    if RANKS.rank == 0:  # the others wait for orders: the first rank reports
         if failed is not None:
             raise failed
         if failures:
             raise RunError(failures[0])
 
 
-def _agree(team: Team, failed: BaseException | None, what: str) -> list[str]:
-    """What failed on any rank, once all are out of the work; ends the program where they do not come."""
-    text = failed and f"rank {team.rank} of {team.count}: {what}: {_one_line(failed)}"
+def _agree(failed: BaseException | None, title: str) -> list[str]:
+    """Return the failures of all ranks once they have left the work; end the program if a rank does not."""
+    where = f"rank {RANKS.rank} of {RANKS.count}: {title}"
+    text = failed and f"{where}: {one_line(failed)}"
     try:
         # Not monitored_barrier, whose time limit holds on the first rank only.
-        dist.barrier(team.orders, async_op=True).wait(PATIENCE if failed else IDLE)
-        everyone: list[Any] = [None] * team.count
-        dist.all_gather_object(everyone, text, group=team.orders)
+        dist.barrier(RANKS.orders, async_op=True).wait(PATIENCE if failed else IDLE)
+        everyone: list[Any] = [None] * RANKS.count
+        dist.all_gather_object(everyone, text, group=RANKS.orders)
     except RuntimeError as error:
-        reason = text or f"rank {team.rank} of {team.count}: {what}: another rank is gone ({_one_line(error)})"
-        advice = "every rank stops; the same command goes on after the last whole epoch"
+        reason = text or f"{where}: another rank is gone ({one_line(error)})"
+        advice = "every rank stops; the same command continues after the last complete epoch"
         print(f"rsir-bench: {reason}; {advice}", file=sys.stderr, flush=True)
         os._exit(2 if isinstance(failed, UserError) else 1)  # not sys.exit: the end of a broken group may hang
     return [text for text in everyone if text]
 
 
-def _one_line(error: BaseException) -> str:
-    first = (str(error).splitlines() or [""])[0]
-    return first if isinstance(error, (UserError, RunError)) else f"{type(error).__name__}: {first}"
-
-
-def from_first(make: Callable[[], Value]) -> Value:
-    """What ``make`` gives on the first rank, on every rank, which waits for it; so is its error.
+def broadcast(make: Callable[[], Value]) -> Value:
+    """Call ``make`` on the first rank and return its value, or raise its error, on every rank.
 
     Raises:
         UserError: The first rank's.
@@ -231,32 +206,30 @@ def from_first(make: Callable[[], Value]) -> Value:
     """
     if collectives.ranks() == 1:
         return make()
-    assert _team is not None
     box: list[Any] = [None, None]
-    if _team.rank == 0:
+    if RANKS.rank == 0:
         try:
             box[0] = make()
         except (UserError, RunError) as error:
             box[1] = error
-    dist.broadcast_object_list(box, 0, group=_team.orders)
+    dist.broadcast_object_list(box, 0, group=RANKS.orders)
     if box[1] is not None:
         raise box[1]
     value: Value = box[0]
     return value
 
 
-def to_first(value: Value) -> list[Value]:
-    """Every rank's value on the first, in their order; nothing on the others."""
+def gather(value: Value) -> list[Value]:
+    """Return the values of all ranks in order on the first rank, and an empty list on the others."""
     if collectives.ranks() == 1:
         return [value]
-    assert _team is not None
-    box: list[Any] | None = [None] * _team.count if _team.rank == 0 else None
-    dist.gather_object(value, box, 0, group=_team.orders)
+    box: list[Any] | None = [None] * RANKS.count if RANKS.rank == 0 else None
+    dist.gather_object(value, box, 0, group=RANKS.orders)
     return box or []
 
 
-def share_of(count: int) -> slice:
-    """This rank's part of ``count`` things in order; parts differ by one at most."""
+def shard(count: int) -> slice:
+    """Return this rank's part of ``count`` items in order; sizes of parts differ by at most one."""
     each, more = divmod(count, collectives.ranks())
     rank = collectives.rank()
     start = rank * each + min(rank, more)
@@ -264,21 +237,21 @@ def share_of(count: int) -> slice:
 
 
 def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, device: torch.device) -> None:
-    """Makes a method in training mode ready for ranks with a part of each batch: batch norm sees all of it.
+    """Prepare a method in training mode for ranks that hold a part of each batch: batch norm must see all of it.
 
     Args:
-        method: In training mode; its learning batch norms become :class:`torch.nn.SyncBatchNorm` on CUDA.
-        batches: Of an epoch.
-        how: The method's ``across_ranks``.
-        device: Of this rank.
+        method: In training mode; its learning batch norms become ``torch.nn.SyncBatchNorm`` on CUDA.
+        batches: The batches of an epoch, int64 (n,) each.
+        how: The method's ``distributed_loss``.
+        device: The device of this rank.
 
     Raises:
-        UserError: It would not be what one process does.
+        UserError: The result would differ from that of one process.
     """
     count = collectives.ranks()
     if how is None:
         raise UserError(
-            "its class does not say whether the loss can be split over ranks; set across_ranks there, or use one device"
+            "its class does not say whether the loss can be split over ranks; set distributed_loss, or use one device"
         )
     if (smallest := min(len(batch) for batch in batches)) < count:
         raise UserError(f"a batch of {smallest} scenes cannot be split over {count} ranks; use fewer devices")
@@ -286,8 +259,8 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
     if learning and device.type != "cuda":
         parent, child = learning[0]
         raise UserError(
-            f"{type(getattr(parent, child)).__name__} ({len(learning)} in all) learns from whole batches, which ranks "
-            "can share on CUDA only; freeze it with trunk.frozen if it is the trunk's, or use one device"
+            f"{type(getattr(parent, child)).__name__} ({len(learning)} in all) uses statistics of whole batches, which "
+            "ranks can share on CUDA only; freeze it with trunk.frozen if it belongs to the trunk, or use one device"
         )
     from timm.layers.norm_act import convert_sync_batchnorm  # timm takes seconds to load
 
@@ -296,7 +269,7 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
 
 
 def _learning_norms(method: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Batch norms, by parent and name, whose output depends on the batch; a frozen part's are in evaluation mode."""
+    """Return batch norms, by parent and name, whose output depends on the batch: not those of frozen parts."""
     return [
         (parent, name)
         for parent in method.modules()

@@ -1,4 +1,4 @@
-"""The one training loop, on Lightning Fabric: schedule, freezing, checkpoints, resume, log."""
+"""The training loop, on Lightning Fabric: schedule, freezing, checkpoints, resume, log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.method import Method
@@ -34,25 +35,36 @@ from rsir_bench.training import distributed
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# Reading the loss stalls a GPU; a NaN cannot heal, so that looking now and then loses nothing.
+# Reading the loss stalls a GPU; a NaN stays, so checking now and then misses nothing.
 CHECK_EVERY = 16
 
-# A GPU has no other way for some steps of some methods (a warp's gradient); README.md says what follows from it.
-warnings.filterwarnings("ignore", message=r"\w+ does not have a deterministic implementation")
-# Its new name is not known to every torch that will do.
-warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+EXPECTED_WARNINGS = (
+    # A GPU has no deterministic way for some steps of some methods (a warp's gradient); README.md has the consequences.
+    r"\w+ does not have a deterministic implementation",
+    # Not every supported version of torch knows its new name.
+    "`broadcast_buffers` is deprecated",
+)
+
+
+@contextmanager
+def without_expected_warnings() -> Iterator[None]:
+    """Ignore ``EXPECTED_WARNINGS`` in the block, or in the function that this decorates."""
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training cost.
+    """The cost of a training.
 
     Attributes:
-        seconds: Time in training steps, over all sittings.
-        images_per_second: Over all epochs.
-        loss: Mean of the last epoch.
-        epochs: How many.
-        scenes: Scenes of the training set.
+        seconds: Time in training steps, over all sessions.
+        images_per_second: Mean over all epochs.
+        loss: Mean loss of the last epoch.
+        epochs: Number of epochs.
+        scenes: Number of scenes of the training set.
     """
 
     seconds: float
@@ -63,19 +75,19 @@ class Trained:
 
 
 def compute_deterministically(device: torch.device) -> None:
-    """Makes torch choose the same arithmetic whatever was computed before, in this process or in one that resumes.
+    """Make torch use the same arithmetic whatever was computed before, in this process or in a resumed one.
 
-    On a CPU what has no such arithmetic is refused; on a GPU it is told.
+    On a CPU, non-deterministic operations raise an error; on a GPU, they warn.
     """
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # only helps to find bugs, and takes time
 
 
 def find_device(name: str) -> str:
-    """``"auto"`` becomes ``"cuda"`` where there is one, else ``"cpu"``.
+    """Return the device's name; ``"auto"`` is ``"cuda"`` if there is a GPU, otherwise ``"cpu"``.
 
     Raises:
-        UserError: Unknown, or not in this machine.
+        UserError: The device is unknown, or not in this machine.
     """
     count = torch.cuda.device_count()
     if name == "auto":
@@ -89,11 +101,11 @@ def find_device(name: str) -> str:
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """Fabric for one device, with ``precision`` ``"32"``, ``"bf16"`` or ``"auto"`` (bf16 where it is native).
+    """Set up Fabric for one device, with ``precision`` ``"32"``, ``"bf16"`` or ``"auto"`` (bf16 where it is native).
 
-    Where ranks work together it is for all of their devices, one each: gradients are averaged over them.
+    If ranks work together, it covers all of their devices, one each: gradients are averaged over them.
     """
-    from lightning_fabric import Fabric  # seconds, which a plan and an error do without
+    from lightning_fabric import Fabric  # takes seconds to load
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision
@@ -103,8 +115,8 @@ def make_fabric(device: str, precision: str) -> Fabric:
     if collectives.ranks() == 1:
         return Fabric(accelerator=accelerator, devices=[int(number)] if number else 1, **options)
     here = int(os.environ["LOCAL_WORLD_SIZE"])
-    # Some losses leave parameters out, and not the same ones in every step. Buffers need no broadcast: batch norm is
-    # frozen or synchronised, and memories take in the whole batch.
+    # Some losses skip parameters, different ones in each step. Buffers need no broadcast: batch norm is frozen or
+    # synchronised, and memory banks see the whole batch.
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     nodes = collectives.ranks() // here
     fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=here, num_nodes=nodes, **options)
@@ -113,7 +125,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 
 def effective_precision(precision: str, device: str) -> str:
-    """``"32"`` or ``"bf16"``: what ``"auto"`` means on this device."""
+    """Return ``"32"`` or ``"bf16"``: for ``"auto"`` what is fast on this device."""
     if precision != "auto":
         return precision
     if device.startswith("cuda"):
@@ -124,14 +136,14 @@ def effective_precision(precision: str, device: str) -> str:
 
 
 def seed_everything(*numbers: int | str) -> torch.Generator:
-    """Seeds torch from the numbers together and returns a generator of its own for batches and views."""
+    """Seed torch from all numbers together, and return a separate generator for batches and augmentation."""
     seed = int(digest(numbers)[:15], 16)
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
 
 
 def make_optimizer(method: Method, recipe: Train) -> Optimizer:
-    """The recipe's optimizer over the method's groups, without frozen parameters."""
+    """Build the recipe's optimizer over the method's groups, without frozen parameters."""
     groups = [
         {
             "params": group.parameters,
@@ -146,43 +158,44 @@ def make_optimizer(method: Method, recipe: Train) -> Optimizer:
 
 
 def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRScheduler:
-    """The learning rate over ``epochs * steps`` steps; it is advanced after every step."""
+    """Build the learning rate schedule over ``epochs * steps`` steps; advance it after every step."""
     if recipe.schedule == "one-cycle":
         highest = [group["lr"] for group in optimizer.param_groups]
         total = recipe.epochs * steps
-        # A warm-up of one step would start at its end, and torch divide by its length less that step.
+        # For a warm-up of a single step, torch would divide by zero.
         warmup = recipe.warmup if recipe.warmup * total > 1 else 0.0
         return OneCycleLR(optimizer, highest, total, pct_start=warmup, cycle_momentum=False)
     return MultiStepLR(optimizer, [(epoch - 1) * steps for epoch in recipe.milestones], recipe.decay)
 
 
+@without_expected_warnings()
 def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tuple[int, ...], what: str) -> Trained:
-    """Trains a method to its end, from the checkpoint in ``folder`` where there is one.
+    """Train a method to the end, from the checkpoint in ``folder`` if there is one.
 
-    Every epoch is seeded by itself, so that a training that was killed goes on as if it had not been. Where ranks work
-    together, each calls this, and the first alone writes.
+    Every epoch has its own seed, so that a killed training continues as if it had not been interrupted. If ranks work
+    together, each calls this, and only the first writes.
 
     Args:
         method: A new network, on the CPU; trained in place.
         scenes: The training set.
         fabric: Device and precision.
-        folder: Where the checkpoint and ``log.csv`` go.
+        folder: Folder of the checkpoint and ``log.csv``.
         seed: The run's seed and the round; methods with the same numbers see the same batches.
         what: The run's name, for progress and errors.
 
     Raises:
-        RunError: The loss is not finite, or an epoch has more or fewer batches than the schedule is laid out for.
-        UserError: The method cannot be split over ranks, or the checkpoint is another's.
+        RunError: The loss is not finite, or an epoch has another number of batches than the schedule.
+        UserError: The method cannot be split over ranks, or the checkpoint is of another method.
     """
     recipe = method.recipe(method.setup.protocol.train)
     compute_deterministically(fabric.device)
     checkpoint = folder / "checkpoint.pt"
-    kept = distributed.from_first(lambda: _read_checkpoint(checkpoint))
+    kept = distributed.broadcast(lambda: _read_checkpoint(checkpoint))
     scenes = scenes if kept is None else _as_before(scenes, kept)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
     if collectives.ranks() > 1:
-        distributed.split_method(method.train(), first, method.across_ranks, fabric.device)
+        distributed.split_method(method.train(), first, method.distributed_loss, fabric.device)
     optimizer = make_optimizer(method, recipe)
     steps = len(first)
     schedule = make_schedule(optimizer, recipe, steps)
@@ -194,29 +207,29 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         generator = seed_everything(*seed, epoch)
         batches = method.batches(scenes.labels, recipe.batch, generator)
         if len(batches) != steps:
-            problem = f"batches() gives {len(batches)} batches, and {steps} where the schedule is laid out"
-            raise RunError(f"{what}, epoch {epoch}: {problem}; it must give as many in every epoch")
+            problem = f"batches() returns {len(batches)} batches, but the schedule is for {steps}"
+            raise RunError(f"{what}, epoch {epoch}: {problem}; it must return the same number in every epoch")
         if rank := collectives.rank():
-            seed_everything(*seed, epoch, f"rank {rank}")  # dropout must not strike every part of a batch alike
+            seed_everything(*seed, epoch, f"rank {rank}")  # dropout must differ between the parts of a batch
         title = f"training {what}, epoch {epoch} of {recipe.epochs}"
         shown = batches if rank else track(batches, title, len(batches))
         loader = _loader(method, draw, shown, recipe, generator)
         log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
-        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.report().items()}}
+        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.epoch_metrics().items()}}
         state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
-        distributed.from_first(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
+        distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
     return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes))
 
 
 def _kept(scenes: Scenes) -> dict[str, Tensor]:
-    """Which scenes of the caches were trained on, and as what."""
+    """Return the scenes of the pixel caches that were trained on, and their labels."""
     return {"cache": torch.from_numpy(scenes.cache), "row": torch.from_numpy(scenes.row), "labels": scenes.labels}
 
 
 def _as_before(scenes: Scenes, state: dict[str, Any]) -> Scenes:
-    """The scenes of the epochs before: another processor may give other pseudo-labels."""
+    """Return the scenes of the earlier epochs: another processor may predict other pseudo-labels."""
     if "scenes" not in state:  # of an older version
         return scenes
     kept = state["scenes"]
@@ -230,12 +243,12 @@ def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Step:
-    """What a rank sees of a step.
+    """One step as a rank sees it.
 
     Attributes:
         batch: The whole batch, or this rank's part.
-        images: Scenes of the whole batch.
-        weight: What the part's loss counts in the mean over ranks, so that this is the mean over the whole batch.
+        images: Number of scenes of the whole batch.
+        weight: Factor on the part's loss, so that the mean over ranks is the mean over the whole batch.
     """
 
     batch: Batch
@@ -256,32 +269,32 @@ def _loader(
             yield _part(method, draw, index, recipe, generator)
         else:
             batch = draw(index)
-            view = method.view(flipped(batch, generator) if recipe.flip else batch, generator)
+            view = method.augment(flipped(batch, generator) if recipe.flip else batch, generator)
             yield _Step(view, len(view.labels))
 
 
 def _part(
     method: Method, draw: Callable[[Tensor], Batch], index: Tensor, recipe: Train, generator: torch.Generator
 ) -> _Step:
-    """This rank's part of a batch, with the flips and views that it has in the whole batch."""
+    """Return this rank's part of a batch, flipped and augmented as in the whole batch."""
     count = len(index)
-    mine = distributed.share_of(count)
-    own_view = type(method.inner if isinstance(method, Composed) else method).view is not Method.view
-    # A method draws the chance of its views for the batch it is given: that has to be the whole one.
+    mine = distributed.shard(count)
+    own_view = type(method.inner if isinstance(method, Composed) else method).augment is not Method.augment
+    # A method draws random numbers for the batch that it gets: it must get the whole one.
     seen = slice(None) if own_view else mine
     batch = draw(index[seen])
     if recipe.flip:
         batch = flipped_as(batch, draw_flips(count, generator)[:, seen])
     if own_view:
-        batch = method.view(batch, generator).part(mine)
-    weight = 1.0 if method.across_ranks == "gathered" else len(batch.labels) * collectives.ranks() / count
+        batch = method.augment(batch, generator).part(mine)
+    weight = 1.0 if method.distributed_loss == "gathered" else len(batch.labels) * collectives.ranks() / count
     return _Step(batch, count, weight)
 
 
 def _epoch(
     method: Any, loader: Iterator[_Step], optimizer: Any, schedule: LRScheduler, fabric: Fabric, where: str
 ) -> dict[str, float]:
-    """One epoch; returns the mean of the loss and of its terms, the highest rate, images and seconds."""
+    """Train one epoch; return the mean of the loss and of its terms, the highest rate, images and seconds."""
     method.train()
     sums: dict[str, Tensor] = {}
     images, rate, started = 0, 0.0, time.perf_counter()
@@ -305,37 +318,37 @@ def _epoch(
 
 
 def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Tensor], Tensor]:
-    """The named terms of the loss in the fabric's precision, and their sum."""
-    with fabric.autocast():  # on one device, Fabric leaves every method but ``forward`` in 32 bit
+    """Return the named scalar terms of the loss in the fabric's precision, and their sum."""
+    with fabric.autocast():  # on one device, Fabric runs every method but ``forward`` in 32 bit
         terms = method.loss(batch)
     terms = terms if isinstance(terms, dict) else {"loss": terms}
     return terms, torch.stack(list(terms.values())).sum()
 
 
 def _over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The means over ranks, so that all of them find, or do not find, the same."""
+    """Return the means over ranks, so that all ranks check the same values."""
     if collectives.ranks() == 1:
         return sums
-    means = collectives.summed(torch.stack([value.double() for value in sums.values()])) / collectives.ranks()
+    means = collectives.all_reduce_sum(torch.stack([value.double() for value in sums.values()])) / collectives.ranks()
     return dict(zip(sums, means.unbind(), strict=True))
 
 
 def _check_finite(sums: dict[str, Tensor], where: str, rate: float) -> None:
     for name, value in sums.items():
         if not math.isfinite(value.item()):
-            raise RunError(f"{where}: {name} is {value.item()} at rate {rate:.3g}; lower train.rate or mend the loss")
+            raise RunError(f"{where}: {name} is {value.item()} at rate {rate:.3g}; lower train.rate or fix the loss")
 
 
 def _resume(
     state: dict[str, Any], checkpoint: Path, method: Method, optimizer: Optimizer, schedule: LRScheduler
 ) -> list[dict[str, float]]:
-    """Restores the state after the last whole epoch and returns the log so far."""
+    """Restore the state after the last complete epoch, and return the log so far."""
     try:
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{checkpoint}: does not fit the method as it is now ({reason}); raise its version") from None
+        problem = f"does not fit the method as it is now ({one_line(error)})"
+        raise UserError(f"{checkpoint}: {problem}; raise its version") from None
     schedule.load_state_dict(state["schedule"])
     log: list[dict[str, float]] = state["log"]
     return log
@@ -349,7 +362,7 @@ def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"{checkpoint}: damaged ({str(error).splitlines()[0]}); delete it to train again") from None
+        raise RunError(f"{checkpoint}: damaged ({one_line(error)}); delete it to train again") from None
     return state
 
 

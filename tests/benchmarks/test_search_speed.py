@@ -17,12 +17,12 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from tabulate import tabulate
 
-from rsir_bench.search.faiss_vectors import Space
+from rsir_bench.ranking.nearest import VectorSpace
 from rsir_bench.search.index import KINDS, build, compare, nearest
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 DIMENSIONS, CLUSTERS, TOP, QUERIES = 128, 1000, 10, 50
-SPACE = Space("pearson")
+SPACE = VectorSpace("pearson")
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ class Place:
                 record = json.loads(path.read_text())
                 record.pop("created")
                 record["command"] = record["command"].replace(" --plugin bad.py", "")  # another method's
+                if record.get("request"):
+                    record["request"].pop("plugins", None)  # another method's too
                 for name in TIMES:
                     record["cost"].pop(name)
                 assert record["key"] not in records

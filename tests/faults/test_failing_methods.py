@@ -22,7 +22,7 @@ class {kind}(Baseline):
 IN_PROCESS = {
     "raises": ("loss", "raise ValueError('one\\n  two')", "ValueError: one two (traceback in "),
     "exits": ("loss", "sys.exit(3)", "SystemExit: 3 (traceback in "),
-    "raises MemoryError": ("loss", "raise MemoryError()", "MemoryError:"),
+    "raises MemoryError": ("loss", "raise MemoryError()", "MemoryError (traceback in "),
     "NaN loss": ("loss", "return super().loss(given) * float('nan')", "loss is nan at rate"),
     "NaN descriptors": (
         "describe",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from listing import listing
 
-from rsir_bench.records.commands import place
+from rsir_bench.records.commands import record_path
 from rsir_bench.records.store import read_published, read_record, record_files
 from rsir_bench.runs.locate import locate
 
@@ -28,7 +28,7 @@ def test_every_published_record_has_its_path_and_is_read_without_loss() -> None:
     paths = record_files(RESULTS)
     for path in paths:
         record = read_record(path)
-        assert path == RESULTS / place(record)
+        assert path == RESULTS / record_path(record)
         assert record.model_dump(mode="json", exclude_unset=True) == json.loads(path.read_bytes())
     assert len(paths) >= 1103
 

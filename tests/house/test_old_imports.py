@@ -27,11 +27,13 @@ NAMES = {
     "errors": "UserError",
     "estimate": "estimate",
     "files": "write_text",
-    "leaderboard.comparison": "board_with",
-    "leaderboard.drift": "differences Tolerance by_place",
+    "leaderboard.comparison": "not_worse",
+    "leaderboard.drift": "differences Tolerance",
     "leaderboard.folder": "render_leaderboards",
     "leaderboard.paper": "published",
-    "leaderboard.style": "Style",
+    "leaderboard.page": "Grid",
+    "leaderboard.render": "escape_latex heading plain_number",
+    "leaderboard.style": "EMPTY ORIGIN",
     "leaderboard.traces": "commands",
     "method_listing": "method_list",
     "nn.across": "gathered",
@@ -43,7 +45,7 @@ NAMES = {
     "nn.spectral": "gamma linear",
     "nn.triplet": "triplet_loss dual_anchor_loss",
     "nn.wallis": "wallis",
-    "parallel": "launch team",
+    "parallel": "launch size",
     "plan": "Request Plan make_plan",
     "progress": "track",
     "publish": "publish",
@@ -68,7 +70,7 @@ NAMES = {
     "scenes.picture": "as_address",
     "scenes.verify": "verify Verdict",
     "search.kept": "kept_index",
-    "search.space": "Space",
+    "search.space": "VectorSpace",
     "statistics": "compare",
     "template": "write_template",
     "toml": "read_toml",
@@ -109,10 +111,11 @@ def test_an_old_module_has_its_names_and_warns_with_the_new_one(old: str) -> Non
 )
 def test_a_package_still_has_names_that_moved(package: str, name: str) -> None:
     module = importlib.import_module(f"rsir_bench.{package}")
-    home = f"rsir_bench.{MOVED_FROM[package][name]}"
-    with pytest.warns(DeprecationWarning, match=f"^rsir_bench.{package}.{name} is now {home}.{name}$"):
+    home, _, renamed = f"rsir_bench.{MOVED_FROM[package][name]}".partition(":")
+    new = renamed or name
+    with pytest.warns(DeprecationWarning, match=f"^rsir_bench.{package}.{name} is now {home}.{new}$"):
         value = getattr(module, name)
-    assert value is getattr(importlib.import_module(home), name)
+    assert value is getattr(importlib.import_module(home), new)
     with pytest.raises(ImportError, match="cannot import name 'nothing'"):
         exec(f"from rsir_bench.{package} import nothing")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsir_bench.base.files import digest
 from rsir_bench.protocol import load_protocol
+from rsir_bench.records.commands import request_command
 from rsir_bench.records.schema import (
     DistortionPart,
     MethodPart,
@@ -14,11 +15,11 @@ from rsir_bench.records.schema import (
     ProtocolPart,
     QueriesPart,
     Record,
+    RequestFields,
     RowPart,
     SourcePart,
     TargetPart,
 )
-from rsir_bench.runs.request import Request
 
 PAPER_NAMES = {"rs19": "RS19", "ucm": "UCM", "rsscn7": "RSSCN", "aid": "AID", "nwpu": "NWPU"}
 JSST = PaperRow(method="JSST", pooling="PCA")
@@ -90,8 +91,14 @@ def record(
 ) -> Record:
     name = label.split(" ")[0]
     protocol = protocol or protocol_part()
-    request = Request([name], [target], protocol.name, overrides=protocol.overrides)
-    strength = f"{distortion.name}:{distortion.severity}" if distortion else ""
+    request = RequestFields(
+        protocol=protocol.name,
+        method=name,
+        seed=seed,
+        target=target,
+        distortion=f"{distortion.name}:{distortion.severity}" if distortion else "",
+        overrides=tuple(protocol.overrides),
+    )
     return Record(
         key=key or digest([protocol.hash, label, row, dimensions, fit, target, seed]),
         method=MethodPart(
@@ -123,6 +130,7 @@ def record(
         weights={},
         cost={},
         environment={},
-        command=request.command(name, seed, target, strength),
+        command=request_command(request),
+        request=request,
         created=created,
     )

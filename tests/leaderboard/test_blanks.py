@@ -4,9 +4,9 @@ from factory import BASELINE, JSST, protocol_part, record, scores
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.tables import tables
 
-NOT_RUN = "A dash in the place of seeds: no record of that method and row on that target; it was not run."
-LACKS = "A dash in a line with seeds: the record of at least one of them lacks that metric."
-UNPUBLISHED = "A dash in a column of the paper: it has no such row for that target; Δ needs both values."
+NOT_RUN = "A dash instead of seeds: that method and row was not run on that target."
+LACKS = "A dash in a row with seeds: at least one of its records lacks that metric."
+UNPUBLISHED = "A dash in a column of the paper: the paper has no such row for that target; Δ needs both values."
 SOURCE = "No values on UCM where it is the source: its labels were seen in training."
 MOBILE = protocol_part("ucm-mobile")
 

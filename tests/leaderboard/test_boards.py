@@ -61,7 +61,10 @@ def test_a_refusal_counts_the_records_and_names_a_file_of_each_side():
     with pytest.raises(UserError) as refusal:
         boards(records)
     message = str(refusal.value)
-    assert f"old (3 records, as jsst, seed 0, target ucm, file *-{records[0].key[:8]}.json, made 2026-01-01" in message
+    assert (
+        f"old (3 records, for example jsst, seed 0, target ucm, file *-{records[0].key[:8]}.json, created 2026-01-01"
+        in message
+    )
     assert f"new (mine, seed 0, target ucm, file *-{records[3].key[:8]}.json" in message
     with pytest.raises(UserError, match=re.escape(message)):
         boards(reversed(records))
@@ -70,7 +73,7 @@ def test_a_refusal_counts_the_records_and_names_a_file_of_each_side():
 def test_a_refusal_names_everything_that_differs():
     with pytest.raises(UserError) as refusal:
         boards([record(), record("mine", fingerprint="beef", metric_version=2, source_fingerprint="dead")])
-    also = "and so: target ucm has different fingerprints, the metrics has different versions"
+    also = "also target ucm has different fingerprints, the metrics has different versions"
     assert "source patternnet has different fingerprints: cafe (" in str(refusal.value)
     assert also in str(refusal.value)
 
@@ -116,7 +119,7 @@ def test_two_cells_with_one_key_are_refused():
 
 @pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
 def test_a_board_that_is_no_folder_is_refused(name):
-    with pytest.raises(UserError, match="not the name of a folder"):
+    with pytest.raises(UserError, match="not a valid folder name"):
         boards([record(protocol=protocol_part(board=name))])
 
 

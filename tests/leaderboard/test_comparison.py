@@ -3,7 +3,8 @@ import pytest
 from factory import modified, protocol_part, record
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.leaderboard.significance import board_with, not_worse
+from rsir_bench.leaderboard.boards import find_board
+from rsir_bench.leaderboard.significance import not_worse
 from rsir_bench.leaderboard.statistics import not_worse_than_best
 
 
@@ -56,7 +57,7 @@ def test_a_metric_that_one_seed_lacks_is_not_tested():
 
 def test_a_board_is_found_among_others():
     records = [record("a"), record("b"), record("a", protocol=protocol_part("demo"))]
-    board = board_with(records, "patternnet", ["a", "b"])
+    board = find_board(records, "patternnet", ["a", "b"])
     assert (board.name, len(board.records)) == ("patternnet", 2)
 
 
@@ -64,9 +65,9 @@ def test_records_of_two_protocols_are_never_one_board():
     other = modified("patternnet", "train.epochs=50")
     records = [record("a"), record("a", seed=1, protocol=other.model_copy(update={"board": "patternnet"}))]
     with pytest.raises(UserError, match="'patternnet': several have that name; choose one of patternnet-") as found:
-        board_with(records, "patternnet", ["a"])
+        find_board(records, "patternnet", ["a"])
     for name in str(found.value).partition("choose one of ")[2].split(", "):
-        assert len(board_with(records, name, ["a"]).records) == 1
+        assert len(find_board(records, name, ["a"]).records) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,4 +79,4 @@ def test_records_of_two_protocols_are_never_one_board():
 )
 def test_an_unknown_board_or_method_is_refused(name, methods, words):
     with pytest.raises(UserError, match=words):
-        board_with([record("a"), record("b")], name, methods)
+        find_board([record("a"), record("b")], name, methods)

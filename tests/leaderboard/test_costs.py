@@ -8,9 +8,9 @@ import torch
 from factory import protocol_part, record
 from tiny import tiny_method, tiny_setup
 
-from rsir_bench.leaderboard import check, costs, render_leaderboards
+from rsir_bench.leaderboard import check, costs, formats, render_leaderboards
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.render import EMPTY
+from rsir_bench.leaderboard.grids import EMPTY
 from rsir_bench.records.schema import DistortionPart
 from rsir_bench.runs.artifacts.describing import multiply_accumulates
 
@@ -32,7 +32,7 @@ def board(*records):
 
 
 def by_label(*records):
-    return {line.label: line for line in costs.lines(board(*records))}
+    return {line.label: line for line in costs.cost_rows(board(*records))}
 
 
 def test_values_and_ratios():
@@ -60,7 +60,7 @@ def test_speeds_of_another_environment_have_no_ratio(change):
 
 def test_each_environment_has_its_own_line_and_reference():
     gpu = {**CPU, "device": "cuda (y)"}
-    lines = costs.lines(
+    lines = costs.cost_rows(
         board(
             with_cost("baseline", cost(train=10), CPU),
             with_cost("baseline", cost(train=1000), gpu, seed=1),
@@ -95,7 +95,7 @@ def test_distorted_records_tell_no_speed():
     # What a record under haze repeats was measured on the CPU, where the clean pass was.
     gpu = {**CPU, "device": "cuda (y)"}
     haze = DistortionPart(name="haze", severity=1, version=1)
-    lines = costs.lines(
+    lines = costs.cost_rows(
         board(
             with_cost("baseline", cost(describe=100)),
             with_cost("baseline", cost(describe=100), gpu, distortion=haze, key="under haze"),
@@ -113,40 +113,42 @@ def test_changed_settings_are_no_reference():
 
 
 def test_records_without_costs_give_no_table(tmp_path):
-    assert costs.lines(board(record())) == []
+    assert costs.cost_rows(board(record())) == []
     assert not [path for path in render_leaderboards([record()], tmp_path) if "costs" in path.name]
 
 
 def test_an_untrained_method_and_an_old_record_leave_honest_blanks():
     records = (with_cost("baseline", cost(macs=2e9)), with_cost("old", cost(train=None)))
-    (header, _, _, old) = [line for line in costs.markdown(board(*records)).splitlines() if line.startswith("|")]
+    (header, _, _, old) = [
+        line for line in formats.markdown(costs.document(board(*records))).splitlines() if line.startswith("|")
+    ]
     cells = dict(zip(header.split("|"), old.split("|"), strict=True))
     named = {name.strip(): value.strip() for name, value in cells.items()}
     assert named["MACs (G)"] == named["Train images/s"] == EMPTY
     assert named["Describe images/s"] == "200.0"
-    (_, line) = csv.DictReader(io.StringIO(costs.comma_separated(board(*records))))
+    (_, line) = csv.DictReader(io.StringIO(formats.comma_separated(costs.document(board(*records)))))
     assert (line["macs"], line["macs ratio"], line["train_images_per_second"]) == ("", "", "")
     assert (line["parameters"], line["parameters ratio"]) == ("4000000", "1.000")
 
 
 def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
-    part = protocol_part("aid-lite")
+    part, every = protocol_part("aid-lite"), list(formats.FORMATS)
     records = [
         with_cost(label, cost(train=20 + seed), protocol=part, seed=seed)
         for label in ("baseline", "a|b_c", "c") for seed in range(3)
     ]  # fmt: skip
-    paths = render_leaderboards(records, tmp_path)
+    paths = render_leaderboards(records, tmp_path, every)
     mine = [path for path in paths if path.stem == "table_costs"]
     assert [path.suffix for path in mine] == [".csv", ".html", ".md", ".tex"]
     _, _, page, tex = mine
-    assert check(random.Random(0).sample(records, len(records)), tmp_path) == []
+    assert check(random.Random(0).sample(records, len(records)), tmp_path, every) == []
     grid = [line for line in page.read_text().splitlines() if line.startswith("|")]
     assert len({len(line) for line in grid}) == 1
     text = tex.read_text()
     assert text.isascii()
-    assert text.count(r" \\") == 1 + 3
+    assert text.count(r" \\") == 2 + 3
     page.write_text("edited")
-    assert check(records, tmp_path) == [page]
+    assert check(records, tmp_path, every) == [page]
     page.unlink()
     render_leaderboards([record(protocol=part)], tmp_path)
     assert not page.exists()

@@ -15,7 +15,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.cli.app import app
 from rsir_bench.publishing.accept import accept
 from rsir_bench.publishing.drift import Drift, compare
-from rsir_bench.records.commands import place
+from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import DistortionPart, Record, TargetPart
 from rsir_bench.records.store import read_record, read_records, write_record
 from rsir_bench.records.verdict import Verdict
@@ -54,7 +54,7 @@ class TestTolerance:
         calm, restless = seeds(0.5, 0.501, 0.499, label="calm"), seeds(0.5, 0.6, 0.4, label="restless")
         now = seeds(0.57, label="calm") + seeds(0.57, label="restless")
         worst, other = compare(now, calm + restless).cells
-        assert (worst.place.method, other.place.method) == ("calm", "restless")
+        assert (worst.cell.method, other.cell.method) == ("calm", "restless")
         assert worst.shifts[0].tolerance.ok < other.shifts[0].tolerance.ok
 
     def test_a_mean_over_seeds_is_the_sharper_test(self):
@@ -162,8 +162,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     """A baseline of three seeds, and the same as runs."""
     baseline, runs = tmp_path / "leaderboards" / "results", tmp_path / "runs" / "results"
     for found in seeds(0.50, 0.48, 0.52):
-        write_record(baseline / place(found), found)
-        write_record(runs / place(found), found)
+        write_record(baseline / record_path(found), found)
+        write_record(runs / record_path(found), found)
     return baseline, runs
 
 
@@ -216,20 +216,20 @@ class TestVerb:
         assert call("--baseline", folders[0], tmp_path / "empty")[0] == 1
 
     def test_nothing_named(self):
-        assert call() == (2, "drift: nothing named; name folders that `rsir-bench run --out` wrote, or take --exact")
+        assert call() == (2, "drift: no folder; name folders that `rsir-bench run --out` wrote, or use --exact")
 
     def test_exact_takes_no_folders_and_no_baseline(self, folders):
         for words in ([folders[1]], ["--baseline", folders[0]]):
             assert call("--exact", *words) == (
                 2,
-                "drift: --exact brings its own results and baseline; leave folders and --baseline out",
+                "drift: --exact has its own results and baseline; omit folders and --baseline",
             )
 
     @pytest.mark.parametrize("words", [["--json"], ["--markdown", "drift.md"]])
     def test_an_acceptance_makes_no_report(self, folders, words):
         move(folders[1], 0.2)
         said = call("--baseline", folders[0], "--accept", "why", folders[1], *words)
-        assert said == (2, "drift: --accept of results makes no report; leave --markdown and --json out")
+        assert said == (2, "drift: --accept of results writes no report; omit --markdown and --json")
         assert all(one.accepted == () for one in read_records([folders[0]]))
 
 
@@ -269,7 +269,7 @@ class TestAccept:
     def test_a_method_half_before_and_half_after_is_refused(self, folders):
         next(folders[1].rglob("*seed2*")).unlink()
         move(folders[1], 0.2)
-        with pytest.raises(UserError, match=r"seed 2 would stay as before the change; run them again too"):
+        with pytest.raises(UserError, match="seed 2 would keep the results from before the change; recompute them"):
             accept(read_records([folders[1]]), folders[0], "why")
         assert all(one.accepted == () for one in read_records([folders[0]]))
 
@@ -285,10 +285,10 @@ class TestAccept:
         move(folders[1], 0.2)
         last = max(folders[0].rglob("*.json"), key=lambda path: read_record(path).seed)
         last.rename(last.with_name("moved.json"))
-        with pytest.raises(UserError, match="not there, where `rsir-bench publish` puts it"):
+        with pytest.raises(UserError, match="missing; move the record of"):
             accept(read_records([folders[1]]), folders[0], "why")
         assert all(one.accepted == () for one in read_records([folders[0]]))
 
     def test_no_reason(self, folders):
-        with pytest.raises(UserError, match="no reason"):
+        with pytest.raises(UserError, match="empty reason"):
             accept(read_records([folders[1]]), folders[0], " ")

@@ -2,11 +2,14 @@ import random
 
 import pytest
 from factory import JSST, modified, protocol_part, record, scores
+from typer.testing import CliRunner
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.leaderboard import check, render_leaderboards
+from rsir_bench.cli.app import app
+from rsir_bench.leaderboard import check, formats, render_leaderboards
+from rsir_bench.records.store import write_record
 
-FORMATS = ["csv", "html", "md", "tex"]
+FORMATS = ("csv", "html", "md", "tex")
 
 
 def some_records():
@@ -26,30 +29,31 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_each_board_has_a_folder_with_its_tables_in_every_format(tmp_path):
+@pytest.mark.parametrize("wanted", [("md",), FORMATS])
+def test_each_board_has_a_folder_with_its_tables_in_the_named_formats(tmp_path, wanted):
     records = some_records()
-    paths = render_leaderboards(records, tmp_path)
+    paths = render_leaderboards(records, tmp_path, wanted)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
     folders = {"patternnet", "aid-lite", modified("aid-lite", "train.epochs=2").board}
-    expected = [f"{f}/table_{t}.{suffix}" for f in folders for t in ("I", "II", "targets") for suffix in FORMATS]
+    expected = [f"{f}/table_{t}.{suffix}" for f in folders for t in ("I", "II", "targets") for suffix in wanted]
     assert names == sorted(expected)
     assert files(tmp_path).keys() == set(names)
 
 
 def test_the_bytes_depend_on_the_records_alone(tmp_path):
     records = some_records()
-    render_leaderboards(records, tmp_path / "first")
+    render_leaderboards(records, tmp_path / "first", FORMATS)
     for seed in range(3):
         shuffled = random.Random(seed).sample(records, len(records))
-        render_leaderboards(shuffled, tmp_path / "again")
+        render_leaderboards(shuffled, tmp_path / "again", FORMATS)
         assert files(tmp_path / "first") == files(tmp_path / "again")
 
 
 def test_neither_time_nor_machine_nor_cost_shows_but_in_the_table_of_costs(tmp_path):
     later = {"created": "2030-05-05T05:05:05Z", "cost": {"parameters": 7.0}, "environment": {"device": "cuda"}}
     records = some_records()
-    render_leaderboards(records, tmp_path / "first")
-    render_leaderboards([record.model_copy(update=later) for record in records], tmp_path / "later")
+    render_leaderboards(records, tmp_path / "first", FORMATS)
+    render_leaderboards([record.model_copy(update=later) for record in records], tmp_path / "later", FORMATS)
     rendered = files(tmp_path / "later")
     for name in [name for name in rendered if "table_costs" in name]:
         assert b"2030" not in rendered.pop(name)
@@ -64,12 +68,28 @@ def test_what_was_rendered_passes_the_check(tmp_path):
 
 def test_the_check_finds_a_byte_a_missing_and_a_stale_table(tmp_path):
     records = some_records()
-    render_leaderboards(records, tmp_path)
+    render_leaderboards(records, tmp_path, FORMATS)
     edited, missing, stale = (tmp_path / "aid-lite" / f"table_{name}" for name in ("I.md", "II.csv", "IX.tex"))
     edited.write_bytes(edited.read_bytes() + b" ")
     missing.unlink()
     stale.write_text("left over")
-    assert check(records, tmp_path) == [edited, missing, stale]
+    assert check(records, tmp_path, FORMATS) == [edited, missing, stale]
+
+
+def test_the_check_ignores_the_padding_of_another_tabulate(tmp_path, monkeypatch):
+    def wider(*args, **options):
+        return tabulate(*args, **options).replace(" |", "   |").replace("---", "-----")
+
+    tabulate = formats.tabulate
+    monkeypatch.setattr(formats, "tabulate", wider)
+    render_leaderboards(some_records(), tmp_path)
+    monkeypatch.undo()
+    assert check(some_records(), tmp_path) == []
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--format pdf: unknown; choose from md, csv, tex, html"):
+        render_leaderboards([record()], tmp_path, ["md", "pdf"])
 
 
 def test_the_check_finds_a_list_that_would_stop_the_next_rendering(tmp_path):
@@ -81,13 +101,13 @@ def test_the_check_finds_a_list_that_would_stop_the_next_rendering(tmp_path):
 
 
 def test_the_check_writes_nothing(tmp_path):
-    assert len(check([record()], tmp_path / "nowhere")) == len(FORMATS)
+    assert len(check([record()], tmp_path / "nowhere", FORMATS)) == len(FORMATS)
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_another_value_fails_the_check(tmp_path):
-    render_leaderboards([record()], tmp_path)
-    differing = check([record(metrics=scores(0.9001))], tmp_path)
+    render_leaderboards([record()], tmp_path, FORMATS)
+    differing = check([record(metrics=scores(0.9001))], tmp_path, FORMATS)
     assert [path.name for path in differing] == [f"table_I.{suffix}" for suffix in FORMATS]
 
 
@@ -106,14 +126,14 @@ def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
 
 def test_files_that_were_not_rendered_are_left_alone_and_removed_ones_are_told(tmp_path):
     records, removed = some_records(), []
-    render_leaderboards(records, tmp_path, removed.append)
+    render_leaderboards(records, tmp_path, log=removed.append)
     assert removed == []
     own = [tmp_path / "sections" / f"table_results.{suffix}" for suffix in FORMATS]
     for path in own:
         path.parent.mkdir(exist_ok=True)
         path.write_text("of somebody else")
     before = {tmp_path / name for name in files(tmp_path)}
-    kept = render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path, removed.append)
+    kept = render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path, log=removed.append)
     assert all(path.read_text() == "of somebody else" for path in own)
     assert set(removed) == before - set(kept) - set(own) != set()
 
@@ -124,3 +144,13 @@ def test_refused_records_leave_the_folder_untouched(tmp_path):
     with pytest.raises(UserError, match="fingerprints"):
         render_leaderboards([record(), record("mine", fingerprint="beef")], tmp_path)
     assert files(tmp_path) == before
+
+
+def test_the_command_writes_the_named_formats_and_only_markdown_without_a_folder(tmp_path):
+    write_record(tmp_path / "runs" / "results" / "r.json", record())
+    words = ["leaderboard", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "csv,html"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert files(tmp_path / "out").keys() == {"patternnet/table_I.csv", "patternnet/table_I.html"}
+    assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["leaderboard", "--format", "csv"])
+    assert "in Markdown only; name another folder with --out" in str(refused.exception)

@@ -10,10 +10,11 @@ from factory import JSST, protocol_part, record, scores
 
 from rsir_bench.leaderboard import costs, render_leaderboards, robustness
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.render import html, markdown
+from rsir_bench.leaderboard.documents import table_document
+from rsir_bench.leaderboard.formats import html, markdown
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.publishing.publish import publish
-from rsir_bench.records.commands import place
+from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import DistortionPart
 from rsir_bench.records.store import write_record
 
@@ -78,8 +79,8 @@ def some_records(part=None):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    paths = render_leaderboards(some_records(), folder / "leaderboards")
-    return {path: path.read_text() for path in paths if path.suffix == ".html"}
+    paths = render_leaderboards(some_records(), folder / "leaderboards", ["html"])
+    return {path: path.read_text() for path in paths}
 
 
 def test_every_table_has_a_page(pages):
@@ -113,10 +114,10 @@ def test_grids_have_captions_headers_and_line_headings(pages):
 def test_a_page_holds_what_markdown_holds():
     (board,) = boards(some_records())
     for table in tables(board):
-        text = markdown(table)
+        text = markdown(table_document(table))
         rows = [re.split(r" *(?<!\\)\| *", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
         plain = [[re.sub(r"[*]{2}|</?(u|sup)>|\\(?=[\W_])", "", cell) for cell in row] for row in rows]
-        grids = [row for grid in Page(html(table)).grids for row in grid]
+        grids = [row for grid in Page(html(table_document(table))).grids for row in grid]
         assert grids == [row for row in plain if not row[0].startswith(":-")]
 
 
@@ -143,7 +144,7 @@ def test_links_lead_to_the_files_that_publishing_writes(pages):
     path = next(iter(pages))
     leaderboards = path.parent.parent
     for one in some_records():
-        write_record(leaderboards.parent / "runs" / "results" / place(one), one)
+        write_record(leaderboards.parent / "runs" / "results" / record_path(one), one)
     publish([leaderboards.parent / "runs"], leaderboards / "results")
     for page, text in pages.items():
         outer = [unquote(link) for link in Page(text).links if link.startswith("../")]
@@ -153,14 +154,14 @@ def test_links_lead_to_the_files_that_publishing_writes(pages):
 
 def test_names_are_shown_as_they_are():
     (board,) = boards([record("x", title=NASTY), *some_records()])
-    for text in (html(tables(board)[0]), costs.html(board)):
+    for text in (html(table_document(tables(board)[0])), html(costs.document(board))):
         assert "<script" not in text
         assert NASTY in [row[0] for grid in Page(text).grids for row in grid]
-    assert robustness.html(board).count("<table>") == 1
+    assert html(robustness.document(board)).count("<table>") == 1
 
 
 def test_the_style_is_for_the_dark_and_the_phone():
     style = (Path(costs.__file__).parent / "templates" / "page.css").read_text()
     for word in ("prefers-color-scheme: dark", "overflow-x: auto", "position: sticky"):
         assert word in style
-    assert 'name="viewport"' in html(tables(boards([record()])[0])[0])
+    assert 'name="viewport"' in html(table_document(tables(boards([record()])[0])[0]))

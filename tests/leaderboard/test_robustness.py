@@ -9,7 +9,8 @@ import pytest
 from factory import record
 
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.robustness import blocks, comma_separated, latex, markdown
+from rsir_bench.leaderboard.formats import comma_separated, latex, markdown
+from rsir_bench.leaderboard.robustness import blocks, document
 from rsir_bench.leaderboard.tables import tables
 from rsir_bench.leaderboard.terminal import terminal_table
 from rsir_bench.leaderboard.write import check, render_leaderboards
@@ -47,7 +48,7 @@ def board(records: list[Record]) -> Board:
 
 def test_shares_are_of_the_same_methods_clean_score(board: Board) -> None:
     (block,) = blocks(board)
-    lines = {line.label: line for line in block.lines}
+    lines = {line.label: line for line in block.rows}
     assert lines["jsst"].retained == pytest.approx({("haze", 1): 0.8, ("haze", 2): 0.4, ("flip", 3): 1.0})
     assert lines["baseline"].mean_retained(block.conditions) == pytest.approx(2 / 3)
     assert lines["jsst"].mean_retained(block.kinds["haze"]) == pytest.approx(0.6)
@@ -55,10 +56,10 @@ def test_shares_are_of_the_same_methods_clean_score(board: Board) -> None:
 
 def test_what_was_not_run_is_no_number(board: Board) -> None:
     (block,) = blocks(board)
-    lines = {line.label: line for line in block.lines}
+    lines = {line.label: line for line in block.rows}
     assert "se" not in lines  # it has no distorted result
     assert lines["cbp"].mean_retained(block.conditions) is None
-    assert [line.label for line in block.lines] == ["jsst", "baseline", "cbp"]
+    assert [line.label for line in block.rows] == ["jsst", "baseline", "cbp"]
 
 
 def test_seeds_are_paired() -> None:
@@ -71,13 +72,13 @@ def test_seeds_are_paired() -> None:
             distorted("jsst", 0.1, "haze", 1, seed=2),
         ]
     )
-    ((line,),) = [block.lines for block in blocks(board)]
+    ((line,),) = [block.rows for block in blocks(board)]
     assert (line.seeds, line.clean) == (1, 0.8)  # a curve that began at other seeds would have a step of its own
     assert line.retained == pytest.approx({("haze", 1): 0.5})
 
 
 def test_markdown(board: Board) -> None:
-    text = markdown(board)
+    text = markdown(document(board))
     header = next(line for line in text.splitlines() if line.startswith("| Method"))
     cells = [cell.strip() for cell in header.strip("|").split("|")]
     assert cells == ["Method", "Row", "Seeds", "Clean mAP", "Mean retained", "flip 3", "haze 1-2"]
@@ -91,11 +92,11 @@ def test_markdown(board: Board) -> None:
 
 
 def test_latex_escapes_the_percent_signs(board: Board) -> None:
-    assert r"\textbf{73.3\%}" in latex(board)
+    assert r"\textbf{73.3\%}" in latex(document(board))
 
 
 def test_csv_holds_the_curves(board: Board) -> None:
-    rows = list(csv.DictReader(io.StringIO(comma_separated(board))))
+    rows = list(csv.DictReader(io.StringIO(comma_separated(document(board)))))
     jsst = [row for row in rows if row["method"] == "jsst"]
     assert [(row["distortion"], row["severity"], row["mAP"], row["retained"]) for row in jsst] == [
         ("", "0", "0.5000", "1.0000"),
@@ -107,7 +108,7 @@ def test_csv_holds_the_curves(board: Board) -> None:
 
 
 def test_csv_tells_what_each_condition_was_made_from(records: list[Record], board: Board) -> None:
-    rows = list(csv.DictReader(io.StringIO(comma_separated(board))))
+    rows = list(csv.DictReader(io.StringIO(comma_separated(document(board)))))
     found = {(row["method"], row["distortion"], row["severity"]): row for row in rows}
     clean, haze = found["jsst", "", "0"], found["jsst", "haze", "2"]
     words = "rsir-bench run --protocol patternnet --methods jsst --seeds 0 --targets ucm"
@@ -117,13 +118,13 @@ def test_csv_tells_what_each_condition_was_made_from(records: list[Record], boar
 
 
 def test_markdown_ends_with_the_commands(board: Board) -> None:
-    end = markdown(board).partition("## To make a line again")[2]
+    end = markdown(document(board)).partition("## How to reproduce these results")[2]
     assert "--methods baseline --seeds 0 --targets ucm --distort flip:3,haze:1,haze:2\n" in end
     assert "--methods se" not in end  # it has no line
 
 
 def test_distorted_results_are_in_no_other_table(board: Board) -> None:
-    lines = [line for table in tables(board) for block in table.blocks for line in block.lines if line.seeds]
+    lines = [line for table in tables(board) for block in table.blocks for line in block.rows if line.seeds]
     assert {(line.name.label, line.cells["mAP"].mean) for line in lines} == {
         ("jsst", 0.5),
         ("baseline", 0.6),
@@ -135,9 +136,7 @@ def test_distorted_results_are_in_no_other_table(board: Board) -> None:
 def test_boards_write_it_only_where_something_was_distorted(records: list[Record], tmp_path) -> None:
     assert "table_robustness.md" in {path.name for path in render_leaderboards(records, tmp_path)}
     clean = [one for one in records if one.distortion is None]
-    assert [path.name for path in check(clean, tmp_path)] == [
-        f"table_robustness.{end}" for end in ("csv", "html", "md", "tex")
-    ]
+    assert [path.name for path in check(clean, tmp_path)] == ["table_robustness.md"]
     assert "table_robustness.md" not in {path.name for path in render_leaderboards(clean, tmp_path)}
 
 

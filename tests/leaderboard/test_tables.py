@@ -2,7 +2,7 @@ import pytest
 from factory import BASELINE, JSST, modified, protocol_part, record, scores
 
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.tables import METRICS, Cell, tables
+from rsir_bench.leaderboard.tables import METRICS, MetricCell, tables
 from rsir_bench.records.paper import PaperTable
 
 ABLATION = PaperTable(
@@ -21,7 +21,7 @@ def tables_of(*records, **options):
 
 def lines_of(table, target):
     (block,) = (block for block in table.blocks if block.target == target)
-    return {(line.name.label or line.name.title, line.name.row): line for line in block.lines}
+    return {(line.name.label or line.name.title, line.name.row): line for line in block.rows}
 
 
 def printed(table, target):
@@ -36,6 +36,17 @@ def test_the_papers_rows_come_in_its_order_and_ours_after_them():
     assert lines[-3:] == [("JSST", "FC", 0), ("JSST", "PCA", 1), ("MINE", "PCA", 1)]
 
 
+def test_elsewhere_rows_come_best_first_on_the_first_target():
+    values = {"a": {"t": 0.7, "u": 0.9}, "b": {"t": 0.9, "u": 0.7}, "c": {"u": 0.8}, "d": {"u": 0.95}}
+    records = [
+        record(label, target=target, metrics=scores(best))
+        for label, found in values.items()
+        for target, best in found.items()
+    ]
+    table = tables_of(*records)["targets"]
+    assert [[row.name.label for row in block.rows] for block in table.blocks] == [["b", "a", "d", "c"]] * 2
+
+
 def test_targets_come_in_the_papers_order_with_those_not_run():
     table = tables_of(record(target="rsscn7", paper=JSST))["I"]
     assert [block.target for block in table.blocks] == ["RS19", "UCM", "rsscn7"]
@@ -45,8 +56,8 @@ def test_targets_come_in_the_papers_order_with_those_not_run():
 def test_a_row_that_was_not_run_has_the_papers_values_alone():
     line = lines_of(tables_of(record(paper=JSST))["I"], "ucm")["CBP", "PCA"]
     assert line.seeds == 0
-    assert line.cells["P@100"] == Cell(mean=None, sd=None, paper=0.5939)
-    assert line.cells["mAP"] == Cell()
+    assert line.cells["P@100"] == MetricCell(mean=None, sd=None, paper=0.5939)
+    assert line.cells["mAP"] == MetricCell()
 
 
 def test_the_papers_map_stands_beside_ap_at_10h_only():
@@ -59,8 +70,8 @@ def test_the_papers_map_stands_beside_ap_at_10h_only():
 
 def test_a_difference_is_that_of_the_printed_values():
     assert f"{0.92905:.4f}" == "0.9291"
-    assert Cell(mean=0.92905, paper=0.9290).difference == 0.0001  # rounding the difference alone gives 0.0
-    assert str(Cell(mean=0.92899, paper=0.9290).difference) == "0.0"  # and not -0.0
+    assert MetricCell(mean=0.92905, paper=0.9290).difference == 0.0001  # rounding the difference alone gives 0.0
+    assert str(MetricCell(mean=0.92899, paper=0.9290).difference) == "0.0"  # and not -0.0
 
 
 def test_several_of_our_lines_may_stand_beside_one_of_the_paper():
@@ -71,7 +82,7 @@ def test_several_of_our_lines_may_stand_beside_one_of_the_paper():
 
 
 def test_a_label_of_ours_that_is_a_method_of_the_paper_does_not_fill_its_row():
-    lines = [line for block in tables_of(record("SE"))["I"].blocks for line in block.lines if line.name.title == "SE"]
+    lines = [line for block in tables_of(record("SE"))["I"].blocks for line in block.rows if line.name.title == "SE"]
     assert [line.seeds for line in lines if line.name.paper] == [0, 0, 0]
     assert [line.seeds for line in lines if not line.name.paper] == [0, 1, 0]
 
@@ -139,10 +150,10 @@ def test_best_marks_consider_ours_and_not_the_papers():
 @pytest.mark.parametrize("part", [protocol_part("aid-lite"), modified("patternnet", "train.rate=0.01")])
 def test_elsewhere_the_papers_values_and_rows_are_absent(part):
     table = tables_of(record(paper=JSST, protocol=part), record("baseline", paper=BASELINE, protocol=part))["I"]
-    assert not table.beside_paper
+    assert not table.shows_paper
     assert [block.target for block in table.blocks] == ["ucm"]
-    assert [line.name.label for block in table.blocks for line in block.lines] == ["baseline", "jsst"]
-    assert all(line.cells[metric].paper is None for line in table.blocks[0].lines for metric in METRICS)
+    assert [line.name.label for block in table.blocks for line in block.rows] == ["baseline", "jsst"]
+    assert all(line.cells[metric].paper is None for line in table.blocks[0].rows for metric in METRICS)
     assert table.footnotes == ()
     assert any(note.startswith("Not comparable with the paper: ") for note in table.notes)
 
@@ -150,7 +161,7 @@ def test_elsewhere_the_papers_values_and_rows_are_absent(part):
 @pytest.mark.parametrize("change", [{"paper": False}, {"modified": True}, {"name": "mine"}])
 def test_any_doubt_about_the_protocol_keeps_the_papers_values_away(change):
     table = tables_of(record(paper=JSST, protocol=protocol_part(**change)))["I"]
-    assert not table.beside_paper
+    assert not table.shows_paper
 
 
 def test_a_board_that_is_not_comparable_says_what_differs():
@@ -182,7 +193,7 @@ def test_large_targets_and_targets_without_a_name_in_the_paper_have_tables_of_th
 
 def test_a_target_that_the_paper_lacks_is_not_comparable_on_the_papers_board_either():
     table = tables_of(record(target="eurosat"))["targets"]
-    assert not table.beside_paper
+    assert not table.shows_paper
     assert any("no values for these targets under protocol patternnet" in note for note in table.notes)
 
 
@@ -192,7 +203,7 @@ def test_a_line_that_was_not_run_on_one_target_is_empty_there():
     table = tables_of(*records, record("b", target="ucm", protocol=part))["I"]
     line = lines_of(table, "rsscn7")["b", "PCA"]
     assert line.seeds == 0
-    assert set(line.cells.values()) == {Cell()}
+    assert set(line.cells.values()) == {MetricCell()}
 
 
 def test_the_ucm_protocol_stands_beside_table_viii_and_never_beside_table_i():
@@ -202,7 +213,7 @@ def test_the_ucm_protocol_stands_beside_table_viii_and_never_beside_table_i():
     assert found.keys() == {"VIII", "targets"}
     cells = lines_of(found["VIII"], "rs19")["jsst", "PCA"].cells
     assert cells["AP@10h"].paper == 0.86  # 0.9432 in Table I
-    assert not found["targets"].beside_paper
+    assert not found["targets"].shows_paper
 
 
 def test_slips_become_footnotes_of_their_rows():
@@ -217,7 +228,7 @@ def test_slips_become_footnotes_of_their_rows():
 def test_a_slip_of_all_rows_is_said_once():
     table = tables_of(record(target="aid", paper=JSST))["II"]
     assert table.footnotes == ()
-    assert {line.footnote for block in table.blocks for line in block.lines} == {None}
+    assert {line.footnote for block in table.blocks for line in block.rows} == {None}
     assert "All published rows: Table II has no header row; columns read as in Table I." in table.notes
 
 
@@ -232,7 +243,7 @@ def test_a_further_table_of_the_paper_is_data():
     line = lines_of(table, "ucm")["jsst (spectral=none)", "PCA"]
     assert line.name.title == "JSST (spectral=none)"
     assert line.cells["AP@10h"].difference == pytest.approx(-0.0002)
-    assert len(table.blocks[1].lines) == 6  # 'mine' has no row in an ablation table
+    assert len(table.blocks[1].rows) == 6  # 'mine' has no row in an ablation table
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ LITE = protocol_part("aid-lite")
 GOLDEN = """\
 UCM (2100 scenes, 21 classes)
 method row seeds mAP AP@10h P@5 P@10 P@50 P@100
-baseline PCA 1 0.5000 0.8000 0.7500 0.7000 0.6000 0.5500
 jsst PCA 2 *0.5500 ± 0.0707 *0.8500 ± 0.0707 *0.8000 ± 0.0707 *0.7500 ± 0.0707 *0.6500 ± 0.0707 *0.6000 ± 0.0707
+baseline PCA 1 0.5000 0.8000 0.7500 0.7000 0.6000 0.5500
 
 AID (2100 scenes, 21 classes)
 method row seeds mAP AP@10h P@5 P@10 P@50 P@100

@@ -9,9 +9,9 @@ from factory import modified, record
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.app import app
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.records.commands import by_method, command, commands, keys, place
+from rsir_bench.records.commands import by_method, command, commands, keys, record_path, request_command, request_of
 from rsir_bench.records.schema import DistortionPart
-from rsir_bench.records.store import read_records, write_record
+from rsir_bench.records.store import read_record, read_records, write_record
 from rsir_bench.scenes.distortions import parse_distortions
 
 
@@ -104,15 +104,18 @@ def test_what_else_a_command_says_stays_word_by_word():
         "rsir-bench run --protocol p.toml --methods mine --seeds 0 --targets ucm --set a.b=1 --set c=2 --plugin mine.py"
     )
     other = line.replace("--seeds 0", "--seeds 1")
-    records = [record(seed=seed).model_copy(update={"command": text}) for seed, text in enumerate([line, other])]
+    records = [
+        record(seed=seed).model_copy(update={"command": text, "request": None})
+        for seed, text in enumerate([line, other])
+    ]
     assert commands(records) == [line.replace("--seeds 0", "--seeds 0,1")]
-    records[1] = records[1].model_copy(update={"command": other.replace("c=2", "c=3")})
+    records[1] = records[1].model_copy(update={"command": other.replace("c=2", "c=3"), "request": None})
     assert commands(records) == [line, other.replace("c=2", "c=3")]
 
 
 def test_a_folder_is_the_target_that_the_command_names():
     folder = record().model_copy(
-        update={"command": "rsir-bench run --protocol p --methods m --seeds 0 --targets folder:/x/y"}
+        update={"command": "rsir-bench run --protocol p --methods m --seeds 0 --targets folder:/x/y", "request": None}
     )
     assert options(command([folder]))["targets"] == "folder:/x/y"
 
@@ -124,9 +127,24 @@ def test_commands_by_method_keep_the_order_of_the_records():
 
 
 def test_a_record_of_another_command_is_refused_in_one_line():
-    with pytest.raises(UserError, match="names no seeds or targets; run it again") as refusal:
-        commands([record(key="k1").model_copy(update={"command": "python mine.py"})])
+    with pytest.raises(UserError, match="does not name protocol, method, seed and target; run it again") as refusal:
+        commands([record(key="k1").model_copy(update={"command": "python mine.py", "request": None})])
     assert "k1" in str(refusal.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"distortion": "haze:3", "overrides": ("a.b=1", "c=2"), "plugins": ("m.py",)}])
+def test_an_old_record_has_its_request_in_its_command(changes):
+    request = record().request.model_copy(update=changes)
+    old = record().model_copy(update={"request": None, "command": request_command(request)})
+    assert request_of(old) == request
+
+
+def test_a_record_is_read_as_written_with_and_without_a_request(tmp_path):
+    old = record().model_copy(update={"request": None})
+    for name, one in (("old", old), ("new", record())):
+        write_record(tmp_path / f"{name}.json", one)
+        assert read_record(tmp_path / f"{name}.json") == one
+    assert "request" not in (tmp_path / "old.json").read_text()
 
 
 def test_places_are_distinct_and_below_one_folder_per_method(tmp_path):
@@ -136,7 +154,7 @@ def test_places_are_distinct_and_below_one_folder_per_method(tmp_path):
         record("jsst (padding=zeros)", distortion=haze(1), key="ab" * 32),
         record("timm:resnet34@x/../y", seed=3),
     ]
-    places = [place(one) for one in records]
+    places = [record_path(one) for one in records]
     assert len(set(places)) == 4
     assert all(len(name.split("/")) == 3 and ".." not in name.split("/") for name in places)
     assert places[2].endswith("PCA-ucm-haze-1-" + places[2].rpartition("haze-1-")[2])

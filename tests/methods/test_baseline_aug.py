@@ -29,7 +29,7 @@ def view(scenes: torch.Tensor, seed: int = 0, **settings: float) -> torch.Tensor
     count = len(scenes)
     batch = Batch(scenes, torch.zeros(count, dtype=torch.int64), torch.arange(count))
     chance = torch.Generator().manual_seed(seed)
-    return build(scenes.shape[1], **settings).view(batch, chance).scenes
+    return build(scenes.shape[1], **settings).augment(batch, chance).scenes
 
 
 # --- the map ---
@@ -105,14 +105,14 @@ def test_chance_comes_from_the_generator_alone():
     assert not torch.equal(view(scenes, seed=4), first)
     method = build()
     before = torch.random.get_rng_state()
-    method.view(some_batch(), torch.Generator().manual_seed(0))
+    method.augment(some_batch(), torch.Generator().manual_seed(0))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_only_the_scenes_change():
     batch = some_batch()
     scenes = batch.scenes.clone()
-    changed = build().view(batch, torch.Generator().manual_seed(0))
+    changed = build().augment(batch, torch.Generator().manual_seed(0))
     assert torch.equal(batch.scenes, scenes)
     assert torch.equal(changed.labels, batch.labels)
     assert torch.equal(changed.index, batch.index)
@@ -137,7 +137,7 @@ def test_it_overfits_under_augmentation_and_every_tensor_learns():
     optimizer = torch.optim.SGD(method.parameters(), 0.05, momentum=0.9)
     losses = []
     for _ in range(60):
-        terms, loss = loss_terms(method, method.view(batch, chance), make_fabric("cpu", "bf16"))
+        terms, loss = loss_terms(method, method.augment(batch, chance), make_fabric("cpu", "bf16"))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

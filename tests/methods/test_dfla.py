@@ -74,7 +74,7 @@ def test_it_learns_without_collapse():
         optimizer.step()
     assert losses[-1] < 0.2 * losses[0]
     # Centres of different classes are farther apart than features are from their centres.
-    away = method._pooled(batch.scenes) - method.centre.centres[batch.labels]
+    away = method.features(batch.scenes) - method.centre.centres[batch.labels]
     assert away.norm(dim=1).mean() < torch.pdist(method.centre.centres).mean()
 
 

@@ -37,7 +37,7 @@ def test_rows():
     shapes = {name: tuple(values.shape) for name, values in method.describe(some_scenes(4)).items()}
     assert shapes == {"FC": (4, CLASSES), "FC1": (4, 16), "bits": (4, 12)}
     assert {row.descriptor for row in method.card.rows.values()} <= set(shapes)
-    assert (method.rounds, method.card.unlabelled) == (2, True)
+    assert (method.rounds, method.card.needs_unlabelled) == (2, True)
 
 
 def test_its_own_optimizer_with_two_groups():
@@ -59,7 +59,7 @@ def test_batches_of_classes_times_scenes():
 
 def test_views_are_quarter_turns():
     batch = some_batch(32)
-    view = build().view(batch, torch.Generator().manual_seed(0))
+    view = build().augment(batch, torch.Generator().manual_seed(0))
     turned = torch.stack([torch.rot90(batch.scenes, number, (2, 3)) for number in range(4)])
     which = (turned == view.scenes).flatten(2).all(2)
     assert which.sum(0).tolist() == [1] * 32
@@ -72,7 +72,7 @@ def test_terms_and_report():
     terms = method.loss(some_batch())
     assert set(terms) == {"class", "quantisation"}
     accuracy = (method.describe(some_batch().scenes)["FC"].argmax(1) == some_batch().labels).float().mean().item()
-    assert method.report() == {"accuracy": pytest.approx(accuracy)}
+    assert method.epoch_metrics() == {"accuracy": pytest.approx(accuracy)}
 
 
 @pytest.mark.parametrize("name", ["everything", "jsst+everything"])
@@ -96,7 +96,7 @@ def test_only_what_is_sure_joins():
 def test_a_front_end_keeps_every_hook():
     plain, composed = build(), build("jsst+everything")
     train = plain.setup.protocol.train
-    assert (composed.rounds, composed.card.unlabelled) == (2, True)
+    assert (composed.rounds, composed.card.needs_unlabelled) == (2, True)
     assert composed.recipe(train) == plain.recipe(train)
     assert len(composed.parameter_groups()) == 4
     assert set(composed.card.rows) == set(plain.card.rows)
@@ -105,8 +105,8 @@ def test_a_front_end_keeps_every_hook():
         torch.cat(method.batches(labels, 8, torch.Generator().manual_seed(3))).tolist() for method in (plain, composed)
     ]
     assert batches[0] == batches[1]
-    views = [method.view(some_batch(), torch.Generator().manual_seed(3)).scenes for method in (plain, composed)]
+    views = [method.augment(some_batch(), torch.Generator().manual_seed(3)).scenes for method in (plain, composed)]
     assert torch.equal(*views)
     composed.train()
     assert set(composed.loss(some_batch())) == {"class", "quantisation"}
-    assert {"accuracy", "theta_s1"} <= set(composed.report())
+    assert {"accuracy", "theta_s1"} <= set(composed.epoch_metrics())

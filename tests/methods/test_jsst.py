@@ -91,7 +91,7 @@ class TestReport:
         front = front_end()
         theta = self.epoch(front)
         names = [*(f"s{n}" for n in range(1, 7)), *(f"r{n}" for n in range(1, 5))]
-        report = front.report()
+        report = front.epoch_metrics()
         assert list(report) == [f"theta_{name}{end}" for name in names for end in ("", "_spread")] + ["collapsed"]
         for number, name in enumerate(names):
             assert report[f"theta_{name}"] == pytest.approx(theta[:, number].mean().item(), abs=1e-5)
@@ -101,25 +101,25 @@ class TestReport:
     def test_every_epoch_starts_anew(self):
         front = front_end()
         self.epoch(front)
-        front.report()
+        front.epoch_metrics()
         theta = self.epoch(front)
-        assert front.report()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
+        assert front.epoch_metrics()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
 
     def test_describing_does_not_count(self):
         front = front_end()
         theta = self.epoch(front)
         front.eval()(some_scenes(50, seed=9))
-        assert front.report()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
+        assert front.epoch_metrics()["theta_s1"] == pytest.approx(theta[:, 0].mean().item(), abs=1e-5)
 
     def test_thirteen_bands_have_thirteen_gains_and_a_bias(self):
         front = front_end(13)
         front.train()(some_scenes(4, 13))
-        assert [name for name in front.report() if name.endswith("_spread")][-1] == "theta_r14_spread"
+        assert [name for name in front.epoch_metrics() if name.endswith("_spread")][-1] == "theta_r14_spread"
 
     def test_one_transformation_for_all_scenes_has_no_spread(self):
         front = front_end(spread=0.0)
         self.epoch(front)
-        report = front.report()
+        report = front.epoch_metrics()
         assert [report[f"theta_s{n}"] for n in range(1, 7)] == pytest.approx(list(IDENTITY))
         assert all(value < 1e-6 for name, value in report.items() if name.endswith("_spread"))
 
@@ -128,7 +128,7 @@ class TestReport:
         theta = front.transformation.networks[0].regression.bias.detach() + 1e-4 * torch.randn(10_000, 10)
         for part in theta.split(64):
             front.transformation._note(part)
-        assert front.report()["theta_s1_spread"] == pytest.approx(theta[:, 0].double().std().item(), rel=0.05)
+        assert front.epoch_metrics()["theta_s1_spread"] == pytest.approx(theta[:, 0].double().std().item(), rel=0.05)
 
     def test_it_is_not_saved_with_the_weights(self):
         assert not any("seen" in name for name in front_end().state_dict())
@@ -211,7 +211,7 @@ class TestVariants:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_published_rows_exist(self, name):
-        card = discover()[name].kind.card
+        card = discover()[name].method_class.card
         known = {(row.method, row.variant) for row in published_rows()}
         assert set(card.published.values()) <= known
         assert bool(card.published) == (name not in ("jsst-tps", "jsst-gamma"))
@@ -319,5 +319,5 @@ class TestVariants:
         assert "order changes nothing" in message(lambda: self.front("jsst-spec-spat", spectral="off"))
 
     def test_cards_state_what_the_variant_does(self):
-        cards = [entry.kind.card for name, entry in discover().items() if name.startswith("jsst")]
+        cards = [entry.method_class.card for name, entry in discover().items() if name.startswith("jsst")]
         assert len({tuple(card.stated) for card in cards}) == len(cards) - 2  # TPS and gamma, each in two readings

@@ -61,7 +61,7 @@ def test_corners_are_reflections_and_not_black():
 def test_views_are_drawn_by_the_generator_and_known_to_the_batch(rotations):
     method = tiny_method("ride", tiny_setup(), ride={"rotations": rotations})
     batch = some_batch(64)
-    first, again, other = (method.view(batch, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (method.augment(batch, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.scenes, again.scenes)
     assert not torch.equal(first.rotation, other.rotation)
     assert first.rotation.unique().tolist() == list(range(rotations))
@@ -82,7 +82,7 @@ def test_loss_against_the_bank():
     same = batch.labels[:, None] == batch.labels
     torch.testing.assert_close(terms["class"], -((2 * (similar * same).sum(1) - own) / total).log().mean())
     torch.testing.assert_close(terms["scene"], -0.3 * (own / total).log().mean())
-    assert method.report() == {"bank": pytest.approx(8 * 2 / (20 * 4))}
+    assert method.epoch_metrics() == {"bank": pytest.approx(8 * 2 / (20 * 4))}
 
 
 def test_the_bank_moves_with_the_network_and_is_in_the_checkpoint():
@@ -134,7 +134,7 @@ def test_it_learns():
     batch, generator = some_batch(16), torch.Generator().manual_seed(0)
     losses = []
     for _ in range(30):
-        losses.append(sum(method.loss(method.view(batch, generator)).values()))
+        losses.append(sum(method.loss(method.augment(batch, generator)).values()))
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()

@@ -119,7 +119,7 @@ def test_a_student_is_trained_on_what_its_teacher_is_sure_of(name):
     threshold = confidence.median().item()
     student = build(name, threshold=threshold)
     assert len(student.training_set(1, None, source(), pool())) == 20
-    assert student.report().items() >= {"pseudo_labelled": 0, "pseudo_classes": 0}.items()
+    assert student.epoch_metrics().items() >= {"pseudo_labelled": 0, "pseudo_classes": 0}.items()
     sure = [scene for scene in range(70) if confidence[scene].item() > threshold]
     assert 10 < len(sure) < 60
     scenes = student.training_set(2, teacher, source(), pool())
@@ -127,7 +127,7 @@ def test_a_student_is_trained_on_what_its_teacher_is_sure_of(name):
     assert torch.equal(scenes.pixels(np.arange(20)), source().pixels(np.arange(20)))
     assert torch.equal(scenes.pixels(np.arange(20, 20 + len(sure))), pool().pixels(np.array(sure)))
     figures = {"pseudo_labelled": len(sure), "pseudo_classes": len(labels[sure].unique())}
-    assert student.report().items() >= figures.items()
+    assert student.epoch_metrics().items() >= figures.items()
     assert scenes.labels.min() >= 0
 
 
@@ -137,7 +137,7 @@ def test_a_pool_of_which_nothing_passes():
     assert len(scenes) == 20
     assert torch.equal(scenes.labels, source().labels)
     assert torch.equal(scenes.batch(torch.arange(20), torch.device("cpu")).labels, source().labels)
-    assert student.report() == {"pseudo_labelled": 0, "pseudo_classes": 0}
+    assert student.epoch_metrics() == {"pseudo_labelled": 0, "pseudo_classes": 0}
     assert len(build(threshold=1.0, per_class=3).training_set(2, build().eval(), source(), pool())) == 20
 
 

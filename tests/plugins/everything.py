@@ -1,4 +1,4 @@
-"""A method that uses every hook of the contract at once: an example to copy from, and no method of any paper."""
+"""An example that uses every hook of the contract at once; it is not a method of any paper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EverythingSettings(Settings):
     Attributes:
         bits: Length of the code.
         per_class: K of the P x K batches.
-        confidence: An unlabelled scene joins the second round when its class is at least that probable.
+        confidence: Minimum probability of an unlabelled scene's class for the scene to join the second round.
     """
 
     bits: int = Field(16, ge=1)
@@ -36,7 +36,7 @@ class EverythingSettings(Settings):
     confidence: float = Field(0.4, ge=0, le=1)
 
 
-class Everything(Method):
+class Everything(Method[EverythingSettings]):
     """Classifies and hashes; the second round also learns from the first round's predictions on unlabelled scenes."""
 
     card = Card(
@@ -50,14 +50,13 @@ class Everything(Method):
             "PCA, first round": Row(descriptor="FC1", kind="pca", round=1),
         },
         choices=["everything"],
-        unlabelled=True,
+        needs_unlabelled=True,
     )
     Settings = EverythingSettings
     rounds = 2
 
     def __init__(self, setup: Setup, settings: EverythingSettings) -> None:
         super().__init__(setup, settings)
-        self.settings: EverythingSettings = settings
         fc1 = setup.protocol.head.fc1
         self.trunk = setup.trunk()
         self.head = Head(self.trunk.features, fc1, setup.classes)
@@ -66,12 +65,12 @@ class Everything(Method):
         self.right: Tensor
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """The head's descriptors, and real values whose signs are the code."""
+        """Return the head's descriptors, and real values ``bits`` (N, bits) whose signs are the code."""
         rows: dict[str, Tensor] = self.head(self.trunk(scenes))
         return {**rows, "bits": self.hash(rows["FC1"].relu()).tanh()}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Two terms, which are added up and logged one by one."""
+        """Return two terms, which are summed and logged separately."""
         rows = self.describe(batch.scenes)
         hits = (rows["FC"].argmax(1) == batch.labels).float()
         self.right += torch.stack([hits.sum(), torch.ones_like(hits).sum()])
@@ -81,33 +80,33 @@ class Everything(Method):
         }
 
     def recipe(self, train: Train) -> Train:
-        """Adam at a tenth of the protocol's rate."""
+        """Return the protocol's recipe with Adam at a tenth of its rate."""
         return train.model_copy(update={"optimizer": "adam", "rate": train.rate / 10})
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The pretrained trunk learns slowly, the new layers without weight decay."""
+        """Return two groups: the pretrained trunk learns slowly, the new layers without weight decay."""
         new = [*self.head.parameters(), *self.hash.parameters()]
         return [ParameterGroup(list(self.trunk.parameters()), rate=0.1), ParameterGroup(new, weight_decay=0.0)]
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """P classes with K scenes each."""
+        """Return batches of P classes with K scenes each."""
         per_class = min(self.settings.per_class, size)
         return balanced(labels, size // per_class, per_class, generator)
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Each scene turned by 0, 90, 180 or 270 degrees."""
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch with each scene turned by 0, 90, 180 or 270 degrees."""
         turns = torch.randint(4, (len(batch.scenes),), generator=generator).tolist()
         turned = [torch.rot90(scene, number, (1, 2)) for scene, number in zip(batch.scenes, turns, strict=True)]
         return batch.with_scenes(torch.stack(turned))
 
-    def report(self) -> dict[str, float]:
-        """Share of right predictions in the epoch that ended."""
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return the share of correct predictions in the epoch that just ended."""
         right, count = self.right.tolist()
         self.right.zero_()
         return {"accuracy": right / count}
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """The source; in the second round also the unlabelled scenes whose class the first network is sure of."""
+        """Return the source; in round two also the unlabelled scenes whose class the first network is sure of."""
         if previous is None or pool is None:
             return source
         certainty, label = _predictions(previous, pool)
@@ -117,7 +116,7 @@ class Everything(Method):
 
 @torch.no_grad()
 def _predictions(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
-    """The probability (N,) of each scene's most probable class, and that class (N,)."""
+    """Return the probability float (N,) of each scene's most probable class, and the class int64 (N,)."""
     device = next(network.parameters()).device
     parts = [
         network.describe(scenes.batch(index, device).scenes)["FC"].softmax(1).max(1)

@@ -63,7 +63,7 @@ def test_a_network_that_is_gone_is_said_and_not_trained_again(made: Scenery, tmp
     assert [one.method.record.method.name for one in convert(tmp_path, target, [0], lines.append)] == ["gamma"]
     (line,) = lines
     assert line.startswith("jsst on ")
-    assert "network is not there" in line
+    assert "no network; run it again" in line
     assert not list((runs / "jsst").rglob("trained.json"))
 
 

@@ -100,11 +100,6 @@ def test_a_scene_alone_in_its_class_is_no_query_and_stays_in_the_gallery() -> No
     assert np.nanmean(found.average_precision) == pytest.approx(scores.overall["mAP"])
 
 
-def test_labels_must_ascend() -> None:
-    with pytest.raises(ValueError, match="ascend"):
-        find_neighbours(np.eye(3), np.array([1, 0, 0]), similarity="cosine")
-
-
 @pytest.mark.parametrize(("count", "width"), [(50, 2), (70_000, 4)])
 def test_numbers_are_those_of_the_index_also_where_scenes_do_not_count(count: int, width: int) -> None:
     kept = np.array([1, 2, count - 1])
@@ -164,7 +159,7 @@ def test_damaged_descriptors_are_said_and_leave_the_rest(
     assert len(again(made, runs, tmp_path / "out")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gamma on folder-target not shown: ")
-    assert line.endswith(".npy: damaged; delete its record and run again")
+    assert line.endswith(".npy: corrupt; delete its record and run again")
     assert "jsst" in (tmp_path / "out/explorer/catalogue.js").read_text()
 
 

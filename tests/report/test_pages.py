@@ -41,7 +41,7 @@ def test_every_method_and_dataset_has_a_page(pages: dict[str, str]) -> None:
 
 def test_a_method_shows_card_results_and_commands(pages: dict[str, str]) -> None:
     page = pages["methods/jsst.html"]
-    card = discover()["jsst"].kind.card
+    card = discover()["jsst"].method_class.card
     for text in [card.paper, *card.stated, *card.choices]:
         assert text.replace("&", "&amp;") in page
     assert "0.4000" in page
@@ -82,7 +82,7 @@ def test_only_the_papers_boards_show_its_values(tmp_path: Path, pages: dict[str,
         assert 'class="number paper"' not in pages[page]
     assert "Not comparable with the paper: protocol ucm-mobile is not patternnet" in pages["index.html"]
     papers = written(tmp_path, [record("baseline", paper=None, protocol=protocol_part(), target="ucm")])
-    assert "beside the paper's values" in papers["index.html"]
+    assert "with the paper's values" in papers["index.html"]
     assert ours not in papers["index.html"]
     assert papers["index.html"].count('class="number paper"') > 100
     assert "paper &#34;mAP&#34;" in papers["index.html"]  # what it prints as mAP stands beside AP@10h

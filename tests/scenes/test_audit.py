@@ -17,7 +17,14 @@ from rsir_bench.cli.datasets import duplicates_in_words
 from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
 from rsir_bench.scenes.inspect import duplicate_report, duplicates
 from rsir_bench.scenes.inspect.duplicate_report import DuplicateReport, audit, reports_as_json, reports_as_page
-from rsir_bench.scenes.inspect.duplicates import MIN_CORRELATION, Kind, close_pairs, correlation, find_pairs, leaked
+from rsir_bench.scenes.inspect.duplicates import (
+    MIN_CORRELATION,
+    DuplicateKind,
+    close_pairs,
+    correlation,
+    duplicates_of_source,
+    find_pairs,
+)
 
 SIDE = 128
 
@@ -81,7 +88,7 @@ def test_nothing_is_found_where_nothing_is(source: Path, tmp_path: Path) -> None
     target = target_of(tmp_path / "target", {})
     assert find_pairs(index_folder(source)) == []
     assert find_pairs(index_folder(source), target) == []
-    assert not leaked(index_folder(source), target).any()
+    assert not duplicates_of_source(index_folder(source), target).any()
 
 
 def test_same_bytes_under_another_name_and_in_another_class(source: Path, tmp_path: Path) -> None:
@@ -91,7 +98,9 @@ def test_same_bytes_under_another_name_and_in_another_class(source: Path, tmp_pa
     pairs = find_pairs(index_folder(source), target)
     assert named(index_folder(source), target) == {("field/s1.png", "roofs/again.png", "same bytes")}
     assert (pairs[0].distance, pairs[0].correlation) == (0, 1.0)
-    assert leaked(index_folder(source), target).tolist() == [path == "roofs/again.png" for path in target.paths]
+    assert duplicates_of_source(index_folder(source), target).tolist() == [
+        path == "roofs/again.png" for path in target.paths
+    ]
 
 
 def test_same_pixels_in_other_files(source: Path, tmp_path: Path) -> None:
@@ -145,7 +154,9 @@ def test_textures_are_proposed_by_the_hash_and_refused_by_the_pixels(tmp_path: P
     hashes = np.array([duplicates.imagehash.phash(texture(seed)).hash.ravel() for seed in range(16)])
     assert len(close_pairs(hashes, hashes, duplicates.MAX_DISTANCE)) > 16  # more than each with itself
     assert find_pairs(water) == find_pairs(sea) == []
-    assert [pair.kind for pair in find_pairs(water, sea)] == [Kind.SAME_BYTES] * 2  # what target_of adds to both
+    assert [pair.kind for pair in find_pairs(water, sea)] == [
+        DuplicateKind.SAME_BYTES
+    ] * 2  # what target_of adds to both
 
 
 def test_scenes_of_one_colour_are_no_near_duplicates(tmp_path: Path) -> None:
@@ -165,9 +176,9 @@ def test_within_a_dataset_each_pair_once(tmp_path: Path) -> None:
         ("field/c.png", "roofs/b.png", "near"),
     }
     report = DuplicateReport(index, index, find_pairs(index))
-    assert (report.count(Kind.SAME_BYTES), report.count(Kind.NEAR)) == (1, 2)
+    assert (report.count(DuplicateKind.SAME_BYTES), report.count(DuplicateKind.NEAR)) == (1, 2)
     assert (report.twins, report.conflicts, report.share) == (3, 2, 0.5)
-    assert report.pairs[0].kind is Kind.SAME_BYTES
+    assert report.pairs[0].kind is DuplicateKind.SAME_BYTES
     text = duplicates_in_words([report], examples=2)
     assert "3 of 6" in text
     assert text.count(" = ") == 2
@@ -205,12 +216,12 @@ def test_correlation_by_hand() -> None:
 
 def test_the_second_call_reads_no_scene(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = target_of(tmp_path / "target", {"field/x.jpg": scene(600)})
-    first = leaked(index_folder(source), target)
+    first = duplicates_of_source(index_folder(source), target)
     monkeypatch.setattr(duplicates, "open_pixels", None)
-    np.testing.assert_array_equal(leaked(index_folder(source), target), first)
+    np.testing.assert_array_equal(duplicates_of_source(index_folder(source), target), first)
     monkeypatch.setattr(duplicates, "AUDIT_VERSION", duplicates.AUDIT_VERSION + 1)
     with pytest.raises(TypeError):
-        leaked(index_folder(source), target)
+        duplicates_of_source(index_folder(source), target)
 
 
 def test_pairs_are_looked_for_again_after_any_change_of_versions(
@@ -243,9 +254,9 @@ def test_a_damaged_cache_file_is_made_anew(source: Path, tmp_path: Path, monkeyp
 
 def test_other_content_under_the_same_names_is_looked_at_again(source: Path, tmp_path: Path) -> None:
     target = target_of(tmp_path / "target", {"field/x.png": scene(700)})
-    assert not leaked(index_folder(source), target).any()
+    assert not duplicates_of_source(index_folder(source), target).any()
     target = target_of(tmp_path / "target", {"field/x.png": scene(3)})
-    assert leaked(index_folder(source), target).sum() == 1
+    assert duplicates_of_source(index_folder(source), target).sum() == 1
 
 
 def test_an_unreadable_scene_is_named(source: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_cut_download_goes_on_from_there(etag: bool, offer: Offer, server: Ser
 def test_a_stopped_download_goes_on_at_the_next_call(offer: Offer, server: Served, tmp_path: Path) -> None:
     card = offer()
     server.always = "cut"
-    with pytest.raises(UserError, match=r"failed 5 times, at last: .*; start the download again to go on from \d+ b"):
+    with pytest.raises(UserError, match=r"failed 5 times, at last: .*; start the download again to resume at \d+ b"):
         download(card, tmp_path / "data")
     assert left_in(tmp_path / "data") == []
     assert kept_in(tmp_path / "data") == ["ucm.part", "ucm.part.json"]
@@ -305,7 +305,7 @@ def test_no_server(tmp_path: Path) -> None:
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:
     card = small_card("ucm").model_copy(update={"download": Download(url="nowhere://a.zip")})
-    with pytest.raises(UserError, match="see whether the address still holds"):
+    with pytest.raises(UserError, match="check whether the address is still valid"):
         download(card, tmp_path)
 
 
@@ -495,7 +495,7 @@ def test_two_processes_download_once(offer: Offer, server: Served, tmp_path: Pat
         time.sleep(0.05)
     second = start(card, tmp_path / "data", CALL)
     assert "licence" in second.stderr.readline()
-    assert second.stderr.readline() == "ucm: waiting for the process that downloads it already\n"
+    assert second.stderr.readline() == "ucm: waiting for another process that downloads it\n"
     server.release.set()
     for process in (first, second):
         process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Precision-recall curves of the methods on one target."""
+"""Draw the precision-recall curves of the methods on one target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 7.6, 4.2  # inches
 
 
 def draw_curves(target: Target) -> Drawing:
-    """Mean precision at each recall; the eight best methods in colour, the others grey."""
+    """Draw the mean precision at each recall; the eight best methods in colour, the others grey."""
     recall = np.linspace(0, 1, RECALL_LEVELS)
     shown = looks([method.title for method in target.methods])
     with settings():
@@ -47,7 +47,7 @@ def draw_curves(target: Target) -> Drawing:
 
 
 def _in_words(target: Target) -> str:
-    """The curves in numbers: precision at three recalls of every method with a colour."""
+    """Return the precision at three recalls of every method with a colour, in words."""
     parts = [
         f"{method.title} {', '.join(f'{method.found.precision[level]:.2f}' for level in (10, 50, 90))}"
         for method in target.methods[:8]

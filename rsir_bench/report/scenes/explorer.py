@@ -1,6 +1,6 @@
-"""The query explorer: one page, and its data as small scripts that are loaded when they are needed.
+"""The query explorer: one page, and its data as small scripts that are loaded on demand.
 
-A page that is opened from disk may not fetch files, but it may add scripts: each calls ``explorer.receive``.
+A page opened from disk may not fetch files, but it may add scripts: each calls ``explorer.receive``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rsir_bench.base.files import slug, write_text
 from rsir_bench.report.renderer import Link
-from rsir_bench.report.scenes.targets import Shown, Target
+from rsir_bench.report.scenes.targets import RetrievalRun, Target
 from rsir_bench.report.scenes.thumbnails import ACROSS, SHEET, SIDE, Sheets
 
 DATA = "explorer"
@@ -28,13 +28,13 @@ STEPS = 30_000  # of a similarity that has no natural unit: fits 16 bits
 def write_explorer(
     out: Path, targets: Sequence[tuple[Target, Sheets]], missing: Sequence[str], render: Callable[..., Path]
 ) -> Link:
-    """Writes the page and its data.
+    """Write the page and its data.
 
     Args:
         out: The report's folder.
-        targets: What can be chosen, with the thumbnails.
+        targets: The targets to choose from, with their thumbnails.
         missing: What is not shown, in words.
-        render: Of the report's frame.
+        render: ``Frame.render`` of the report's frame.
 
     Raises:
         UserError: A file cannot be written.
@@ -68,11 +68,11 @@ def _entry(target: Target, sheets: Sheets) -> dict[str, Any]:
 
 
 def _absent(target: Target) -> list[int]:
-    """Numbers of the scenes that do not count."""
+    """Return the indices of the scenes that are not scored."""
     return np.setdiff1d(np.arange(len(target.index)), target.kept).tolist()  # type: ignore[no-any-return]
 
 
-def _write_method(out: Path, target: Target, shown: Shown) -> dict[str, Any]:
+def _write_method(out: Path, target: Target, shown: RetrievalRun) -> dict[str, Any]:
     name = f"{DATA}/{target.name}/{slug(shown.record.method.label)}.js"
     _write(out, name, ranking(target, shown))
     return {
@@ -86,8 +86,8 @@ def _write_method(out: Path, target: Target, shown: Shown) -> dict[str, Any]:
     }
 
 
-def ranking(target: Target, shown: Shown) -> dict[str, Any]:
-    """The nearest scenes of every scene of the index, as the page reads them.
+def ranking(target: Target, shown: RetrievalRun) -> dict[str, Any]:
+    """Return the nearest scenes of every scene of the index, as the page reads them.
 
     Returns:
         ``shown``: K, scenes of a ranking; ``scenes``: base64 of (N, K) little-endian integers of ``bytes`` bytes,
@@ -111,8 +111,8 @@ def ranking(target: Target, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _step(shown: Shown, similarities: npt.NDArray[np.float64]) -> tuple[float, int]:
-    """Whole bits for codes, and as fine as 16 bits allow otherwise, with the digits that are worth printing."""
+def _step(shown: RetrievalRun, similarities: npt.NDArray[np.float64]) -> tuple[float, int]:
+    """Return the unit of similarities and the digits to print: whole bits for codes, else as fine as 16 bits allow."""
     if shown.record.row.kind == "code":
         return 1.0, 0
     return max(1.0, float(np.abs(similarities).max())) / STEPS, 3

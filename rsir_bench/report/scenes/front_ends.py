@@ -1,4 +1,4 @@
-"""Scenes before and after what stands before a method (the paper's Fig. 5), with the parameters of each."""
+"""Scenes before and after conversion by a front end (the paper's Fig. 5), with the parameters of each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import slug, write_atomically
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn.transformation import JointTransformation
-from rsir_bench.report.scenes.targets import Say, Shown, Target
+from rsir_bench.report.scenes.targets import Log, RetrievalRun, Target
 from rsir_bench.report.scenes.thumbnails import PERCENTILES, stretched
 from rsir_bench.scenes.batches import unit_range
 from rsir_bench.scenes.decode import Pixels, read_scene
@@ -25,17 +25,17 @@ LISTED = 24  # parameters that are printed one by one
 
 @dataclass(frozen=True)
 class Conversion:
-    """One scene before and after.
+    """One scene before and after conversion.
 
     Attributes:
         path: The scene's file in its dataset.
         class_name: Its class.
-        before: Picture, relative to the report's folder.
-        after: Likewise.
-        outline: Corners of what the converted scene shows of the original one, "x,y x,y ..." in percent of the side;
-            empty where there is no affine map.
+        before: The picture before, relative to the report's folder.
+        after: The picture after, likewise.
+        outline: Corners of the converted scene in the original one, "x,y x,y ..." in percent of the side; empty where
+            there is no affine map.
         parameters: (name, value as printed).
-        words: What the parameters do, in one line.
+        words: The effect of the parameters, in one line.
     """
 
     path: str
@@ -49,40 +49,38 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Converted:
-    """The conversions of one method; ``side`` is that of the pictures in pixels."""
+    """The conversions of one method; ``side`` is the width of the pictures in pixels."""
 
-    method: Shown
+    method: RetrievalRun
     side: int
     note: str
     conversions: list[Conversion]
 
 
-def convert(out: Path, target: Target, queries: Sequence[int], say: Say) -> list[Converted]:
-    """Converts scenes by every method that has something before it.
+def convert(out: Path, target: Target, queries: Sequence[int], log: Log) -> list[Converted]:
+    """Convert scenes with every method that has a front end.
 
     Args:
         out: The report's folder, for the pictures.
         target: The scenes and the methods.
-        queries: Which scenes, as places in ``target.kept``.
-        say: Takes one line for every network that is not there.
+        queries: The scenes, as positions in ``target.kept``.
+        log: Called with one line for every network that is missing.
 
     Raises:
         UserError: A picture cannot be written.
     """
     found = []
     for shown in target.methods:
-        if not issubclass(shown.recorded.run.method.kind, Composed):
+        if not issubclass(shown.recorded.run.method.method_class, Composed):
             continue
         try:
             found.append(_converted(out, target, shown, queries))
         except UserError as error:
-            say(
-                f"{shown.record.method.label} on {target.index.name}: no converted scenes: {str(error).splitlines()[0]}"
-            )
+            log(f"{shown.record.method.label} on {target.index.name}: no converted scenes: {one_line(error)}")
     return found
 
 
-def _converted(out: Path, target: Target, shown: Shown, queries: Sequence[int]) -> Converted:
+def _converted(out: Path, target: Target, shown: RetrievalRun, queries: Sequence[int]) -> Converted:
     network = _network(shown)
     transform = shown.recorded.run.transform
     paths = [target.index.paths[target.kept[query]] for query in queries]
@@ -109,17 +107,17 @@ def _converted(out: Path, target: Target, shown: Shown, queries: Sequence[int]) 
     return Converted(shown, transform.size, note, conversions)
 
 
-def _network(shown: Shown) -> Composed:
-    """The trained network of the last round, in evaluation mode.
+def _network(shown: RetrievalRun) -> Composed:
+    """Return the trained network of the last round, in evaluation mode.
 
     Raises:
-        UserError: It was not kept, or it does not fit the method as it is now.
+        UserError: It was not kept, or does not fit the installed method.
     """
     from rsir_bench.runs.artifacts.chain import RunArtifacts
 
-    run, kind = shown.recorded.run, shown.recorded.run.method.kind
+    run, kind = shown.recorded.run, shown.recorded.run.method.method_class
     if kind.card.trained and not run.is_trained(kind.rounds):
-        raise UserError(f"{run.folder}: its network is not there; run it again to have it")
+        raise UserError(f"{run.folder}: no network; run it again")
     network = RunArtifacts(shown.recorded.plan, run).network().load().eval()
     if not isinstance(network, Composed):
         raise TypeError(f"{run.title}: built as {type(network).__name__}")
@@ -127,7 +125,7 @@ def _network(shown: Shown) -> Composed:
 
 
 def _scenes(target: Target, paths: Sequence[str], transform: Transform) -> torch.Tensor:
-    """(n, B, H, W) in [0, 1], as the network saw them."""
+    """Return scenes as the network's input: (n, B, H, W) float32 in [0, 1]."""
     index = target.index
     bands = transform.kept_bands(index)
     pixels = []
@@ -137,7 +135,7 @@ def _scenes(target: Target, paths: Sequence[str], transform: Transform) -> torch
 
 
 def _limits(target: Target, transform: Transform, scenes: torch.Tensor) -> tuple[tuple[tuple[float, float], ...], str]:
-    """What becomes black and full in each visible band, the same before and after, with a note that says so."""
+    """Return the values shown as black and full in each visible band, before and after alike, and a note on them."""
     index = target.index
     if index.bands == 3 and index.value_range is None:
         return ((0.0, 1.0),) * 3, "Values that leave [0, 1] are clipped in the pictures, not for the network."
@@ -153,7 +151,7 @@ def _limits(target: Target, transform: Transform, scenes: torch.Tensor) -> tuple
 
 
 def _printed(joint: JointTransformation, theta: list[float]) -> tuple[str, list[tuple[str, str]], str]:
-    """Outline, parameters by name, and what they do in words."""
+    """Return the outline, the parameters by name, and their effect in words."""
     spatial, colour = theta[: joint.split], theta[joint.split :]
     outline, words = "", []
     if joint.spatial.kind == "affine":
@@ -174,10 +172,10 @@ def _printed(joint: JointTransformation, theta: list[float]) -> tuple[str, list[
 
 
 def affine_outline(theta: Sequence[float]) -> str:
-    """Where the corners of the converted scene lie in the original one, in percent of its side.
+    """Return the corners of the converted scene in the original one, in percent of its side.
 
     Args:
-        theta: The six parameters: coordinates of the output to coordinates of the input, both over [-1, 1].
+        theta: The six parameters of the affine map from output to input coordinates, both in [-1, 1].
 
     >>> affine_outline([1, 0, 0, 0, 1, 0])
     '0.0,0.0 100.0,0.0 100.0,100.0 0.0,100.0'

@@ -1,4 +1,4 @@
-"""The part of the report that needs the runs and the scenes: query explorer, panels, curves, converted scenes."""
+"""The pages that need the runs and the scenes: query explorer, panels, curves, converted scenes."""
 
 from __future__ import annotations
 
@@ -29,44 +29,44 @@ def add_scenes(
     plugins: Sequence[Path] = (),
     protocol: str | None = None,
 ) -> list[Link]:
-    """Adds the query explorer, and a page for each target with curves, retrieval panels and converted scenes.
+    """Add the query explorer, and a page for each target with curves, retrieval panels and converted scenes.
 
-    What is not there (descriptors, scenes, networks) is said on standard error and on the explorer's page, one line
-    each, and leaves the rest as it is.
+    Missing descriptors, scenes and networks are reported on standard error and on the explorer's page, one line each;
+    everything else is still shown.
 
     Args:
         out: The report's folder.
         runs: Folders that ``rsir-bench run --out`` wrote.
-        data_root: Where the datasets lie.
+        data_root: The folder of the datasets.
         render: ``Frame.render`` of the report's frame.
-        plugins: Files of methods that are found nowhere else.
+        plugins: Files with further methods.
         protocol: The user's own protocol file, for records of that name.
 
     Returns:
-        The explorer first; none where nothing can be shown.
+        Links to the pages, the explorer first; empty where nothing can be shown.
 
     Raises:
         UserError: A folder of runs does not exist, a record cannot be read, or a file cannot be written.
     """
     missing: list[str] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         missing.append(line)
         print(line, file=sys.stderr, flush=True)
 
-    targets = _with_sheets(out, find_targets(runs, data_root, say, plugins, protocol), say)
+    targets = _with_sheets(out, find_targets(runs, data_root, log, plugins, protocol), log)
     if not targets:
-        say(f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes")
+        log(f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes")
         return []
     for name in STATIC:
         text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
         write_text(out / "static" / name, text)
-    pages = [_write_page(out, target, sheets, render, say) for target, sheets in targets]
+    pages = [_write_page(out, target, sheets, render, log) for target, sheets in targets]
     return [write_explorer(out, targets, missing, render), *pages]
 
 
-def _with_sheets(out: Path, targets: Sequence[Target], say: Callable[[str], None]) -> list[tuple[Target, Sheets]]:
-    """Targets with thumbnails, which boards share."""
+def _with_sheets(out: Path, targets: Sequence[Target], log: Callable[[str], None]) -> list[tuple[Target, Sheets]]:
+    """Write thumbnails, which boards share, and return the targets with them."""
     groups: dict[str, list[Target]] = defaultdict(list)
     for target in targets:
         groups[target.index.fingerprint].append(target)
@@ -76,20 +76,20 @@ def _with_sheets(out: Path, targets: Sequence[Target], say: Callable[[str], None
         try:
             sheets = write_sheets(out, index)
         except (OSError, ValueError) as error:
-            say(f"{index.name} not shown: no scene of it can be read ({why_unreadable(error)}); restore it")
+            log(f"{index.name} not shown: no scene of it can be read ({why_unreadable(error)}); restore it")
             continue
         if sheets.unreadable:
-            say(f"{index.name}: {len(sheets.unreadable)} scenes cannot be read and are grey: {sheets.unreadable[0]}")
+            log(f"{index.name}: {len(sheets.unreadable)} scenes cannot be read and are grey: {sheets.unreadable[0]}")
         found += [(target, sheets) for target in group]
     return sorted(found, key=lambda pair: (pair[0].board, pair[0].index.name))
 
 
 def _write_page(
-    out: Path, target: Target, sheets: Sheets, render: Callable[..., Path], say: Callable[[str], None]
+    out: Path, target: Target, sheets: Sheets, render: Callable[..., Path], log: Callable[[str], None]
 ) -> Link:
     curves = draw_curves(target)
     href = f"scenes/{target.name}.html"
-    converted = convert(out, target, choose_queries(target), say)
+    converted = convert(out, target, choose_queries(target), log)
     for end, text in (("", curves.light), ("-dark", curves.dark)):
         write_text(out / f"scenes/{curves.name}{end}.svg", text)
     render(

@@ -1,4 +1,4 @@
-"""Retrieval panels (the paper's Fig. 3): a few queries and what each method retrieves for them."""
+"""Retrieval panels (the paper's Fig. 3): a few queries and the scenes that each method retrieves for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsir_bench.report.scenes.targets import Shown, Target
+from rsir_bench.report.scenes.targets import RetrievalRun, Target
 from rsir_bench.report.scenes.thumbnails import Sheets
 
 CLASSES = 6
@@ -19,15 +19,15 @@ RULE = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene on the page: where its thumbnail is, and what is said of it.
+    """A scene on the page: its thumbnail and its caption.
 
     Attributes:
         sheet: File of the sheet, relative to the report's folder.
-        left: Where the thumbnail starts on it, in pixels.
-        top: Likewise.
+        left: The left edge of the thumbnail on the sheet, in pixels.
+        top: The top edge, in pixels.
         path: The scene's file in its dataset.
         class_name: Its class.
-        right: Whether that is the query's.
+        right: Whether that is the query's class.
         similarity: To the query, as printed; empty for the query.
     """
 
@@ -42,14 +42,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What one method retrieves, nearest first."""
+    """The scenes that one method retrieves, nearest first."""
 
-    method: Shown
+    method: RetrievalRun
     pictures: list[Picture]
 
     @property
     def right(self) -> int:
-        """How many are of the query's class."""
+        """The number of scenes of the query's class."""
         return sum(picture.right for picture in self.pictures)
 
 
@@ -62,7 +62,7 @@ class Panel:
 
 
 def choose_queries(target: Target) -> list[int]:
-    """The queries of the panels, by `RULE`: places in ``target.kept``, the easiest class first."""
+    """Choose the queries of the panels by ``RULE``: positions in ``target.kept``, the easiest class first."""
     average = np.mean([shown.found.average_precision for shown in target.methods], axis=0)
     labels = target.labels
     middle: list[tuple[float, int]] = []
@@ -77,7 +77,7 @@ def choose_queries(target: Target) -> list[int]:
 
 
 def make_panels(target: Target, sheets: Sheets) -> list[Panel]:
-    """The panels of a target."""
+    """Return the panels of a target."""
     return [_panel(target, sheets, query) for query in choose_queries(target)]
 
 

@@ -1,4 +1,4 @@
-"""Which results are shown with their scenes, and what lies behind them."""
+"""The results that the report shows with their scenes, and the runs behind them."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
 from rsir_bench.runs.artifacts.chain import RunArtifacts
-from rsir_bench.runs.locate import Recorded, locate
+from rsir_bench.runs.locate import LocatedResult, locate
 from rsir_bench.scenes.index import SceneIndex
 
-Say = Callable[[str], None]
-Find = Callable[[list[Record]], dict[str, Recorded]]
+Log = Callable[[str], None]
+Find = Callable[[list[Record]], dict[str, LocatedResult]]
 OUTDATED = "method, protocol or scenes are no longer those of its records; run it again"
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """One method on one target.
+class RetrievalRun:
+    """One method's retrieval on one target.
 
     Attributes:
         record: The result: the method's preferred row, first seed.
-        recorded: What it was made from.
-        found: What it retrieves; numbers of scenes are places in ``Target.kept``.
+        recorded: The run behind it.
+        found: The scenes that it retrieves, as positions in ``Target.kept``.
     """
 
     record: Record
-    recorded: Recorded
+    recorded: LocatedResult
     found: Neighbours
 
     @property
@@ -53,7 +53,7 @@ class Shown:
 
     @property
     def measure(self) -> str:
-        """What ``found.similarities`` are."""
+        """The name of the measure in ``found.similarities``."""
         if self.record.row.kind == "code":
             return "Hamming distance in bits"
         similarity = self.recorded.plan.protocol.score.similarity
@@ -67,18 +67,18 @@ class Target:
     Attributes:
         board: The board's name.
         index: The scenes.
-        kept: (M,) int64 the scenes that count; others are duplicates of source scenes.
-        methods: In the order of their mAP, the best first.
+        kept: (M,) int64, the indices of the scenes that are scored; the others are duplicates of source scenes.
+        methods: Sorted by mAP, the best first.
     """
 
     board: str
     index: SceneIndex
     kept: npt.NDArray[np.int64]
-    methods: list[Shown] = field(default_factory=list)
+    methods: list[RetrievalRun] = field(default_factory=list)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(M,) the classes of the scenes that count."""
+        """(M,) int64, the classes of the scenes that are scored."""
         return self.index.labels[self.kept]
 
     @property
@@ -93,52 +93,52 @@ class Target:
 
 
 def find_targets(
-    runs: Sequence[Path], data_root: Path, say: Say, plugins: Sequence[Path] = (), protocol: str | None = None
+    runs: Sequence[Path], data_root: Path, log: Log, plugins: Sequence[Path] = (), protocol: str | None = None
 ) -> list[Target]:
-    """Every target of the runs whose scenes and descriptors are there, with its methods ranked.
+    """Return every target of the runs whose scenes and descriptors exist, with its methods ranked.
 
-    Of each method the first seed of all folders on scenes as they are counts, and one row: see `preferred`.
+    Of each method, its first seed on undistorted scenes and one row are used; see ``preferred``.
 
     Args:
         runs: Folders that ``rsir-bench run --out`` wrote.
-        data_root: Where the datasets lie.
-        say: Takes one line for everything that is not there.
-        plugins: Files of methods that are found nowhere else.
+        data_root: The folder of the datasets.
+        log: Called with one line for everything that is missing.
+        plugins: Files with further methods.
         protocol: The user's own protocol file.
 
     Raises:
         UserError: A folder of runs does not exist, or a record in it cannot be read.
     """
     records: list[Record] = []
-    located: dict[str, Recorded] = {}
+    located: dict[str, LocatedResult] = {}
     for folder in runs:
         found = [record for record in read_records([folder]) if _is_plain(record)]
-        located |= _located(found, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), say)  # type: ignore[misc]
+        located |= _located(found, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), log)  # type: ignore[misc]
         records += found
     targets: dict[tuple[str, str], Target] = {}
     for record, recorded in track(preferred(records, located), "ranking scenes"):
-        _add(targets, record, recorded, say)
+        _add(targets, record, recorded, log)
     for target in targets.values():
         target.methods.sort(key=lambda shown: (-shown.record.metrics["mAP"], shown.record.method.label))
     return [targets[place] for place in sorted(targets)]
 
 
-def preferred(records: Iterable[Record], located: dict[str, Recorded]) -> list[tuple[Record, Recorded]]:
-    """One record for each board, target and method: its first seed, and its PCA or code, or else its first row.
+def preferred(records: Iterable[Record], located: dict[str, LocatedResult]) -> list[tuple[Record, LocatedResult]]:
+    """Return one record for each board, target and method: its first seed, and its PCA or code, or else its first row.
 
-    Where several rounds of training have such a row, it is the last round's.
+    Where several rounds of training have such a row, use that of the last round.
     """
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.key in located:
             groups[record.protocol.board, record.target.name, record.method.label].append(record)
 
-    def place(record: Record) -> tuple[int, bool, bool, int]:
+    def rank(record: Record) -> tuple[int, bool, bool, int]:
         recorded = located[record.key]
         order = [cell.key for cell in recorded.run.cells].index(record.key)
         return record.seed, record.row.kind not in ("pca", "code"), recorded.cell.row.round is not None, order
 
-    chosen = [min(group, key=place) for _, group in sorted(groups.items())]
+    chosen = [min(group, key=rank) for _, group in sorted(groups.items())]
     return [(record, located[record.key]) for record in chosen]
 
 
@@ -146,26 +146,26 @@ def _is_plain(record: Record) -> bool:
     return record.distortion is None and record.row.fit != "target"
 
 
-def _located(records: list[Record], find: Find, say: Say) -> dict[str, Recorded]:
-    """What lies behind the records; what is wrong with one target or method leaves the others as they are."""
+def _located(records: list[Record], find: Find, log: Log) -> dict[str, LocatedResult]:
+    """Return the runs behind the records; problems with one target or method do not affect the others."""
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.protocol.board, record.target.name].append(record)
-    located: dict[str, Recorded] = {}
+    located: dict[str, LocatedResult] = {}
     for (board, target), group in sorted(groups.items()):
         problems: list[str] = []
         found = _found(group, find, problems)
         for problem in dict.fromkeys(problems):
-            say(f"{target} on board {board} not shown: {problem}")
+            log(f"{target} on board {board} not shown: {problem}")
         lost = {record.method.label for record in group if record.key not in found}
         if lost and not problems:
-            say(f"{target} on board {board} not shown for {', '.join(sorted(lost))}: {OUTDATED}")
+            log(f"{target} on board {board} not shown for {', '.join(sorted(lost))}: {OUTDATED}")
         located |= found
     return located
 
 
-def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, Recorded]:
-    """All at once, or method by method where that fails."""
+def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, LocatedResult]:
+    """Locate all records at once, or method by method where that fails."""
     try:
         return find(records)
     except UserError as error:
@@ -177,23 +177,25 @@ def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, 
     return {key: recorded for part in parts for key, recorded in _found(part, find, problems).items()}
 
 
-def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Recorded, say: Say) -> None:
-    """Ranks the scenes of one result and adds it to its target."""
+def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: LocatedResult, log: Log) -> None:
+    """Rank the scenes of one result and add it to its target."""
     place = record.protocol.board, record.target.name
     path = recorded.cell.descriptors
     if not is_intact(path):
-        what = "damaged" if path.is_file() else "no descriptors"
-        say(f"{record.method.label} on {place[1]} not shown: {path}: {what}; delete its record and run again")
+        problem = "corrupt" if path.is_file() else "no descriptors"
+        log(f"{record.method.label} on {place[1]} not shown: {path}: {problem}; delete its record and run again")
         return
     if place not in targets:
         index = recorded.plan.datasets[recorded.cell.target]
         kept = np.flatnonzero(RunArtifacts(recorded.plan, recorded.run).counted(recorded.cell.target))
         targets[place] = Target(place[0], index, kept)
     target = targets[place]
-    targets[place].methods.append(Shown(record, recorded, _ranked(np.load(path), target, record, recorded)))
+    targets[place].methods.append(RetrievalRun(record, recorded, _ranked(np.load(path), target, record, recorded)))
 
 
-def _ranked(descriptors: npt.NDArray[np.generic], target: Target, record: Record, recorded: Recorded) -> Neighbours:
+def _ranked(
+    descriptors: npt.NDArray[np.generic], target: Target, record: Record, recorded: LocatedResult
+) -> Neighbours:
     settings = recorded.plan.protocol.score
     return find_neighbours(
         descriptors[target.kept],

@@ -1,4 +1,4 @@
-"""Small pictures of a target's scenes: sheets of a hundred, in natural or in false colour."""
+"""Thumbnails of a target's scenes, on sheets of a hundred, in natural or in false colour."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Colours:
 
     Attributes:
         bands: Indices of the bands that are shown as red, green and blue.
-        limits: (low, high) of each: the values that become black and full; None for 8-bit pictures, shown as they are.
+        limits: (low, high) of each: the values shown as black and full; None for 8-bit images, shown unchanged.
     """
 
     bands: tuple[int, ...]
@@ -40,7 +40,7 @@ class Colours:
 
     @property
     def text(self) -> str:
-        """For the page; bands are counted from 1."""
+        """The text for the page; bands are counted from 1."""
         if self.limits is None:
             return "Scenes in their own colours."
         bands = ", ".join(str(band + 1) for band in self.bands)
@@ -52,7 +52,7 @@ class Colours:
 
 
 def choose_colours(index: SceneIndex) -> Colours:
-    """The card's red, green and blue, or the first three bands; stretched where pixels are not 8-bit pictures.
+    """Choose the card's red, green and blue, or the first three bands; stretched where scenes are not 8-bit images.
 
     Raises:
         Exception: A scene cannot be read; decoders raise nearly anything on damaged files.
@@ -62,7 +62,7 @@ def choose_colours(index: SceneIndex) -> Colours:
         return Colours(bands, None)
     sampled = [index.paths[number] for number in np.linspace(0, len(index) - 1, SAMPLED).astype(int)]
     limits = [index.value_range or WIDEST] * len(bands)
-    # Scenes are read as 8 bits between two values; each pass reads finer between the percentiles of the one before.
+    # Scenes are read as 8 bits between two values; each pass narrows these to the percentiles of the previous one.
     for _ in range(3):
         low, high = min(low for low, _ in limits), max(high for _, high in limits)
         values = np.stack([_read(index, path, bands, (low, high), SIDE) for path in sampled])
@@ -73,7 +73,7 @@ def choose_colours(index: SceneIndex) -> Colours:
 
 
 def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SIDE) -> Pixels:
-    """One scene as uint8 (side, side, 3).
+    """Return one scene as (side, side, 3) uint8.
 
     Raises:
         Exception: It cannot be read; decoders raise nearly anything on damaged files.
@@ -86,7 +86,7 @@ def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SI
 
 
 def stretched(values: npt.NDArray[np.floating], limits: tuple[tuple[float, float], ...]) -> Pixels:
-    """Values (..., bands) between the limits of each band as uint8, clipped."""
+    """Scale values (..., bands) from the limits of each band to 0 to 255; return them clipped, as uint8."""
     low, high = np.array(limits).T
     pixels: Pixels = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     return pixels
@@ -94,12 +94,12 @@ def stretched(values: npt.NDArray[np.floating], limits: tuple[tuple[float, float
 
 @dataclass(frozen=True)
 class Sheets:
-    """Sheets of thumbnails of all scenes of a dataset: scene i stands on sheet i // 100, row by row.
+    """Sheets of thumbnails of all scenes of a dataset: scene i is on sheet i // 100, row by row.
 
     Attributes:
         folder: Relative to the report's folder.
-        colours: How they are coloured.
-        unreadable: What could not be read, with the reason; grey on the sheet.
+        colours: Their colours.
+        unreadable: The scenes that could not be read, with the reason; they are grey on the sheet.
     """
 
     folder: str
@@ -107,16 +107,16 @@ class Sheets:
     unreadable: tuple[str, ...]
 
     def place(self, scene: int) -> tuple[str, int, int]:
-        """The sheet of a scene, relative to the report's folder, and where it starts there in pixels: left, top."""
+        """Return the sheet of a scene, relative to the report's folder, and its left and top edge there in pixels."""
         number, rest = divmod(scene, SHEET)
         return f"{self.folder}/{number}.jpg", rest % ACROSS * SIDE, rest // ACROSS * SIDE
 
 
 def write_sheets(out: Path, index: SceneIndex) -> Sheets:
-    """Writes the sheets of a dataset.
+    """Write the sheets of a dataset.
 
     Raises:
-        Exception: The first scenes cannot be read, so that nothing is known of the colours.
+        Exception: The first scenes cannot be read, so that the colours are unknown.
         UserError: A file cannot be written.
     """
     colours, unreadable = choose_colours(index), []

@@ -1,1 +1,1 @@
-"""What a run makes, in order: network, descriptors, components, scores, record."""
+"""The artifacts of a run, in order: network, descriptors, components, scores, record."""

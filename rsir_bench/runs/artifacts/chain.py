@@ -1,4 +1,4 @@
-"""The artifacts of one run, in the order in which they are made: network, descriptors, components, scores, records."""
+"""The artifacts of one run in order: network, descriptors, components, scores, records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rsir_bench.runs.artifacts.descriptors import Descriptors
 from rsir_bench.runs.artifacts.network import Network, TrainOrder
 from rsir_bench.runs.artifacts.record import ResultRecord
 from rsir_bench.runs.artifacts.scores import RowScores
-from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.distortions import Distortion
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What is left of a run.
+    """The missing artifacts of a run.
 
     Attributes:
         networks: Rounds that are not trained.
@@ -29,7 +29,7 @@ class Missing:
     """
 
     networks: list[int]
-    cells: list[Cell]
+    cells: list[ResultSpec]
     passes: set[tuple[str, Distortion | None, int]]
 
 
@@ -47,29 +47,29 @@ class RunArtifacts:
         self._networks: dict[int, Network] = {}
         self._counted: dict[str, np.ndarray] = {}
 
-    def network(self, number: int | None = None) -> Network:
+    def network(self, round_index: int | None = None) -> Network:
         """Return the network of a round, the last by default."""
-        number = number or self.run.method.kind.rounds
-        if number not in self._networks:
-            previous = self.network(number - 1) if number > 1 else None
-            self._networks[number] = Network(self.plan, self.run, number, previous)
-        return self._networks[number]
+        round_index = round_index or self.run.method.method_class.rounds
+        if round_index not in self._networks:
+            previous = self.network(round_index - 1) if round_index > 1 else None
+            self._networks[round_index] = Network(self.plan, self.run, round_index, previous)
+        return self._networks[round_index]
 
-    def components(self, cell: Cell) -> Components | None:
+    def components(self, cell: ResultSpec) -> Components | None:
         """Return the source-fitted components of a cell's row; None where it has none."""
         if cell.components is None:
             return None
         return Components(cell.components, cell.row.descriptor, self.network(cell.round), self.describing)
 
-    def descriptors(self, cell: Cell) -> Descriptors:
+    def descriptors(self, cell: ResultSpec) -> Descriptors:
         """Return the descriptors of a cell's row on its target."""
         return Descriptors(cell, self.network(cell.round), self.components(cell), self.describing)
 
-    def scores(self, cell: Cell) -> RowScores:
+    def scores(self, cell: ResultSpec) -> RowScores:
         """Return the scores of a cell."""
         return RowScores(self.plan, cell, self.descriptors(cell), self.describing, self.counted)
 
-    def record(self, cell: Cell) -> ResultRecord:
+    def record(self, cell: ResultSpec) -> ResultRecord:
         """Return the record of a cell."""
         return ResultRecord(
             self.plan,
@@ -88,14 +88,20 @@ class RunArtifacts:
             if self.plan.protocol.data.leaked == "keep":
                 self._counted[target] = np.ones(len(index), np.bool_)
             else:
-                from rsir_bench.scenes.inspect.duplicates import leaked  # its packages are needed in this case only
+                from rsir_bench.scenes.inspect.duplicates import (
+                    duplicates_of_source,  # its packages are needed in this case only
+                )
 
-                self._counted[target] = ~leaked(self.plan.source, index)
+                self._counted[target] = ~duplicates_of_source(self.plan.source, index)
         return self._counted[target]
 
     def missing(self) -> Missing:
         """Return what is left, as far as it shows without reading a file."""
-        networks = [number for number in self.run.rounds if not self.network(number).exists()] if self.run.todo else []
+        networks = (
+            [round_index for round_index in self.run.rounds if not self.network(round_index).exists()]
+            if self.run.todo
+            else []
+        )
         cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
         passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
         unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())
@@ -114,7 +120,7 @@ class RunArtifacts:
             for _, cells in groupby(self.run.todo, lambda cell: (cell.target, cell.distortion)):
                 self._make(list(cells))
 
-    def make_descriptors(self, cell: Cell) -> np.ndarray:
+    def make_descriptors(self, cell: ResultSpec) -> np.ndarray:
         """Return the descriptors of a cell, made now where they are not there, by one process at a time."""
         descriptors = self.descriptors(cell)
         if descriptors.exists():
@@ -124,21 +130,21 @@ class RunArtifacts:
 
     def take_part(self, order: TrainOrder | DescribeOrder) -> None:
         """Do what the first rank orders: the same work, of which this rank writes nothing."""
-        network = self.network(order.number)
+        network = self.network(order.round_index)
         if isinstance(order, TrainOrder):
             earlier = network.previous.copy(order.previous).eval() if network.previous and order.previous else None
             network.fit(earlier)
         else:
             self.describing.see(network.copy(order.state).eval(), order.dataset, order.names, order.distortion)
 
-    def _make(self, cells: list[Cell]) -> None:
+    def _make(self, cells: list[ResultSpec]) -> None:
         """Make the results on one target; a round's network passes over it once."""
         missing = [cell for cell in cells if not self.descriptors(cell).exists()]
-        for number in dict.fromkeys(cell.round for cell in missing):
+        for round_index in dict.fromkeys(cell.round for cell in missing):
             for network in self._networks.values():
-                if network.number != number:
+                if network.round_index != round_index:
                     network.release()
-            of_round = [self.descriptors(cell) for cell in missing if cell.round == number]
+            of_round = [self.descriptors(cell) for cell in missing if cell.round == round_index]
             for descriptors in of_round:  # the source first: of two passes only the last is kept in memory
                 if descriptors.components:
                     descriptors.components.get()
@@ -152,5 +158,5 @@ class RunArtifacts:
         """Remove what a killed process left, and the checkpoints of finished rounds."""
         for rest in self.run.folder.rglob(f"{PARTIAL}*"):
             rest.unlink()
-        for number in self.run.rounds:
-            self.network(number).remove_checkpoints()
+        for round_index in self.run.rounds:
+            self.network(round_index).remove_checkpoints()

@@ -1,4 +1,4 @@
-"""One pass of a network over a dataset: raw descriptors, and what the pass took."""
+"""Pass a network over a dataset: raw descriptors, and their costs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DescribeOrder:
     """To the other ranks: describe a dataset with this network of a run."""
 
     folder: Path
-    number: int
+    round_index: int
     dataset: str
     names: set[str]
     distortion: Distortion | None
@@ -40,7 +40,7 @@ class DescribeOrder:
 
 
 class Describing:
-    """The passes of one run: ``described.json`` tells what the last one left."""
+    """The passes of one run; ``described.json`` lists the output of the last one."""
 
     def __init__(self, plan: Plan, run: Run) -> None:
         self.plan, self.run = plan, run
@@ -70,7 +70,7 @@ class Describing:
             RunError: A descriptor is not given, or not finite.
             UserError: A file cannot be read or written.
         """
-        which = network.number, dataset, distortion
+        which = network.round_index, dataset, distortion
         if self._last is None or self._last[0] != which:
             self._last = None  # its memory goes before the next pass begins
             self._last = which, self._describe(network, dataset, distortion)
@@ -85,9 +85,9 @@ class Describing:
         started = time.perf_counter()
 
         def order() -> DescribeOrder:
-            return DescribeOrder(self.run.folder, network.number, dataset, names, distortion, state_of(module))
+            return DescribeOrder(self.run.folder, network.round_index, dataset, names, distortion, state_of(module))
 
-        with distributed.together(self.run.title, order):
+        with distributed.collective(self.run.title, order):
             raw = self.see(module, dataset, names, distortion)
         pixels = self._pixels(dataset)
         speed = len(pixels) / (time.perf_counter() - started) if distortion is None else None
@@ -95,7 +95,7 @@ class Describing:
         if missing := names - set(raw):
             raise RunError(f"{self.run.title}: describe() gives {', '.join(sorted(raw))} but no {', '.join(missing)}")
         if not all(np.isfinite(values).all() for values in raw.values()):
-            raise RunError(f"{self.run.title}: descriptors of {dataset} are not finite; mend the method")
+            raise RunError(f"{self.run.title}: descriptors of {dataset} are not finite; fix the method")
         return raw
 
     def see(
@@ -134,7 +134,7 @@ class Describing:
 
 
 def _normalisation(network: Method) -> dict[str, list[float] | None]:
-    """Return what the network's trunk subtracts and divides by, per band; None where it is no :class:`Trunk`."""
+    """Return what the network's trunk subtracts and divides by, per band; None where it is no ``Trunk``."""
     trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
     return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
 
@@ -143,7 +143,7 @@ def multiply_accumulates(network: Method, pixels: Pixels, device: torch.device) 
     """Return the multiply-accumulates of describing one scene: convolutions, matrix products and attention only.
 
     Args:
-        network: In evaluation mode on the device, as :func:`rsir_bench.training.describe.describe` leaves it.
+        network: In evaluation mode on the device, as ``rsir_bench.training.describe.describe`` leaves it.
         pixels: (N, H, W, B) uint8; the first scene is described.
         device: Where to compute.
     """

@@ -9,7 +9,7 @@ from rsir_bench.runs.artifacts.components import Components
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.network import Network
 from rsir_bench.runs.artifacts.notes import is_whole, read_arrays
-from rsir_bench.runs.plan import Cell
+from rsir_bench.runs.plan import ResultSpec
 from rsir_bench.scenes.batches import Pixels
 from rsir_bench.training.describe import Descriptors as RawDescriptors
 from rsir_bench.training.describe import Reduction, as_bits, fit_reduction
@@ -24,7 +24,9 @@ class Descriptors:
         components: Those that the row needs fitted on the source; None: it needs none.
     """
 
-    def __init__(self, cell: Cell, network: Network, components: Components | None, describing: Describing) -> None:
+    def __init__(
+        self, cell: ResultSpec, network: Network, components: Components | None, describing: Describing
+    ) -> None:
         self.cell, self.components = cell, components
         self.key, self.path = cell.descriptors.stem, cell.descriptors
         self._network, self._describing = network, describing

@@ -14,7 +14,7 @@ from rsir_bench.training.loop import effective_precision
 
 
 def environment(device: str, precision: str) -> dict[str, str]:
-    """Versions and machine, for the record and for the notes of training and describing."""
+    """Return versions and machine, for the record and for the notes of training and describing."""
     packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     ranks = {"ranks": str(distributed.size())} if distributed.size() > 1 else {}
@@ -29,13 +29,13 @@ def environment(device: str, precision: str) -> dict[str, str]:
     }
 
 
-def processor(told: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's model: speeds depend on it, and the last bits of what is computed.
+def processor(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU's model: speeds and the last bits of results depend on it.
 
     The same training ends with the same bits on one model, and elsewhere only where it rests on the same kernels.
 
     Args:
-        told: Where Linux tells it; other systems have no such file.
+        path: The file of Linux; other systems do not have it.
     """
-    found = re.search(r"^model name\s*:\s*(.+)$", told.read_text(), re.MULTILINE) if told.is_file() else None
+    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.is_file() else None
     return found[1].strip() if found else platform.processor() or "unknown model"

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest, remove_files, write_atomically
 from rsir_bench.method import Method
 from rsir_bench.runs.artifacts.environment import environment
@@ -32,12 +32,12 @@ class TrainOrder:
     """To the other ranks: train a round of a run, after this network of the round before."""
 
     folder: Path
-    number: int
+    round_index: int
     previous: dict[str, Tensor] | None
 
 
 class Network:
-    """The network of a round: ``weights.safetensors``, and beside it ``trained.json``, which says that it is done.
+    """The network of a round: ``weights.safetensors``, and ``trained.json``, which marks it as done.
 
     An untrained method has a network too, which is built each time and never on disk.
 
@@ -48,26 +48,26 @@ class Network:
         previous: The network of the round before.
     """
 
-    def __init__(self, plan: Plan, run: Run, number: int, previous: Network | None) -> None:
-        self.plan, self.run, self.number, self.previous = plan, run, number, previous
-        self.key = f"{run.key}:{number}"
-        self.folder = round_folder(run.folder, number)
+    def __init__(self, plan: Plan, run: Run, round_index: int, previous: Network | None) -> None:
+        self.plan, self.run, self.round_index, self.previous = plan, run, round_index, previous
+        self.key = f"{run.key}:{round_index}"
+        self.folder = round_folder(run.folder, round_index)
         self.path = self.folder / "weights.safetensors"
-        self.note = run.note(number)
+        self.note = run.note(round_index)
         self._network: Method | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return torch.device(self.plan.request.device)
 
     def exists(self) -> bool:
         """Tell whether the training is done, or there is nothing to train."""
-        return not self.run.card.trained or self.run.is_trained(self.number)
+        return not self.run.card.trained or self.run.is_trained(self.round_index)
 
     def build(self) -> Method:
         """Return the network before any training; the same each time."""
-        seed_everything(self.run.seed, self.number, "weights")
+        seed_everything(self.run.seed, self.round_index, "weights")
         return self.run.method.build(self.plan.setup(self.run))
 
     def load(self) -> Method:
@@ -79,12 +79,11 @@ class Network:
         if not self.run.card.trained:
             return self.build()
         if not self.path.is_file() or file_digest(self.path) != read_note(self.note)["weights_sha256"]:
-            raise UserError(f"{self.path}: damaged or gone; delete {self.note} to train again")
+            raise UserError(f"{self.path}: corrupt or missing; delete {self.note} to train again")
         try:
             return self.copy(load_file(self.path))
         except (RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            problem = f"does not fit the method as it is now ({reason})"
+            problem = f"does not fit the method as it is now ({one_line(error)})"
             raise UserError(f"{self.path}: {problem}; raise its version") from None
 
     def copy(self, state: dict[str, Tensor]) -> Method:
@@ -103,7 +102,7 @@ class Network:
         self._forget()
         earlier = self.previous.get().eval() if self.previous else None
         weights = None if earlier is None else state_of(earlier)
-        with distributed.together(self.run.title, lambda: TrainOrder(self.run.folder, self.number, weights)):
+        with distributed.collective(self.run.title, lambda: TrainOrder(self.run.folder, self.round_index, weights)):
             network, trained = self.fit(earlier)
         if self.previous:
             self.previous.release()
@@ -125,7 +124,7 @@ class Network:
         return network
 
     def get(self) -> Method:
-        """Return the network, trained now where it is not there; it stays in memory until :meth:`release`."""
+        """Return the network, trained now where it is not there; it stays in memory until ``release``."""
         if self._network is None:
             self._network = self.load() if self.exists() else self.make()
         return self._network
@@ -137,7 +136,9 @@ class Network:
     def descriptor_names(self) -> set[str]:
         """Return the descriptors that rows of this round are made of."""
         rows = self.run.card.rows.values()
-        return {row.descriptor for row in rows if (row.round or self.run.method.kind.rounds) == self.number}
+        return {
+            row.descriptor for row in rows if (row.round or self.run.method.method_class.rounds) == self.round_index
+        }
 
     def fit(self, previous: Method | None) -> tuple[Method, Trained]:
         """Train on every rank; return the network and what it took."""
@@ -145,27 +146,27 @@ class Network:
         data, card = self.plan.protocol.data, self.run.card
         source = Scenes.of(self._pixels(data.source), self.plan.source.labels)
         pool = None
-        if card.unlabelled and data.unlabelled is not None:
+        if card.needs_unlabelled and data.unlabelled is not None:
             pixels = self._pixels(data.unlabelled)
             pool = Scenes.of(pixels, np.full(len(pixels), -1))
         network = self.build()
         fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
-        scenes = network.training_set(self.number, previous, source, pool)
+        scenes = network.training_set(self.round_index, previous, source, pool)
         # The others' arithmetic may give another pseudo-label.
-        cache, row, labels = distributed.from_first(lambda: (scenes.cache, scenes.row, scenes.labels))
+        cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
-        title = self.run.title + (f" round {self.number}" if network.rounds > 1 else "")
-        return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.number), title)
+        title = self.run.title + (f" round {self.round_index}" if network.rounds > 1 else "")
+        return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.round_index), title)
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints of a training that is done."""
-        if self.run.is_trained(self.number):
+        if self.run.is_trained(self.round_index):
             for path in self.folder.glob("checkpoint.pt*"):
                 path.unlink()
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what the training of each round left, up to this one."""
-        notes = (self.run.note(number) for number in range(1, self.number + 1))
+        notes = (self.run.note(index) for index in range(1, self.round_index + 1))
         return [read_note(note) for note in notes if note.is_file()]
 
     def _forget(self) -> None:
@@ -173,8 +174,8 @@ class Network:
 
         That network is lost, and the next may end with other bits.
         """
-        later = (number for number in self.run.rounds if number > self.number)
-        begun = [round_folder(self.run.folder, number) for number in later if not self.run.is_trained(number)]
+        later = (index for index in self.run.rounds if index > self.round_index)
+        begun = [round_folder(self.run.folder, index) for index in later if not self.run.is_trained(index)]
         for folder in (self.folder / "pca", self.folder / "descriptors", *begun):
             remove_files(folder, ROUND_FILES)
 

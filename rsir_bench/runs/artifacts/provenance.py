@@ -1,15 +1,17 @@
-"""What a record tells beside its scores: method, row, protocol, scenes, weights, costs, and the machine."""
+"""Build result records: scores plus method, protocol, data, weights, cost and environment."""
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rsir_bench.base.files import digest, file_digest
 from rsir_bench.method.registry import without_folders
-from rsir_bench.method.spec import NamedMethod
+from rsir_bench.method.source_digest import source_digest
+from rsir_bench.method.spec import MethodSpec
 from rsir_bench.ranking import METRIC_VERSION, Scores
+from rsir_bench.records.commands import request_command
 from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import (
     ENVIRONMENT,
@@ -19,12 +21,13 @@ from rsir_bench.records.schema import (
     ProtocolPart,
     QueriesPart,
     Record,
+    RequestFields,
     RowPart,
     SourcePart,
     TargetPart,
 )
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.decode import decoder_versions
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
@@ -33,7 +36,7 @@ from rsir_bench.scenes.index import SceneIndex
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a record tells of the steps before scoring.
+    """The parts of a record about the steps before scoring.
 
     Attributes:
         trainings: The note of each training that led to the cell's network, in order; none where nothing was trained.
@@ -48,14 +51,15 @@ class Circumstances:
     kept: int
 
 
-def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumstances) -> Record:
-    """The record of one result."""
+def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Circumstances) -> Record:
+    """Return the record of one result."""
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
-    published = cell.row.paper if not run.method.changed else None
+    published = cell.row.paper if not run.method.overridden else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
     here = environment(plan.request.device, _precision(plan, left))
-    request = plan.request.restricted_to(run.method.word, run.method.parts)
+    request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
+    asked = _request(request, run, cell)
     return Record(
         key=cell.key,
         method=_method(plan, run.method),
@@ -81,21 +85,35 @@ def make_record(plan: Plan, run: Run, cell: Cell, scores: Scores, left: Circumst
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),
         environment=here,
-        command=request.command(run.method.name, run.seed, cell.target, str(cell.distortion or "")),
+        command=request_command(asked),
+        request=asked,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
-def _method(plan: Plan, method: NamedMethod) -> MethodPart:
-    card, trunk = method.kind.card, plan.protocol.trunk
+def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
+    """Return what was asked for of one result, without the folders of this machine."""
+    return RequestFields(
+        protocol=Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol,
+        method=run.method.name,
+        seed=run.seed,
+        target=cell.target,
+        distortion=str(cell.distortion or ""),
+        overrides=tuple(request.overrides),
+        plugins=tuple(plugin.name for plugin in request.plugins),
+    )
+
+
+def _method(plan: Plan, method: MethodSpec) -> MethodPart:
+    card, trunk = method.card, plan.protocol.trunk
     named_by_use = method.name.startswith(f"{card.name}:")  # timm:NAME
     return MethodPart(
         name=method.name,
         label=method.label,
         title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
         version=card.version,
-        settings=without_folders(method.values, method.weights),
-        source_sha256=digest([file_digest(path) for path in method.sources]),
+        settings=without_folders(method.settings_dict, method.weights),
+        source_sha256=source_digest(*method.sources),
     )
 
 
@@ -156,7 +174,7 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
-    """What the result cost; what was timed elsewhere is no time of the record's environment."""
+    """Return what the result cost; times taken elsewhere are left out."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
     timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
     described = left.described
@@ -171,6 +189,6 @@ def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
 
 
 def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
-    """Whether the times of a note were taken here; one of an older version does not tell, and is taken for it."""
+    """Return whether the times of a note were taken here; assumed of notes of older versions."""
     there = note.get("environment", here)
     return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))

@@ -9,7 +9,7 @@ from rsir_bench.runs.artifacts.descriptors import Descriptors
 from rsir_bench.runs.artifacts.network import Network
 from rsir_bench.runs.artifacts.provenance import Circumstances, make_record
 from rsir_bench.runs.artifacts.scores import RowScores
-from rsir_bench.runs.plan import Cell, Plan, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run
 
 
 class ResultRecord:
@@ -24,7 +24,7 @@ class ResultRecord:
         self,
         plan: Plan,
         run: Run,
-        cell: Cell,
+        cell: ResultSpec,
         *,
         network: Network,
         descriptors: Descriptors,

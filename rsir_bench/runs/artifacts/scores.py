@@ -12,7 +12,7 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
-from rsir_bench.runs.plan import Cell, Plan
+from rsir_bench.runs.plan import Plan, ResultSpec
 
 
 class RowScores:
@@ -26,7 +26,7 @@ class RowScores:
     def __init__(
         self,
         plan: Plan,
-        cell: Cell,
+        cell: ResultSpec,
         descriptors: Descriptors,
         describing: Describing,
         counted: Callable[[str], np.ndarray],

@@ -1,4 +1,4 @@
-"""The exact stage of the drift check: small scenes and networks as files, and every step that must come out of them."""
+"""The exact stage of the drift check: small scenes and networks, and the expected output of every step."""
 
 from rsir_bench.runs.golden.golden import STEPS, Finding, accept, check, first_drift
 

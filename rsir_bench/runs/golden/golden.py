@@ -1,4 +1,4 @@
-"""From small scenes through trained networks to scores, compared step by step with what came out before."""
+"""Run small scenes through trained networks to scores, and compare every step with its expected output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsir_bench.records.store import read_record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict, refuse_no_reason
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.plan import Cell, Plan, Run, make_plan
+from rsir_bench.runs.plan import Plan, ResultSpec, Run, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.index import index_folder
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
@@ -53,7 +53,7 @@ class Finding:
     """One thing that was compared.
 
     Attributes:
-        step: One of :data:`STEPS`.
+        step: One of ``STEPS``.
         what: Scenes, or method and row.
         deviation: The greatest difference; infinite where shapes differ or one of the two is missing.
         tolerance: Of this step.
@@ -71,15 +71,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out: (step, what) -> values; descriptors and pixels as arrays, scores by name."""
+class GoldenOutput:
+    """The output of the stage: (step, what) -> values; descriptors and pixels as arrays, scores by name."""
 
     arrays: dict[tuple[str, str], Array]
     scores: dict[str, dict[str, float]]
 
 
 def check(expected: Path = FOLDER) -> list[Finding]:
-    """Runs the stage in a temporary folder, on the CPU, and compares; seconds.
+    """Run the stage in a temporary folder, on the CPU, and compare; takes seconds.
 
     Args:
         expected: The folder with ``expected.json`` and ``expected.npz``.
@@ -94,12 +94,12 @@ def check(expected: Path = FOLDER) -> list[Finding]:
 
 
 def first_drift(findings: list[Finding]) -> Finding | None:
-    """Where drift begins: what comes after it moves along."""
+    """The first step that drifts; later steps follow it."""
     return next((finding for finding in findings if finding.verdict is Verdict.FAIL), None)
 
 
 def accept(reason: str, expected: Path = FOLDER) -> list[Finding]:
-    """Makes what comes out now the expected, and keeps the reason and what had moved beside it.
+    """Make the current output the expected one, and store the reason and what changed with it.
 
     Returns:
         The comparison with what was expected until now; empty where there was nothing.
@@ -122,8 +122,8 @@ def accept(reason: str, expected: Path = FOLDER) -> list[Finding]:
     return findings
 
 
-def run_stage() -> Outcome:
-    """The real pipeline on the stage's files, with nothing kept from earlier calls."""
+def run_stage() -> GoldenOutput:
+    """Run the real pipeline on the stage's files, without caches of earlier calls."""
     with tempfile.TemporaryDirectory() as name, _own_cache(Path(name) / "cache"):
         plan = make_plan(request(Path(name)))
         arrays = _scenes(plan)
@@ -135,11 +135,11 @@ def run_stage() -> Outcome:
                 what, record = f"{run.method.name} {cell.row_name}", read_record(cell.record)
                 arrays["components" if cell.row.kind == "pca" else "descriptors", what] = _descriptors(cell)
                 scores[what] = _scores(record)
-        return Outcome(arrays, scores)
+        return GoldenOutput(arrays, scores)
 
 
 def request(folder: Path) -> Request:
-    """What the stage runs: every method that has a checkpoint.
+    """Return the request of the stage: every method that has a checkpoint.
 
     Args:
         folder: Where everything that is made goes.
@@ -157,7 +157,7 @@ def request(folder: Path) -> Request:
 
 @contextmanager
 def _own_cache(folder: Path) -> Iterator[None]:
-    """The pixels of an earlier call would hide a drift of decoding."""
+    """Use an empty pixel cache: pixels of an earlier call would hide a change of decoding."""
     name = "RSIR_BENCH_CACHE"
     before = os.environ.get(name)
     os.environ[name] = str(folder)
@@ -171,7 +171,7 @@ def _own_cache(folder: Path) -> Iterator[None]:
 
 
 def _scenes(plan: Plan) -> dict[tuple[str, str], Array]:
-    """Classes and pixels of all scenes."""
+    """Return the classes and pixels of all scenes."""
     found: dict[tuple[str, str], Array] = {}
     usual = plan.runs[0].transform
     folders = dict.fromkeys((*SCORED, LOSSY), usual) | {BANDS: Transform(usual.size, usual.resize, "all")}
@@ -183,7 +183,7 @@ def _scenes(plan: Plan) -> dict[tuple[str, str], Array]:
 
 
 def _place_checkpoint(run: Run) -> None:
-    """Puts the network where a finished training would have left it."""
+    """Write the network where a finished training would have written it."""
     weights = run.note(1).with_name("weights.safetensors")
     weights.parent.mkdir(parents=True)
     shutil.copy(FOLDER / "checkpoints" / f"{run.method.name}.safetensors", weights)
@@ -191,7 +191,7 @@ def _place_checkpoint(run: Run) -> None:
     write_text(run.note(1), json.dumps(trained))
 
 
-def _descriptors(cell: Cell) -> Array:
+def _descriptors(cell: ResultSpec) -> Array:
     values: Array = np.load(cell.descriptors)
     return np.unpackbits(values, axis=1) if cell.row.kind == "code" else values
 
@@ -202,16 +202,16 @@ def _scores(record: Record) -> dict[str, float]:
     return {**record.metrics, **least, **greatest}
 
 
-def _read(folder: Path) -> Outcome:
+def _read(folder: Path) -> GoldenOutput:
     if not (folder / "expected.json").is_file():
         raise UserError(f'{folder}: no expected values; make them with `rsir-bench drift --exact --accept "REASON"`')
     scores = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["scores"]
     with np.load(folder / "expected.npz", allow_pickle=False) as file:
         arrays = {(name.partition("/")[0], name.partition("/")[2]): file[name] for name in file.files}
-    return Outcome(arrays, scores)
+    return GoldenOutput(arrays, scores)
 
 
-def _compare(before: Outcome, now: Outcome) -> list[Finding]:
+def _compare(before: GoldenOutput, now: GoldenOutput) -> list[Finding]:
     findings = []
     for step, what in dict.fromkeys([*before.arrays, *now.arrays]):
         one, other = before.arrays.get((step, what)), now.arrays.get((step, what))
@@ -225,7 +225,7 @@ def _compare(before: Outcome, now: Outcome) -> list[Finding]:
 
 
 def _deviation(before: Array | None, now: Array | None, relative: bool) -> float:
-    """The greatest difference; of descriptors, as a share of the longest."""
+    """Return the greatest difference; for descriptors, as a share of the longest."""
     if before is None or now is None or before.shape != now.shape:
         return float("inf")
     one, other = before.astype(np.float64), now.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Draws the scenes and trains the networks of the exact stage: ``python -m rsir_bench.runs.golden.make`` in a checkout.
+"""Draw the scenes and train the networks of the exact stage: ``python -m rsir_bench.runs.golden.make`` in a checkout.
 
 Only needed where the stage's protocol or the parts of a network change; then ``rsir-bench drift --exact --accept
 "REASON"`` makes the expected values.
@@ -27,34 +27,36 @@ SEED = 3
 
 
 def main() -> None:
-    """Writes ``scenes/`` and ``checkpoints/``."""
+    """Write ``scenes/`` and ``checkpoints/``."""
     for name in ("scenes", "checkpoints"):
         shutil.rmtree(FOLDER / name, ignore_errors=True)
-    chance = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     for name, each in (("source", 4), ("target", 4)):
-        for number in range(CLASSES):
+        for class_index in range(CLASSES):
             for scene in range(each):
-                _write(FOLDER / "scenes" / name / f"class{number}" / f"scene{scene}", _draw(number, chance), scene)
-    for number in range(2):
-        stem = FOLDER / "scenes" / "lossy" / f"class{number}" / "scene0"
+                _write(
+                    FOLDER / "scenes" / name / f"class{class_index}" / f"scene{scene}", _draw(class_index, rng), scene
+                )
+    for class_index in range(2):
+        stem = FOLDER / "scenes" / "lossy" / f"class{class_index}" / "scene0"
         stem.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(_bytes(_draw(number, chance))).save(stem.with_suffix(".jpg"), quality=85)
-        stem = FOLDER / "scenes" / "bands" / f"class{number}" / "scene0"
+        Image.fromarray(_bytes(_draw(class_index, rng))).save(stem.with_suffix(".jpg"), quality=85)
+        stem = FOLDER / "scenes" / "bands" / f"class{class_index}" / "scene0"
         stem.parent.mkdir(parents=True, exist_ok=True)
-        bands = np.concatenate([_draw(number, chance), _draw(number + 1, chance)], axis=2)[..., :5]
+        bands = np.concatenate([_draw(class_index, rng), _draw(class_index + 1, rng)], axis=2)[..., :5]
         tifffile.imwrite(stem.with_suffix(".tif"), _words(bands), photometric="minisblack", planarconfig="contig")
     _train()
 
 
-def _draw(number: int, chance: np.random.Generator) -> npt.NDArray[np.float64]:
-    """One scene (H, W, 3) in [0, 1]: stripes whose direction tells the class, in any colour, under a shadow."""
+def _draw(class_index: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Draw a scene, (H, W, 3) float64 in [0, 1]: stripes in the direction of its class, of any colour, in a shadow."""
     across, down = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
-    angle = np.pi * (number + chance.normal(0, 0.25)) / CLASSES
-    stripes = np.sin((across * np.cos(angle) + down * np.sin(angle)) * chance.uniform(0.5, 1.6) + chance.uniform(0, 6))
-    centre, radius = chance.uniform(0, [WIDTH, HEIGHT]), chance.uniform(6, 16)
+    angle = np.pi * (class_index + rng.normal(0, 0.25)) / CLASSES
+    stripes = np.sin((across * np.cos(angle) + down * np.sin(angle)) * rng.uniform(0.5, 1.6) + rng.uniform(0, 6))
+    centre, radius = rng.uniform(0, [WIDTH, HEIGHT]), rng.uniform(6, 16)
     shadow = (across - centre[0]) ** 2 + (down - centre[1]) ** 2 < radius**2
-    values = (0.5 + 0.35 * stripes)[..., None] * chance.uniform(0.4, 1, 3)
-    values[shadow] *= chance.uniform(0.3, 0.9)
+    values = (0.5 + 0.35 * stripes)[..., None] * rng.uniform(0.4, 1, 3)
+    values[shadow] *= rng.uniform(0.3, 0.9)
     levels: npt.NDArray[np.float64] = np.round(np.clip(values, 0, 1) * 31) / 31  # few levels make small files
     return levels
 
@@ -81,7 +83,7 @@ def _words(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
 
 
 def _train() -> None:
-    """Trains each method and keeps its weights in half precision, which a network computes with exactly."""
+    """Train each method and store its weights in half precision, which a network computes with exactly."""
     for method in METHODS:
         target = FOLDER / "checkpoints" / f"{method}.safetensors"
         target.parent.mkdir(exist_ok=True)

@@ -1,1 +1,1 @@
-"""Where runs are worked off: in this process, in one of their own, on a cluster."""
+"""Make the results of runs: in this process, in a subprocess, or on a cluster."""

@@ -1,4 +1,4 @@
-"""A campaign: plan, check, work off run by run, report. One failing run never costs the others."""
+"""Run a campaign: plan, check, make the results of each run, report. A failing run does not stop the others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from rsir_bench.base.errors import each
+from rsir_bench.base.errors import map_collecting_errors
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
 from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
@@ -19,8 +20,8 @@ from rsir_bench.scenes.pixel_cache import open_pixels
 
 
 @dataclass
-class Outcome:
-    """What a campaign made.
+class CampaignResult:
+    """The records and failures of a campaign.
 
     Attributes:
         plan: What was planned.
@@ -34,13 +35,13 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run that was worked off.
+class RunOutcome:
+    """How a run ended.
 
     Attributes:
-        run: Which one.
+        run: The run.
         failure: Why it failed, in one line; None otherwise.
-        place: Where it ran, in words; empty for this process.
+        place: Where it ran; empty for this process.
     """
 
     run: Run
@@ -48,24 +49,24 @@ class Finished:
     place: str = ""
 
 
-Launcher = Callable[[Plan], Iterator[Finished]]
-"""Works off the unfinished runs of a plan, and gives each as it ends."""
+Launcher = Callable[[Plan], Iterator[RunOutcome]]
+"""Works off the unfinished runs of a plan and yields each as it ends."""
 
 
-def one_by_one(plan: Plan) -> Iterator[Finished]:
-    """Works off the runs in this process, in the order of the request."""
+def one_by_one(plan: Plan) -> Iterator[RunOutcome]:
+    """Work off the runs in this process, in the order of the request."""
     for run in plan.todo:
-        yield Finished(run, work_off_within_limit(plan, run))
+        yield RunOutcome(run, work_off_within_limit(plan, run))
 
 
 def campaign(
-    request: Request, say: Callable[[str], None], *, plan_only: bool = False, launcher: Launcher = one_by_one
-) -> Outcome:
-    """Makes every missing result of a request.
+    request: Request, log: Callable[[str], None], *, plan_only: bool = False, launcher: Launcher = one_by_one
+) -> CampaignResult:
+    """Make every missing result of a request.
 
     Args:
         request: What to run.
-        say: Shows a line to the user.
+        log: Shows a line to the user.
         plan_only: Print the plan and stop.
         launcher: Where and in which order the runs are worked off.
 
@@ -73,16 +74,18 @@ def campaign(
         UserError: Anything that the user must change first; nothing was started then.
     """
     plan = make_plan(request)
-    say(describe_plan(plan))
-    outcome = Outcome(plan)
+    log(describe_plan(plan))
+    outcome = CampaignResult(plan)
     if not plan_only:
-        each(_finished(plan), read_record)  # a damaged one shows now, as a corrupt scene does
+        map_collecting_errors(
+            _finished(plan), read_record
+        )  # damaged records and corrupt scenes are reported before any training
         _open_all_pixels(plan)
         for done in launcher(plan):
-            say(_told(done))
+            log(_describe_outcome(done))
             if done.failure:
                 outcome.failures[done.run.title] = done.failure
-    outcome.records = each(_finished(plan), read_record)
+    outcome.records = map_collecting_errors(_finished(plan), read_record)
     return outcome
 
 
@@ -91,23 +94,23 @@ def _finished(plan: Plan) -> list[Path]:
 
 
 def _open_all_pixels(plan: Plan) -> None:
-    """Decodes every scene that will be needed, so that a corrupt one shows now and not after hours of training."""
-    each(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
+    """Decode every scene that will be needed, so that a corrupt one is found before hours of training."""
+    map_collecting_errors(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
 
 
-def _told(done: Finished) -> str:
+def _describe_outcome(done: RunOutcome) -> str:
     where = f" on {done.place}" if done.place else ""
     return f"FAILED    {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
 
 
 def work_off_within_limit(plan: Plan, run: Run) -> str | None:
-    """:func:`work_off`, stopped after the request's time limit if there is one."""
+    """``work_off``, stopped after the request's time limit if there is one."""
     limit = plan.request.time_limit
     return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
 
 
 def describe_plan(plan: Plan) -> str:
-    """The plan in words: what is done, what is left, what it will take."""
+    """Return the plan in words: what is done, what is left, and the estimated time and disk space."""
     protocol, todo = plan.protocol, plan.todo
     cells = [cell for run in plan.runs for cell in run.cells]
     done = sum(cell.done for cell in cells)
@@ -133,7 +136,7 @@ def _costs(plan: Plan, todo: list[Run]) -> list[str]:
     lines = []
     seconds, size, unknown = 0.0, 0, 0
     known: dict[str, StepCost | None] = {}
-    for run, taken in zip(todo, each(todo, lambda run: estimate(plan, run, known)), strict=True):
+    for run, taken in zip(todo, map_collecting_errors(todo, lambda run: estimate(plan, run, known)), strict=True):
         time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
@@ -157,5 +160,10 @@ def _duration(seconds: float) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Shows a line on standard error, so that standard output holds only what a program may read."""
+    """Show a line on standard error, so that standard output holds only what a program may read."""
     print(line, file=sys.stderr, flush=True)
+
+
+# The names that cluster.py still uses.
+Outcome: TypeAlias = CampaignResult
+Finished: TypeAlias = RunOutcome

@@ -469,7 +469,7 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
 
 
 def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
-    request = replace(plan.request.restricted_to(run.method.word, run.method.parts), seeds=[run.seed])
+    request = replace(plan.request.restricted_to(run.method.requested_as, run.method.parts), seeds=[run.seed])
     return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
 
 

@@ -1,58 +1,101 @@
-"""A run in a process of its own, which may hang, crash or be killed without costing the campaign more than this run."""
+"""Run one training in a subprocess with a time limit, so that a hang or crash fails only that run."""
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
-import pickle
 import signal
-import subprocess
 import sys
+import threading
+from contextlib import redirect_stdout
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.runs.plan import Run, find_run_of_key
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.inside import work_off
 
+PATIENCE = 10
+"""Seconds that a subprocess has to end once it has answered."""
+
+PR_SET_PDEATHSIG = 1
+"""The option of Linux's ``prctl`` that names the signal sent to a process when its parent ends."""
+
 
 def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
-    """Makes the results of one run in another process, for so long at most.
+    """Make the results of one run in a subprocess, within a time limit.
 
-    The limit is wall time, the start of the process and waiting for another one on the same run included. Whatever the
-    method does, also in compiled code, it is stopped; what it wrote until then is kept.
+    The limit is wall time and includes the start of the subprocess. Results written before it are kept. The subprocess
+    imports the file of the main program, as ``multiprocessing`` does: a script guards its calls with
+    ``if __name__ == "__main__":``.
+
+    Args:
+        request: The request that the run belongs to; the subprocess plans it again.
+        run: The run.
+        minutes: The time limit.
 
     Returns:
-        Why it failed in one line, None otherwise.
+        Why the run failed, in one line; None if it did not.
     """
-    child = subprocess.Popen(
-        [sys.executable, "-m", "rsir_bench.runs.runners.isolated"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(sender, request, run.key))
+    _start(child)
+    sender.close()
     try:
-        answer, _ = child.communicate(pickle.dumps((request, run.key)), timeout=60 * minutes)
-    except subprocess.TimeoutExpired:
-        return f"stopped after the limit of {minutes:g} minutes; the same command goes on after its last whole epoch"
+        if not receiver.poll(60 * minutes):
+            return (
+                f"stopped after the limit of {minutes:g} minutes; the same command resumes after the last whole epoch"
+            )
+        failure: str | None = receiver.recv()
+        child.join(PATIENCE)
+        return failure
+    except EOFError:
+        child.join(PATIENCE)
+        return _describe_exit(child.exitcode or 0)
     finally:
         child.kill()
-        child.wait()
-    if child.returncode == 0 and answer:
-        failure: str | None = json.loads(answer)
-        return failure
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
-        return f"its process was killed by {name}{', perhaps for its memory' if name == 'SIGKILL' else ''}"
-    return f"its process ended with exit code {child.returncode} and no answer; the method, or what it calls, ended it"
+        child.join()
+        receiver.close()
 
 
-def _main() -> None:
-    answer = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a method prints is no answer
-    request, key = pickle.load(sys.stdin.buffer)  # from the process above, nobody else
+def _start(child: BaseProcess) -> None:
+    """Start a subprocess whose interpreter does not look for modules in the working folder."""
+    variable = "PYTHONSAFEPATH"
+    is_set = variable in os.environ
+    os.environ.setdefault(variable, "1")
     try:
-        failure = work_off(*find_run_of_key(request, key))
-    except (RunError, UserError) as error:
-        failure = " ".join(str(error).split())
-    os.write(answer, json.dumps(failure).encode())
+        child.start()
+    finally:
+        if not is_set:
+            del os.environ[variable]
 
 
-if __name__ == "__main__":
-    _main()
+def _describe_exit(code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was killed by {name}{', perhaps for its memory' if name == 'SIGKILL' else ''}"
+    return f"its process ended with exit code {code} and no answer; the method, or what it calls, ended it"
+
+
+def _answer(sender: Connection, request: Request, key: str) -> None:
+    """Work off a run in the subprocess and send why it failed; what it prints goes to standard error."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if sys.platform == "linux":  # ends a method too that keeps the thread from running
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with redirect_stdout(sys.stderr):
+        try:
+            failure = work_off(*find_run_of_key(request, key))
+        except (RunError, UserError) as error:
+            failure = one_line(error)
+    sender.send(failure)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent, however it ends, and end this process."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,4 +1,4 @@
-"""The processes that train one network together: what every rank but the first does."""
+"""The work of every rank but the first when several processes train one network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def follow(request: Request) -> None:
     """Take part in what the first rank trains and describes, until that ends."""
     plan: Plan | None = None
     for order in distributed.orders():
-        with distributed.together(str(order.folder)):
+        with distributed.collective(str(order.folder)):
             plan = plan or make_plan(request)
             run = next(run for run in plan.runs if run.folder == order.folder)
             RunArtifacts(plan, run).take_part(order)

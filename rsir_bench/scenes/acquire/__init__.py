@@ -1,1 +1,1 @@
-"""Datasets from their pinned sources onto the disk."""
+"""Download datasets from their pinned sources."""

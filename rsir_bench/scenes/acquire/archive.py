@@ -1,4 +1,4 @@
-"""Unpacks a zip archive of pictures that nobody vouches for."""
+"""Safely unpack an untrusted zip archive of images."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ArchiveError(UserError):
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks an archive into a new folder; nothing is written elsewhere, and links are not made.
+    """Unpack an archive into a new folder; nothing is written elsewhere, and links are not made.
 
-    What lies at ``folder`` from an interrupted call is removed first, and so is the folder when unpacking fails.
+    What an interrupted call left in ``folder`` is removed first; the folder is removed if unpacking fails.
 
     Raises:
         ArchiveError: The archive is damaged, encrypted, packed in an unknown way or holds what a dataset cannot: a path
@@ -59,7 +59,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _examined(archive: Path, content: zipfile.ZipFile) -> Iterator[tuple[PurePosixPath, zipfile.ZipInfo]]:
-    """Yields the files to unpack with their places below the folder, or refuses the archive."""
+    """Yield the files to unpack with their paths below the folder, or refuse the archive."""
     size, packed = sum(member.file_size for member in content.infolist()), archive.stat().st_size
     if size > MAX_EXPANSION * packed:
         raise ArchiveError(f"{archive}: refused, {packed} bytes would unpack to {size} bytes, too many for pictures")
@@ -76,7 +76,7 @@ def _examined(archive: Path, content: zipfile.ZipFile) -> Iterator[tuple[PurePos
 
 
 def _fault(member: zipfile.ZipInfo, name: str) -> str | None:
-    """What is wrong with a member, to stand behind its name; None if it may be unpacked."""
+    """Return what is wrong with a member, for a message after its name; None if it may be unpacked."""
     place = PurePosixPath(name)
     if not place.parts or ".." in place.parts or PureWindowsPath(name).anchor:  # also a drive, as in C:name
         return "is a path outside its folder"
@@ -90,7 +90,7 @@ def _fault(member: zipfile.ZipInfo, name: str) -> str | None:
 
 
 def _write(content: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Writes one file; zipfile checks its sum and never gives more than the declared bytes."""
+    """Write one file; zipfile checks its checksum and never returns more than the declared bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with content.open(member) as source, path.open("xb") as target:
         shutil.copyfileobj(source, target)

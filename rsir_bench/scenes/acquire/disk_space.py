@@ -1,4 +1,4 @@
-"""Room on the disk, asked for before it is needed."""
+"""Check free disk space before it is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rsir_bench.base.errors import UserError
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:
-    """Checks that the disk of an existing folder can take ``size`` more bytes.
+    """Check that the disk of an existing folder has ``size`` bytes free.
 
     Raises:
         UserError: It cannot; the line gives both figures.

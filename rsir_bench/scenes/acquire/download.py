@@ -1,14 +1,14 @@
-"""Get a dataset from its pinned source and put it in place in one step."""
+"""Download a dataset from its pinned source and move it into place when complete."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import filelock
-import pooch
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.acquire.archive import ArchiveError, unpack
@@ -41,7 +41,7 @@ def download(
     Raises:
         UserError: The licence is not accepted, the dataset comes by hand or is made on the spot, or the source, the
             archive or the disk fails.
-        SceneError: What lies there, or what came, differs from the card.
+        SceneError: The existing or the downloaded dataset differs from the card.
     """
     if card.download is None:
         raise UserError(f"{card.name}: needs no download, it is made when it is used")
@@ -81,7 +81,7 @@ def _only_one(name: str, workshop: Path, log: Callable[[str], object]) -> Iterat
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        log(f"{name}: waiting for the process that downloads it already")
+        log(f"{name}: waiting for another process that downloads it")
         lock.acquire()
     try:
         yield
@@ -90,8 +90,8 @@ def _only_one(name: str, workshop: Path, log: Callable[[str], object]) -> Iterat
 
 
 def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Path) -> None:
-    """Fetches and unpacks in the workshop, on the same disk, and moves the dataset out when it is complete."""
-    archive = _fetch_checked(card.name, source, workshop)
+    """Fetch and unpack in the workshop, on the same disk, and move the dataset out when it is complete."""
+    archive = _fetch_checked(card.name, str(source.url), source, workshop)
     folder = workshop / card.name
     try:
         unpack(archive, folder)
@@ -107,35 +107,32 @@ def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Pat
     archive.unlink()
 
 
-def _fetch_checked(name: str, source: Download, workshop: Path) -> Path:
-    """Returns the archive with the size and hash of the card; one that is there already is not fetched again."""
-    pooch.get_logger().setLevel("WARNING")
-    part, joined = workshop / f"{name}.part", False
-
-    def gone_on_with(url: str, temporary: str, _: pooch.Pooch) -> None:
-        nonlocal joined
-        joined = fetch(url, part, source.size, name)
-        _second_name(part, Path(temporary))  # the part stays until its hash is known: hashing may be stopped too
-
+def _fetch_checked(name: str, url: str, source: Download, workshop: Path) -> Path:
+    """Return the archive with the size and hash of the card; one that is there already is not fetched again."""
+    archive, part = workshop / f"{name}.zip", workshop / f"{name}.part"
+    if _is_pinned(archive, source):
+        return archive
     for _ in range(2):
-        try:
-            archive = pooch.retrieve(source.url, source.known_hash, f"{name}.zip", workshop, downloader=gone_on_with)
-        except ValueError:  # how pooch tells a wrong hash
+        resumed = fetch(url, part, source.size, name)
+        if _is_pinned(part, source):
+            part.replace(archive)
             forget(part)
-            if not joined:  # else its first part may be of another version: once more, from the start
-                break
-        else:
-            forget(part)
-            return Path(archive)
+            return archive
+        forget(part)
+        if not resumed:  # else its first part may be of another version: once more, from the start
+            break
     size = f"{source.size} bytes" if source.size else None
     pins = " and ".join(pin for pin in (size, source.known_hash) if pin)
-    problem = f"{name}: what {source.url} sent is not what the card pins ({pins}); nothing was kept"
+    problem = f"{name}: what {url} sent is not what the card pins ({pins}); nothing was kept"
     raise UserError(f"{problem}; try again, or get it from elsewhere and unpack it by hand")
 
 
-def _second_name(path: Path, name: Path) -> None:
-    name.unlink()
-    try:
-        name.hardlink_to(path)
-    except OSError:  # a disk that knows no links
-        shutil.copyfile(path, name)
+def _is_pinned(path: Path, source: Download) -> bool:
+    """Return whether a file exists and has the hash of the card, if the card has one."""
+    if not path.is_file():
+        return False
+    if source.known_hash is None:
+        return True
+    algorithm, _, expected = source.known_hash.partition(":")
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest() == expected

@@ -1,4 +1,4 @@
-"""One file over HTTP, gone on with from where an earlier connection was cut."""
+"""Download a file over HTTP, resuming interrupted transfers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.scenes.acquire.disk_space import require_space
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -33,11 +33,11 @@ ShowBytes = Callable[[int, int | None], None]
 
 
 class _TryAgainError(Exception):
-    """This try failed in a way that the next may not."""
+    """A try failed, but the next may succeed."""
 
 
 class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What the server said of the file that a part belongs to; it lies beside the part."""
+    """The version of the file that a part belongs to, as the server stated it; stored next to the part."""
 
     url: str
     etag: str | None
@@ -50,26 +50,26 @@ class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self.modified if self.etag is None or self.etag.startswith("W/") else self.etag
 
     def agrees_with(self, other: _Version) -> bool:
-        """Tells whether nothing that both versions state differs."""
+        """Return whether the versions agree in all that both state."""
         pairs = zip(self.model_dump().values(), other.model_dump().values(), strict=True)
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
-    """Downloads ``url`` to ``part``; what is in ``part`` already is not asked for again.
+    """Download ``url`` to ``part``, resuming after the bytes that ``part`` holds.
 
     A part stays when the download fails, and is started over when the server has another version of the file or
     cannot send the rest alone.
 
     Args:
         url: An address of http or https.
-        part: Where the bytes go; a small file beside it notes which version they belong to.
+        part: The file to write; a small file next to it notes the version that the bytes belong to.
         size: The bytes that the file must have, None where that is not known.
         what: The name to show.
 
     Returns:
-        Whether ``part`` was joined from more than one answer of the server: should its content be wrong, then only a
-        download from the start tells whether the server is to blame.
+        Whether ``part`` was joined from more than one answer of the server: if its content is wrong, only a
+        download from the start shows whether the server is at fault.
 
     Raises:
         UserError: The server has no such file, has one of another size, or cannot be reached in several tries; or the
@@ -79,7 +79,7 @@ def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
     with _byte_bar(f"downloading {what}") as show:
         for pause in (*PAUSES, None):
             try:
-                return _go_on(url, part, size, show)
+                return _resume(url, part, size, show)
             except (
                 requests.ConnectionError,
                 requests.Timeout,
@@ -89,20 +89,20 @@ def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
                 if pause is None:
                     there = part.stat().st_size if part.exists() else 0
                     tries = f"{url} failed {len(PAUSES) + 1} times, at last: {_cause(error)}"
-                    raise UserError(f"{what}: {tries}; start the download again to go on from {there} bytes") from error
+                    raise UserError(f"{what}: {tries}; start the download again to resume at {there} bytes") from error
                 time.sleep(pause)
             except requests.RequestException as error:
-                raise UserError(f"{what}: {url}: {_cause(error)}; see whether the address still holds") from error
+                raise UserError(f"{what}: {url}: {_cause(error)}; check whether the address is still valid") from error
     raise AssertionError("the last try returns or raises")
 
 
 def forget(part: Path) -> None:
-    """Removes a part and the note on its version."""
+    """Remove a part and the note on its version."""
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
 
 
-def _go_on(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
+def _resume(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
     """One try: asks for what is missing; returns whether it was joined to what was there."""
     before = _noted_version(url, part)
     there = part.stat().st_size if before is not None else 0
@@ -126,9 +126,9 @@ def _go_on(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
 def _receive(
     answer: requests.Response, part: Path, joins: bool, version: _Version, size: int | None, show: ShowBytes
 ) -> None:
-    """Writes what comes behind the part, or over it. More bytes than ``size`` are never kept."""
+    """Append the received bytes to the part, or overwrite it; keep at most ``size`` bytes."""
     with part.open("ab" if joins else "wb") as file:
-        if not joins:  # the old part is gone by now: no moment has a part beside the note of another version
+        if not joins:  # the old part is gone by now: a part never exists with the note of another version
             _note(part).write_text(version.model_dump_json())
         for chunk in answer.iter_content(CHUNK):
             file.write(chunk)
@@ -186,7 +186,7 @@ def _note(part: Path) -> Path:
 
 
 def _noted_version(url: str, part: Path) -> _Version | None:
-    """The version of the part, or None where there is none to go on from."""
+    """Return the version of the part, or None if there is nothing to resume."""
     if not part.is_file() or not _note(part).is_file():
         return None
     try:
@@ -197,15 +197,15 @@ def _noted_version(url: str, part: Path) -> _Version | None:
 
 
 def _cause(error: BaseException) -> str:
-    """What lies at the bottom of the errors that requests and urllib3 wrap around one another."""
+    """Return the innermost cause of an error of requests and urllib3."""
     while error.__context__ is not None:
         error = error.__context__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or one_line(error)
 
 
 @contextmanager
 def _byte_bar(what: str) -> Iterator[ShowBytes]:
-    """Yields what shows the bytes that are there, of how many; silent when standard error is not a terminal."""
+    """Yield what shows the bytes that are there, of how many; silent when standard error is not a terminal."""
     columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=None)

@@ -1,1 +1,1 @@
-"""Is a dataset on disk what its card says, and are scenes there twice?"""
+"""Verify datasets against their cards, and find duplicate scenes."""

@@ -1,4 +1,4 @@
-"""Duplicates within and between datasets: counted, for programs as JSON, and side by side on a page."""
+"""Report duplicates within and between datasets: counts, a JSON file, and a page that shows them side by side."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import write_text
+from rsir_bench.base.html import html_environment
 from rsir_bench.base.output_folder import replaced_folder
 from rsir_bench.scenes.card import folder_key
-from rsir_bench.scenes.data_uri import as_address
+from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.decode import read_scene
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
 from rsir_bench.scenes.inspect import duplicates
-from rsir_bench.scenes.inspect.duplicates import Kind, Pair, find_pairs
-from rsir_bench.scenes.pixel_cache import Transform
-
-PICTURE = Transform(192)
-"""How scenes are shown on the page."""
+from rsir_bench.scenes.inspect.duplicates import DuplicateKind, Pair, find_pairs
 
 MAX_PICTURED = 200
-"""Pairs of one report that are shown on the page; the JSON file holds all."""
+"""Pairs of one report that the page shows; the JSON file holds all."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class DuplicateReport:
         """The datasets in words."""
         return f"within {self.source.name}" if self.within else f"{self.source.name} in {self.target.name}"
 
-    def count(self, *kinds: Kind) -> int:
+    def count(self, *kinds: DuplicateKind) -> int:
         """Return the number of pairs of these kinds."""
         return sum(pair.kind in kinds for pair in self.pairs)
 
@@ -138,7 +134,7 @@ def reports_as_json(reports: Sequence[DuplicateReport]) -> dict[str, Any]:
                 "target": report.target.name,
                 "fingerprints": [report.source.fingerprint, report.target.fingerprint],
                 "within": report.within,
-                "pairs_by_kind": {kind.value: report.count(kind) for kind in Kind},
+                "pairs_by_kind": {kind.value: report.count(kind) for kind in DuplicateKind},
                 "pairs_of_other_classes": report.conflicts,
                 "scenes_with_twin": report.twins,
                 "scenes": len(report.target),
@@ -161,52 +157,42 @@ def _pair_as_json(report: DuplicateReport, pair: Pair) -> dict[str, Any]:
     }
 
 
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Duplicates</title><style>
-body {{ font: 14px sans-serif; margin: 2em }}
-main {{ display: flex; flex-wrap: wrap; gap: 1.2em }}
-figure {{ margin: 0; width: 388px }}
-figcaption {{ overflow-wrap: anywhere }}
-.conflict {{ color: #b00020 }}
-</style></head><body>
-<h1>Duplicates</h1>
-{sections}
-</body></html>
-"""
-
-
 def reports_as_page(reports: Sequence[DuplicateReport]) -> str:
-    """Return one page that needs no other file: the pairs of every report side by side.
+    """Return one self-contained HTML page that shows the pairs of every report side by side.
 
     Raises:
         OSError: A scene can no longer be read.
     """
-    return PAGE.format(sections="\n".join(map(_section, reports)))
+    template = html_environment("rsir_bench.scenes.inspect", "").get_template("audit.html")
+    return template.render(sections=[_section(report) for report in reports])
 
 
-def _section(report: DuplicateReport) -> str:
-    shown = report.pairs[:MAX_PICTURED]
-    exact = report.count(Kind.SAME_BYTES, Kind.SAME_PIXELS)
-    counts = (
-        f"{exact} exact and {report.count(Kind.NEAR)} near pairs, {report.conflicts} of other classes; "
+def _section(report: DuplicateReport) -> dict[str, Any]:
+    """Return one report as the template reads it."""
+    pairs = report.pairs[:MAX_PICTURED]
+    exact = report.count(DuplicateKind.SAME_BYTES, DuplicateKind.SAME_PIXELS)
+    summary = (
+        f"{exact} exact and {report.count(DuplicateKind.NEAR)} near pairs, {report.conflicts} of other classes; "
         f"{report.twins:,} of {len(report.target):,} scenes ({report.share:.2%}) have a twin"
     )
-    if len(shown) < len(report.pairs):
-        counts += f"; the first {len(shown)} pairs are shown, audit.json holds all"
-    figures = "\n".join(_figure(report, pair) for pair in shown)
-    return f"<h2>{escape(report.title)}</h2>\n<p>{escape(counts)}</p>\n<main>{figures}</main>"
+    if len(pairs) < len(report.pairs):
+        summary += f"; the first {len(pairs)} pairs are shown, audit.json holds all"
+    return {
+        "title": report.title,
+        "summary": summary,
+        "pairs": [
+            {
+                "scenes": [_scene(report.source, pair.first), _scene(report.target, pair.second)],
+                "likeness": _likeness(pair),
+                "conflict": report.conflict(pair),
+            }
+            for pair in pairs
+        ],
+    }
 
 
-def _figure(report: DuplicateReport, pair: Pair) -> str:
-    scenes = [(report.source, pair.first), (report.target, pair.second)]
-    pictures = "".join(f'<img src="{_picture(index, row)}" alt="{escape(index.paths[row])}">' for index, row in scenes)
-    names = " = ".join(escape(f"{index.name}/{index.paths[row]}") for index, row in scenes)
-    conflict = f'<span class="conflict">{escape(report.conflict(pair))}</span>'
-    return f"<figure>{pictures}<figcaption>{names}<br>{escape(_likeness(pair))}{conflict}</figcaption></figure>"
-
-
-def _picture(index: SceneIndex, row: int) -> str:
-    """Return a scene as the address of an image that holds its bytes."""
+def _scene(index: SceneIndex, row: int) -> dict[str, str]:
+    path = index.paths[row]
     bands = PICTURE.kept_bands(index)
-    path = index.root / index.paths[row]
-    return as_address(read_scene(path, PICTURE.resizing, index.bands, bands, index.value_range))
+    pixels = read_scene(index.root / path, PICTURE.resizing, index.bands, bands, index.value_range)
+    return {"path": path, "name": f"{index.name}/{path}", "picture": as_address(pixels)}

@@ -1,4 +1,4 @@
-"""Scenes that are there twice, within a dataset or in two: the same bytes, the same pixels, or the same ground.
+"""Find duplicate scenes within a dataset or between two: same bytes, same pixels, or same ground.
 
 A perceptual hash (imagehash's ``phash``, 64 bits) proposes pairs; the pixels decide. What decides is the normalised
 cross-correlation of fine structure: grey scenes of 64 x 64 px without their local mean, of which the centre of one
@@ -59,10 +59,10 @@ BLOCK = 1024
 """Scenes whose distances to all others are held at once."""
 
 FOUND = np.dtype([("first", "i8"), ("second", "i8"), ("kind", "U11"), ("distance", "i8"), ("correlation", "f8")])
-"""A row for each pair, as it lies in the cache."""
+"""The row of a pair in the cache."""
 
 
-class Kind(StrEnum):
+class DuplicateKind(StrEnum):
     """How alike two scenes are; the closest first."""
 
     SAME_BYTES = "same bytes"
@@ -84,13 +84,13 @@ class Pair:
 
     first: int
     second: int
-    kind: Kind
+    kind: DuplicateKind
     distance: int
     correlation: float
 
 
 def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair]:
-    """Returns all duplicates between two datasets, or within one; they are looked for on the first call only.
+    """Return all duplicates between two datasets, or within one; they are looked for on the first call only.
 
     Args:
         first: A dataset.
@@ -105,13 +105,13 @@ def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair
     datasets = [_identity(first), None if second is None else _identity(second)]
     settings = [datasets, MAX_DISTANCE, MIN_CORRELATION, MAX_SHIFT, LOCAL, imagehash.__version__]
     found = _cached("pairs", settings, lambda: _find(first, second))
-    pairs = [Pair(int(a), int(b), Kind(kind), int(bits), float(alike)) for a, b, kind, bits, alike in found]
-    order = list(Kind)
+    pairs = [Pair(int(a), int(b), DuplicateKind(kind), int(bits), float(alike)) for a, b, kind, bits, alike in found]
+    order = list(DuplicateKind)
     return sorted(pairs, key=lambda pair: (order.index(pair.kind), -pair.correlation, pair.first, pair.second))
 
 
-def leaked(source: SceneIndex, target: SceneIndex) -> npt.NDArray[np.bool_]:
-    """Tells which scenes of the target have an exact or near duplicate in the source.
+def duplicates_of_source(source: SceneIndex, target: SceneIndex) -> npt.NDArray[np.bool_]:
+    """Find the scenes of the target have an exact or near duplicate in the source.
 
     Returns:
         bool of shape ``(scenes of the target,)``, in the order of its index.
@@ -127,7 +127,7 @@ def leaked(source: SceneIndex, target: SceneIndex) -> npt.NDArray[np.bool_]:
 def close_pairs(
     first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_], max_distance: int, block: int = BLOCK
 ) -> list[tuple[int, int]]:
-    """Returns the rows of all pairs of hashes that differ in at most ``max_distance`` bits, in order.
+    """Return the rows of all pairs of hashes that differ in at most ``max_distance`` bits, in order.
 
     Args:
         first: Hashes of shape (N, bits).
@@ -146,13 +146,13 @@ def close_pairs(
 
 
 def fine_structure(scene: Pixels) -> npt.NDArray[np.float32]:
-    """Returns an RGB scene in grey without its local mean, float32 of shape (height, width)."""
+    """Return an RGB scene in grey without its local mean, float32 of shape (height, width)."""
     grey = np.asarray(Image.fromarray(scene).convert("L"), np.float32)
     return np.asarray(grey - ndimage.uniform_filter(grey, LOCAL), np.float32)
 
 
 def correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], max_shift: int = MAX_SHIFT) -> float:
-    """Returns how well two square scenes agree, in -1..1, at the shift where they agree best.
+    """Return how well two square scenes agree, in -1..1, at the shift where they agree best.
 
     The centre of each is looked for in the other, and the smaller value counts, so that the order plays no part. A
     scene without structure agrees with nothing: 0.
@@ -161,7 +161,7 @@ def correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32],
 
 
 def _best_match(scene: npt.NDArray[np.float32], other: npt.NDArray[np.float32], max_shift: int) -> float:
-    """Returns the highest normalised cross-correlation of the centre of ``other`` with any place in ``scene``."""
+    """Return the highest normalised cross-correlation of the centre of ``other`` with any place in ``scene``."""
     scene = scene.astype(np.float64)
     centre = other[max_shift : len(other) - max_shift, max_shift : len(other) - max_shift].astype(np.float64)
     centre -= centre.mean()
@@ -174,7 +174,7 @@ def _best_match(scene: npt.NDArray[np.float32], other: npt.NDArray[np.float32], 
 
 
 def _find(first: SceneIndex, second: SceneIndex | None) -> npt.NDArray[Any]:
-    """Returns the pairs that the hashes or the bytes propose and the pixels confirm, as an array of :data:`FOUND`."""
+    """Return the pairs that the hashes or the bytes propose and the pixels confirm, as an array of ``FOUND``."""
     other = first if second is None else second
     hashes, other_hashes = _hashes(first), _hashes(other)
     proposed = {*close_pairs(hashes, other_hashes, MAX_DISTANCE), *_same_bytes(first, other)}
@@ -190,22 +190,22 @@ def _find(first: SceneIndex, second: SceneIndex | None) -> npt.NDArray[Any]:
 
 
 class _Comparison:
-    """Compares a scene of one dataset with a scene of another."""
+    """Compare a scene of one dataset with a scene of another."""
 
     def __init__(self, first: SceneIndex, second: SceneIndex) -> None:
         self.first, self.second = first, second
         self.first_pixels, self.second_pixels = _small(first), _small(second)
         self.first_bytes, self.second_bytes = _digests(first), _digests(second)
 
-    def __call__(self, first: int, second: int) -> tuple[Kind, float]:
-        """Returns the kind that the pair has if it is one, and its correlation."""
+    def __call__(self, first: int, second: int) -> tuple[DuplicateKind, float]:
+        """Return the kind that the pair has if it is one, and its correlation."""
         if self.first_bytes[first] == self.second_bytes[second]:
-            return Kind.SAME_BYTES, 1.0
+            return DuplicateKind.SAME_BYTES, 1.0
         scene, other = self.first_pixels[first], self.second_pixels[second]
         # Equal scenes are equal when they are small too: few files are read in full.
         if np.array_equal(scene, other) and np.array_equal(_whole(self.first, first), _whole(self.second, second)):
-            return Kind.SAME_PIXELS, 1.0
-        return Kind.NEAR, correlation(fine_structure(scene), fine_structure(other))
+            return DuplicateKind.SAME_PIXELS, 1.0
+        return DuplicateKind.NEAR, correlation(fine_structure(scene), fine_structure(other))
 
 
 def _same_bytes(first: SceneIndex, second: SceneIndex) -> list[tuple[int, int]]:
@@ -220,12 +220,12 @@ def _digests(index: SceneIndex) -> list[str]:
 
 
 def _small(index: SceneIndex) -> Pixels:
-    """Returns all scenes in red, green, blue as uint8 of shape (N, SIDE, SIDE, 3)."""
+    """Return all scenes in red, green, blue as uint8 of shape (N, SIDE, SIDE, 3)."""
     return open_pixels(index, Transform(SIDE))
 
 
 def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
-    """Returns a scene as its file has it: all bands, its own size and depth; colours of 8 bits as RGB."""
+    """Return a scene as its file has it: all bands, its own size and depth; colours of 8 bits as RGB."""
     path = index.root / index.paths[row]
     if index.bands == 3 or path.suffix.lower() not in TIF_SUFFIXES:
         try:
@@ -237,7 +237,7 @@ def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
 
 
 def _hashes(index: SceneIndex) -> npt.NDArray[np.bool_]:
-    """Returns the perceptual hash of every scene, bool of shape (N, 64)."""
+    """Return the perceptual hash of every scene, bool of shape (N, 64)."""
 
     def make() -> npt.NDArray[np.bool_]:
         scenes = track(_small(index), f"perceptual hashes of {index.name}", len(index))
@@ -253,7 +253,7 @@ def _identity(index: SceneIndex) -> list[Any]:
 
 
 def _cached(what: str, settings: list[Any], make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Returns the array that was made under these settings, or makes it and keeps it under the cache root."""
+    """Return the array that was made under these settings, or makes it and keeps it under the cache root."""
     key = digest([what, AUDIT_VERSION, SIDE, DECODING_VERSION, decoder_versions(), settings])
     path = cache_root() / "audit" / f"{key[:32]}.npy"
     try:

@@ -1,4 +1,4 @@
-"""Manifests: name, size and SHA-256 of every scene of an original archive, in ``NAME.manifest.csv`` beside the card."""
+"""Manifests: name, size and SHA-256 of each scene of an original archive, in ``NAME.manifest.csv`` next to the card."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Original:
 
 
 def scene_key(class_name: str, path: str) -> SceneKey:
-    """Returns the key by which a scene and its original find each other; case does not matter."""
+    """Return the key by which a scene and its original find each other; case does not matter."""
     return class_name, path.rsplit("/", 1)[-1].rsplit(".", 1)[0].casefold()
 
 
 def load_manifest(card: DatasetCard) -> dict[SceneKey, Original] | None:
-    """Returns the originals of a dataset, None where no manifest comes with its card.
+    """Return the originals of a dataset, None where no manifest comes with its card.
 
     Raises:
-        UserError: The manifest is not valid; see :func:`parse_manifest`.
+        UserError: The manifest is not valid; see ``parse_manifest``.
     """
     file = resources.files("rsir_bench.datasets") / f"{card.name}.manifest.csv"
     return parse_manifest(file.read_text(encoding="utf-8"), card) if file.is_file() else None
 
 
 def parse_manifest(text: str, card: DatasetCard) -> dict[SceneKey, Original]:
-    """Returns the originals of a CSV text with the columns ``path`` (class folder / file), ``bytes`` and ``sha256``.
+    """Return the originals of a CSV text with the columns ``path`` (class folder / file), ``bytes`` and ``sha256``.
 
     Raises:
         UserError: Other columns, a line that cannot be read, or other scenes than the card counts.

@@ -1,4 +1,4 @@
-"""Compares a dataset on disk with its card and, where there is one, with the manifest of its original archive."""
+"""Compare a dataset on disk with its card and, if there is one, with the manifest of its original archive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest
 
 
 class Verdict(StrEnum):
-    """What a dataset on disk is."""
+    """The verdict on a dataset on disk."""
 
     ORIGINAL = "original bytes"
     COMPLETE = "complete"
@@ -40,8 +40,8 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The scenes beside the manifest, which knows them by class and file name.
+class ManifestDiff:
+    """The differences between the scenes and the manifest, matched by class and file name.
 
     Attributes:
         original: Number of scenes with name, size and SHA-256 of the original.
@@ -58,7 +58,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found; paths are relative to ``folder``.
+    """The findings; paths are relative to ``folder``.
 
     Attributes:
         name: The dataset's name on the command line.
@@ -70,8 +70,8 @@ class Verification:
         other_bands: Scenes with other bands than the dataset, and which.
         sizes: Width and height of every readable scene.
         repeated: Groups of scenes of one class with the same bytes.
-        repeated_across: Such groups that lie in several classes: the same scene has several labels.
-        comparison: The scenes beside the manifest, None without a manifest.
+        repeated_across: Such groups across classes: the same scene has several labels.
+        comparison: The differences from the manifest, None without a manifest.
         fingerprint: The content fingerprint that a result on these scenes records; None if a file cannot be opened.
     """
 
@@ -85,7 +85,7 @@ class Verification:
     sizes: dict[str, tuple[int, int]]
     repeated: tuple[tuple[str, ...], ...]
     repeated_across: tuple[tuple[str, ...], ...]
-    comparison: Comparison | None
+    comparison: ManifestDiff | None
     fingerprint: str | None
 
     @property
@@ -135,7 +135,7 @@ class Verification:
 
 
 def present_datasets(names: Sequence[str], data_root: Path) -> list[str]:
-    """Returns the names with ``all`` replaced by every dataset that lies under the data root.
+    """Return the names with ``all`` replaced by every dataset under the data root.
 
     Raises:
         UserError: No or not every named dataset is there; one line for each problem.
@@ -171,7 +171,7 @@ def _place(name: str, data_root: Path) -> tuple[DatasetCard | None, Path]:
 
 
 def verify(name: str, data_root: Path) -> Verification:
-    """Looks at every scene of a dataset: counted, decoded in full, hashed, compared.
+    """Count, decode in full, hash and compare every scene of a dataset.
 
     Args:
         name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
@@ -208,7 +208,7 @@ def verify(name: str, data_root: Path) -> Verification:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _SceneCheck:
     """One scene: its size, or what is wrong with it."""
 
     size: tuple[int, int] | None = None
@@ -218,25 +218,25 @@ class _Look:
 
 def _look_at_all(
     name: str, folder: Path, paths: Sequence[str], bands: int, value_range: ValueRange
-) -> dict[str, _Look]:
-    """Decodes all scenes in full as the pixel cache does, so that what passes here can be used."""
+) -> dict[str, _SceneCheck]:
+    """Decode all scenes in full, as the pixel cache does."""
 
-    def look(path: str) -> _Look:
+    def look(path: str) -> _SceneCheck:
         try:
             # The whole file is decoded, one pixel of one band is kept.
             read_scene(folder / path, Resize(1, Image.Resampling.NEAREST), bands, (0,), value_range)
-            return _Look(scene_size(folder / path))
+            return _SceneCheck(scene_size(folder / path))
         except OtherBandsError as error:
-            return _Look(problem=str(error), other_bands=True)
+            return _SceneCheck(problem=str(error), other_bands=True)
         except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
-            return _Look(problem=why_unreadable(error))
+            return _SceneCheck(problem=why_unreadable(error))
 
     with ThreadPoolExecutor(worker_count()) as pool:
         return dict(zip(paths, track(pool.map(look, paths), f"decoding {name}", len(paths)), strict=True))
 
 
 def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
-    """Returns the bands of the first scene whose head can be read; 3 where none can, which decoding then reports."""
+    """Return the bands of the first scene whose head can be read; 3 where none can, which decoding then reports."""
     for path in (path for paths in scenes.values() for path in paths):
         try:
             return scene_bands(folder / path)
@@ -246,7 +246,7 @@ def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
 
 
 def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Returns the SHA-256 of each file that can be opened; the others were unreadable before."""
+    """Return the SHA-256 of each file that can be opened; the others were unreadable before."""
     there = [path for path in paths if os.access(folder / path, os.R_OK)]
     return dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
 
@@ -254,7 +254,7 @@ def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
 def _repetitions(
     class_of: Mapping[str, str], hashes: Mapping[str, str]
 ) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
-    """Returns the groups of files with the same bytes: those within one class, and those across classes."""
+    """Return the groups of files with the same bytes: those within one class, and those across classes."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path, digest in hashes.items():
         groups[digest].append(path)
@@ -265,7 +265,7 @@ def _repetitions(
 
 def _compare(
     folder: Path, class_of: Mapping[str, str], hashes: Mapping[str, str], manifest: Mapping[SceneKey, Original]
-) -> Comparison:
+) -> ManifestDiff:
     keys = {path: scene_key(class_name, path) for path, class_name in class_of.items()}
 
     def is_original(path: str, original: Original) -> bool:
@@ -275,7 +275,7 @@ def _compare(
     listed = {path: manifest[key] for path, key in keys.items() if key in manifest}
     differing = tuple(path for path, original in listed.items() if not is_original(path, original))
     found = set(keys.values())
-    return Comparison(
+    return ManifestDiff(
         original=len(listed) - len(differing),
         differing=differing,
         unlisted=tuple(path for path in keys if path not in listed),

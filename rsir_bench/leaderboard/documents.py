@@ -1,0 +1,112 @@
+"""From a board to its documents: its tables, their costs, and its robustness."""
+
+from __future__ import annotations
+
+from rsir_bench.leaderboard import costs, robustness, significance
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.grids import (
+    EMPTY,
+    Document,
+    Grid,
+    GridCell,
+    GridRow,
+    plain_number,
+    provenance,
+    signed_number,
+)
+from rsir_bench.leaderboard.tables import METRICS, OTHER_TARGETS, Block, MethodRow, MetricCell, Table, tables
+from rsir_bench.records.paper import PUBLISHED_COLUMNS
+
+
+def documents(board: Board) -> list[Document]:
+    """Return every document that the records of a board give."""
+    found = [table_document(table) for table in tables(board)]
+    return found + [document for build in (costs.document, robustness.document) if (document := build(board))]
+
+
+def table_document(table: Table) -> Document:
+    """Return a table as a document, one grid per target."""
+    return Document(
+        board=table.board.name,
+        name=table.name,
+        heading=heading(table),
+        grids=tuple(_grid(table, block) for block in table.blocks),
+        data=tuple(_fields(table, block, row) for block in table.blocks for row in block.rows),
+        notes=table.notes,
+        footnotes=table.footnotes,
+    )
+
+
+def heading(table: Table) -> str:
+    """Return for example ``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
+    name = "Further targets" if table.name == OTHER_TARGETS.name else f"Table {table.name}"
+    targets = ", ".join(block.title for block in table.blocks)
+    return f"{name}, board {table.board.name}: {table.caption} on {targets}"
+
+
+def block_title(block: Block) -> str:
+    """Return for example ``"UCM (2100 scenes, 21 classes)"``."""
+    return f"{block.title} ({block.extent})" if block.extent else block.title
+
+
+def paper_header(metric: str) -> str:
+    """Return the header of the published values; what the paper prints as "mAP" is compared with AP@10h only."""
+    return 'paper "mAP"' if metric == "AP@10h" else f"paper {metric}"
+
+
+def metric_cell(cell: MetricCell) -> GridCell:
+    """Return our value of a metric with its mark, and its standard deviation where there are several seeds."""
+    return GridCell(
+        plain_number(cell.mean),
+        cell.mark,
+        superscript=significance.SIGN if cell.not_worse else "",
+        suffix="" if cell.sd is None else f"± {plain_number(cell.sd)}",
+        measured=True,
+    )
+
+
+def _grid(table: Table, block: Block) -> Grid:
+    headers = ["Method", "Row", "Seeds"]
+    for metric in METRICS:
+        headers += [metric, paper_header(metric), "Δ"] if _compared(table, metric) else [metric]
+    rows = tuple(GridRow(tuple(_cells(table, row)), row.records) for row in block.rows)
+    return Grid(block_title(block), tuple(headers), 2, rows)
+
+
+def _cells(table: Table, row: MethodRow) -> list[GridCell]:
+    footnote = str(row.footnote) if row.footnote else ""
+    cells = [
+        GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), GridCell(str(row.seeds or EMPTY))
+    ]  # fmt: skip
+    for metric in METRICS:
+        cell = row.cells[metric]
+        cells.append(metric_cell(cell))
+        if _compared(table, metric):
+            cells += [GridCell(plain_number(cell.paper)), GridCell(signed_number(cell.difference))]
+    return cells
+
+
+def _compared(table: Table, metric: str) -> bool:
+    return table.shows_paper and metric in PUBLISHED_COLUMNS
+
+
+def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
+    """Return one row of the CSV file."""
+    fields: dict[str, str | int] = {
+        "board": table.board.name,
+        "protocol_hash": table.board.protocol.hash,
+        "table": table.name,
+        "target": block.target,
+        "method": row.name.label or row.name.title,
+        "row": row.name.row,
+        "seeds": row.seeds,
+    }
+    for metric, cell in row.cells.items():
+        fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}
+        fields[f"{metric} not worse"] = {True: "yes", False: "no", None: ""}[cell.not_worse]
+        if _compared(table, metric):
+            fields[paper_header(metric)] = plain_number(cell.paper, empty="")
+            fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
+    if table.shows_paper:
+        fields["slip"] = table.footnotes[row.footnote - 1] if row.footnote else ""
+    return fields | provenance(row.records)

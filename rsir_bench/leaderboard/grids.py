@@ -1,0 +1,115 @@
+"""Format-independent documents: grids of cells with headers, captions and notes. All text is plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rsir_bench.records import commands
+from rsir_bench.records.schema import Record
+
+DIGITS = 4
+EMPTY = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+Mark = Literal["", "best", "second"]
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One cell.
+
+    Attributes:
+        text: The value, ``EMPTY`` where there is none.
+        mark: Whether it is the best or the second best value of its column.
+        superscript: The number of a footnote, or a sign.
+        suffix: Follows the value and its superscript.
+        measured: Whether it is a value of ours, which HTML links to its records.
+    """
+
+    text: str
+    mark: Mark = ""
+    superscript: str = ""
+    suffix: str = ""
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One row of a grid, with the records that its measured values come from."""
+
+    cells: tuple[GridCell, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One grid of a document.
+
+    Attributes:
+        caption: Its heading.
+        headers: One per column.
+        words: How many columns hold words and are aligned left; the first of them names the row.
+        rows: From top to bottom.
+    """
+
+    caption: str
+    headers: tuple[str, ...]
+    words: int
+    rows: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file of a board, before it has a format.
+
+    Attributes:
+        board: The name of its board.
+        name: ``"I"``, ``"targets"``, ``"costs"`` or ``"robustness"``.
+        heading: The title of the document.
+        grids: One below the other.
+        data: The rows of the CSV file by column: plain numbers, an empty text where there is none.
+        notes: Whole sentences below the grids.
+        footnotes: Numbered from 1.
+    """
+
+    board: str
+    name: str
+    heading: str
+    grids: tuple[Grid, ...]
+    data: tuple[Mapping[str, str | int], ...]
+    notes: tuple[str, ...]
+    footnotes: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without a suffix."""
+        return f"table_{self.name}"
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all rows."""
+        return [record for grid in self.grids for row in grid.rows for record in row.records]
+
+
+def word_cells(*texts: str) -> tuple[GridCell, ...]:
+    """Return cells that hold words, with a dash for an empty one."""
+    return tuple(GridCell(text or EMPTY) for text in texts)
+
+
+def plain_number(value: float | None, empty: str = EMPTY) -> str:
+    """Return a value with four digits, as the paper prints it."""
+    return empty if value is None else f"{value:.{DIGITS}f}"
+
+
+def signed_number(difference: float | None) -> str:
+    """Return a difference with its sign."""
+    if not difference:
+        return plain_number(difference)
+    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
+
+
+def provenance(records: tuple[Record, ...]) -> dict[str, str | int]:
+    """Return the last two columns of every CSV file: the command that reproduces a row, and the keys of its records."""
+    return {"command": commands.command(records), "records": commands.keys(records)}
