@@ -34,19 +34,19 @@ from rsir_bench.cli.options import cluster_of  # noqa: E402
 from rsir_bench.ranking import Scores, score  # noqa: E402
 from rsir_bench.records.schema import Record  # noqa: E402
 from rsir_bench.runs.plan import make_plan  # noqa: E402
-from rsir_bench.runs.runners.campaign import Outcome, campaign  # noqa: E402
+from rsir_bench.runs.runners.campaign import CampaignResult, campaign  # noqa: E402
 from rsir_bench.runs.runners.cluster import (  # noqa: E402
     LOWEST_RAY,
     Cluster,
     Needs,
     Node,
-    Order,
-    _order,
-    carry_out,
+    RemoteTask,
+    _remote_task,
     connected,
     needs,
     pack,
     ray_settings,
+    run_on_node,
     split,
     unpack,
 )
@@ -127,7 +127,7 @@ def _told(records: list[Record]) -> list[dict[str, Any]]:
     return dumped
 
 
-def _quietly(request: Any, **options: Any) -> Outcome:
+def _quietly(request: Any, **options: Any) -> CampaignResult:
     return campaign(request, lambda line: None, **options)
 
 
@@ -390,10 +390,10 @@ def test_a_cluster_without_a_token_is_only_for_a_cluster() -> None:
 # --- without a cluster ---
 
 
-def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[Order, Path]:
+def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[RemoteTask, Path]:
     request = tiny.request()
     run = make_plan(request).runs[0]
-    return Order(request, run.key, Path.cwd(), mark, 1), run.folder
+    return RemoteTask(request, run.key, Path.cwd(), mark, 1), run.folder
 
 
 @pytest.fixture
@@ -405,14 +405,14 @@ def _some_node(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_some_node")
 def test_a_node_that_does_not_share_the_folder_gives_the_whole_run_back(tiny: Tiny) -> None:
     order, folder = _ordered(tiny)
-    answer = carry_out(order, [])
+    answer = run_on_node(order, [])
     assert answer.failure is None
     assert answer.files is not None
     assert not folder.exists()
     unpack(answer.files, folder)
     here = _quietly(replace(order.request, out=tiny.folder / "local"))
     assert _told(_quietly(order.request).records) == _told(here.records)
-    again, _ = carry_out(order, [answer.files]), folder
+    again, _ = run_on_node(order, [answer.files]), folder
     assert again.files == answer.files  # all was there: nothing was made again, not even a date
 
 
@@ -421,15 +421,15 @@ def test_a_node_that_shares_the_folder_gives_nothing_back(tiny: Tiny) -> None:
     order, folder = _ordered(tiny, ".mark")
     (tiny.folder / "runs").mkdir()
     (tiny.folder / "runs" / ".mark").write_text("")
-    assert carry_out(order, []).files is None
+    assert run_on_node(order, []).files is None
     assert len(list(folder.glob("results/**/*.json"))) == 2
 
 
 @pytest.mark.usefixtures("_some_node")
 def test_what_a_node_lacks_is_told(tiny: Tiny) -> None:
     order, _ = _ordered(tiny)
-    assert "no folder /nowhere here" in str(carry_out(replace(order, folder=Path("/nowhere")), []).failure)
-    assert "other code, weights or scenes" in str(carry_out(replace(order, key="other"), []).failure)
+    assert "no folder /nowhere here" in str(run_on_node(replace(order, folder=Path("/nowhere")), []).failure)
+    assert "other code, weights or scenes" in str(run_on_node(replace(order, key="other"), []).failure)
 
 
 @pytest.mark.usefixtures("_some_node")
@@ -438,8 +438,8 @@ def test_weights_in_a_folder_of_their_own_are_found_by_the_node(tiny: Tiny) -> N
     weights.parent.mkdir()
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
     plan = make_plan(tiny.request(f"timm:test_resnet@{weights}"))
-    order = _order(plan, plan.runs[0], ".not-there", Needs(1, 0))
-    assert carry_out(order, []).failure is None
+    order = _remote_task(plan, plan.runs[0], ".not-there", Needs(1, 0))
+    assert run_on_node(order, []).failure is None
 
 
 def test_an_interrupted_return_leaves_no_record_without_its_run(

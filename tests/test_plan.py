@@ -15,7 +15,7 @@ from tiny import message
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.files import file_digest
 from rsir_bench.runs.keys import scenes_as_read
-from rsir_bench.runs.plan import Run, find_run_of_key, make_plan
+from rsir_bench.runs.plan import Run, find_planned_run, make_plan
 from rsir_bench.scenes.card import load_cards
 
 AS_IT_COMES = """
@@ -233,6 +233,6 @@ def test_a_folder_that_was_moved_has_the_same_run(tiny: Tiny) -> None:
 def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs
-    assert find_run_of_key(request, run.key)[1].folder == run.folder
+    assert find_planned_run(request, run.key)[1].folder == run.folder
     with pytest.raises(RunError, match="other code, weights or scenes here than where it was planned"):
-        find_run_of_key(request, "another")
+        find_planned_run(request, "another")

@@ -202,7 +202,7 @@ def plan_runs(resolved: Resolved) -> Plan:
     return Plan(resolved, tuple(runs), absent)
 
 
-def find_run_of_key(request: Request, key: str) -> tuple[Plan, Run]:
+def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
     """Return the plan that another process made of the request, and its run of that key.
 
     Raises:

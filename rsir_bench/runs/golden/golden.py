@@ -94,7 +94,7 @@ def check(expected: Path = FOLDER) -> list[Finding]:
 
 
 def first_drift(findings: list[Finding]) -> Finding | None:
-    """The first step that drifts; later steps follow it."""
+    """Return the first step that drifts; later steps follow it."""
     return next((finding for finding in findings if finding.verdict is Verdict.FAIL), None)
 
 

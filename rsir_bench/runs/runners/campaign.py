@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from rsir_bench.base.errors import map_collecting_errors
 from rsir_bench.records.schema import Record
@@ -162,8 +161,3 @@ def _duration(seconds: float) -> str:
 def to_stderr(line: str) -> None:
     """Show a line on standard error, so that standard output holds only what a program may read."""
     print(line, file=sys.stderr, flush=True)
-
-
-# The names that cluster.py still uses.
-Outcome: TypeAlias = CampaignResult
-Finished: TypeAlias = RunOutcome

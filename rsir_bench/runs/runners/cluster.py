@@ -3,7 +3,7 @@
 A run stays in one piece, since its targets share the network it trains. Ray starts a task again elsewhere when its node
 or process dies; what a method raises is a result like any other and is never tried again.
 
-Whoever Ray lets in runs code as the cluster's user, so a cluster must ask for a token; see :func:`connected`.
+Whoever Ray lets in runs code as the cluster's user, so a cluster must ask for a token; see ``connected``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ import ray
 import torch
 from ray.exceptions import RayError
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.blocks import block_queries
 from rsir_bench.ranking.scores import FloatArray, measure_queries
 from rsir_bench.ranking.similarity import Prepared
 from rsir_bench.ranking.task import Task
-from rsir_bench.runs.plan import Plan, Run, find_run_of_key
+from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
-from rsir_bench.runs.runners.campaign import Finished, work_off_within_limit
+from rsir_bench.runs.runners.campaign import RunOutcome, work_off_within_limit
 
 RETRIES = 3  # how often a task is started again whose node or process died
 LOWEST_RAY = (2, 54)  # before it, Ray has no tokens or takes jobs without one
@@ -61,12 +61,12 @@ class Needs:
     gpus: int
 
     def slots(self, nodes: Sequence[Node]) -> int:
-        """How many such tasks the nodes work off at a time."""
+        """Return how many such tasks the nodes run at a time."""
         return sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in nodes)
 
     @property
     def options(self) -> dict[str, Any]:
-        """For Ray."""
+        """Ray's options of such a task."""
         return {
             "num_cpus": self.cpus,
             "num_gpus": self.gpus,
@@ -77,7 +77,7 @@ class Needs:
 
 
 def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
-    """What one run or part of a scoring occupies.
+    """Return what one run or part of a scoring occupies.
 
     Args:
         device: ``"cpu"`` or ``"cuda"``.
@@ -99,8 +99,8 @@ def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a node is asked to do.
+class RemoteTask:
+    """A run to make on a node.
 
     Attributes:
         request: The caller's request for the one method and seed.
@@ -118,8 +118,8 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a node gives back.
+class RemoteResult:
+    """What a node returns.
 
     Attributes:
         failure: Why the run failed, in one line; None otherwise.
@@ -134,7 +134,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that this process is connected to; :func:`connected` makes it.
+    """A cluster that this process is connected to; ``connected`` makes it.
 
     Attributes:
         nodes: What is offered.
@@ -159,25 +159,25 @@ class Cluster:
         needs(name, self.nodes, self.threads)
         return name
 
-    def launch(self, plan: Plan) -> Iterator[Finished]:
-        """Works off the unfinished runs of a plan on the cluster, and gives each as it ends.
+    def launch(self, plan: Plan) -> Iterator[RunOutcome]:
+        """Make the unfinished runs of a plan on the cluster, and yield each as it ends.
 
-        See :data:`rsir_bench.runs.runners.campaign.Launcher`.
+        See ``rsir_bench.runs.runners.campaign.Launcher``.
         """
         wanted, out = needs(plan.request.device, self.nodes, self.threads), plan.request.out
         self.say(self._offer("runs", wanted))
-        task = ray.remote(carry_out).options(**wanted.options)
+        task = ray.remote(run_on_node).options(**wanted.options)
         mark = f".campaign-{uuid4().hex}"
         write_text(out / mark, "a node that sees this file shares the folder\n")
         try:
-            started = {task.remote(_order(plan, run, mark, wanted), _sent(run.folder)): run for run in plan.todo}
+            started = {task.remote(_remote_task(plan, run, mark, wanted), _sent(run.folder)): run for run in plan.todo}
             for reference in track(_as_they_end(list(started)), "runs on the cluster", len(started)):
                 yield _received(started[reference], reference)
         finally:
             discard(out / mark)
 
     def measure(self, task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
-        """:func:`rsir_bench.ranking.scores.measure_queries` with the queries split over the cluster.
+        """``rsir_bench.ranking.scores.measure_queries`` with the queries split over the cluster.
 
         The gallery is prepared once, by the caller, and lies once on each node, whatever the number of its tasks. Parts
         end where blocks do, so that the products, and with them the ranks, are those of one process.
@@ -198,7 +198,7 @@ class Cluster:
             try:
                 tables[start], curves[start] = ray.get(reference)
             except RayError as error:
-                raise UserError(f"queries from {start}: {_lost(error)}; see to the nodes and score again") from None
+                raise UserError(f"queries from {start}: {_lost(error)}; check the cluster nodes and retry") from None
         # Added up in the order of the queries: the same sums whichever part ends first.
         return np.concatenate([tables[part.start] for part in parts], axis=2), np.sum(
             [curves[part.start] for part in parts], axis=0
@@ -377,8 +377,8 @@ def _lets_in(found: str) -> bool:
 # --- on the nodes ---
 
 
-def carry_out(order: Order, sent: Sequence[Any]) -> Answer:
-    """Works off a run on a node.
+def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
+    """Make the results of a run on a node.
 
     Args:
         order: What to do.
@@ -391,36 +391,36 @@ def carry_out(order: Order, sent: Sequence[Any]) -> Answer:
             raise UserError(f"no folder {order.folder} here; start in one that every node has at the same place")
         os.chdir(order.folder)
         if (order.request.out / order.mark).is_file():
-            return Answer(_work_off(order.request, order.key), place(), None)
+            return RemoteResult(_work_off(order.request, order.key), place(), None)
         files = ray.get(list(sent))
         with tempfile.TemporaryDirectory(prefix="rsir-bench-") as name:
             failure, packed = _work_off_unshared(order, Path(name), files[0] if files else {})
-            return Answer(failure, place(), packed)
+            return RemoteResult(failure, place(), packed)
     except (RunError, UserError) as error:
-        return Answer(" ".join(str(error).split()), place(), None)
+        return RemoteResult(one_line(error), place(), None)
 
 
 def measure_part(
     task: Task, part: slice, block: int, k: Sequence[int], hits: int, threads: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Measures some of the queries of a task on a node; see :meth:`Cluster.measure`."""
+    """Measure some of the queries of a task on a node; see ``Cluster.measure``."""
     torch.set_num_threads(threads)
     return measure_queries(_as_tensors(task).part(part), block, k, hits)
 
 
 def place() -> str:
-    """This node in words: the host, and Ray's name of the node."""
+    """Return this node in words: the host, and Ray's name of the node."""
     return f"{socket.gethostname()} (node {ray.get_runtime_context().get_node_id()[:8]})"
 
 
 def _work_off(request: Request, key: str) -> str | None:
-    plan, run = find_run_of_key(request, key)
+    plan, run = find_planned_run(request, key)
     return work_off_within_limit(plan, run)
 
 
-def _work_off_unshared(order: Order, folder: Path, files: Files) -> tuple[str | None, Files]:
-    """In a folder of the node, from what the caller has of the run to everything that is there in the end."""
-    plan, run = find_run_of_key(replace(order.request, out=folder), order.key)
+def _work_off_unshared(order: RemoteTask, folder: Path, files: Files) -> tuple[str | None, Files]:
+    """Make a run in a temporary folder of the node, going on from the caller's files; return all files."""
+    plan, run = find_planned_run(replace(order.request, out=folder), order.key)
     unpack(files, run.folder)
     failure = work_off_within_limit(plan, run)
     packed = pack(run.folder)
@@ -432,16 +432,16 @@ def _work_off_unshared(order: Order, folder: Path, files: Files) -> tuple[str | 
 
 
 def pack(folder: Path) -> Files:
-    """Every file below a run's folder, by its path there; empty where there is no folder."""
+    """Return every file below a run's folder, by relative path; empty where there is no folder."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     kept = (path for path in paths if path.name != ".lock" and not path.name.startswith(PARTIAL))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Writes the files of :func:`pack` so that an interruption after any of them loses nothing that is there.
+    """Write the files of ``pack`` so that an interruption after any of them loses nothing that exists.
 
-    Notes of trainings come late and records last, since each means that everything behind it is there. A seal comes
+    Notes of trainings come late and records last, since each means that everything before it exists. A seal comes
     directly before its file.
     """
 
@@ -457,7 +457,7 @@ def unpack(files: Files, folder: Path) -> None:
 
 
 def split(queries: int, rows: int, parts: int) -> list[slice]:
-    """Cuts queries into at most so many parts of whole blocks of ``rows`` queries.
+    """Split queries into at most ``parts`` parts of whole blocks of ``rows`` queries.
 
     Examples:
         >>> split(10, 2, 3)
@@ -468,26 +468,26 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
     return [slice(start, min(start + step, queries)) for start in range(0, queries, step)]
 
 
-def _order(plan: Plan, run: Run, mark: str, wanted: Needs) -> Order:
+def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs) -> RemoteTask:
     request = replace(plan.request.restricted_to(run.method.requested_as, run.method.parts), seeds=[run.seed])
-    return Order(request, run.key, Path.cwd(), mark, wanted.cpus)
+    return RemoteTask(request, run.key, Path.cwd(), mark, wanted.cpus)
 
 
 def _sent(folder: Path) -> list[Any]:
-    """In a list, Ray hands the reference on and not what it refers to."""
+    """Return a reference in a list: Ray then passes the reference on, not the files."""
     return [ray.put(pack(folder))] if folder.is_dir() else []
 
 
-def _received(run: Run, reference: Any) -> Finished:
+def _received(run: Run, reference: Any) -> RunOutcome:
     try:
-        answer: Answer = ray.get(reference)
+        answer: RemoteResult = ray.get(reference)
     except RayError as error:
-        return Finished(run, _lost(error))
+        return RunOutcome(run, _lost(error))
     try:
         unpack(answer.files or {}, run.folder)
     except UserError as error:  # a full disk costs this run and not those still under way
-        return Finished(run, str(error), answer.place)
-    return Finished(run, answer.failure, answer.place)
+        return RunOutcome(run, str(error), answer.place)
+    return RunOutcome(run, answer.failure, answer.place)
 
 
 def _as_they_end(references: list[Any]) -> Iterator[Any]:
@@ -505,7 +505,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _as_arrays(part: Any) -> Any:
-    """A task with arrays in the place of tensors: Ray keeps arrays once on a node, in memory that its tasks share."""
+    """Replace tensors by arrays: Ray keeps arrays once on a node, in memory that its tasks share."""
     return _converted(part, torch.Tensor, lambda tensor: tensor.numpy())
 
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from rsir_bench.base.errors import RunError, UserError, one_line
-from rsir_bench.runs.plan import Run, find_run_of_key
+from rsir_bench.runs.plan import Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.inside import work_off
 
@@ -87,7 +87,7 @@ def _answer(sender: Connection, request: Request, key: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with redirect_stdout(sys.stderr):
         try:
-            failure = work_off(*find_run_of_key(request, key))
+            failure = work_off(*find_planned_run(request, key))
         except (RunError, UserError) as error:
             failure = one_line(error)
     sender.send(failure)
