@@ -106,11 +106,14 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def open_address() -> Iterator[str]:
-    """Where a cluster of one node is that asks for no token."""
-    with ray_settings(RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN=None):
-        running = Nodes(initialize_head=True, head_node_args=ONE_CPU)
-    yield running.address
-    running.shutdown()
+    """Where a cluster of one node is that asks for no token; it listens on 127.0.0.1 alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False)
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        with ray_settings(RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN=None):
+            running = Nodes(initialize_head=True, head_node_args={**ONE_CPU, "node_ip_address": "127.0.0.1"})
+        yield running.address
+        running.shutdown()
 
 
 @pytest.fixture
