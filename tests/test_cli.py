@@ -177,9 +177,9 @@ def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
     ("words", "message"),
     [
         ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N"),
-        ("leaderboard nowhere", "no such folder"),
-        ("leaderboard", "no published records here"),
-        ("drift .", "no published records here"),
+        ("leaderboard nowhere --out elsewhere", "no such folder"),
+        ("leaderboard", "leaderboards/results: no published records;"),
+        ("drift .", "leaderboards/results: no published records;"),
         ("run --methods baseline --protocol demo --out README.md/runs --plan", "README.md is a file; name a folder"),
         ("run --methods jsst-spat --protocol demo --set methods.jsst.warp=tps", "those are baseline, jsst-spat"),
         ("methods show jst", "did you mean 'jsst'?"),
@@ -229,7 +229,7 @@ def test_a_new_method_is_written_checked_and_never_overwritten(tmp_path: Path) -
     assert "my-method keeps the contract." in checked.stdout
     again = _cli("methods", "new", "my-method", folder=tmp_path)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "my_method.py: already exists" in again.stderr
 
 
 def test_a_broken_method_fails_its_check_without_a_traceback(tmp_path: Path) -> None:

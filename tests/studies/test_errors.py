@@ -17,9 +17,9 @@ from by_path import STUDIES
         ("gpu_throughput nope --device cpu", "unknown"),
         ("explained_distortions nope", "unknown"),
         ("held_out_classes nope", "unknown dataset 'nope'"),
-        ("paper_line --results nope", "nope: no published records here"),
-        ("against_reference demo --results nope", "nope: no published records here"),
-        ("by_class demo jsst --results nope", "nope: no published records here"),
+        ("paper_line --results nope", "nope: no published records;"),
+        ("against_reference demo --results nope", "nope: no published records;"),
+        ("by_class demo jsst --results nope", "nope: no published records;"),
         ("scale_simulation --scenes 1", "give at least 2048"),
     ],
 )
