@@ -1,4 +1,4 @@
-"""Self-training: the plain network, trained again with unlabelled scenes that the previous network was sure of."""
+"""Self-training: train the plain network again, adding unlabelled scenes that the previous network is sure of."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class SelfTrainingSettings(Settings):
     """Selection of the unlabelled scenes for training.
 
     Attributes:
-        threshold: An unlabelled scene joins when the probability of its most probable class exceeds this.
-        per_class: Maximum number that join each class, the most confident first; None: all of them.
+        threshold: An unlabelled scene joins if the probability of its most probable class exceeds this value.
+        per_class: Maximum number of scenes that join each class, most confident first; None means no limit.
     """
 
     threshold: float = Field(0.85, ge=0, le=1)
@@ -25,10 +25,11 @@ class SelfTrainingSettings(Settings):
 
 
 class SelfTraining(HeadMethod[SelfTrainingSettings]):
-    """A teacher on the labelled scenes, then three students, each with pseudo-labels from the network before it.
+    """Train a teacher on the labelled scenes, then three students, each with pseudo-labels from the previous network.
 
-    Round 1 is the teacher: the same network as ``baseline`` with the same seed. Round k + 1 is iteration k of Table
-    VIII: the labelled source and the pool's scenes that round k is sure of, with its predictions as hard labels.
+    Round 1 trains the teacher: the same network as ``baseline`` with the same seed. Round k + 1 is iteration k of Table
+    VIII: it trains on the labelled source and on the pool scenes that round k is sure of, with the predictions of
+    round k as hard labels.
     """
 
     card = Card(
@@ -54,18 +55,19 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
         },
         tables=["VIII"],
         stated=[
-            "a model trained on the labelled scenes labels the unlabelled ones; those whose confidence exceeds 0.85 "
+            "a model trained on the labelled scenes labels the unlabelled scenes; those with a confidence above 0.85 "
             "join the training set; three iterations (JSST paper, Table VIII)",
-            "2100 labelled scenes with 6057, 14722 and 21344 others in iterations 1, 2 and 3; ResNet34 with PCA",
+            "2100 labelled scenes, plus 6057, 14722 and 21344 pseudo-labelled scenes in iterations 1, 2 and 3; "
+            "ResNet34 with PCA",
         ],
         choices=[
-            "iteration 1 already trains on pseudo-labels (its 6057), so that the teacher is a training before it",
-            "hard labels; confidence is the largest softmax probability of FC2's output, on unchanged scenes",
-            "every network labels the whole pool anew: a scene can change its label, or leave",
-            "every round starts anew from the protocol's weights, with a head and batches drawn anew, and has the "
-            "whole schedule",
-            "no balancing of classes and none of Noisy Student's noise or larger students (not stated)",
-            "pseudo-labels are classes of the source, though the pool has others",
+            "iteration 1 already trains on pseudo-labels (6057 scenes), so the teacher is trained before iteration 1",
+            "hard labels; confidence is the largest softmax probability of FC2's output, without augmentation",
+            "every network labels the whole pool again: a scene can change its label or leave the training set",
+            "every round starts again from the protocol's weights, with a newly drawn head and new batches, and runs "
+            "the whole schedule",
+            "no class balancing, and neither the noise nor the larger students of Noisy Student (not stated)",
+            "pseudo-labels are classes of the source, although the pool has other classes",
         ],
         needs_unlabelled=True,
     )
@@ -77,11 +79,11 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
         self._figures: dict[str, float] = {}
 
     def epoch_metrics(self) -> dict[str, float]:
-        """Return the number of pseudo-labelled scenes in the round, and the number of their classes."""
+        """Return the number of pseudo-labelled scenes in the round, and the number of classes that they cover."""
         return self._figures
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """Return the labelled source and, from round two, the scenes that the previous network is sure of."""
+        """Return the labelled source and, from round 2, the scenes that the previous network is sure of."""
         if previous is None or pool is None:
             self._figures = {"pseudo_labelled": 0, "pseudo_classes": 0}
             return source
@@ -93,7 +95,7 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
 
 @torch.no_grad()
 def predict(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
-    """Return the probability float (N,) of each scene's most probable class, and the class int64 (N,), on the CPU."""
+    """Return, on the CPU, the probability (N,) float of each scene's most probable class, and that class (N,) int64."""
     device = next(network.parameters()).device
     confidences, labels = [], []
     for index in torch.split(torch.arange(len(scenes)), LABELLED_AT_ONCE):
@@ -105,22 +107,22 @@ def predict(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
 
 
 def reliable(confidence: Tensor, labels: Tensor, threshold: float, per_class: int | None = None) -> Tensor:
-    """Return the indices of the scenes that are pseudo-labelled.
+    """Return the indices of the scenes to pseudo-label.
 
     Args:
-        confidence: (N,) float probability of the predicted class.
+        confidence: (N,) float, the probability of the predicted class.
         labels: (N,) int64, the predicted class.
-        threshold: Probability to be exceeded.
-        per_class: Maximum number of scenes of a class, the most confident first; None: all.
+        threshold: The probability that a scene must exceed.
+        per_class: Maximum number of scenes per class, most confident first; None means no limit.
 
     Returns:
-        int64 (n,), increasing.
+        The indices, (n,) int64, ascending.
     """
     sure = torch.nonzero(confidence > threshold).flatten()
     if per_class is None:
         return sure
     order = sure[confidence[sure].argsort(descending=True, stable=True)]
-    order = order[labels[order].argsort(stable=True)]  # class after class, each from its most confident scene
+    order = order[labels[order].argsort(stable=True)]  # sorted by class, then by confidence, highest first
     sizes = torch.bincount(labels[order])
     starts = sizes.cumsum(0) - sizes
     place = torch.arange(len(order)) - starts[labels[order]]

@@ -181,7 +181,7 @@ def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
         ("leaderboard", "leaderboards/results: no published records;"),
         ("drift .", "leaderboards/results: no published records;"),
         ("run --methods baseline --protocol demo --out README.md/runs --plan", "README.md is a file; name a folder"),
-        ("run --methods jsst-spat --protocol demo --set methods.jsst.warp=tps", "those are baseline, jsst-spat"),
+        ("run --methods jsst-spat --protocol demo --set methods.jsst.warp=tps", "which are baseline, jsst-spat"),
         ("methods show jst", "did you mean 'jsst'?"),
         ("datasets download demo-view", "needs no download"),
     ],

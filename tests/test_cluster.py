@@ -234,7 +234,7 @@ def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
 def test_no_cluster_at_the_address_is_one_line() -> None:
     if ray.is_initialized():
         pytest.fail("a test left its cluster")
-    said = r"--address nowhere: no Ray cluster can be joined .*`RAY_AUTH_MODE=token ray start --head`"
+    said = r"--address nowhere: cannot join a Ray cluster .*`RAY_AUTH_MODE=token ray start --head`"
     with pytest.raises(UserError, match=said) as caught, connected("nowhere", lambda line: None):
         pass
     assert "\n" not in str(caught.value)
@@ -334,7 +334,7 @@ def test_a_cluster_without_a_token_is_refused_in_one_line(open_address: str, mon
     with connected(open_address, lines.append, allow_no_token=True):
         assert ray.get(ray.remote(lambda: "a task").remote()) == "a task"
     warning = f"warning   --address {open_address}: this Ray cluster asks for no token"
-    assert lines == [f"{warning}; whoever reaches its ports runs code as its user"]
+    assert lines == [f"{warning}; anyone who reaches it can run code as its user"]
 
 
 @pytest.mark.slow
@@ -371,7 +371,7 @@ def test_without_the_token_of_a_cluster_one_line_says_where_it_is(
 @pytest.mark.parametrize("word", ["127.0.0.1:1", "other://127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_what_is_no_cluster_is_said_at_once(word: str) -> None:
     with (
-        pytest.raises(UserError, match=f"--address {word}: no Ray cluster can be joined"),
+        pytest.raises(UserError, match=f"--address {word}: cannot join a Ray cluster"),
         connected(word, lambda line: None),
     ):
         pass
@@ -381,7 +381,7 @@ def test_a_ray_that_does_not_keep_others_out_is_refused(monkeypatch: pytest.Monk
     extras = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]
     assert extras["optional-dependencies"]["cluster"] == [f"ray[default]>={LOWEST_RAY[0]}.{LOWEST_RAY[1]}"]
     monkeypatch.setattr(ray, "__version__", "2.53.1")
-    with pytest.raises(UserError, match=r"Ray 2\.53\.1 runs the code of anyone"), connected(None, lambda line: None):
+    with pytest.raises(UserError, match=r"Ray 2\.53\.1 runs code from anyone"), connected(None, lambda line: None):
         pass
 
 
@@ -432,7 +432,7 @@ def test_a_node_that_shares_the_folder_gives_nothing_back(tiny: Tiny) -> None:
 def test_what_a_node_lacks_is_told(tiny: Tiny) -> None:
     order, _ = _ordered(tiny)
     assert "no folder /nowhere here" in str(run_on_node(replace(order, folder=Path("/nowhere")), []).failure)
-    assert "other code, weights or scenes" in str(run_on_node(replace(order, key="other"), []).failure)
+    assert "code, weights or scenes here differ" in str(run_on_node(replace(order, key="other"), []).failure)
 
 
 @pytest.mark.usefixtures("_some_node")
@@ -505,7 +505,7 @@ def test_the_device_is_the_clusters_and_not_the_callers() -> None:
     with_gpu = Cluster((Node(8, 1),), print, 1)
     assert [with_gpu.find_device(name) for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
     assert Cluster((Node(8, 0),), print, 1).find_device("auto") == "cpu"
-    with pytest.raises(UserError, match="which GPU is up to Ray"):
+    with pytest.raises(UserError, match="Ray chooses the GPU"):
         with_gpu.find_device("cuda:1")
 
 

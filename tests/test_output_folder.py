@@ -41,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
-    with replaced_folder(folder) as staging:
+    with replaced_folder(folder, "test") as staging:
         fill(staging, files)
 
 
@@ -51,12 +51,12 @@ def test_files_of_the_last_time_are_replaced_and_removed(tmp_path: Path) -> None
     assert {name for name in contents(tmp_path) if not name.startswith(".rsir-bench")} == {"a.txt", "c.txt"}
     assert (tmp_path / "a.txt").read_text() == "2"
     assert not (tmp_path / "old").exists()
-    assert listed_digests(tmp_path).keys() == {"a.txt", "c.txt"}
+    assert listed_digests(tmp_path, "test").keys() == {"a.txt", "c.txt"}
 
 
 def test_the_list_is_one_that_sha256sum_checks(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "1", "b/c d.txt": "2"})
-    command = ["sha256sum", "--check", "--strict", ".rsir-bench/written.sha256"]
+    command = ["sha256sum", "--check", "--strict", ".rsir-bench/test.sha256"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.count(b": OK\n") == 2
 
 
@@ -107,9 +107,26 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["no digest", f"{'0' * 64}  ../victim.txt", f"{'0' * 64}  /victim.txt"])
 def test_a_list_that_was_tampered_with_is_refused(tmp_path: Path, line: str) -> None:
     write(tmp_path / "report", {"a.txt": "1"})
-    (tmp_path / "report" / ".rsir-bench" / "written.sha256").write_text(line + "\n")
+    (tmp_path / "report" / ".rsir-bench" / "test.sha256").write_text(line + "\n")
     with pytest.raises(UserError, match="not a list of files"):
         write(tmp_path / "report", {"a.txt": "2"})
+
+
+@pytest.mark.parametrize("name", ["./a.txt", "a.txt/", ".rsir-bench/lock", "."])
+def test_a_list_names_each_file_in_one_way(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"a.txt": "1"})
+    listed = tmp_path / ".rsir-bench" / "test.sha256"
+    listed.write_text(f"{listed.read_text()}{listed.read_text()[:64]}  {name}\n")
+    with pytest.raises(UserError, match="not a list of files"):
+        write(tmp_path, {"a.txt": "2"})
+
+
+def test_files_of_another_verb_are_files_of_others(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": "1"})
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="holds files of others"), replaced_folder(tmp_path, "another"):
+        pytest.fail("the folder was given to another verb")
+    assert contents(tmp_path) == before
 
 
 def test_a_failure_leaves_the_last_version(tmp_path: Path) -> None:
@@ -117,6 +134,8 @@ def test_a_failure_leaves_the_last_version(tmp_path: Path) -> None:
     before = contents(tmp_path)
     with pytest.raises(OSError, match="File name too long"):
         write(tmp_path, {"a.txt": "2", "b" * 300: "2"})
+    with pytest.raises(UserError, match="File name too long; name another folder with --out"):
+        write(tmp_path / ("c" * 300), {"a.txt": "2"})
     assert contents(tmp_path) == before
 
 
@@ -163,6 +182,12 @@ def test_a_page_replaces_only_a_page_that_is_as_it_was_written(tmp_path: Path) -
     write_page(page, "<p>two</p>\n")
     assert page.read_text().startswith("<p>two</p>\n")
     page.write_text(page.read_text().replace("two", "edited"))
+    link = tmp_path / "latest.html"
+    for target in (page, tmp_path / "nothing.html"):
+        link.symlink_to(target)
+        with pytest.raises(UserError, match="not a page written by rsir-bench"):
+            write_page(link, "<p>three</p>\n")
+        link.unlink()
     for text in (page.read_text(), "mine", ""):
         page.write_text(text)
         with pytest.raises(UserError, match="not a page written by rsir-bench, or was edited; name another file"):

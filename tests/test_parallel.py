@@ -125,7 +125,7 @@ def test_a_rank_that_fails_ends_the_others_with_its_message_and_one_process_goes
     done = on_two(protocol, "breaks", tmp_path / "runs", "--plugin", str(plugin))
     assert done.returncode == 1, done.stderr
     assert "rank 1 of 2: " in done.stderr
-    assert "RuntimeError: the second rank broke; every rank stops" in done.stderr
+    assert "RuntimeError: the second rank broke; all ranks stop" in done.stderr
     (log,) = (tmp_path / "runs").rglob("log.csv")
     first_epoch = log.read_text().splitlines()[1]
     on_one(protocol, "breaks", tmp_path / "runs", (plugin,))
@@ -216,4 +216,4 @@ def test_parts_cover_everything_once(monkeypatch):
 
 def test_one_gpu_cannot_be_named_for_several():
     text = message(lambda: distributed.launch(2, "cuda:1", []))
-    assert text == "--device cuda:1 with --devices 2: name the kind only, --device cuda"
+    assert text == "--device cuda:1 with --devices 2: use --device cuda, without a GPU number"

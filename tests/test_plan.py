@@ -186,7 +186,9 @@ def test_an_untrained_method_is_run_on_targets_with_the_bands_of_the_first(tiny:
     options: dict[str, Any] = {"targets": [tiny.target, five], "overrides": ["data.bands=all"]}
     plan = make_plan(tiny.request("timm:test_resnet@none", **options))
     assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
-    assert plan.absent == [f"timm:test_resnet@none on {five}: it has other bands than {tiny.target}; run it alone"]
+    assert plan.absent == [
+        f"timm:test_resnet@none on {five}: its bands differ from those of {tiny.target}; run it alone"
+    ]
     plan = make_plan(tiny.request("timm:test_resnet@none", targets=[five], overrides=["data.bands=all"]))
     assert plan.setup(plan.runs[0]).bands == 5
 
@@ -194,7 +196,7 @@ def test_an_untrained_method_is_run_on_targets_with_the_bands_of_the_first(tiny:
 def test_a_target_without_a_query_is_refused_before_training(tiny: Tiny) -> None:
     few = f"folder:{write_scenes(tiny.folder / 'few', 3, 4, seed=4)}"
     request = tiny.request(targets=[tiny.target, few], overrides=["score.queries=fifth"])
-    said = "score.queries=fifth: no class of folder-few has five scenes; set score.queries=all or leave it out"
+    said = "score.queries=fifth: no class of folder-few has five scenes; set score.queries=all or drop this target"
     assert message(lambda: make_plan(request)) == said
     assert len(make_plan(tiny.request(targets=[few])).runs) == 1
 
@@ -202,7 +204,7 @@ def test_a_target_without_a_query_is_refused_before_training(tiny: Tiny) -> None
 def test_targets_that_no_table_could_tell_apart_are_refused(tiny: Tiny) -> None:
     places = [tiny.folder / "a/scenes", tiny.folder / "b/scenes"]
     one, other = (f"folder:{write_scenes(place, 3, 4, seed)}" for seed, place in enumerate(places))
-    said = f"--targets {one},{other}: both are called folder-scenes; give one of the folders another name"
+    said = f"--targets {one},{other}: both are called folder-scenes; rename one of the folders"
     assert message(lambda: make_plan(tiny.request(targets=[one, tiny.target, other]))) == said
     again = f"folder:{places[0]}/../scenes"
     assert "both are called folder-scenes" in message(lambda: make_plan(tiny.request(targets=[one, again])))
@@ -214,7 +216,7 @@ def test_the_source_without_what_is_in_the_source_is_no_target(tiny: Tiny) -> No
     plan = make_plan(tiny.request("timm:test_resnet@none", **options, overrides=["data.leaked=drop"]))
     assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
     (absent,) = plan.absent
-    assert absent.endswith("all its scenes are in the source, and data.leaked=drop leaves those out")
+    assert absent.endswith("all its scenes are in the source, and data.leaked=drop leaves them out")
 
 
 def test_a_folder_that_was_moved_has_the_same_run(tiny: Tiny) -> None:
@@ -234,5 +236,5 @@ def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs
     assert find_planned_run(request, run.key)[1].folder == run.folder
-    with pytest.raises(RunError, match="other code, weights or scenes here than where it was planned"):
+    with pytest.raises(RunError, match="code, weights or scenes here differ from those where the run was planned"):
         find_planned_run(request, "another")

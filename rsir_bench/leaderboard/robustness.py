@@ -1,4 +1,4 @@
-"""Robustness: how much of a method's mAP is retained when a target's scenes are distorted, by kind and severity."""
+"""Show how much of its mAP a method retains when a target's scenes are distorted, by kind and severity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsir_bench.records.cells import cell_of, printed_title, row_label
 from rsir_bench.records.schema import Record
 
 Condition = tuple[str, int]
-"""Kind of distortion and severity."""
+"""The kind of a distortion and its severity."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class RobustnessRow:
 
     Attributes:
         label: The method as ``--methods`` takes it.
-        title: The method as it is printed.
-        row: The row, with the particulars of its PCA.
-        seeds: How many were scored both with and without a distortion; others are left out.
-        clean: mAP without a distortion, mean over these seeds.
-        distorted: mAP under each condition, mean over its seeds.
-        retained: ``distorted`` divided by the clean mAP of the same seeds.
-        records: Without a distortion and under each condition.
+        title: The method as tables print it.
+        row: The row, with the details of its PCA.
+        seeds: Number of seeds scored both with and without a distortion; other seeds are left out.
+        clean: Mean mAP without a distortion over these seeds.
+        distorted: Mean mAP under each condition over the seeds of that condition.
+        retained: ``distorted`` divided by the mean clean mAP of the same seeds.
+        records: The records without a distortion and under each condition.
     """
 
     label: str
@@ -50,14 +50,14 @@ class RobustnessRow:
     records: tuple[Record, ...]
 
     def records_of(self, condition: Condition | None) -> list[Record]:
-        """Return the records behind the values of one condition; None: without a distortion."""
+        """Return the records behind the values of one condition; None means without a distortion."""
         found = [record for record in self.records if _condition(record) == condition]
         seeds = {record.seed for record in found}
         clean = [record for record in self.records if record.distortion is None and record.seed in seeds]
         return found if condition is None else clean + found
 
     def mean_retained(self, conditions: Iterable[Condition]) -> float | None:
-        """Return the mean over the conditions; None where one of them was not run."""
+        """Return the mean retained share over the conditions, or None if one of them was not run."""
         shares = [self.retained.get(condition) for condition in conditions]
         known = [share for share in shares if share is not None]
         return statistics.fmean(known) if known and len(known) == len(shares) else None
@@ -65,7 +65,7 @@ class RobustnessRow:
 
 @dataclass(frozen=True)
 class Block:
-    """All rows of one target, the most robust first, and the conditions that any of them was run under."""
+    """All rows of one target, most robust first, and every condition that at least one of them was run under."""
 
     target: str
     title: str
@@ -74,7 +74,7 @@ class Block:
 
     @property
     def kinds(self) -> dict[str, list[Condition]]:
-        """The conditions of each kind."""
+        """The conditions of each kind of distortion."""
         found: dict[str, list[Condition]] = defaultdict(list)
         for condition in self.conditions:
             found[condition[0]].append(condition)
@@ -133,7 +133,12 @@ def _block(target: str, title: str, rows: list[RobustnessRow]) -> Block:
 
 
 def grids(board: Board, caption: str = "{}") -> list[Grid]:
-    """Return one grid per target, the largest share of each column marked; ``caption`` holds a ``{}`` for its title."""
+    """Return one grid per target, with the largest share of each column marked.
+
+    Args:
+        board: The board.
+        caption: The caption of each grid; ``{}`` in it becomes the title of the target.
+    """
     return [
         Grid(
             caption.format(block.title),
@@ -146,7 +151,7 @@ def grids(board: Board, caption: str = "{}") -> list[Grid]:
 
 
 def document(board: Board) -> Document | None:
-    """Return the retained mAP of a board; None where nothing was run on distorted scenes."""
+    """Return the retained mAP of a board, or None if nothing was run on distorted scenes."""
     found = blocks(board)
     if not found:
         return None
@@ -161,13 +166,13 @@ def document(board: Board) -> Document | None:
 
 
 def _headers(block: Block) -> tuple[str, ...]:
-    """Return the headers of a grid; a kind of distortion with the severities that were run."""
+    """Return the headers of a grid; each kind of distortion shows the severities that were run."""
     kinds = [f"{kind} {_span(conditions)}" for kind, conditions in block.kinds.items()]
     return ("Method", "Row", "Seeds", "Clean mAP", "Mean retained", *kinds)
 
 
 def _span(conditions: list[Condition]) -> str:
-    """Return ``"1-5"``, or the severities one by one where some between are missing."""
+    """Return a range such as ``"1-5"``, or a list of the severities if some in between are missing."""
     severities = [severity for _, severity in conditions]
     whole = len(severities) > 1 and severities == list(range(severities[0], severities[-1] + 1))
     return f"{severities[0]}-{severities[-1]}" if whole else ",".join(map(str, severities))
@@ -188,7 +193,7 @@ def _percent(share: float | None, best: float | None) -> GridCell:
 
 
 def _fields(board: Board, block: Block, row: RobustnessRow) -> Iterator[dict[str, str | int]]:
-    """Yield the curve of a row for the CSV file, one severity each; severity 0 is without distortion."""
+    """Yield the curve of a row for the CSV file, one condition at a time; severity 0 means no distortion."""
     start: dict[str, str | int] = {"board": board.name, "protocol_hash": board.protocol.hash, "target": block.target}
     start |= {"method": row.label, "row": row.row}
     for condition in (None, *block.conditions):

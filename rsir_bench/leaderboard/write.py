@@ -14,6 +14,7 @@ from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.records.schema import Record
 
+VERB = "leaderboard"
 RECORDS = "results"
 """The subfolder of the leaderboards that ``publish`` writes."""
 
@@ -43,8 +44,8 @@ def render_leaderboards(
             edited, or a file that cannot be written.
     """
     rendered = _rendered(records, formats)
-    with replaced_folder(folder, beside=[RECORDS]) as staging:
-        removed = listed_digests(folder).keys() - rendered.keys()
+    with replaced_folder(folder, VERB, beside=[RECORDS]) as staging:
+        removed = listed_digests(folder, VERB).keys() - rendered.keys()
         _write(rendered, staging)
     for name in sorted(removed):
         log(folder / name)
@@ -79,14 +80,14 @@ def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMM
     """
     rendered = _rendered(records, formats)
     differing = _present(folder) ^ rendered.keys()
-    listed = listed_digests(folder)
+    listed = listed_digests(folder, VERB)
     for name in rendered.keys() - differing:
         path = folder / name
         edited = name in listed and listed[name] != {file_digest(path)}
         if edited or _unpadded(path.read_bytes().decode(errors="replace")) != _unpadded(rendered[name]):
             differing.add(name)
     if not differing and listed.keys() != rendered.keys():
-        return [list_of(folder)]
+        return [list_of(folder, VERB)]
     return [folder / name for name in sorted(differing)]
 
 

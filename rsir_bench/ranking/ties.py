@@ -1,8 +1,9 @@
-"""The one primitive of scoring: the ranks of the positives of a query, ties included.
+"""Find the ranks of a query's positives, including ties. All scores are computed from these ranks.
 
-A ranking with ties is a sequence of tie groups: scenes at one distance, in no order. Most groups of real descriptors
-hold a single scene, most groups of binary codes hold many, so the two kinds are separate: single positives as a dense
-matrix, larger groups as a flat list. Every metric is a sum over both.
+A ranking with ties is a sequence of tie groups. A tie group is a set of scenes at the same distance, in no particular
+order. Most groups hold a single scene for real-valued descriptors, but many scenes for binary codes. The two kinds are
+therefore stored separately: single positives in a dense matrix, larger groups in a flat list. Every metric is a sum
+over both.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TieGroups:
-    """T tie groups of S queries; tensors are (T,) int64, all but ``query`` (3, T) after ``in_orders``.
+    """T tie groups of S queries.
+
+    Tensors are (T,) int64. After ``in_orders``, all except ``query`` are (3, T).
 
     Attributes:
-        query: the query, 0 to S-1, whose ranking contains the group.
-        before: scenes ranked strictly before the group.
-        size: scenes in the group.
-        positives_before: positives ranked strictly before the group.
-        positives: positives in the group, at least 1.
+        query: The query, 0 to S-1, whose ranking contains the group.
+        before: Number of scenes ranked strictly before the group.
+        size: Number of scenes in the group.
+        positives_before: Number of positives ranked strictly before the group.
+        positives: Number of positives in the group, at least 1.
     """
 
     query: Tensor
@@ -34,7 +37,7 @@ class TieGroups:
     positives: Tensor
 
     def __len__(self) -> int:
-        """T."""
+        """Return T, the number of groups."""
         return len(self.query)
 
     def __getitem__(self, mask: Tensor) -> TieGroups:
@@ -48,7 +51,7 @@ class TieGroups:
         )
 
     def in_orders(self) -> TieGroups:
-        """Return the groups in random order, in the worst order (positives last) and in the best (positives first).
+        """Return the groups in random, worst (positives last) and best (positives first) order.
 
         The positives of an ordered group are adjacent, so they form a group without other scenes.
         """
@@ -66,8 +69,8 @@ class PositiveRanks:
     """The ranks of the R positives of each of S queries.
 
     Attributes:
-        before: (S, R) float64: scenes ranked before the i-th positive; +inf where it is tied with another scene.
-        groups: the tie groups of two scenes or more that hold a positive.
+        before: (S, R) float64, number of scenes ranked before the i-th positive; +inf if it is tied with another scene.
+        groups: The tie groups that hold at least two scenes and at least one positive.
     """
 
     before: Tensor
@@ -90,7 +93,7 @@ class PositiveRanks:
 
     @cached_property
     def precision(self) -> Tensor:
-        """(S, R) float64: P(i) at the rank of the i-th positive, 0 where it is tied with another scene."""
+        """(S, R) float64: P(i) at the rank of the i-th positive, 0 if it is tied with another scene."""
         return self.order / (self.before + 1)
 
     @cached_property
@@ -99,9 +102,9 @@ class PositiveRanks:
         return self.groups.in_orders()
 
     def expected_ranks(self) -> Tensor:
-        """(S, R) float64: the expected rank, from 1, of the i-th positive.
+        """Return (S, R) float64: the expected rank of the i-th positive, counted from 1.
 
-        The m-th of r positives in random order on n places is at place m (n + 1) / (r + 1) on average.
+        If r positives are placed at random among n positions, the m-th is at position m (n + 1) / (r + 1) on average.
         """
         ranks = self.before + 1
         groups, held = self.groups, self.groups.positives
@@ -114,12 +117,12 @@ class PositiveRanks:
 
 
 def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
-    """Rank positives by bisection.
+    """Return the ranks of positives, found by binary search.
 
     Args:
-        distances: (S, N + 1) distances of each query to its gallery, ascending; masked scenes and the last
-            column +inf.
-        positives: (S, R) the distances of each query's positives, ascending; all finite.
+        distances: (S, N + 1), the distances of each query to its gallery, ascending; masked scenes and the last column
+            are +inf.
+        positives: (S, R), the distances of each query's positives, ascending; all finite.
 
     Examples:
         >>> distances = torch.tensor([[0.1, 0.2, 0.3, 0.3, 0.4, torch.inf]])
@@ -132,11 +135,11 @@ def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
 
 
 def collect_ties(before: Tensor, after: Tensor) -> PositiveRanks:
-    """Collect the tie groups.
+    """Return the ranks of positives, with tied positives collected in tie groups.
 
     Args:
-        before: (S, R) int64, ascending: scenes strictly nearer than each positive.
-        after: (S, R) int64: scenes as near as each positive or nearer; before + 1 where it is tied with none.
+        before: (S, R) int64, ascending, number of scenes strictly nearer than each positive.
+        after: (S, R) int64, number of scenes at least as near as each positive; before + 1 if it is not tied.
     """
     query, column = torch.nonzero(after - before > 1, as_tuple=True)
     begin, end = before[query, column], after[query, column]
@@ -150,11 +153,11 @@ def collect_ties(before: Tensor, after: Tensor) -> PositiveRanks:
 
 
 def ranking(distances: Sequence[float], positives: Sequence[float]) -> PositiveRanks:
-    """Return the ranks of one query's positives, from plain lists: for examples.
+    """Return the ranks of one query's positives from plain lists; meant for examples.
 
     Args:
-        distances: of all scenes, ascending.
-        positives: of the positives among them, ascending.
+        distances: The distances of all scenes, ascending.
+        positives: The distances of the positives among them, ascending.
     """
     row = torch.tensor([[*distances, torch.inf]], dtype=torch.float64)
     return positive_ranks(row, torch.tensor([positives], dtype=torch.float64))

@@ -53,7 +53,7 @@ def build_report(
     """
     if not records:
         raise UserError("no records to report; make some with `rsir-bench run`, or name a folder that holds them")
-    with replaced_folder(out) as staging:
+    with replaced_folder(out, "report") as staging:
         pages = _write(records, staging, runs, data_root, plugins, protocol)
     return [out / page.relative_to(staging) for page in pages]
 

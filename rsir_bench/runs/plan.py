@@ -24,12 +24,12 @@ class ResultSpec(RowOnTarget):
     """One result to make: a row of the run on a target.
 
     Attributes:
-        round: The round of training, from 1, whose network makes it.
+        round: The training round, counted from 1, whose network makes the result.
         key: Digest of every setting that changes the result.
         descriptors: File of the row's descriptors.
-        components: File of the principal components that are fitted on the source; None: there are none.
+        components: File of the principal components fitted on the source, or None if the row uses none.
         record: File of the result record in the run's folder.
-        published: File of the same record among the published ones, where it is there.
+        published: File of the same record in the published results, or None if it is not published.
     """
 
     round: int
@@ -41,12 +41,12 @@ class ResultSpec(RowOnTarget):
 
     @property
     def done(self) -> bool:
-        """Whether it has a record; nothing else counts."""
+        """Whether the result has a record; nothing else marks it as done."""
         return self.published is not None or self.record.is_file()
 
     @property
     def finished(self) -> Path:
-        """The record of a result that is done: the one made here before the published one."""
+        """The record of a finished result: the one made here if it exists, otherwise the published one."""
         return self.record if self.published is None or self.record.is_file() else self.published
 
 
@@ -60,8 +60,8 @@ class Run:
         folder: The folder of the run.
         key: Digest of every setting that changes the trained network.
         cells: The results to make.
-        weights: What the networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
-        transform: How scenes become pixels.
+        weights: The initial weights of the networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+        transform: The transform from scenes to pixels.
     """
 
     method: MethodSpec
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """As in progress and errors."""
+        """The name of the run in progress bars and error messages."""
         return f"{self.method.label} seed {self.seed}"
 
     @property
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def rounds(self) -> range:
-        """The rounds of training, from 1; none where nothing is trained."""
+        """The training rounds, counted from 1; empty if nothing is trained."""
         return range(1, self.method.method_class.rounds + 1) if self.card.trained else range(0)
 
     def note(self, round_index: int) -> Path:
@@ -97,12 +97,12 @@ class Run:
         return round_folder(self.folder, round_index) / "trained.json"
 
     def is_trained(self, round_index: int) -> bool:
-        """Whether a round of training is done."""
+        """Return whether a round of training is done."""
         return self.note(round_index).is_file()
 
 
 def round_folder(run: Path, round_index: int) -> Path:
-    """Return the folder, in a run's, of a round of training: its network, and what this network made."""
+    """Return the folder of a training round inside a run's folder: for its network and all that the network makes."""
     return run / f"round{round_index}"
 
 
@@ -112,8 +112,8 @@ class Plan:
 
     Attributes:
         resolved: The request, with everything that it names.
-        runs: In the order of the request.
-        absent: Runs and cells that are left out, with the reason.
+        runs: The runs, in the order of the request.
+        absent: The reasons why runs and results are left out, one line each.
     """
 
     resolved: Resolved
@@ -137,12 +137,12 @@ class Plan:
 
     @property
     def datasets(self) -> dict[str, SceneIndex]:
-        """The scenes, by name of dataset."""
+        """The scenes of each dataset, by dataset name."""
         return self.resolved.datasets
 
     @property
     def source(self) -> SceneIndex:
-        """The scenes that are trained on."""
+        """The training scenes."""
         return self.datasets[self.protocol.data.source]
 
     @property
@@ -151,7 +151,7 @@ class Plan:
         return [run for run in self.runs if run.todo]
 
     def setup(self, run: Run) -> Setup:
-        """Return what the run's network is built for; an untrained one never looks at the number of classes."""
+        """Return the setup to build the run's network for; an untrained network ignores the number of classes."""
         index = self.source if run.card.trained else self.datasets[run.cells[0].target]
         return Setup(
             classes=len(index.classes),
@@ -163,7 +163,7 @@ class Plan:
         )
 
     def needed(self) -> list[tuple[str, Transform]]:
-        """Return the datasets whose pixels the unfinished cells need, in the order they are needed."""
+        """Return the datasets and transforms whose pixels the unfinished results need, in order of use."""
         data = self.protocol.data
         needed: dict[tuple[str, Transform], None] = {}
         for run in self.todo:
@@ -180,7 +180,8 @@ def make_plan(request: Request) -> Plan:
     """Resolve a request and plan it.
 
     Raises:
-        UserError: Every problem that can be known before the first run starts, one line each.
+        UserError: The request cannot run. The message lists all problems that can be found before the first run starts,
+            one per line.
     """
     return plan_runs(resolve(request))
 
@@ -203,27 +204,27 @@ def plan_runs(resolved: Resolved) -> Plan:
 
 
 def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
-    """Return the plan that another process made of the request, and its run of that key.
+    """Rebuild the plan that another process made from the request; return it with the run that has the key.
 
     Raises:
-        RunError: There is no such run here.
-        UserError: There is no plan here.
+        RunError: The plan has no such run here.
+        UserError: The request cannot be planned here.
     """
     plan = make_plan(request)
     for run in plan.runs:
         if run.key == key:
             return plan, run
-    raise RunError("there are other code, weights or scenes here than where it was planned; make them the same")
+    raise RunError("code, weights or scenes here differ from those where the run was planned; make them the same")
 
 
 def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:
-    """Return each seed once, or the first alone for a method without randomness."""
+    """Return each seed once, or only the first for a method without randomness."""
     seeds = list(dict.fromkeys(seeds))
     return seeds if method.card.trained or "none" in method.weights.values() else seeds[:1]
 
 
 def _targets_of(resolved: Resolved, method: ResolvedMethod, absent: list[str]) -> list[str]:
-    """Return the targets that a method is scored on, and add to ``absent`` why others are left out."""
+    """Return the targets that a method is scored on, and add the reasons why others are left out to ``absent``."""
     targets: list[str] = []
     for target in resolved.targets:
         reason = _not_a_target(resolved, method, target, targets[0] if targets else target)
@@ -235,23 +236,26 @@ def _targets_of(resolved: Resolved, method: ResolvedMethod, absent: list[str]) -
 
 
 def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first: str) -> str | None:
-    """Return why a method is not scored on a target; an untrained one's network is built for the ``first`` target."""
+    """Return why a method is not scored on a target, or None if it is.
+
+    The network of an untrained method is built for the ``first`` target.
+    """
     data, card, datasets = resolved.protocol.data, method.card, resolved.datasets
 
-    def same(name: str) -> bool:  # by content: a folder of the user's is known whatever it is called
+    def same(name: str) -> bool:  # compares content, to recognise a user's folder under any name
         return target == name or datasets[target].fingerprint == datasets[name].fingerprint
 
     if card.trained and same(data.source):
         return "it is the source, whose labels the method has seen"
     if data.leaked == "drop" and same(data.source):
-        return "all its scenes are in the source, and data.leaked=drop leaves those out"
+        return "all its scenes are in the source, and data.leaked=drop leaves them out"
     if card.needs_unlabelled and data.unlabelled is not None and same(data.unlabelled):
         return "it is the method's unlabelled pool"
     seen = data.source if resolved.fitted_on_source(card) else first
     here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
     if here != there:
         what = "the source; set data.bands=rgb" if seen == data.source else f"{seen}; run it alone"
-        return f"it has other bands than {what}"
+        return f"its bands differ from those of {what}"
     return None
 
 
@@ -283,7 +287,7 @@ def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wa
     key = result_key(resolved, method, described, wanted)
     round_index = wanted.row.round or method.spec.method_class.rounds
     made = round_folder(folder, round_index)
-    place = slug(resolved.datasets[wanted.target].name)  # of a folder of the user's, not its path: it may be moved
+    place = slug(resolved.datasets[wanted.target].name)  # a user's folder goes by its name: its path may change
     if wanted.distortion is not None:
         place = f"{place}/{slug(str(wanted.distortion))}"
     stem = slug(wanted.row_name) + ("-target-fit" if wanted.fit == "target" else "")

@@ -1,4 +1,4 @@
-"""Resolve names to protocol, methods, weights and scenes. All reading happens here, once."""
+"""Resolve names to the protocol, methods, weights and scenes. All input is read here, once."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from rsir_bench.scenes.pixel_cache import Transform
 
 @dataclass(frozen=True)
 class ResolvedMethod:
-    """A method with what it starts from.
+    """A method with its initial weights and its pixel transform.
 
     Attributes:
         spec: The method as the user named it.
-        weights: What its networks start from, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
-        transform: How scenes become its pixels.
+        weights: The initial weights of its networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+        transform: The transform from scenes to its pixels.
     """
 
     spec: MethodSpec
@@ -48,15 +48,15 @@ class Resolved:
     """Everything that a request names, read and checked.
 
     Attributes:
-        request: What was asked.
+        request: The request.
         protocol: The protocol with the overrides.
         board: The leaderboard's name.
-        methods: Those that the protocol can carry, in the order of the request.
-        absent: Why other methods are left out, a line each.
+        methods: The methods that the protocol supports, in the order of the request.
+        absent: The reasons why other methods are left out, one line each.
         targets: The datasets to score on, as the request names them.
-        datasets: The scenes, by name of dataset.
+        datasets: The scenes of each dataset, by dataset name.
         distortions: Distortions to score the targets under, in addition to the undistorted targets.
-        published: Published records of the board, by key.
+        published: The paths of the board's published records, by key.
     """
 
     request: Request
@@ -71,21 +71,22 @@ class Resolved:
 
     @property
     def source(self) -> str:
-        """The name of the dataset that is trained on."""
+        """The name of the training dataset."""
         return self.protocol.data.source
 
     def fitted_on_source(self, card: Card) -> bool:
-        """Tell whether a method's rows need the source's scenes: to train on, or to fit principal components on."""
+        """Return whether a method needs the source's scenes, either to train or to fit principal components."""
         return _needs_source(card, self.protocol)
 
 
 def resolve(request: Request) -> Resolved:
     """Look up and read everything that a request names.
 
-    What is cheap comes first: nothing is drawn, hashed or decoded for a request that cannot run.
+    Cheap checks come first, so nothing is drawn, hashed or decoded for a request that cannot run.
 
     Raises:
-        UserError: Every problem that can be known before the first run starts, one line each.
+        UserError: The request cannot run. The message lists all problems that can be found before the first run starts,
+            one per line.
     """
     problems = Problems()
     _check_out(request.out, problems)
@@ -127,7 +128,7 @@ def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> l
         found = registry.discover(request.plugins)
     if not found:
         return []
-    # A user's own protocol file may set methods up as it likes; the label shows what differs from the shipped one.
+    # A user's protocol file may configure methods freely; the label shows what differs from the shipped protocol.
     usual = load_protocol(protocol.name).methods if protocol.name in shipped() else {}
     for name in sorted(set(protocol.methods) - set(found)):
         problems.add(f"methods.{name}: {suggest(name, found)}")
@@ -144,7 +145,7 @@ def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> l
 def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod]) -> list[str]:
     if list(wanted) != ["all"]:
         return list(dict.fromkeys(wanted))
-    # A method whose settings have no default, as timm's model, can only be named.
+    # A method with a setting that has no default, such as timm's model, runs only if it is named.
     return [
         name
         for name, method in found.items()
@@ -159,11 +160,11 @@ def _check_overrides(
     overridden = {overridden_method(override) for override in request.overrides}
     for name in found:
         if name in overridden and name not in parts:
-            problems.add(f"methods.{name}: not among the methods to run; those are {', '.join(sorted(parts))}")
+            problems.add(f"methods.{name}: not one of the methods to run, which are {', '.join(sorted(parts))}")
 
 
 def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[MethodSpec], list[str]]:
-    """Return the methods that the protocol can carry, and why the others are absent."""
+    """Return the methods that the protocol supports, and the reasons why the others are left out."""
     kept, absent = [], []
     for method in methods:
         card = method.card
@@ -220,7 +221,7 @@ def _needs_source(card: Card, protocol: Protocol) -> bool:
 
 
 def _read_datasets(names: Sequence[str], data_root: Path, problems: Problems) -> dict[str, SceneIndex]:
-    """Return the scenes by name of dataset; none where there are problems, since hashing may take minutes."""
+    """Return the scenes by dataset name, or nothing if there are problems, since hashing may take minutes."""
     listings = []
     for name in names:
         with problems.collecting():
@@ -238,12 +239,14 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
         chosen = choose_queries(index.labels, protocol.score.queries, protocol.score.query_seed)
         if chosen is not None and not len(chosen):
             problems.add(
-                f"score.queries=fifth: no class of {index.name} has five scenes; set score.queries=all or leave it out"
+                f"score.queries=fifth: no class of {index.name} has five scenes; "
+                "set score.queries=all or drop this target"
             )
-        # A user's folder is named by its last part: two of one name would be the same in every table.
+        # A user's folder is named after the last part of its path. Two folders with one name would be
+        # indistinguishable in every table.
         if (other := first.setdefault(index.name, given)) != given:
             both = f"--targets {other},{given}: both are called {index.name}"
-            problems.add(f"{both}; give one of the folders another name")
+            problems.add(f"{both}; rename one of the folders")
 
 
 def _read_published(folder: Path) -> dict[str, Path]:

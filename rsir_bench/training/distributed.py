@@ -1,7 +1,8 @@
 """Train and describe in several processes, one per device.
 
-The first rank does what a single process does: it plans, writes, scores and prints. The others wait for its orders,
-do their part, and write nothing. torchrun's agent starts them, and ends all when one dies.
+The first rank does everything that a single process does: it plans, writes, scores and prints. The other ranks wait for
+its orders, do their share of the work and write nothing. The torchrun agent starts all ranks, and ends all of them if
+one dies.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from rsir_bench.nn.collectives import RANKS
 
 Value = TypeVar("Value")
 
-# Scoring, or caching scenes on another machine, may take hours, during which the other ranks wait.
+# The other ranks may wait for hours during scoring, or while another machine caches scenes.
 IDLE = timedelta(days=7)
-# A failed rank waits this long for the others to fail in the same way; otherwise they hang in a collective forever.
+# A failed rank waits this long for the others to fail in the same way. Ranks that do not fail hang forever in a
+# collective.
 PATIENCE = timedelta(seconds=10)
 
 
@@ -41,7 +43,7 @@ def launched() -> bool:
 def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     """Run ``rsir-bench`` with the same arguments in ``devices`` processes and return the exit code.
 
-    A signal that ends the program is forwarded to the processes, and the exit code is the one a shell would return.
+    A signal that ends the program is forwarded to the processes, and the exit code is what a shell would return.
 
     Args:
         devices: Number of processes, at least 2.
@@ -49,20 +51,20 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
         arguments: The command line without the program's name.
 
     Raises:
-        UserError: This machine has fewer GPUs, or ``device`` names one GPU.
+        UserError: This machine has fewer GPUs than ``devices``, or ``device`` names a single GPU.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if device.startswith("cuda:"):
-        raise UserError(f"--device {device} with --devices {devices}: name the kind only, --device cuda")
+        raise UserError(f"--device {device} with --devices {devices}: use --device cuda, without a GPU number")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or DDP warns about methods that use every parameter
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # otherwise DDP warns about methods that use every parameter
     # Otherwise every process would use all cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // devices, 1)))
-    logging.disable(logging.ERROR)  # the rank that failed has reported it; a signal needs no report
+    logging.disable(logging.ERROR)  # the failed rank has already reported its error; a signal needs no report
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -76,17 +78,17 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "rsir_bench", *arguments)
     except ChildFailedError as error:
-        return max(error.get_first_failure()[1].exitcode, 1)  # a signal's is negative
+        return max(error.get_first_failure()[1].exitcode, 1)  # negative for a signal
     except SignalException as error:
         return 128 + error.sigval
     return 0
 
 
 def rank_device(device: str, devices: int) -> str:
-    """Return the device of this process: for ``"cuda"`` the GPU with the process's number on this machine.
+    """Return the device of this process; for ``"cuda"``, the GPU whose number is the process's local rank.
 
     Raises:
-        UserError: torchrun did not start ``devices`` processes, or ``device`` names one GPU.
+        UserError: torchrun did not start ``devices`` processes, or ``device`` names a single GPU.
     """
     if not launched():
         return device
@@ -94,15 +96,15 @@ def rank_device(device: str, devices: int) -> str:
     if devices not in (1, here):
         raise UserError(f"--devices {devices}: torchrun started {here} processes on this machine; leave --devices out")
     if device.startswith("cuda:"):
-        raise UserError(f"--device {device} under torchrun: name the kind only, --device cuda")
+        raise UserError(f"--device {device} under torchrun: use --device cuda, without a GPU number")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[int]:
-    """Join the processes that torchrun started until the block ends; yield this process's rank.
+    """Join the processes that torchrun started for the duration of the block; yield this process's rank.
 
-    The first rank must leave the block last: that stops the others.
+    The first rank must be the last to leave the block, because leaving it stops the others.
 
     Args:
         device: The device of this process.
@@ -110,7 +112,7 @@ def process_group(device: str) -> Iterator[int]:
     if not launched():
         yield 0
         return
-    # Ends this process at once: Python would wait for the running collective, and then end with a traceback.
+    # Let SIGINT end this process at once: Python would wait for the running collective and then print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device))
@@ -118,7 +120,7 @@ def process_group(device: str) -> Iterator[int]:
     RANKS.rank, RANKS.count = dist.get_rank(), dist.get_world_size()
     RANKS.orders = dist.new_group(backend="gloo", timeout=IDLE)
     if RANKS.rank:
-        logging.disable(logging.WARNING)  # the first rank logs it
+        logging.disable(logging.WARNING)  # the first rank logs them
     try:
         yield RANKS.rank
     finally:
@@ -138,7 +140,7 @@ def _send(order: object) -> None:
 
 
 def orders() -> Iterator[Any]:
-    """Yield the first rank's orders on any other rank, one after the other, until the first rank stops."""
+    """Yield the first rank's orders, one at a time, until it stops; for use on the other ranks."""
     while True:
         box: list[Any] = [None]
         dist.broadcast_object_list(box, 0, group=RANKS.orders)
@@ -149,14 +151,15 @@ def orders() -> Iterator[Any]:
 
 @contextmanager
 def collective(title: str, order: Callable[[], object] | None = None) -> Iterator[None]:
-    """Run the block on every rank together; with one process, just run it.
+    """Run the block on all ranks together; with only one process, simply run it.
 
-    An error that occurs on all ranks, or on one when the others are done, is raised on the first rank, and the ranks
-    continue with the next order. An error that leaves the others waiting in the middle of the work ends the program.
+    If an error occurs on all ranks, or on one rank when the others are done, it is raised on the first rank, and the
+    ranks continue with the next order. If an error leaves other ranks waiting in the middle of the work, the program
+    ends.
 
     Args:
-        title: Names the work in error messages.
-        order: On the first rank, returns the order for the others.
+        title: Name of the work in error messages.
+        order: Function that returns the order for the other ranks; called on the first rank only.
 
     Raises:
         RunError: Another rank failed.
@@ -170,10 +173,10 @@ def collective(title: str, order: Callable[[], object] | None = None) -> Iterato
     try:
         with collectives.working_together():
             yield
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below, once the others have left the work too
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - raised below, once the others have stopped too
         failed = error
     failures = _agree(failed, title)
-    if RANKS.rank == 0:  # the others wait for orders: the first rank reports
+    if RANKS.rank == 0:  # only the first rank reports; the others wait for orders
         if failed is not None:
             raise failed
         if failures:
@@ -181,19 +184,19 @@ def collective(title: str, order: Callable[[], object] | None = None) -> Iterato
 
 
 def _agree(failed: BaseException | None, title: str) -> list[str]:
-    """Return the failures of all ranks once they have left the work; end the program if a rank does not."""
+    """Return the failures of all ranks once all have stopped working; end the program if one does not stop."""
     where = f"rank {RANKS.rank} of {RANKS.count}: {title}"
     text = failed and f"{where}: {one_line(failed)}"
     try:
-        # Not monitored_barrier, whose time limit holds on the first rank only.
+        # Do not use monitored_barrier: its timeout applies only on the first rank.
         dist.barrier(RANKS.orders, async_op=True).wait(PATIENCE if failed else IDLE)
         everyone: list[Any] = [None] * RANKS.count
         dist.all_gather_object(everyone, text, group=RANKS.orders)
     except RuntimeError as error:
-        reason = text or f"{where}: another rank is gone ({one_line(error)})"
-        advice = "every rank stops; the same command continues after the last complete epoch"
+        reason = text or f"{where}: lost contact with another rank ({one_line(error)})"
+        advice = "all ranks stop; run the same command again to continue after the last complete epoch"
         print(f"rsir-bench: {reason}; {advice}", file=sys.stderr, flush=True)
-        os._exit(2 if isinstance(failed, UserError) else 1)  # not sys.exit: the end of a broken group may hang
+        os._exit(2 if isinstance(failed, UserError) else 1)  # not sys.exit: closing a broken group may hang
     return [text for text in everyone if text]
 
 
@@ -201,8 +204,8 @@ def broadcast(make: Callable[[], Value]) -> Value:
     """Call ``make`` on the first rank and return its value, or raise its error, on every rank.
 
     Raises:
-        UserError: The first rank's.
-        RunError: The first rank's.
+        UserError: ``make`` raised it on the first rank.
+        RunError: ``make`` raised it on the first rank.
     """
     if collectives.ranks() == 1:
         return make()
@@ -229,7 +232,7 @@ def gather(value: Value) -> list[Value]:
 
 
 def shard(count: int) -> slice:
-    """Return this rank's part of ``count`` items in order; sizes of parts differ by at most one."""
+    """Return this rank's slice of ``count`` items; slices are in rank order, and their sizes differ by at most one."""
     each, more = divmod(count, collectives.ranks())
     rank = collectives.rank()
     start = rank * each + min(rank, more)
@@ -237,10 +240,10 @@ def shard(count: int) -> slice:
 
 
 def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, device: torch.device) -> None:
-    """Prepare a method in training mode for ranks that hold a part of each batch: batch norm must see all of it.
+    """Prepare a method for training on ranks that each hold part of a batch: batch norm must see the whole batch.
 
     Args:
-        method: In training mode; its learning batch norms become ``torch.nn.SyncBatchNorm`` on CUDA.
+        method: The method, in training mode; its batch norms that learn become ``torch.nn.SyncBatchNorm`` on CUDA.
         batches: The batches of an epoch, int64 (n,) each.
         how: The method's ``distributed_loss``.
         device: The device of this rank.
@@ -269,7 +272,7 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
 
 
 def _learning_norms(method: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Return batch norms, by parent and name, whose output depends on the batch: not those of frozen parts."""
+    """Return parent and name of each batch norm whose output depends on the batch; frozen ones are left out."""
     return [
         (parent, name)
         for parent in method.modules()

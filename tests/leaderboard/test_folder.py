@@ -95,7 +95,7 @@ def test_an_unknown_format_is_refused(tmp_path):
 def test_the_check_finds_a_list_that_would_stop_the_next_rendering(tmp_path):
     records = some_records()
     render_leaderboards(records, tmp_path)
-    written = tmp_path / ".rsir-bench" / "written.sha256"
+    written = tmp_path / ".rsir-bench" / "leaderboard.sha256"
     written.write_text("".join(written.read_text().splitlines(keepends=True)[1:]))
     assert check(records, tmp_path) == [written]
 

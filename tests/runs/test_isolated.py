@@ -66,7 +66,7 @@ def test_a_subprocess_that_ends_without_an_answer_is_one_line(tiny: Tiny, monkey
 def test_a_subprocess_that_finds_another_plan_reports_it(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs
-    assert "other code, weights or scenes" in str(work_off_apart(request, replace(run, key="another"), 10))
+    assert "code, weights or scenes here differ" in str(work_off_apart(request, replace(run, key="another"), 10))
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The results that the report shows with their scenes, and the runs behind them."""
+"""Find the results that the report shows with scenes, and the runs behind them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rsir_bench.scenes.index import SceneIndex
 
 Log = Callable[[str], None]
 Find = Callable[[list[Record]], dict[str, LocatedResult]]
-OUTDATED = "method, protocol or scenes are no longer those of its records; run it again"
+OUTDATED = "the method, protocol or scenes no longer match its records; run it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,9 @@ class RetrievalRun:
     """One method's retrieval on one target.
 
     Attributes:
-        record: The result: the method's preferred row, first seed.
+        record: The record of the method's preferred row and first seed.
         recorded: The run behind it.
-        found: The scenes that it retrieves, as positions in ``Target.kept``.
+        found: The retrieved scenes, as positions in ``Target.kept``.
     """
 
     record: Record
@@ -67,8 +67,8 @@ class Target:
     Attributes:
         board: The board's name.
         index: The scenes.
-        kept: (M,) int64, the indices of the scenes that are scored; the others are duplicates of source scenes.
-        methods: Sorted by mAP, the best first.
+        kept: (M,) int64, the indices of the scored scenes; the others are duplicates of source scenes.
+        methods: The methods, sorted by mAP, best first.
     """
 
     board: str
@@ -78,7 +78,7 @@ class Target:
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(M,) int64, the classes of the scenes that are scored."""
+        """(M,) int64, the classes of the scored scenes."""
         return self.index.labels[self.kept]
 
     @property
@@ -88,7 +88,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """A name for files."""
+        """The name to use in file names."""
         return f"{slug(self.board)}-{slug(self.index.name)}"
 
 
@@ -97,12 +97,12 @@ def find_targets(
 ) -> list[Target]:
     """Return every target of the runs whose scenes and descriptors exist, with its methods ranked.
 
-    Of each method, its first seed on undistorted scenes and one row are used; see ``preferred``.
+    One row of each method represents it, with its first seed and on undistorted scenes; see ``preferred``.
 
     Args:
         runs: Folders that ``rsir-bench run --out`` wrote.
-        data_root: The folder of the datasets.
-        log: Called with one line for everything that is missing.
+        data_root: The folder that holds the datasets.
+        log: Called with one line for each thing that is missing.
         plugins: Files with further methods.
         protocol: The user's own protocol file.
 
@@ -124,9 +124,10 @@ def find_targets(
 
 
 def preferred(records: Iterable[Record], located: dict[str, LocatedResult]) -> list[tuple[Record, LocatedResult]]:
-    """Return one record for each board, target and method: its first seed, and its PCA or code, or else its first row.
+    """Return one record for each board, target and method.
 
-    Where several rounds of training have such a row, use that of the last round.
+    It is the record of the first seed and of the PCA or code row, or of the first row if there is neither. If several
+    training rounds have such a row, it is the row of the last round.
     """
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -165,7 +166,7 @@ def _located(records: list[Record], find: Find, log: Log) -> dict[str, LocatedRe
 
 
 def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, LocatedResult]:
-    """Locate all records at once, or method by method where that fails."""
+    """Locate all records at once, or method by method if that fails."""
     try:
         return find(records)
     except UserError as error:
@@ -178,7 +179,7 @@ def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, 
 
 
 def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: LocatedResult, log: Log) -> None:
-    """Rank the scenes of one result and add it to its target."""
+    """Rank the scenes of one result and add the result to its target."""
     place = record.protocol.board, record.target.name
     path = recorded.cell.descriptors
     if not is_intact(path):

@@ -24,12 +24,12 @@ from rsir_bench.training import distributed
 from rsir_bench.training.loop import Trained, compute_deterministically, make_fabric, seed_everything, train
 
 ROUND_FILES = (".npy", ".npz", ".json", ".csv", ".pt", ".safetensors", ".sha256")
-"""Suffixes of what a round of training leaves in its folder."""
+"""Suffixes of the files that a training round leaves in its folder."""
 
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """To the other ranks: train a round of a run, after this network of the round before."""
+    """An order to the other ranks: train a round of a run, given the network of the previous round."""
 
     folder: Path
     round_index: int
@@ -37,15 +37,15 @@ class TrainOrder:
 
 
 class Network:
-    """The network of a round: ``weights.safetensors``, and ``trained.json``, which marks it as done.
+    """The network of a round: ``weights.safetensors``, and ``trained.json`` to mark the round as done.
 
-    An untrained method has a network too, which is built each time and never on disk.
+    An untrained method has a network too: it is built each time and never saved.
 
     Attributes:
         key: The run's key and the round.
-        path: The file of weights.
-        note: The file that says what the training took.
-        previous: The network of the round before.
+        path: The weights file.
+        note: The file that holds the costs of the training.
+        previous: The network of the previous round, or None in the first round.
     """
 
     def __init__(self, plan: Plan, run: Run, round_index: int, previous: Network | None) -> None:
@@ -58,15 +58,15 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """The device that it computes on."""
+        """The device that the network runs on."""
         return torch.device(self.plan.request.device)
 
     def exists(self) -> bool:
-        """Tell whether the training is done, or there is nothing to train."""
+        """Return whether the training is done or there is nothing to train."""
         return not self.run.card.trained or self.run.is_trained(self.round_index)
 
     def build(self) -> Method:
-        """Return the network before any training; the same each time."""
+        """Return the network before any training; it is the same each time."""
         seed_everything(self.run.seed, self.round_index, "weights")
         return self.run.method.build(self.plan.setup(self.run))
 
@@ -74,7 +74,7 @@ class Network:
         """Return the trained network, on its device.
 
         Raises:
-            UserError: Its file is damaged or missing, or does not fit the method any more.
+            UserError: Its file is damaged or missing, or no longer fits the method.
         """
         if not self.run.card.trained:
             return self.build()
@@ -87,13 +87,13 @@ class Network:
             raise UserError(f"{self.path}: {problem}; raise its version") from None
 
     def copy(self, state: dict[str, Tensor]) -> Method:
-        """Return a network with these weights, on the device and in the memory layout in which training leaves one."""
+        """Return a network with these weights, on the same device and in the same memory layout as after training."""
         network = self.build()
         network.load_state_dict(state)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def make(self) -> Method:
-        """Train the round, going on from its checkpoint where there is one.
+        """Train the round, resuming from its checkpoint if there is one.
 
         Raises:
             RunError: The training failed.
@@ -106,7 +106,7 @@ class Network:
             network, trained = self.fit(earlier)
         if self.previous:
             self.previous.release()
-        # Copies: safetensors refuses tensors that share memory, as tied weights do.
+        # Copy the tensors: safetensors refuses tensors that share memory, such as tied weights.
         state = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in network.state_dict().items()
@@ -124,24 +124,24 @@ class Network:
         return network
 
     def get(self) -> Method:
-        """Return the network, trained now where it is not there; it stays in memory until ``release``."""
+        """Return the network, training it first if necessary; it stays in memory until ``release``."""
         if self._network is None:
             self._network = self.load() if self.exists() else self.make()
         return self._network
 
     def release(self) -> None:
-        """Let go of the network's memory."""
+        """Free the network's memory."""
         self._network = None
 
     def descriptor_names(self) -> set[str]:
-        """Return the descriptors that rows of this round are made of."""
+        """Return the names of the descriptors that this round's rows are made from."""
         rows = self.run.card.rows.values()
         return {
             row.descriptor for row in rows if (row.round or self.run.method.method_class.rounds) == self.round_index
         }
 
     def fit(self, previous: Method | None) -> tuple[Method, Trained]:
-        """Train on every rank; return the network and what it took."""
+        """Train on every rank; return the network and the cost of its training."""
         compute_deterministically(self.device)
         data, card = self.plan.protocol.data, self.run.card
         source = Scenes.of(self._pixels(data.source), self.plan.source.labels)
@@ -152,27 +152,27 @@ class Network:
         network = self.build()
         fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
         scenes = network.training_set(self.round_index, previous, source, pool)
-        # The others' arithmetic may give another pseudo-label.
+        # Use the first rank's training set: the arithmetic of the others may give different pseudo-labels.
         cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         title = self.run.title + (f" round {self.round_index}" if network.rounds > 1 else "")
         return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.round_index), title)
 
     def remove_checkpoints(self) -> None:
-        """Remove the checkpoints of a training that is done."""
+        """Remove the checkpoints if the training is done."""
         if self.run.is_trained(self.round_index):
             for path in self.folder.glob("checkpoint.pt*"):
                 path.unlink()
 
     def notes(self) -> list[dict[str, Any]]:
-        """Return what the training of each round left, up to this one."""
+        """Return the training notes of every round up to this one."""
         notes = (self.run.note(index) for index in range(1, self.round_index + 1))
         return [read_note(note) for note in notes if note.is_file()]
 
     def _forget(self) -> None:
-        """Remove what an earlier network of the round made, and what is under way of later rounds.
+        """Remove the files that an earlier network of this round made, and all unfinished later rounds.
 
-        That network is lost, and the next may end with other bits.
+        That network is lost, and the next one may not be bit-identical to it.
         """
         later = (index for index in self.run.rounds if index > self.round_index)
         begun = [round_folder(self.run.folder, index) for index in later if not self.run.is_trained(index)]

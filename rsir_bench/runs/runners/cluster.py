@@ -1,9 +1,9 @@
-"""A Ray cluster: the runs of a campaign as its tasks, and blocks of queries where one gallery is large.
+"""Run a campaign on a Ray cluster, one task per run, or split the queries of one large gallery over it.
 
-A run stays in one piece, since its targets share the network it trains. Ray starts a task again elsewhere when its node
-or process dies; what a method raises is a result like any other and is never tried again.
+A run is never split, because its targets share the network that it trains. Ray restarts a task elsewhere if its node or
+process dies. An error that a method raises counts as a result and is never retried.
 
-Whoever Ray lets in runs code as the cluster's user, so a cluster must ask for a token; see ``connected``.
+Anyone whom Ray admits can run code as the cluster's user, so a cluster must ask for a token; see ``connected``.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import RunOutcome, work_off_within_limit
 
-RETRIES = 3  # how often a task is started again whose node or process died
-LOWEST_RAY = (2, 54)  # before it, Ray has no tokens or takes jobs without one
-PATIENCE = 10.0  # seconds for a cluster to answer
-PARTS_PER_SLOT = 4  # a slow node then holds the others up by a quarter of its share at most
+RETRIES = 3  # how often a task is restarted after its node or process dies
+LOWEST_RAY = (2, 54)  # earlier versions have no tokens or accept jobs without one
+PATIENCE = 10.0  # seconds to wait for a cluster to answer
+PARTS_PER_SLOT = 4  # a slow node then delays the others by at most a quarter of its share
 
 Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a node of the cluster offers."""
+    """The resources that a node of the cluster offers."""
 
     cpus: int
     gpus: int
@@ -55,18 +55,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a task occupies: threads that it computes with, and GPUs."""
+    """The resources that a task occupies: CPU threads and GPUs."""
 
     cpus: int
     gpus: int
 
     def slots(self, nodes: Sequence[Node]) -> int:
-        """Return how many such tasks the nodes run at a time."""
+        """Return how many such tasks the nodes can run at the same time."""
         return sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in nodes)
 
     @property
     def options(self) -> dict[str, Any]:
-        """Ray's options of such a task."""
+        """The Ray options for such a task."""
         return {
             "num_cpus": self.cpus,
             "num_gpus": self.gpus,
@@ -77,12 +77,12 @@ class Needs:
 
 
 def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
-    """Return what one run or part of a scoring occupies.
+    """Return the resources that one run, or one part of the scoring, occupies.
 
     Args:
         device: ``"cpu"`` or ``"cuda"``.
-        nodes: The cluster's.
-        threads: That a task on a CPU is to use; fewer where no node has as many.
+        nodes: The nodes of the cluster.
+        threads: Number of threads for a task on a CPU; fewer are used if no node has that many.
 
     Raises:
         UserError: No node has such a device.
@@ -95,7 +95,7 @@ def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
     shares = [node.cpus // node.gpus for node in nodes if node.gpus]
     if not shares:
         raise UserError(f"--device {device}: no node of the cluster has a GPU; use --device cpu")
-    return Needs(max(1, min(shares)), 1)  # so that no GPU is idle for want of a CPU
+    return Needs(max(1, min(shares)), 1)  # so that no GPU is idle for lack of CPUs
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ class RemoteTask:
     """A run to make on a node.
 
     Attributes:
-        request: The caller's request for the one method and seed.
-        key: Of the run.
-        folder: The caller's working folder, which relative paths start from.
-        mark: A file in the folder of the runs: a node that sees it shares that folder with the caller.
-        threads: To compute with.
+        request: The caller's request, limited to one method and one seed.
+        key: The key of the run.
+        folder: The caller's working folder, the base of relative paths.
+        mark: Name of a file in the output folder; a node that sees the file shares that folder with the caller.
+        threads: Number of threads to compute with.
     """
 
     request: Request
@@ -122,9 +122,9 @@ class RemoteResult:
     """What a node returns.
 
     Attributes:
-        failure: Why the run failed, in one line; None otherwise.
-        place: The node, in words.
-        files: Everything in the run's folder, where the node does not share it with the caller; else None.
+        failure: The reason why the run failed, in one line, or None if it did not.
+        place: A readable name of the node.
+        files: All files of the run's folder, or None if the node shares that folder with the caller.
     """
 
     failure: str | None
@@ -137,9 +137,9 @@ class Cluster:
     """A cluster that this process is connected to; ``connected`` makes it.
 
     Attributes:
-        nodes: What is offered.
+        nodes: The resources of each node.
         say: Shows a line to the user.
-        threads: That a task on a CPU uses.
+        threads: Number of threads that a task on a CPU uses.
     """
 
     nodes: tuple[Node, ...]
@@ -147,20 +147,22 @@ class Cluster:
     threads: int = field(default_factory=torch.get_num_threads)
 
     def find_device(self, name: str) -> str:
-        """``"auto"`` becomes ``"cuda"`` where a node has a GPU, else ``"cpu"``; the caller's machine need not have one.
+        """Return the device to use: ``"auto"`` becomes ``"cuda"`` if a node has a GPU, otherwise ``"cpu"``.
+
+        The caller's machine does not need a GPU.
 
         Raises:
-            UserError: Unknown, or nowhere in the cluster.
+            UserError: The device is unknown, or no node of the cluster has it.
         """
         if name not in ("auto", "cpu", "cuda"):
-            raise UserError(f"device {name!r}: on a cluster, write auto, cpu or cuda; which GPU is up to Ray")
+            raise UserError(f"device {name!r}: on a cluster, use auto, cpu or cuda; Ray chooses the GPU")
         if name == "auto":
             return "cuda" if any(node.gpus for node in self.nodes) else "cpu"
         needs(name, self.nodes, self.threads)
         return name
 
     def launch(self, plan: Plan) -> Iterator[RunOutcome]:
-        """Make the unfinished runs of a plan on the cluster, and yield each as it ends.
+        """Make the unfinished runs of a plan on the cluster, and yield each outcome as its run ends.
 
         See ``rsir_bench.runs.runners.campaign.Launcher``.
         """
@@ -177,13 +179,13 @@ class Cluster:
             discard(out / mark)
 
     def measure(self, task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
-        """``rsir_bench.ranking.scores.measure_queries`` with the queries split over the cluster.
+        """Run ``rsir_bench.ranking.scores.measure_queries`` with the queries split over the cluster.
 
-        The gallery is prepared once, by the caller, and lies once on each node, whatever the number of its tasks. Parts
-        end where blocks do, so that the products, and with them the ranks, are those of one process.
+        The caller prepares the gallery once, and each node stores one copy, however many tasks it runs. Parts end at
+        block boundaries, so the products, and therefore the ranks, are the same as in one process.
 
         Raises:
-            UserError: A part was lost more often than it is tried again.
+            UserError: A part was lost more often than it can be retried.
         """
         wanted = needs("cpu", self.nodes, self.threads)
         rows = block_queries(task, block, wanted.cpus)
@@ -199,7 +201,7 @@ class Cluster:
                 tables[start], curves[start] = ray.get(reference)
             except RayError as error:
                 raise UserError(f"queries from {start}: {_lost(error)}; check the cluster nodes and retry") from None
-        # Added up in the order of the queries: the same sums whichever part ends first.
+        # Add up in query order, so that the sums do not depend on which part ends first.
         return np.concatenate([tables[part.start] for part in parts], axis=2), np.sum(
             [curves[part.start] for part in parts], axis=0
         )
@@ -215,34 +217,35 @@ class Cluster:
 def connected(address: str | None, say: Callable[[str], object], *, allow_no_token: bool = False) -> Iterator[Cluster]:
     """Join a cluster, and leave it at the end.
 
-    A cluster that is started here listens on 127.0.0.1 alone, and asks for a token that only this process and those it
-    starts know. One that is joined must ask for a token too.
+    A cluster started here listens only on 127.0.0.1, and asks for a token that only this process and its child
+    processes know. An existing cluster must ask for a token too.
 
     Args:
-        address: ``HOST:PORT``, or ``ray://HOST:PORT`` from a machine outside. None: what ``RAY_ADDRESS`` names, else
-            the cluster of this machine, else one that is started on this machine alone and ends with the command.
-            ``local``: always the latter.
+        address: ``HOST:PORT``, or ``ray://HOST:PORT`` from a machine outside the cluster. ``local`` starts a cluster on
+            this machine only, which ends with the command. None uses the cluster that ``RAY_ADDRESS`` names,
+            otherwise one that already runs on this machine, otherwise starts one as ``local`` does.
         say: Shows a line to the user.
-        allow_no_token: Join a cluster even where it asks for no token.
+        allow_no_token: Whether to join a cluster that asks for no token.
 
     Raises:
-        UserError: There is no cluster at the address, it asks for no token, or for one that this process does not have.
+        UserError: There is no cluster at the address, the cluster asks for no token, or it asks for a token that this
+            process does not have.
     """
     _check_ray()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is to try without end
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # by default, Ray retries forever
     name = _named(address)
     with ExitStack() as undo:
         try:
             found = _find(address)
             undo.enter_context(_joining(found, name, say, allow_no_token) if found else _starting())
-            # From warnings on, what Ray says is shown: those of security are among them.
+            # Show Ray's messages from warnings upwards: they include security warnings.
             ray.init(found or "local", include_dashboard=False, log_to_driver=False, logging_level="WARNING")
-        except (ConnectionError, RayError, RuntimeError, ValueError) as error:  # nobody, another version, no address
+        except (ConnectionError, RayError, RuntimeError, ValueError) as error:  # no answer, other version, bad address
             raise UserError(
-                f"{name}: no Ray cluster can be joined ({_first_line(error)}); start one with "
-                "`RAY_AUTH_MODE=token ray start --head` and name its HOST:PORT, or write --address local for one of "
-                "this command's own"
+                f"{name}: cannot join a Ray cluster ({_first_line(error)}); start one with "
+                "`RAY_AUTH_MODE=token ray start --head` and give its HOST:PORT, or use --address local to "
+                "start one for this command only"
             ) from None
         undo.callback(ray.shutdown)
         offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -254,7 +257,7 @@ def _check_ray() -> None:
         raise UserError("--launcher ray: grpcio is not installed; install it with `pip install 'rsir-bench[cluster]'`")
     if tuple(int(number) for number in ray.__version__.split(".")[:2]) < LOWEST_RAY:
         raise UserError(
-            f"--launcher ray: Ray {ray.__version__} runs the code of anyone who reaches its ports; install a newer one "
+            f"--launcher ray: Ray {ray.__version__} runs code from anyone who reaches its ports; install a newer one "
             "with `pip install 'rsir-bench[cluster]'`"
         )
 
@@ -266,10 +269,10 @@ def _named(address: str | None) -> str:
 
 
 def _find(address: str | None) -> str | None:
-    """Return the cluster to join as ``HOST:PORT`` or ``ray://HOST:PORT``; None where one is to be started.
+    """Return the cluster to join as ``HOST:PORT`` or ``ray://HOST:PORT``, or None if one must be started.
 
     Raises:
-        ConnectionError: None runs on this machine, and one must.
+        ConnectionError: The address requires a cluster on this machine, but none runs here.
         ValueError: The address is malformed.
     """
     named = address or os.environ.get("RAY_ADDRESS")
@@ -283,9 +286,10 @@ def _find(address: str | None) -> str | None:
 
 @contextmanager
 def _starting() -> Iterator[None]:
-    """Give the cluster that Ray starts meanwhile a token of its own, and keep it to this machine."""
-    # Ray binds to 127.0.0.1 where it takes the machine for one that no cluster spans, as it takes every Mac. Given
-    # 127.0.0.1 as its address, it would take the network card's instead. This process has read the variable by now.
+    """Give the cluster that Ray starts inside the block a new token, and limit it to this machine."""
+    # Ray binds to 127.0.0.1 on a machine that it considers unable to form a cluster with others, such as any Mac.
+    # If given 127.0.0.1 as its address, it would use the network card's address instead. In this process, Ray has
+    # already read the variable, so set the constant too.
     constants = ray._private.ray_constants
     before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     try:
@@ -299,22 +303,22 @@ def _starting() -> Iterator[None]:
 
 @contextmanager
 def _joining(found: str, name: str, say: Callable[[str], object], allow_no_token: bool) -> Iterator[None]:
-    """Let Ray show this process's token to a cluster that asks for one.
+    """Let Ray send this process's token to a cluster that asks for one.
 
     Raises:
-        ConnectionError: Nobody answers there.
-        UserError: The cluster asks for no token, or for another one.
+        ConnectionError: No cluster answers there.
+        UserError: The cluster asks for no token, or for one that this process does not have.
     """
     with ray_settings(RAY_AUTH_MODE="disabled"):
         is_open = _lets_in(found)
     if is_open and not allow_no_token:
         raise UserError(
-            f"{name}: this Ray cluster asks for no token, so whoever reaches its ports runs code as its user; make one "
-            "with `ray get-auth-token --generate`, copy ~/.ray/auth_token to each node and start each with "
-            "RAY_AUTH_MODE=token (docs/scale.md), or add --allow-no-token"
+            f"{name}: this Ray cluster asks for no token, so anyone who reaches its ports can run code as its user; "
+            "create a token with `ray get-auth-token --generate`, copy ~/.ray/auth_token to each node and start each "
+            "node with RAY_AUTH_MODE=token (docs/scale.md), or add --allow-no-token"
         )
     if is_open:
-        say(f"warning   {name}: this Ray cluster asks for no token; whoever reaches its ports runs code as its user")
+        say(f"warning   {name}: this Ray cluster asks for no token; anyone who reaches it can run code as its user")
     with ray_settings(RAY_AUTH_MODE="disabled" if is_open else "token"):
         if not is_open and not _lets_in(found):
             raise UserError(
@@ -326,7 +330,7 @@ def _joining(found: str, name: str, say: Callable[[str], object], allow_no_token
 
 @contextmanager
 def ray_settings(**variables: str | None) -> Iterator[None]:
-    """Set or remove variables of the environment for a time; Ray, which reads its own once, reads them again."""
+    """Set or remove environment variables for the duration of the block, and make Ray read its settings again."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:
@@ -346,12 +350,13 @@ def _set(variables: Mapping[str, str | None]) -> None:
 
 
 def _lets_in(found: str) -> bool:
-    """Ask a cluster what Ray asks first, and return whether it answers: with a token, or without as RAY_AUTH_MODE says.
+    """Send a cluster Ray's usual first request, and return whether the cluster accepts it.
 
-    Nothing in the environment shows what a cluster asks for, and Ray itself tries for 20 seconds where it is refused.
+    ``RAY_AUTH_MODE`` decides whether the request carries a token. Nothing in the environment shows whether a cluster
+    asks for one, and Ray itself retries for 20 seconds when it is refused.
 
     Raises:
-        ConnectionError: Nobody answers there.
+        ConnectionError: No cluster answers there.
     """
     import grpc
     from ray._private.grpc_utils import init_grpc_channel
@@ -365,7 +370,7 @@ def _lets_in(found: str) -> bool:
             else:
                 cluster = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
                 cluster.GetClusterId(gcs_service_pb2.GetClusterIdRequest(), timeout=PATIENCE)
-        except ray.exceptions.AuthenticationError:  # a token is to be shown, and there is none
+        except ray.exceptions.AuthenticationError:  # a token is required, and this process has none
             return False
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
@@ -381,14 +386,14 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
     """Make the results of a run on a node.
 
     Args:
-        order: What to do.
-        sent: A reference to the files of the run's folder at the caller; none where there is no such folder. They are
-            fetched only by a node that does not see the folder itself.
+        order: The task.
+        sent: A list with a reference to the files in the caller's run folder; empty if there is no such folder. A node
+            fetches them only if it does not see the folder itself.
     """
     torch.set_num_threads(order.threads)
     try:
         if not order.folder.is_dir():
-            raise UserError(f"no folder {order.folder} here; start in one that every node has at the same place")
+            raise UserError(f"no folder {order.folder} here; start in a folder that every node has at the same path")
         os.chdir(order.folder)
         if (order.request.out / order.mark).is_file():
             return RemoteResult(_work_off(order.request, order.key), place(), None)
@@ -403,13 +408,13 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
 def measure_part(
     task: Task, part: slice, block: int, k: Sequence[int], hits: int, threads: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Measure some of the queries of a task on a node; see ``Cluster.measure``."""
+    """Measure some queries of a task on a node; see ``Cluster.measure``."""
     torch.set_num_threads(threads)
     return measure_queries(_as_tensors(task).part(part), block, k, hits)
 
 
 def place() -> str:
-    """Return this node in words: the host, and Ray's name of the node."""
+    """Return a readable name of this node: its host and its Ray node ID."""
     return f"{socket.gethostname()} (node {ray.get_runtime_context().get_node_id()[:8]})"
 
 
@@ -419,12 +424,16 @@ def _work_off(request: Request, key: str) -> str | None:
 
 
 def _work_off_unshared(order: RemoteTask, folder: Path, files: Files) -> tuple[str | None, Files]:
-    """Make a run in a temporary folder of the node, going on from the caller's files; return all files."""
+    """Make a run in a temporary folder of the node, resuming from the caller's files.
+
+    Returns:
+        The failure, or None if there is none, and all files of the run's folder.
+    """
     plan, run = find_planned_run(replace(order.request, out=folder), order.key)
     unpack(files, run.folder)
     failure = work_off_within_limit(plan, run)
     packed = pack(run.folder)
-    # The caller finds the file of a traceback in its own folder.
+    # Give the path of a traceback file in the caller's folder.
     return failure and failure.replace(str(folder), str(order.request.out)), packed
 
 
@@ -432,17 +441,17 @@ def _work_off_unshared(order: RemoteTask, folder: Path, files: Files) -> tuple[s
 
 
 def pack(folder: Path) -> Files:
-    """Return every file below a run's folder, by relative path; empty where there is no folder."""
+    """Return the content of every file in a run's folder, by relative path; empty if there is no folder."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     kept = (path for path in paths if path.name != ".lock" and not path.name.startswith(PARTIAL))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Write the files of ``pack`` so that an interruption after any of them loses nothing that exists.
+    """Write the files of ``pack`` in an order in which an interruption never loses existing files.
 
-    Notes of trainings come late and records last, since each means that everything before it exists. A seal comes
-    directly before its file.
+    Training notes come late and records last, because each one means that everything before it exists. A seal comes
+    immediately before its file.
     """
 
     def late(name: str) -> tuple[bool, bool, str, bool]:
@@ -457,7 +466,7 @@ def unpack(files: Files, folder: Path) -> None:
 
 
 def split(queries: int, rows: int, parts: int) -> list[slice]:
-    """Split queries into at most ``parts`` parts of whole blocks of ``rows`` queries.
+    """Split queries into at most ``parts`` parts, each made of whole blocks of ``rows`` queries.
 
     Examples:
         >>> split(10, 2, 3)
@@ -474,7 +483,7 @@ def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs) -> RemoteTask:
 
 
 def _sent(folder: Path) -> list[Any]:
-    """Return a reference in a list: Ray then passes the reference on, not the files."""
+    """Return a reference to the files, inside a list so that Ray passes on the reference and not the files."""
     return [ray.put(pack(folder))] if folder.is_dir() else []
 
 
@@ -485,7 +494,7 @@ def _received(run: Run, reference: Any) -> RunOutcome:
         return RunOutcome(run, _lost(error))
     try:
         unpack(answer.files or {}, run.folder)
-    except UserError as error:  # a full disk costs this run and not those still under way
+    except UserError as error:  # a full disk fails this run, but not those still in progress
         return RunOutcome(run, str(error), answer.place)
     return RunOutcome(run, answer.failure, answer.place)
 
@@ -505,12 +514,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _as_arrays(part: Any) -> Any:
-    """Replace tensors by arrays: Ray keeps arrays once on a node, in memory that its tasks share."""
+    """Replace tensors with arrays: Ray stores an array once per node, in memory that the tasks there share."""
     return _converted(part, torch.Tensor, lambda tensor: tensor.numpy())
 
 
 def _as_tensors(part: Any) -> Any:
-    with warnings.catch_warnings():  # shared memory is read-only, and nothing writes to a task
+    with warnings.catch_warnings():  # shared memory is read-only, but nothing writes to a task
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return _converted(part, np.ndarray, torch.from_numpy)
 

@@ -44,10 +44,10 @@ class ManifestDiff:
     """The differences between the scenes and the manifest, matched by class and file name.
 
     Attributes:
-        original: Number of scenes with name, size and SHA-256 of the original.
-        differing: Scenes whose original has another ending, size or SHA-256.
+        original: Number of scenes that match the name, size and SHA-256 of the original.
+        differing: Scenes whose file extension, size or SHA-256 differs from the original's.
         unlisted: Scenes that the manifest does not name.
-        missing: Originals that have no scene.
+        missing: Originals without a scene.
     """
 
     original: int
@@ -58,20 +58,20 @@ class ManifestDiff:
 
 @dataclass(frozen=True)
 class Verification:
-    """The findings; paths are relative to ``folder``.
+    """The findings of a verification; paths are relative to ``folder``.
 
     Attributes:
         name: The dataset's name on the command line.
-        folder: The folder that was looked at.
-        card: What it should hold, None for a folder of the user's own.
-        found: Scenes per class.
+        folder: The folder that was verified.
+        card: The card that says what the folder should hold, or None for a user's folder.
+        found: Number of scenes per class.
         unexpected: Folders with scenes that belong to no class of the card.
-        unreadable: Scenes that do not decode to their last pixel, and why.
-        other_bands: Scenes with other bands than the dataset, and which.
+        unreadable: Scenes that cannot be decoded completely, with the reason.
+        other_bands: Scenes whose bands differ from the dataset's, with the difference.
         sizes: Width and height of every readable scene.
-        repeated: Groups of scenes of one class with the same bytes.
-        repeated_across: Such groups across classes: the same scene has several labels.
-        comparison: The differences from the manifest, None without a manifest.
+        repeated: Groups of scenes with the same bytes within one class.
+        repeated_across: Groups of scenes with the same bytes across classes: the same scene has several labels.
+        comparison: The differences from the manifest, or None without a manifest.
         fingerprint: The content fingerprint that a result on these scenes records; None if a file cannot be opened.
     """
 
@@ -90,7 +90,7 @@ class Verification:
 
     @property
     def expected(self) -> dict[str, int]:
-        """Scenes per class as on the card; what was found where there is none."""
+        """The number of scenes per class on the card, or the number found if there is no card."""
         return {entry.name: entry.scenes for entry in self.card.classes} if self.card else self.found
 
     @property
@@ -100,19 +100,19 @@ class Verification:
 
     @property
     def wrong_counts(self) -> dict[str, tuple[int, int]]:
-        """Expected and found scenes of the classes where these differ; missing classes are not repeated here."""
+        """Expected and found numbers of scenes, for classes where these differ; missing classes are left out."""
         counts = {name: (count, self.found[name]) for name, count in self.expected.items()}
         return {name: pair for name, pair in counts.items() if pair[1] and pair[0] != pair[1]}
 
     @property
     def other_sizes(self) -> tuple[str, ...]:
-        """Readable scenes of another size than the card's."""
+        """Readable scenes whose size differs from the card's."""
         side = self.card.pixels if self.card else None
         return tuple(path for path, size in self.sizes.items() if side is not None and size != (side, side))
 
     @property
     def verdict(self) -> Verdict:
-        """Original, complete or incomplete. Sizes and repetitions do not count: originals have such faults as well."""
+        """Original, complete or incomplete; sizes and repeats do not count, since originals have such faults too."""
         if self.missing_classes or self.wrong_counts or self.unexpected or self.unreadable or self.other_bands:
             return Verdict.INCOMPLETE
         if self.comparison is not None and self.comparison.original == sum(self.found.values()):
@@ -121,9 +121,9 @@ class Verification:
 
     @property
     def verdict_in_words(self) -> str:
-        """The verdict, with no claim about bytes where nothing is known of the originals.
+        """The verdict in words; it claims nothing about bytes if nothing is known about the originals.
 
-        Without a manifest, copies are known by their size: some originals have odd ones, but never all scenes.
+        Without a manifest, copies are recognised by size: some scenes of an original have odd sizes, but never all.
         """
         if self.verdict is not Verdict.COMPLETE:
             return self.verdict.value
@@ -138,13 +138,13 @@ def present_datasets(names: Sequence[str], data_root: Path) -> list[str]:
     """Return the names with ``all`` replaced by every dataset under the data root.
 
     Raises:
-        UserError: No or not every named dataset is there; one line for each problem.
+        UserError: A named dataset is missing, or ``all`` finds none; one line for each problem.
     """
     if "all" in names:
         stored = [card for card in load_cards().values() if card.generator is None]
         present = [card.name for card in stored if not _problem(card.name, data_root)]
         if not present:
-            raise UserError(f"no dataset under {data_root}; `rsir-bench datasets` lists them, or give --data-root")
+            raise UserError(f"no dataset under {data_root}; list them with `rsir-bench datasets`, or set --data-root")
         names = [*present, *(name for name in names if name.startswith(FOLDER_PREFIX))]
     if problems := [problem for name in names if (problem := _problem(name, data_root))]:
         raise UserError("\n".join(problems))
@@ -166,7 +166,7 @@ def _place(name: str, data_root: Path) -> tuple[DatasetCard | None, Path]:
         return None, folder
     card = find_card(name)
     if card.generator is not None:
-        raise UserError(f"{name}: needs no verification, it is made when it is used")
+        raise UserError(f"{name}: needs no verification, since it is generated when it is used")
     return card, find_dataset(card, data_root)
 
 
@@ -178,7 +178,7 @@ def verify(name: str, data_root: Path) -> Verification:
         data_root: The folder that holds the datasets.
 
     Raises:
-        UserError: No such dataset, it is not there, or it is made on the spot.
+        UserError: The dataset is unknown, missing, or generated when it is used.
     """
     card, folder = _place(name, data_root)
     manifest = load_manifest(card) if card else None
@@ -209,7 +209,7 @@ def verify(name: str, data_root: Path) -> Verification:
 
 @dataclass(frozen=True)
 class _SceneCheck:
-    """One scene: its size, or what is wrong with it."""
+    """The check of one scene: its size, or the problem with it."""
 
     size: tuple[int, int] | None = None
     problem: str = ""
@@ -223,12 +223,12 @@ def _look_at_all(
 
     def look(path: str) -> _SceneCheck:
         try:
-            # The whole file is decoded, one pixel of one band is kept.
+            # Decode the whole file, but keep only one pixel of one band.
             read_scene(folder / path, Resize(1, Image.Resampling.NEAREST), bands, (0,), value_range)
             return _SceneCheck(scene_size(folder / path))
         except OtherBandsError as error:
             return _SceneCheck(problem=str(error), other_bands=True)
-        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
+        except Exception as error:  # noqa: BLE001 - decoders raise almost anything on damaged files; it is reported
             return _SceneCheck(problem=why_unreadable(error))
 
     with ThreadPoolExecutor(worker_count()) as pool:
@@ -236,7 +236,7 @@ def _look_at_all(
 
 
 def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
-    """Return the bands of the first scene whose head can be read; 3 where none can, which decoding then reports."""
+    """Return the bands of the first scene with a readable header, or 3 if there is none; decoding then reports it."""
     for path in (path for paths in scenes.values() for path in paths):
         try:
             return scene_bands(folder / path)
@@ -246,7 +246,7 @@ def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
 
 
 def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Return the SHA-256 of each file that can be opened; the others were unreadable before."""
+    """Return the SHA-256 of each file that can be opened; the others are already known as unreadable."""
     there = [path for path in paths if os.access(folder / path, os.R_OK)]
     return dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
 
@@ -254,7 +254,7 @@ def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
 def _repetitions(
     class_of: Mapping[str, str], hashes: Mapping[str, str]
 ) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
-    """Return the groups of files with the same bytes: those within one class, and those across classes."""
+    """Return groups of files with the same bytes: first those within one class, then those across classes."""
     groups: dict[str, list[str]] = defaultdict(list)
     for path, digest in hashes.items():
         groups[digest].append(path)
