@@ -5,6 +5,7 @@ Heavy packages are imported inside the verbs, so that help and errors of the com
 
 from __future__ import annotations
 
+import gc
 from typing import NoReturn
 
 import typer
@@ -29,4 +30,9 @@ app.add_typer(datasets.app, name="datasets")
 
 def main() -> NoReturn:
     """Run the verb that the command line names, and exit with its status."""
-    run_and_exit(app, "rsir-bench")
+    # Torch makes a million lasting objects: to search them for garbage, and again at exit, takes as long as a plan.
+    gc.set_threshold(50_000)
+    try:
+        run_and_exit(app, "rsir-bench")
+    finally:
+        gc.freeze()
