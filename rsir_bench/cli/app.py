@@ -30,7 +30,7 @@ app.add_typer(datasets.app, name="datasets")
 
 def main() -> NoReturn:
     """Run the verb that the command line names, and exit with its status."""
-    # Torch makes a million lasting objects: to search them for garbage, and again at exit, takes as long as a plan.
+    # Torch makes a million lasting objects: searching them for garbage, again at exit, takes most of a second.
     gc.set_threshold(50_000)
     try:
         run_and_exit(app, "rsir-bench")
