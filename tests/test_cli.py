@@ -307,3 +307,11 @@ def test_python_api(tiny: Tiny) -> None:
         rsir_bench.run(["baseline"], overrides=["train.rate=1e30"], **options)
     scores = rsir_bench.score([[1.0, 0, 2], [0.9, 0, 2], [0, 1, 0], [0, 0.9, 0.2]], [0, 0, 1, 1])
     assert scores.overall["mAP"] == 1
+
+
+def test_nothing_but_the_tables_and_the_plan_is_printed_at_the_end_of_a_run(tiny: Tiny) -> None:
+    """Nothing of what the libraries report when the process exits."""
+    options = ["--protocol", tiny.protocol, "--data-root", tiny.folder, "--out", "runs", "--device", "cpu"]
+    done = _cli("run", "--methods", "timm:test_resnet@none", *options, folder=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("done ")
