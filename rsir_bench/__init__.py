@@ -41,11 +41,12 @@ def run(*arguments: Any, **parameters: Any) -> list[Record]:
     asked = _SIGNATURE.bind(*arguments, **parameters)
     asked.apply_defaults()
     from rsir_bench.base.errors import RunError
-    from rsir_bench.runs.runners.campaign import campaign, to_stderr
+    from rsir_bench.base.progress import log
+    from rsir_bench.runs.runners.campaign import campaign
     from rsir_bench.training.loop import find_device
 
     request = Request(**asked.arguments | {"device": find_device(asked.arguments["device"])})
-    outcome = campaign(request, to_stderr)
+    outcome = campaign(request, log)
     if outcome.failures:
         raise RunError("; ".join(f"{title}: {reason}" for title, reason in outcome.failures.items()))
     return outcome.records

@@ -1,4 +1,4 @@
-"""Progress bars on stderr; silent unless it is a terminal."""
+"""Lines and progress bars on standard error; bars only where it is a terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+def log(line: str) -> None:
+    """Show a line on standard error, so that standard output holds only what a program may read."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:

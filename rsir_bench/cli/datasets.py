@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import TYPER, ListByDefault, comma_list, log
+from rsir_bench.cli.options import TYPER, ListByDefault, comma_list
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
 from rsir_bench.runs.request import DESCRIPTIONS
 
 if TYPE_CHECKING:
@@ -60,11 +61,6 @@ class ListByDefault(TyperGroup):
                 raise UserError(f"{first} must come after {subcommand!r}")
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-
-def log(line: str) -> None:
-    """Show a line on standard error: standard output holds only what a program may read."""
-    typer.echo(line, err=True)
 
 
 def comma_list(option: str, text: str) -> list[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of, comma_list, log, names_or_all, seed_numbers
+from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of, comma_list, names_or_all, seed_numbers
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rsir_bench.base.output_folder import refuse_other_page, write_page
+from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import check_protocol, log
+from rsir_bench.cli.options import check_protocol
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:

@@ -71,17 +71,18 @@ def _write(folder: Path, each: int, seed: int, tint: tuple[float, float, float])
 
 def main() -> None:
     """Makes the baseline."""
+    from rsir_bench.base.progress import log
     from rsir_bench.publishing.publish import publish
-    from rsir_bench.runs.runners.campaign import campaign, to_stderr
+    from rsir_bench.runs.runners.campaign import campaign
 
     shutil.rmtree(RESULTS, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
         os.environ["RSIR_BENCH_CACHE"] = str(Path(name) / "cache")
         for start in STARTS:
-            campaign(request(SEEDS, start), to_stderr)
+            campaign(request(SEEDS, start), log)
         for path in publish([Path("runs")], RESULTS):
-            to_stderr(str(path))
+            log(str(path))
 
 
 if __name__ == "__main__":

@@ -448,7 +448,7 @@ from functools import partial
 from pathlib import Path
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.datasets import confirm_licence
-from rsir_bench.cli.options import log
+from rsir_bench.base.progress import log
 from rsir_bench.scenes.card import DatasetCard
 from rsir_bench.scenes.acquire.download import download
 card, data_root = DatasetCard.model_validate_json(sys.argv[1]), Path(sys.argv[2])

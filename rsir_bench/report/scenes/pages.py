@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
 from rsir_bench.base.files import write_text
+from rsir_bench.base.progress import log
 from rsir_bench.report.renderer import Link
 from rsir_bench.report.scenes.curves import draw_curves
 from rsir_bench.report.scenes.explorer import write_explorer
@@ -50,18 +50,20 @@ def add_scenes(
     """
     missing: list[str] = []
 
-    def log(line: str) -> None:
+    def log_missing(line: str) -> None:
         missing.append(line)
-        print(line, file=sys.stderr, flush=True)
+        log(line)
 
-    targets = _with_sheets(out, find_targets(runs, data_root, log, plugins, protocol), log)
+    targets = _with_sheets(out, find_targets(runs, data_root, log_missing, plugins, protocol), log_missing)
     if not targets:
-        log(f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes")
+        log_missing(
+            f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes"
+        )
         return []
     for name in STATIC:
         text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
         write_text(out / "static" / name, text)
-    pages = [_write_page(out, target, sheets, render, log) for target, sheets in targets]
+    pages = [_write_page(out, target, sheets, render, log_missing) for target, sheets in targets]
     return [write_explorer(out, targets, missing, render), *pages]
 
 

@@ -97,11 +97,8 @@ class RunArtifacts:
 
     def missing(self) -> Missing:
         """Return what is left, as far as it shows without reading a file."""
-        networks = (
-            [round_index for round_index in self.run.rounds if not self.network(round_index).exists()]
-            if self.run.todo
-            else []
-        )
+        rounds = self.run.rounds if self.run.todo else ()
+        networks = [round_index for round_index in rounds if not self.network(round_index).exists()]
         cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
         passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
         unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())

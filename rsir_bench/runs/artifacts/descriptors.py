@@ -52,11 +52,8 @@ class Descriptors:
             RunError: The target cannot be described.
             UserError: A file cannot be read or written.
         """
-        fitted = self.components.get() if self.components else None
-        raw = self._describing.raw(self._network, self.cell.target, self.cell.distortion)[self.cell.row.descriptor]
-        if self.cell.fit == "target":
-            fitted = fit_reduction(raw, self._describing.plan.protocol.describe.pca)
-        row = self._reduced(raw, fitted)
+        fitted = self._fitted()  # first: of two passes over scenes only the last is kept in memory
+        row = self._reduced(self._raw(), fitted)
         write_sealed(self.path, lambda path: np.save(path, row))
         return row
 
@@ -73,13 +70,23 @@ class Descriptors:
         Returns:
             (M, D) float32, or packed codes (M, bytes) uint8. Components that are fitted on the target are fitted again.
         """
-        name = self.cell.row.descriptor
-        fitted = self.components.get() if self.components else None
-        if self.cell.fit == "target":
-            target = self._describing.raw(self._network, self.cell.target)[name]
-            fitted = fit_reduction(target, self._describing.plan.protocol.describe.pca)
+        name, fitted = self.cell.row.descriptor, self._fitted()
         raw = self._describing.describe_pixels(self._network.get(), pixels, {name})[name]
         return self._reduced(raw, fitted)
+
+    def dimensions(self) -> int:
+        """Return the length D of a descriptor, or the bytes of a code, from the head of the file."""
+        return int(np.load(self.path, mmap_mode="r").shape[1])
+
+    def _raw(self) -> RawDescriptors:
+        """Return the target's descriptors (N, D) float32 as the network gives them."""
+        return self._describing.raw(self._network, self.cell.target, self.cell.distortion)[self.cell.row.descriptor]
+
+    def _fitted(self) -> Reduction | None:
+        """Return the row's components, fitted on the source or on the target; None where it has none."""
+        if self.cell.fit == "target":
+            return fit_reduction(self._raw(), self._describing.plan.protocol.describe.pca)
+        return self.components.get() if self.components else None
 
     def _reduced(self, raw: RawDescriptors, fitted: Reduction | None) -> np.ndarray:
         """Return the row of raw descriptors: packed bits, principal components, or the descriptors as they are."""

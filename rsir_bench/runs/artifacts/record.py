@@ -58,7 +58,7 @@ class ResultRecord:
         circumstances = Circumstances(
             trainings=self._network.notes(),
             described=self._describing.note(),
-            dimensions=self._descriptors.load().shape[1],
+            dimensions=self._descriptors.dimensions(),
             kept=int(self._scores.counted().sum()),
         )
         record = make_record(self.plan, self.run, self.cell, scores, circumstances)

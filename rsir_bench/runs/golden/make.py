@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from rsir_bench.base.progress import log
 from rsir_bench.runs.golden.golden import FOLDER, request
-from rsir_bench.runs.runners.campaign import campaign, to_stderr
+from rsir_bench.runs.runners.campaign import campaign
 
 WIDTH, HEIGHT = 52, 40  # neither square nor of the protocol's size: the resize must matter
 METHODS = ("baseline", "dhn")
@@ -89,7 +90,7 @@ def _train() -> None:
         target.parent.mkdir(exist_ok=True)
         target.touch()  # the stage runs every method that has one
     with tempfile.TemporaryDirectory() as name:
-        outcome = campaign(request(Path(name)), to_stderr)
+        outcome = campaign(request(Path(name)), log)
         for run in outcome.plan.runs:
             state = load_file(run.note(1).with_name("weights.safetensors"))
             halves = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
