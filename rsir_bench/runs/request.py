@@ -27,9 +27,7 @@ class Request:
     plugins: Sequence[Path] = _parameter("A .py file with a method.", ())
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
     published: Path | None = _parameter("Folder of published records, which count as done.", None)
-    time_limit: float | None = _parameter(
-        "Stop each run after this many minutes; each has a separate process.", None
-    )
+    time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)
 
     def __post_init__(self) -> None:
         """Take paths as text too."""
