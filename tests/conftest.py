@@ -114,7 +114,7 @@ def tiny(tmp_path: Path) -> Tiny:
     return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")
 
 
-# --- the fault suite: pytest -m faults, pytest -m faults_long ---
+# --- the fault suite: pytest -m faults, and more of it under -m nightly ---
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def _read_folder(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "tries", [pytest.param(60, marks=pytest.mark.faults), pytest.param(360, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(60, marks=pytest.mark.faults), pytest.param(360, marks=pytest.mark.nightly)]
 )
 def test_mutated_images(tries: int, tally: Tally, tmp_path: Path) -> None:
     chance = random.Random(tries)
@@ -150,7 +150,7 @@ def _huge_tif() -> bytes:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_bombs_and_wrong_names(tally: Tally, tmp_path: Path) -> None:
     good = _pictures()
     cases = {
@@ -177,7 +177,7 @@ def test_bombs_and_wrong_names(tally: Tally, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tries", [pytest.param(24, marks=pytest.mark.faults), pytest.param(120, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(24, marks=pytest.mark.faults), pytest.param(120, marks=pytest.mark.nightly)]
 )
 @pytest.mark.parametrize("sealed", [True, False])
 def test_mutated_records(tries: int, sealed: bool, reference: Place, tally: Tally, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def stopped(commands: Commands, reference: Place, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize(
-    "tries", [pytest.param(2, marks=pytest.mark.faults), pytest.param(8, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(2, marks=pytest.mark.faults), pytest.param(8, marks=pytest.mark.nightly)]
 )
 def test_mutated_files_of_a_run(
     part: str, tries: int, commands: Commands, reference: Place, stopped: Place, tally: Tally, tmp_path: Path
@@ -251,7 +251,7 @@ def test_mutated_files_of_a_run(
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_files_from_before_there_were_checksums(
     commands: Commands, reference: Place, stopped: Place, tally: Tally, tmp_path: Path
 ) -> None:

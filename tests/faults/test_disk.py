@@ -35,7 +35,7 @@ REFUSALS = {"full disk": errno.ENOSPC, "read-only folder": errno.EROFS, "quota":
     "refusals",
     [
         pytest.param(["full disk"], marks=pytest.mark.faults),
-        pytest.param(list(REFUSALS), marks=pytest.mark.faults_long),
+        pytest.param(list(REFUSALS), marks=pytest.mark.nightly),
     ],
 )
 def test_a_write_that_the_system_refuses(
@@ -69,7 +69,7 @@ def _goes_on(commands: Commands, place: Place, reference: Place) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_a_limit_on_the_size_of_files(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     """RLIMIT_FSIZE, which nobody is above."""
     record = max(path.stat().st_size for path in reference.runs.rglob("results/**/*.json"))
@@ -116,7 +116,7 @@ def _limited_verb(commands: Commands, place: Place, words: list[str]) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 @pytest.mark.parametrize("part", ["runs", "cache"])
 def test_a_small_or_read_only_disk(
     part: str, commands: Commands, reference: Place, tally: Tally, tmp_path: Path
@@ -155,7 +155,7 @@ def _mounted(folder: Path, options: str) -> Iterator[Any]:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_scenes_that_are_gone_in_the_middle(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     moments = {
         "before caching": ("rsir_bench.runs.runners.campaign:open_pixels", 2),

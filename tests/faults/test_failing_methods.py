@@ -43,7 +43,7 @@ APART = {
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_a_failing_method_in_the_process(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     for fault in IN_PROCESS:
         place = reference.copy(tmp_path / fault, runs=False)
@@ -58,7 +58,7 @@ def test_a_failing_method_in_the_process(commands: Commands, reference: Place, t
     "faults",
     [
         pytest.param(["hangs in C", "is killed"], marks=pytest.mark.faults),
-        pytest.param(list(APART), marks=pytest.mark.faults_long),
+        pytest.param(list(APART), marks=pytest.mark.nightly),
     ],
 )
 def test_a_failing_method_in_a_process_of_its_own(

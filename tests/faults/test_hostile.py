@@ -31,7 +31,7 @@ from rsir_bench.scenes.card import load_cards, parse_card
 from rsir_bench.scenes.distortions import parse_distortions
 
 CARD = (Path(__file__).parents[2] / "datasets" / "ucm.toml").read_text()
-FUZZ = [pytest.param(25, marks=pytest.mark.faults), pytest.param(300, marks=pytest.mark.faults_long)]
+FUZZ = [pytest.param(25, marks=pytest.mark.faults), pytest.param(300, marks=pytest.mark.nightly)]
 
 
 class _Trap:
@@ -45,7 +45,7 @@ class _Trap:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_no_pickle_is_run(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     trap = pickle.dumps(_Trap(proof))
@@ -103,7 +103,7 @@ def test_no_pickle_is_run(commands: Commands, reference: Place, tally: Tally, tm
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_names_with_markup_separators_and_line_ends(
     commands: Commands, reference: Place, tally: Tally, tmp_path: Path
 ) -> None:
@@ -153,7 +153,7 @@ def _is_plain(name: str) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_methods_with_hostile_cards(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     source = (
         "from rsir_bench.methods.baseline import Baseline\n"
@@ -192,7 +192,7 @@ HUGE = {
 
 
 @pytest.mark.faults
-@pytest.mark.faults_long
+@pytest.mark.nightly
 def test_toml_of_absurd_size_and_nesting(tally: Tally, tmp_path: Path) -> None:
     def refuse(text: str, read: Callable[[], object]) -> None:
         started = time.monotonic()

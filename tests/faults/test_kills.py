@@ -60,7 +60,7 @@ def passed(commands: Commands, reference: Place, tmp_path_factory: pytest.TempPa
 
 @pytest.mark.parametrize("doing", POINTS)
 @pytest.mark.parametrize(
-    "tries", [pytest.param(2, marks=pytest.mark.faults), pytest.param(7, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(2, marks=pytest.mark.faults), pytest.param(7, marks=pytest.mark.nightly)]
 )
 def test_killed_at_a_named_point(
     doing: str, tries: int, commands: Commands, reference: Place, passed: dict[str, int], tally: Tally, tmp_path: Path
@@ -81,7 +81,7 @@ def test_killed_at_a_named_point(
 
 
 @pytest.mark.parametrize(
-    "tries", [pytest.param(4, marks=pytest.mark.faults), pytest.param(15, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(4, marks=pytest.mark.faults), pytest.param(15, marks=pytest.mark.nightly)]
 )
 def test_killed_at_random_times(
     tries: int, commands: Commands, reference: Place, passed: dict[str, int], tally: Tally, tmp_path: Path
@@ -112,7 +112,7 @@ def _survives(commands: Commands, place: Place, reference: Place, kills: list[An
 
 
 @pytest.mark.parametrize(
-    "tries", [pytest.param(1, marks=pytest.mark.faults), pytest.param(5, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(1, marks=pytest.mark.faults), pytest.param(5, marks=pytest.mark.nightly)]
 )
 def test_the_real_command_killed_when_a_file_appears(
     tries: int, reference: Place, tally: Tally, tmp_path: Path

@@ -53,7 +53,7 @@ def flat_files(files_per_run: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "runs", [pytest.param(20, marks=pytest.mark.faults), pytest.param(200, marks=pytest.mark.faults_long)]
+    "runs", [pytest.param(20, marks=pytest.mark.faults), pytest.param(200, marks=pytest.mark.nightly)]
 )
 def test_memory_and_open_files_stay_flat(runs: int, tiny: Tiny, tally: Tally) -> None:
     more_bytes, more_files = growth(tiny, runs)
@@ -65,7 +65,7 @@ def test_memory_and_open_files_stay_flat(runs: int, tiny: Tiny, tally: Tally) ->
     ("runs", "leaked"),
     [
         pytest.param(20, 2_000_000, marks=pytest.mark.faults),
-        pytest.param(200, 200_000, marks=pytest.mark.faults_long),
+        pytest.param(200, 200_000, marks=pytest.mark.nightly),
     ],
 )
 def test_a_leak_is_seen(runs: int, leaked: int, tiny: Tiny) -> None:

@@ -18,7 +18,7 @@ ONCE = (
 
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize(
-    "tries", [pytest.param(1, marks=pytest.mark.faults), pytest.param(3, marks=pytest.mark.faults_long)]
+    "tries", [pytest.param(1, marks=pytest.mark.faults), pytest.param(3, marks=pytest.mark.nightly)]
 )
 def test_nothing_is_made_twice(
     processes: int, tries: int, commands: Commands, reference: Place, tally: Tally, tmp_path: Path
