@@ -71,7 +71,10 @@ class Dfla(HeadMethod[DflaSettings]):
         return attended.mean((2, 3))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the cross-entropy of FC2's output, and lambda times the centre loss of the pooled features."""
+        """Return the cross-entropy of FC2's output, and lambda times the centre loss of the pooled features.
+
+        Both are scalar floats, for ``scenes`` (N, B, H, W) in [0, 1].
+        """
         pooled, labels = all_gather_with_grad(self.features(batch.scenes), batch.labels)
         return {
             "class": functional.cross_entropy(self.head(pooled)["FC"], labels),

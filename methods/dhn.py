@@ -74,7 +74,7 @@ class Dhn(Method[DhnSettings]):
         self.hash = nn.Linear(setup.protocol.head.fc1, settings.bits)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the pairwise and the weighted quantisation loss."""
+        """Return the pairwise and the weighted quantisation loss, scalar floats, for ``scenes`` (N, B, H, W)."""
         codes, labels = all_gather_with_grad(self.describe(batch.scenes)["bits"], batch.labels)
         return {
             "pairs": pairwise_loss(codes, labels),
@@ -93,5 +93,5 @@ class Dhn(Method[DhnSettings]):
         return self.split_parameter_group(self.hash, self.settings.rate / self.setup.protocol.train.rate)
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return batches of P classes with K scenes each; at least two classes."""
+        """Return batches of P >= 2 classes with K scenes each, (P K,) int64 indices, for ``labels`` (N,) int64."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)

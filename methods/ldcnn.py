@@ -78,7 +78,7 @@ class Ldcnn(Method[LdcnnSettings]):
         nn.init.constant_(self.classes.bias, settings.bias)  # type: ignore[arg-type] # likewise
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the cross-entropy of the average-pooled class maps."""
+        """Return the cross-entropy of the average-pooled class maps, a scalar float, for ``scenes`` (N, B, H, W)."""
         pooled = self.dropout(self._class_maps(batch.scenes)).mean((2, 3))
         return functional.cross_entropy(pooled, batch.labels)
 

@@ -78,7 +78,7 @@ class Milan(Method[MilanSettings]):
             nn.init.zeros_(layer.bias)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the triplet loss and the weighted push and balance losses."""
+        """Return the triplet loss and the weighted push and balance losses, scalars, for ``scenes`` (N, B, H, W)."""
         shares, labels = all_gather_with_grad(self._shares(batch.scenes), batch.labels)
         triplets = broadcast_tensors(random_triplets(labels))
         return {
@@ -96,7 +96,7 @@ class Milan(Method[MilanSettings]):
         return train.model_copy(update={"optimizer": "adam", "nesterov": False, "rate": self.settings.rate})
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return batches of P classes with K scenes each; at least two classes."""
+        """Return batches of P >= 2 classes with K scenes each, (P K,) int64 indices, for ``labels`` (N,) int64."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)
 
     def _shares(self, scenes: Tensor) -> Tensor:

@@ -142,7 +142,10 @@ class NtsNet(Method[NtsNetSettings]):
         return self._scrutinise(whole, parts)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return four terms: for the scene, the order of the parts, scene and parts together, and each part."""
+        """Return four terms: for the scene, the order of the parts, scene and parts together, and each part.
+
+        All are scalar floats, for ``scenes`` (N, B, H, W) in [0, 1].
+        """
         maps, whole = self._look(batch.scenes)
         parts, scores = self._parts(batch.scenes, maps, self.settings.parts)
         part_labels = batch.labels[:, None].expand_as(scores)

@@ -91,7 +91,10 @@ class Ride(Method[RideSettings]):
         self.bank = MemoryBank(setup.scenes, settings.rotations, settings.dimensions, settings.momentum)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the class's and the weighted scene's term; a batch without ``augment`` counts as not rotated.
+        """Return the term of the class and the weighted term of the scene, scalar floats.
+
+        Args:
+            batch: ``scenes`` (N, B, H, H) float32 in [0, 1]; not rotated unless it comes from ``augment``.
 
         Raises:
             UserError: A scene has a higher index than the network was built for.
@@ -113,7 +116,7 @@ class Ride(Method[RideSettings]):
         return train.model_copy(update={"rate": train.rate * self.settings.rate})
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch with every scene randomly turned by one of the rotations."""
+        """Return the batch with every scene, (N, B, H, H), turned by one of the rotations at random."""
         rotation = torch.randint(self.settings.rotations, (len(batch.index),), generator=generator)
         rotation = rotation.to(batch.index.device)
         scenes = rotated(batch.scenes, rotation, self.settings.rotations)

@@ -68,7 +68,7 @@ class TNlnn(Method[TNlnnSettings]):
         self.fc1 = nn.Linear(channels, setup.protocol.head.fc1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the dual-anchor triplet loss."""
+        """Return the dual-anchor triplet loss, a scalar float, for ``scenes`` (N, B, H, W) in [0, 1]."""
         embeddings, labels = all_gather_with_grad(self.describe(batch.scenes)["FC1"], batch.labels)
         hard = self.settings.mining == "hard"
         triplets = hard_triplets(embeddings, labels) if hard else broadcast_tensors(random_triplets(labels))
@@ -80,5 +80,5 @@ class TNlnn(Method[TNlnnSettings]):
         return {"FC1": functional.normalize(self.fc1(pooled).float())}
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return batches of P classes with K scenes each; at least two classes."""
+        """Return batches of P >= 2 classes with K scenes each, (P K,) int64 indices, for ``labels`` (N,) int64."""
         return balanced_of_size(labels, size, self.settings.per_class, generator)

@@ -54,7 +54,11 @@ class Timm(Method[TimmSettings]):
         return {"model": model, **({"weights": weights} if weights else {})}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Raise an error: the backbone is not trained."""
+        """Raise an error whatever the scenes (N, B, H, W) are: the backbone is not trained.
+
+        Raises:
+            NotImplementedError: Always.
+        """
         raise NotImplementedError("timm backbones are not trained")
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:

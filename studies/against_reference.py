@@ -28,7 +28,7 @@ HEADERS = ["metric", "target", "row", "method", "seeds", "mean", "reference", "d
 
 
 def per_class(records: Sequence[Record], metric: str) -> np.ndarray:
-    """(seeds, classes) scores of one cell, the classes by name."""
+    """Return the scores of one cell, (S, C) float64 by seed and class, classes in the order of their names."""
     return np.array([[record.per_class[name][metric] for name in sorted(record.per_class)] for record in records])
 
 

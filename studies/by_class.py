@@ -29,7 +29,7 @@ ENOUGH = 2  # seeds of each, for a variance
 
 
 def by_class(records: Iterable[Record], method: str, row: str, metric: str) -> dict[tuple[str, str], np.ndarray]:
-    """(target, class) -> (seeds,) scores of a method."""
+    """Return the scores of a method by target and class, each (S,) float64 by seed."""
     found: dict[tuple[str, str], list[float]] = {}
     for record in records:
         if record.distortion is None and (record.method.label, row_label(record)) == (method, row):

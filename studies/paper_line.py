@@ -43,7 +43,7 @@ class Line(NamedTuple):
     lowest: float
 
     def above(self, records: Sequence[Record], metric: str) -> np.ndarray:
-        """Return (records,) how far a metric is above the line."""
+        """Return how far a metric is above the line: (N,) float64, one per record, in the metric's unit."""
         return np.array([one.metrics[metric] - self.intercept - self.slope * one.metrics["P@5"] for one in records])
 
 
@@ -56,7 +56,7 @@ def papers_line() -> Line:
 
 
 def rms(values: np.ndarray) -> float:
-    """Root of the mean square."""
+    """Return the root of the mean square of values (N,) float."""
     return float(np.sqrt((values**2).mean()))
 
 

@@ -112,8 +112,8 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
     alone do not decide. Classes have equal weights.
 
     Args:
-        first: (seeds, classes) float scores of one method.
-        second: (seeds, classes) float scores of the other on the same classes; any number of seeds.
+        first: (S, C) float, the finite scores of one method by seed and class.
+        second: (T, C) float, those of the other on the same classes.
 
     Raises:
         UserError: The classes differ, or scores are not finite.
@@ -161,7 +161,7 @@ def not_worse_than_best(
     with the latter, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases instead of 5 %.
 
     Args:
-        scores: By method, (seeds, classes) float scores on one target; classes have equal weights.
+        scores: By method, (S, C) float, its scores on one target by seed and class; classes have equal weights.
         higher_is_better: False for ANMRR.
         alpha: The chance of a false claim on the board.
 
@@ -222,7 +222,18 @@ def satterthwaite(total: float, parts: Sequence[Part]) -> float:
 
 
 def checked(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> tuple[Array, Array]:
-    """Return the scores as (seeds, classes) float64, and the weights (classes,) float64 scaled to sum to 1."""
+    """Return checked scores and weights.
+
+    Args:
+        scores: (S, C) or (C,) finite numbers, by seed and class; two classes or more.
+        weights: (C,) positive numbers; None: equal weights.
+
+    Returns:
+        The scores, (S, C) float64, and the weights, (C,) float64, scaled to sum to 1.
+
+    Raises:
+        UserError: They have another shape or other values.
+    """
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all():
         raise UserError(

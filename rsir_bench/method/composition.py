@@ -37,7 +37,11 @@ class Composed(Method[ComposedSettings]):
         self.inner = self.inner_class(setup, settings.inner)
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
-        """Return the method's loss on the transformed scenes."""
+        """Return the method's loss on the transformed scenes: a scalar float, or several by name.
+
+        Args:
+            batch: ``scenes`` (N, B, H, W) float32 in [0, 1] and ``labels`` (N,) int64.
+        """
         return self.inner.loss(batch.with_scenes(self.front(batch.scenes)))
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
@@ -53,11 +57,11 @@ class Composed(Method[ComposedSettings]):
         return [*self.front.parameter_groups(), *self.inner.parameter_groups()]
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return the method's batches."""
+        """Return the method's batches of one epoch, each (n,) int64 indices, for ``labels`` (N,) int64."""
         return self.inner.batches(labels, size, generator)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch as the method augments it; the front end transforms it afterwards."""
+        """Return the batch, ``scenes`` (N, B, H, W) float32, as the method augments it before the front end."""
         return self.inner.augment(batch, generator)
 
     def epoch_metrics(self) -> dict[str, float]:

@@ -219,7 +219,12 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         return shuffled(len(labels), size, generator)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch as training sees it, for example with rotated scenes; unchanged by default."""
+        """Return the batch as training sees it, for example with rotated scenes; unchanged by default.
+
+        Args:
+            batch: ``scenes`` (N, B, H, W) float32 in [0, 1], ``labels`` and ``index`` (N,) int64.
+            generator: The random generator, on the CPU.
+        """
         return batch
 
     def epoch_metrics(self) -> dict[str, float]:

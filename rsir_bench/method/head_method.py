@@ -42,7 +42,7 @@ class HeadMethod(Method[SettingsT]):
         return features
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
-        """Return the cross-entropy of FC2's output."""
+        """Return the cross-entropy of FC2's output, a scalar float, for ``scenes`` (N, B, H, W) in [0, 1]."""
         return functional.cross_entropy(self.head(self.features(batch.scenes))["FC"], batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:

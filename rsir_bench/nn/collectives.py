@@ -105,7 +105,11 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast_tensors(tensors: Tensors) -> Tensors:
-    """Overwrite tensors with those of the first rank, and return them; shapes must be the same on every rank."""
+    """Overwrite tensors with those of the first rank, and return them.
+
+    Args:
+        tensors: (...) of any dtype; each has the same shape and dtype on every rank.
+    """
     if ranks() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, 0)
@@ -113,7 +117,11 @@ def broadcast_tensors(tensors: Tensors) -> Tensors:
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """Return the sum over ranks of a tensor of any shape, without gradient; the argument is not changed."""
+    """Return the sum over ranks, without gradient; the argument is not changed.
+
+    Args:
+        values: (...) numbers, of the same shape and dtype on every rank.
+    """
     if ranks() == 1:
         return values
     total = values.clone()

@@ -197,7 +197,9 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file or a plain PyTorch state dict; never run code from the file.
+    """Return the tensors of a safetensors file or a plain PyTorch state dict, by name; never run code from the file.
+
+    Each is (...) of the shape and dtype in the file, on the CPU.
 
     Raises:
         UserError: The file is damaged or contains more than tensors.

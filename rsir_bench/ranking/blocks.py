@@ -138,7 +138,10 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
 
 
 def sorted_rows(rows: Tensor) -> Tensor:
-    """Return rows sorted, in place on the CPU: NumPy sorts values alone and several times faster than torch."""
+    """Return rows (n, N) float sorted in ascending order; on the CPU, in place.
+
+    NumPy sorts values alone, several times faster than torch.
+    """
     if rows.is_cuda:
         return rows.sort(dim=1).values
     rows.numpy().sort(axis=1)

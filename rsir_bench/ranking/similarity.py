@@ -79,7 +79,7 @@ def prepare(
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:
-    """Slices of rows small enough for the processor's cache."""
+    """Return slices of rows (n, D) that are small enough for the processor's cache."""
     step = max(1, CHUNK_ELEMENTS // rows.shape[1])
     return (slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step))
 
@@ -88,11 +88,14 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     """Return rows scaled to length 1, centred first under Pearson; a row without a direction becomes zero.
 
     Args:
-        rows: (n, D) float64.
-        centred: subtract each row's mean.
+        rows: (n, D) float64, finite, of any length.
+        centred: Subtract each row's mean.
 
     Returns:
-        tuple: (n, D) float64, and the number of rows without a direction.
+        (n, D) float64 of length 1 or 0, and the number of rows without a direction.
+
+    Raises:
+        UserError: The length of a row overflows or underflows.
     """
     if centred:
         least, most = rows.aminmax(dim=1)
@@ -170,7 +173,11 @@ def checked_descriptors(values: Any, what: str) -> Tensor:
 
 
 def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
-    """Return the values as a numpy array of numbers that torch can take."""
+    """Return the values as a NumPy array of numbers that torch accepts, of the same shape (...).
+
+    Raises:
+        UserError: The rows differ in length, or the values are not numbers.
+    """
     try:
         array = np.asarray(values)
     except ValueError:

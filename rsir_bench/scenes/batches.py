@@ -33,7 +33,7 @@ class PixelArray(Protocol):
         ...
 
     def __getitem__(self, rows: np.ndarray, /) -> Pixels:
-        """Return the scenes of the given rows."""
+        """Return the scenes (n, H, W, B) uint8 of the given rows, (n,) integers."""
         ...
 
 
@@ -52,7 +52,7 @@ class Batch:
     index: Tensor
 
     def with_scenes(self, scenes: Tensor) -> Batch:
-        """Return the same batch with other scenes."""
+        """Return the same batch with other scenes, (N, B, H, W) float32 in [0, 1]."""
         return replace(self, scenes=scenes)
 
     def part(self, rows: slice) -> Batch:
@@ -66,9 +66,9 @@ class Scenes:
 
     Attributes:
         caches: uint8 arrays (N_i, H, W, B), usually memory-mapped.
-        cache: (N,) the cache that holds each scene.
-        row: (N,) its row there.
-        labels: (N,) int64 class, or -1 where unlabelled.
+        cache: (N,) int64, the number of the cache that holds each scene.
+        row: (N,) int64, its row there.
+        labels: (N,) int64, the classes; -1 where unlabelled.
     """
 
     caches: tuple[PixelArray, ...]
@@ -78,7 +78,12 @@ class Scenes:
 
     @classmethod
     def of(cls, pixels: PixelArray, labels: np.ndarray) -> Scenes:
-        """All scenes of one cache."""
+        """Return all scenes of one cache.
+
+        Args:
+            pixels: (N, H, W, B) uint8.
+            labels: (N,) integers, the classes; -1 where unlabelled.
+        """
         count = len(pixels)
         return cls((pixels,), np.zeros(count, np.int64), np.arange(count), torch.as_tensor(labels, dtype=torch.int64))
 
@@ -86,7 +91,12 @@ class Scenes:
         return len(self.row)
 
     def take(self, index: np.ndarray, labels: Tensor | None = None) -> Scenes:
-        """Return a selection, with other labels where given (pseudo-labels)."""
+        """Return a selection.
+
+        Args:
+            index: (n,) integers, the scenes.
+            labels: (n,) int64, other labels for them, such as pseudo-labels; None: their own.
+        """
         kept = self.labels[torch.as_tensor(index)] if labels is None else labels
         return replace(self, cache=self.cache[index], row=self.row[index], labels=kept)
 
@@ -99,7 +109,7 @@ class Scenes:
         )
 
     def pixels(self, index: np.ndarray) -> Tensor:
-        """Return scenes as uint8 (N, B, H, W), channels last in memory."""
+        """Return the scenes at ``index``, (n,) integers, as (n, B, H, W) uint8, channels last in memory."""
         rows, caches = self.row[index], self.cache[index]
         if len(self.caches) == 1:
             chosen = np.asarray(self.caches[0][rows])
@@ -110,7 +120,7 @@ class Scenes:
         return torch.from_numpy(chosen).permute(0, 3, 1, 2)
 
     def batch(self, index: Tensor, device: torch.device) -> Batch:
-        """Return the batch of the given scenes on the device."""
+        """Return the batch of the scenes at ``index``, (n,) int64, on the device."""
         pixels = self.pixels(index.numpy())
         if device.type == "cuda":
             pixels = pixels.pin_memory()  # else the copy would wait for the steps before it
@@ -140,13 +150,13 @@ class ResidentScenes:
         return cls(pixels, scenes.labels.to(device))
 
     def batch(self, index: Tensor) -> Batch:
-        """As ``Scenes.batch``, without a read or a copy of pixels from the host."""
+        """Return the batch of the scenes at ``index``, (n,) int64, without reading or copying pixels on the host."""
         index = index.to(self.pixels.device, non_blocking=True)
         return Batch(unit_range(self.pixels[index].permute(0, 3, 1, 2)), self.labels[index], index)
 
 
 def batch_source(scenes: Scenes, device: torch.device) -> Callable[[Tensor], Batch]:
-    """Return a function from indices to batches: from device memory if the scenes fit, else read and copied.
+    """Return a function from indices, (n,) int64, to batches: from device memory if the scenes fit, else from the host.
 
     A CPU gains nothing from a copy of its memory-mapped caches.
     """
@@ -159,23 +169,29 @@ def batch_source(scenes: Scenes, device: torch.device) -> Callable[[Tensor], Bat
 
 
 def unit_range(pixels: Tensor) -> Tensor:
-    """uint8 pixels as float32 in [0, 1]."""
+    """Return pixels (...) uint8 as float32 in [0, 1]."""
     return pixels.to(torch.float32).div_(255)
 
 
 def shuffled(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Every scene once; batch sizes differ by one at most, so that batch norm meets no tiny last batch."""
+    """Return batches that hold every scene once, each (n,) int64 indices.
+
+    Their sizes differ by one at most, so that batch norm meets no tiny last batch.
+    """
     return list(torch.randperm(count, generator=generator).tensor_split(-(-count // size)))
 
 
 def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Generator) -> list[Tensor]:
-    """P x K batches: ``classes`` classes with ``per_class`` scenes each, about one epoch's worth of them.
+    """Return P x K batches: ``classes`` classes with ``per_class`` scenes each, for about one epoch.
 
     Args:
-        labels: (N,) classes.
-        classes: P, at most the number of classes there are.
-        per_class: K; a class with fewer scenes is drawn with repetition.
+        labels: (N,) integers, the classes.
+        classes: P; at most the number of classes in ``labels``.
+        per_class: K; scenes of a smaller class are drawn with repetition.
         generator: The random generator.
+
+    Returns:
+        Batches, each (P K,) int64 indices.
     """
     members = [torch.nonzero(labels == label).flatten() for label in torch.unique(labels)]
     classes = min(classes, len(members))
@@ -187,7 +203,16 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
 
 
 def balanced_of_size(labels: Tensor, size: int, per_class: int, generator: torch.Generator) -> list[Tensor]:
-    """``balanced`` batches of at most ``size`` scenes, ``per_class`` of each class; two classes or more in each.
+    """Return ``balanced`` batches of at most ``size`` scenes, ``per_class`` of each class; at least two classes each.
+
+    Args:
+        labels: (N,) integers, the classes.
+        size: Most scenes of a batch, 4 or more.
+        per_class: Scenes of each class; fewer where the batch would hold a single class.
+        generator: The random generator.
+
+    Returns:
+        Batches, each (n,) int64 indices.
 
     Raises:
         UserError: The batch is too small for two scenes of each of two classes: it would hold no positive pair.
@@ -205,7 +230,7 @@ def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def flipped(batch: Batch, generator: torch.Generator) -> Batch:
-    """Each scene flipped left-right and up-down with probability one half each."""
+    """Return the batch, ``scenes`` (N, B, H, W), each flipped left-right and up-down with probability 1/2 each."""
     return flipped_as(batch, draw_flips(len(batch.scenes), generator))
 
 
@@ -215,7 +240,7 @@ def draw_flips(count: int, generator: torch.Generator) -> Tensor:
 
 
 def flipped_as(batch: Batch, flips: Tensor) -> Batch:
-    """Each scene flipped as ``draw_flips`` has drawn."""
+    """Return the batch with its scenes (N, B, H, W) flipped by ``flips``, (2, N) bool from ``draw_flips``."""
     scenes = batch.scenes
     for dimension, chosen in zip((2, 3), flips.to(scenes.device), strict=True):
         scenes = torch.where(chosen[:, None, None, None], scenes.flip(dimension), scenes)

@@ -72,7 +72,7 @@ def read_scene(
         value_range: The values that become 0 and 255; None: all of the integer type. Unused for 8-bit RGB.
 
     Returns:
-        uint8 of shape ``(size, size, len(bands))``.
+        (size, size, len(bands)) uint8.
 
     Raises:
         OSError: The file cannot be read, for example because it is cut off.

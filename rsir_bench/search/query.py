@@ -47,10 +47,10 @@ def read_query(path: Path, index: SceneIndex, transform: Transform) -> Query:
 
 
 def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
-    """uint8 of shape (size, size, bands), on the same way as the pixels of the index's scenes.
+    """Return an image as (size, size, bands) uint8, read as the scenes of the index are.
 
     Raises:
-        UserError: It cannot be read, or has other bands.
+        UserError: The image cannot be read, or has other bands.
     """
     bands = transform.kept_bands(index)
     try:

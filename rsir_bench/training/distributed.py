@@ -244,7 +244,7 @@ def split_method(method: nn.Module, batches: Sequence[Tensor], how: str | None, 
 
     Args:
         method: The method, in training mode; its batch norms that learn become ``torch.nn.SyncBatchNorm`` on CUDA.
-        batches: The batches of an epoch, int64 (n,) each.
+        batches: The batches of an epoch, each (n,) int64 indices.
         how: The method's ``distributed_loss``.
         device: The device of this rank.
 

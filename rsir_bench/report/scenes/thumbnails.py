@@ -73,7 +73,7 @@ def choose_colours(index: SceneIndex) -> Colours:
 
 
 def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SIDE) -> Pixels:
-    """Return one scene as (side, side, 3) uint8.
+    """Return one scene, (side, side, 3) uint8.
 
     Raises:
         Exception: It cannot be read; decoders raise nearly anything on damaged files.

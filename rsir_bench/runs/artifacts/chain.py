@@ -62,7 +62,7 @@ class RunArtifacts:
         return Components(cell.components, cell.row.descriptor, self.network(cell.round), self.describing)
 
     def descriptors(self, cell: ResultSpec) -> Descriptors:
-        """Return the descriptors of a cell's row on its target."""
+        """Return the artifact that holds the descriptors (N, D) of a cell's row on its target."""
         return Descriptors(cell, self.network(cell.round), self.components(cell), self.describing)
 
     def scores(self, cell: ResultSpec) -> RowScores:
@@ -118,7 +118,11 @@ class RunArtifacts:
                 self._make(list(cells))
 
     def make_descriptors(self, cell: ResultSpec) -> np.ndarray:
-        """Return the descriptors of a cell, made now where they are not there, by one process at a time."""
+        """Return the descriptors of a cell; make them first if they are missing, in one process at a time.
+
+        Returns:
+            (N, D) float32, or (N, bytes) uint8 for a code of eight bits to the byte.
+        """
         descriptors = self.descriptors(cell)
         if descriptors.exists():
             return descriptors.load()

@@ -29,7 +29,16 @@ from rsir_bench.training.loop import compute_deterministically
 
 @dataclass(frozen=True)
 class DescribeOrder:
-    """To the other ranks: describe a dataset with this network of a run."""
+    """To the other ranks: describe a dataset with this network of a run.
+
+    Attributes:
+        folder: The run's folder.
+        round_index: The round whose network describes.
+        dataset: Its name.
+        names: The descriptors that are wanted.
+        distortion: How the scenes are distorted; None: not at all.
+        state: The network's tensors by name, each (...), on the CPU.
+    """
 
     folder: Path
     round_index: int
@@ -101,7 +110,11 @@ class Describing:
     def see(
         self, network: Method, dataset: str, names: set[str], distortion: Distortion | None
     ) -> dict[str, Descriptors]:
-        """Return this rank's part of a pass; the first rank gets all of it."""
+        """Return this rank's part of a pass, by descriptor; the first rank gets all of it.
+
+        Returns:
+            (N, D) float32 by name, of all scenes on the first rank.
+        """
         compute_deterministically(self.device)
         pixels = self._pixels(dataset)
         seen = pixels if distortion is None else Distorted(pixels, distortion)

@@ -38,7 +38,7 @@ class Descriptors:
         return is_whole(self.path) and self.cell.row.descriptor in self._describing.note().get("lengths", {})
 
     def load(self) -> np.ndarray:
-        """Return them.
+        """Return them: (N, D) float32, or (N, bytes) uint8 for a code.
 
         Raises:
             UserError: The file is damaged or missing.
@@ -46,7 +46,7 @@ class Descriptors:
         return read_arrays(self.path)["descriptors"]
 
     def make(self) -> np.ndarray:
-        """Describe the target and reduce the descriptors to the row.
+        """Describe the target and reduce the descriptors to the row: (N, D) float32, or (N, bytes) uint8 for a code.
 
         Raises:
             RunError: The target cannot be described.
@@ -58,7 +58,7 @@ class Descriptors:
         return row
 
     def get(self) -> np.ndarray:
-        """Return them, made now where they are not there."""
+        """Return them, as ``load`` does; make them first if they are missing: (N, D) float32 or (N, bytes) uint8."""
         return self.load() if self.exists() else self.make()
 
     def of_pixels(self, pixels: Pixels) -> np.ndarray:

@@ -29,7 +29,13 @@ ROUND_FILES = (".npy", ".npz", ".json", ".csv", ".pt", ".safetensors", ".sha256"
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """An order to the other ranks: train a round of a run, given the network of the previous round."""
+    """An order to the other ranks: train a round of a run, given the network of the previous round.
+
+    Attributes:
+        folder: The run's folder.
+        round_index: The round to train.
+        previous: The previous network's tensors by name, each (...), on the CPU; None in the first round.
+    """
 
     folder: Path
     round_index: int
@@ -87,7 +93,11 @@ class Network:
             raise UserError(f"{self.path}: {problem}; raise its version") from None
 
     def copy(self, state: dict[str, Tensor]) -> Method:
-        """Return a network with these weights, on the same device and in the same memory layout as after training."""
+        """Return a network with the given tensors, on the same device and in the same memory layout as after training.
+
+        Args:
+            state: By name, (...) of the network's shapes and dtypes.
+        """
         network = self.build()
         network.load_state_dict(state)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -184,5 +194,5 @@ class Network:
 
 
 def state_of(network: Method) -> dict[str, Tensor]:
-    """Return a network's tensors on the CPU, by name."""
+    """Return a network's tensors on the CPU, by name: (...) of the network's shapes and dtypes."""
     return {name: tensor.cpu() for name, tensor in network.state_dict().items()}

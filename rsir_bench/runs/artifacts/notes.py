@@ -44,7 +44,9 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an ``.npz`` by name, or the one of an ``.npy`` as ``"descriptors"``.
+    """Return the arrays of an ``.npz`` by name, or that of an ``.npy`` as ``"descriptors"``.
+
+    Each is (...) of the shape and dtype in the file.
 
     Raises:
         UserError: The file is damaged or missing.

@@ -111,10 +111,10 @@ def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair
 
 
 def duplicates_of_source(source: SceneIndex, target: SceneIndex) -> npt.NDArray[np.bool_]:
-    """Find the scenes of the target have an exact or near duplicate in the source.
+    """Find the scenes of the target that have an exact or near duplicate in the source.
 
     Returns:
-        bool of shape ``(scenes of the target,)``, in the order of its index.
+        (N,) bool, in the order of the target's index.
 
     Raises:
         SceneError: Scenes cannot be read.
@@ -146,16 +146,21 @@ def close_pairs(
 
 
 def fine_structure(scene: Pixels) -> npt.NDArray[np.float32]:
-    """Return an RGB scene in grey without its local mean, float32 of shape (height, width)."""
+    """Return an RGB scene, (H, W, 3) uint8, in grey without its local mean: (H, W) float32 in [-255, 255]."""
     grey = np.asarray(Image.fromarray(scene).convert("L"), np.float32)
     return np.asarray(grey - ndimage.uniform_filter(grey, LOCAL), np.float32)
 
 
 def correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], max_shift: int = MAX_SHIFT) -> float:
-    """Return how well two square scenes agree, in -1..1, at the shift where they agree best.
+    """Return how well two square scenes agree, in [-1, 1], at the shift where they agree best.
 
-    The centre of each is looked for in the other, and the smaller value counts, so that the order plays no part. A
-    scene without structure agrees with nothing: 0.
+    The centre of each is searched for in the other, and the smaller value counts, so that their order does not matter.
+    A scene without structure agrees with nothing: 0.
+
+    Args:
+        first: (H, H) float32, the ``fine_structure`` of one scene.
+        second: (H, H) float32, that of the other.
+        max_shift: Largest shift along each axis, in pixels.
     """
     return min(_best_match(first, second, max_shift), _best_match(second, first, max_shift))
 
