@@ -49,7 +49,7 @@ def draw_affine(rng: np.random.Generator) -> Array:
     Views that would look beyond the drawn canvas (about one in ten: far out and far round) are drawn again.
 
     Returns:
-        (2, 3) matrix from the coordinates of the distorted scene to those of the undistorted one, see ``distort``.
+        (2, 3) float64, from coordinates of the distorted scene to those of the undistorted one; see ``distort``.
     """
     while True:
         scale = np.exp(rng.uniform(*np.log(SCALE)))
@@ -62,9 +62,12 @@ def draw_affine(rng: np.random.Generator) -> Array:
 
 
 def draw_spectral(rng: np.random.Generator) -> tuple[Array, float]:
-    """Return a random spectral response on values in [0, 1]: gains (3,), about 0.6 to 1.5, and their common offset.
+    """Return a random spectral response for values in [0, 1].
 
-    Most of the gain is common to the bands, as with light and exposure: the small part of each band shifts the hues.
+    Most of the gain is common to the bands, as with light and exposure; the small rest of each band shifts the hues.
+
+    Returns:
+        Gains of the bands, (3,) float64 of about 0.6 to 1.5, and their common offset.
     """
     gains = (1 + BRIGHTNESS * rng.uniform(-1, 1)) * (1 + TINT * rng.uniform(-1, 1, 3))
     return gains, float(OFFSET * rng.uniform(-1, 1))
@@ -74,16 +77,16 @@ def distort(scene: Array, pixels: int, affine: ArrayLike, gains: ArrayLike, offs
     """View a drawn scene through an affine map (bilinear) and a linear spectral response.
 
     Args:
-        scene: (S, S, 3) in [0, 1] with its surroundings, as ``draw_scene`` returns it.
+        scene: (S, S, 3) float64 in [0, 1] with its surroundings, as ``draw_scene`` returns it.
         pixels: Side of the field of view; S = pixels + 2 * border_pixels(pixels).
-        affine: (2, 3) as ``theta`` of ``torch.nn.functional.affine_grid``, align_corners=False (x right, y down, [-1,
-            1] over the field of view from outer edge to outer edge): a pixel at (x, y) of the distorted scene shows
-            the undistorted scene at affine @ (x, y, 1).
-        gains: (3,), factors of the bands.
+        affine: (2, 3) float, as ``theta`` of ``torch.nn.functional.affine_grid``, align_corners=False (x right, y
+            down, [-1, 1] over the field of view from outer edge to outer edge): a pixel at (x, y) of the distorted
+            scene shows the undistorted scene at affine @ (x, y, 1).
+        gains: (3,) float, the factors of the bands.
         offset: Added to all bands.
 
     Returns:
-        (pixels, pixels, 3), clipped to [0, 1].
+        (pixels, pixels, 3) float64, clipped to [0, 1].
     """
     axis = (np.arange(pixels) + 0.5) * 2 / pixels - 1
     x, y = np.meshgrid(axis, axis)

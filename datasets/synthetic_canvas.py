@@ -34,9 +34,9 @@ class Canvas:
 
     Attributes:
         rng: The scene's random numbers.
-        image: (3, S, S), planes of red, green and blue about [0, 1], S = pixels + 2 * border_pixels(pixels).
-        x: (1, S), coordinates of the columns.
-        y: (S, 1), coordinates of the rows.
+        image: (3, S, S) float64, planes of red, green and blue in about [0, 1]; S = pixels + 2 * border_pixels(pixels).
+        x: (1, S) float64, coordinates of the columns.
+        y: (S, 1) float64, coordinates of the rows.
     """
 
     def __init__(self, pixels: int, rng: np.random.Generator) -> None:
@@ -50,13 +50,21 @@ class Canvas:
         self.image: Array = np.zeros((3, self.size, self.size))
 
     def along(self, angle: float, origin: ArrayLike = (0.0, 0.0)) -> tuple[Array, Array]:
-        """Return coordinates (S, S) along and across direction ``angle`` (radians, from x to y) through ``origin``."""
+        """Return coordinates along and across a direction.
+
+        Args:
+            angle: The direction in radians, from x to y.
+            origin: (2,) x and y, where both coordinates are 0.
+
+        Returns:
+            Two (S, S) float64, in units.
+        """
         x0, y0 = np.asarray(origin, dtype=np.float64)
         cos, sin = np.cos(angle), np.sin(angle)
         return (self.x - x0) * cos + (self.y - y0) * sin, (self.y - y0) * cos - (self.x - x0) * sin
 
     def noise(self, cell: float, octaves: int = 1) -> Array:
-        """Return smooth value noise (S, S) in [-1, 1] with features of ``cell`` units; each octave halves both."""
+        """Return smooth value noise, (S, S) float64 in [-1, 1], with features of ``cell`` units; octaves halve both."""
         total = np.zeros((self.size, self.size))
         for octave in range(octaves):
             position = (np.arange(self.size) + 0.5) / (self.pixels_per_unit * cell / 2**octave)
@@ -69,23 +77,48 @@ class Canvas:
         return total / (2 - 2.0 ** (1 - octaves))
 
     def at(self, field: Array, points: Array) -> Array:
-        """Return the values (N,) of a field (S, S) at points (N, 2); off the canvas, at its nearest pixel."""
+        """Return the values of a field at points; off the canvas, those of its nearest pixel.
+
+        Args:
+            field: (S, S) float64.
+            points: (N, 2) float64, x and y.
+
+        Returns:
+            (N,) float64.
+        """
         pixel = np.floor((points + self.edge) * self.pixels_per_unit).astype(np.int64)
         column, row = np.clip(pixel, 0, self.size - 1).T
         values: Array = field[row, column]
         return values
 
     def coverage(self, distance: Array) -> Array:
-        """Return the share in [0, 1] of each pixel inside a shape of signed ``distance`` (units, negative inside)."""
+        """Return the share of each pixel that is inside a shape, (...) float64 in [0, 1].
+
+        Args:
+            distance: (...) float64, the signed distance in units, negative inside.
+        """
         return np.clip(0.5 - distance * self.pixels_per_unit, 0.0, 1.0)
 
     def fill(self, colour: ArrayLike, mottle: float = 0.06, cell: float = 0.5) -> None:
-        """Covers the whole canvas with one material, its brightness varied by noise of relative height ``mottle``."""
+        """Cover the whole canvas with one material, its brightness varied by noise.
+
+        Args:
+            colour: (3,) float in [0, 1].
+            mottle: Relative height of the noise.
+            cell: Size of its features in units.
+        """
         self.image[:] = np.asarray(colour)[:, None, None]
         self.image *= 1 + mottle * self.noise(cell, 4)
 
     def paint(self, distance: Array, colour: ArrayLike, opacity: float = 1.0, brightness: Array | float = 1.0) -> None:
-        """Paints a shape given by its signed distance (S, S) in one colour (3,), whose brightness may vary (S, S)."""
+        """Paint a shape in one colour.
+
+        Args:
+            distance: (S, S) float64, the signed distance in units, negative inside.
+            colour: (3,) float in [0, 1].
+            opacity: 1 hides what is below.
+            brightness: Factor of the colour, one or (S, S) float64.
+        """
         share = self.coverage(distance) * opacity
         # One plane at a time: temporaries of all three leave the processor's cache, which costs ten times as much.
         for plane, value in zip(self.image, np.asarray(colour), strict=True):
@@ -94,13 +127,13 @@ class Canvas:
     def boxes(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
     ) -> None:
-        """Paints N filled rectangles, one over the other.
+        """Paint N filled rectangles, one over the other.
 
         Args:
-            centres: (N, 2) x and y.
-            sizes: Length and width, (2,) or (N, 2).
-            angles: Direction of the length in radians, one or (N,).
-            colours: (3,) or (N, 3).
+            centres: (N, 2) float, x and y in units.
+            sizes: (2,) or (N, 2) float, length and width in units.
+            angles: () or (N,) float, direction of the length in radians.
+            colours: (3,) or (N, 3) float in [0, 1].
             opacity: 1 hides what is below.
         """
         half = np.asarray(sizes, dtype=np.float64) / 2
@@ -113,7 +146,7 @@ class Canvas:
     def ellipses(
         self, centres: ArrayLike, sizes: ArrayLike, angles: ArrayLike, colours: ArrayLike, opacity: float = 1.0
     ) -> None:
-        """Paints N filled ellipses; the arguments are those of ``boxes``."""
+        """Paint N filled ellipses; the arguments are those of ``boxes``, (N, ...) float."""
         half = np.asarray(sizes, dtype=np.float64) / 2
 
         def distance(u: Array, v: Array, half: Array) -> Array:
@@ -124,7 +157,14 @@ class Canvas:
         self._stamp(centres, half, angles, colours, opacity, distance, float(half.max(initial=0)))
 
     def discs(self, centres: ArrayLike, radii: ArrayLike, colours: ArrayLike, opacity: float = 1.0) -> None:
-        """Paints N filled circles of one radius or of (N,) radii."""
+        """Paint N filled circles, one over the other.
+
+        Args:
+            centres: (N, 2) float, x and y in units.
+            radii: () or (N,) float, in units.
+            colours: (3,) or (N, 3) float in [0, 1].
+            opacity: 1 hides what is below.
+        """
         half = np.asarray(radii, dtype=np.float64)[..., None] * np.ones(2)
 
         def distance(u: Array, v: Array, half: Array) -> Array:
@@ -142,7 +182,7 @@ class Canvas:
         distance: Callable[[Array, Array, Array], Array],
         reach: float,
     ) -> None:
-        """Blends N small shapes in order, each on a patch that reaches ``reach`` units from its centre."""
+        """Blend N small shapes in order, each on a patch that reaches ``reach`` units from its centre."""
         centre = np.asarray(centres, dtype=np.float64).reshape(-1, 2)
         half = np.broadcast_to(half, centre.shape)
         colour = np.broadcast_to(np.asarray(colours, dtype=np.float64), (len(centre), 3))[..., None, None]

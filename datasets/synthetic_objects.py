@@ -30,12 +30,16 @@ DARK = (0.16, 0.17, 0.19)
 
 
 def tone(rng: np.random.Generator, *colours: tuple[float, float, float]) -> Array:
-    """Return one scene's shade (3,) of one of the colours."""
+    """Return one scene's shade of one of the colours, (3,) float64."""
     return np.asarray(colours[rng.integers(len(colours))]) * (1 + rng.uniform(-0.2, 0.2) + rng.uniform(-0.06, 0.06, 3))
 
 
 def pick(rng: np.random.Generator, colours: ArrayLike, count: int, spread: float = 0.12) -> Array:
-    """Return (count, 3) of the colours, each a little lighter or darker, all a little tinted."""
+    """Return ``count`` of the colours, (C, 3) float, each a little lighter or darker, all a little tinted.
+
+    Returns:
+        (count, 3) float64.
+    """
     table = np.asarray(colours)
     chosen = table[rng.integers(len(table), size=count)]
     return chosen * (1 + spread * rng.uniform(-1, 1, (count, 1)) + rng.uniform(-0.06, 0.06, 3))
@@ -47,21 +51,34 @@ def heading(rng: np.random.Generator, spread_degrees: float = 12.0) -> float:
 
 
 def place(points: Array, angle: float, origin: ArrayLike = (0.0, 0.0)) -> Array:
-    """Return points (N, 2) along and across ``angle`` as x and y on the canvas; the inverse of ``Canvas.along``."""
+    """Return points given along and across a direction as x and y on the canvas; the inverse of ``Canvas.along``.
+
+    Args:
+        points: (N, 2) float64, in units.
+        angle: The direction in radians, from x to y.
+        origin: (2,) x and y of the point (0, 0).
+
+    Returns:
+        (N, 2) float64, x and y in units.
+    """
     cos, sin = np.cos(angle), np.sin(angle)
     turned: Array = points @ np.array([[cos, sin], [-sin, cos]]) + np.asarray(origin)
     return turned
 
 
 def lattice(rng: np.random.Generator, step: tuple[float, float], jitter: float, reach: float = 2.9) -> Array:
-    """Return points (N, 2) of a grid of any phase over the canvas, each moved by at most ``jitter`` of a step."""
+    """Return the points of a grid of random phase over the canvas, each moved by at most ``jitter`` of a step.
+
+    Returns:
+        (N, 2) float64, in units.
+    """
     along, across = (np.arange(-reach, reach, s) + rng.uniform(0, s) for s in step)
     points = np.stack(np.meshgrid(along, across), axis=-1).reshape(-1, 2)
     return points + jitter * np.asarray(step) * rng.uniform(-1, 1, points.shape)
 
 
 def wave(rng: np.random.Generator, u: Array, height: float, length: float) -> Array:
-    """Return a smooth random curve over u: three sines, the first of about ``length`` units and ``height``."""
+    """Return a smooth random curve over u, (...) float64: three sines, the first of about ``length`` and ``height``."""
     total = np.zeros_like(u)
     for harmonic in (1, 2, 3.3):
         total += height / harmonic**1.3 * np.sin(2 * np.pi * harmonic * u / length + rng.uniform(0, 2 * np.pi))
@@ -69,7 +86,7 @@ def wave(rng: np.random.Generator, u: Array, height: float, length: float) -> Ar
 
 
 def draw_trees(canvas: Canvas, points: Array, low: float = 0.06, high: float = 0.13) -> None:
-    """Draws round crowns with shadows, lit from the side away from the shadow."""
+    """Draw round crowns with shadows, lit from the side away from the shadow, at points (N, 2) in units."""
     rng = canvas.rng
     radius = rng.uniform(low, high, len(points))[:, None]
     colour = pick(rng, [tone(rng, *TREE)], len(points), 0.2)
@@ -79,7 +96,14 @@ def draw_trees(canvas: Canvas, points: Array, low: float = 0.06, high: float = 0
 
 
 def draw_houses(canvas: Canvas, points: Array, sizes: Array, angles: ArrayLike) -> None:
-    """Draws gabled roofs with shadows; the side of the roof that faces away from the sun is darker."""
+    """Draw gabled roofs with shadows; the side of the roof that faces away from the sun is darker.
+
+    Args:
+        canvas: The scene.
+        points: (N, 2) float64, the centres in units.
+        sizes: (N, 2) float64, length and width in units.
+        angles: () or (N,) float, direction of the length in radians.
+    """
     rng = canvas.rng
     angle = np.broadcast_to(np.asarray(angles, dtype=np.float64), (len(points),))
     across = np.stack([-np.sin(angle), np.cos(angle)], axis=1)
@@ -91,7 +115,13 @@ def draw_houses(canvas: Canvas, points: Array, sizes: Array, angles: ArrayLike) 
 
 
 def draw_cars(canvas: Canvas, points: Array, angles: ArrayLike) -> None:
-    """Draws cars of one usual size with windscreen and shadow."""
+    """Draw cars of the usual size with windscreen and shadow.
+
+    Args:
+        canvas: The scene.
+        points: (N, 2) float64, the centres in units.
+        angles: () or (N,) float, direction of travel in radians.
+    """
     rng = canvas.rng
     angle = np.broadcast_to(np.asarray(angles, dtype=np.float64), (len(points),))
     ahead = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -101,18 +131,25 @@ def draw_cars(canvas: Canvas, points: Array, angles: ArrayLike) -> None:
 
 
 def stripes(coordinate: Array, period: ArrayLike) -> Array:
-    """Return parallel lines in [-1, 1] across a coordinate."""
+    """Return parallel lines across a coordinate, (...) float64 in [-1, 1], ``period`` units apart."""
     wave: Array = np.sin(2 * np.pi * coordinate / np.asarray(period))
     return wave
 
 
 def dashes(u: Array, v: Array, width: float, period: float) -> Array:
-    """Return the signed distance of a dashed line along u: dashes fill half of each period."""
+    """Return the signed distance, (S, S) float64, to a dashed line along u whose dashes fill half of each period."""
     return np.maximum(np.abs(v) - width / 2, np.abs((u % period) - period / 2) - period / 4)
 
 
 def draw_boats(canvas: Canvas, points: Array, angles: ArrayLike, scale: float = 1.0) -> None:
-    """Draws pointed hulls with a cabin."""
+    """Draw pointed hulls with a cabin.
+
+    Args:
+        canvas: The scene.
+        points: (N, 2) float64, the centres in units.
+        angles: () or (N,) float, direction of the bow in radians.
+        scale: Factor of the usual size.
+    """
     angle = np.broadcast_to(np.asarray(angles, dtype=np.float64), (len(points),))
     size = scale * canvas.rng.uniform((0.2, 0.075), (0.26, 0.1), (len(points), 2))
     canvas.ellipses(points + 0.02 * SHADOW, size, angle, DARK, 0.5)

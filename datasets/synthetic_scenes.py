@@ -363,7 +363,7 @@ CLASSES: dict[str, Callable[[Canvas], None]] = {
 
 
 def draw_scene(class_name: str, rng: np.random.Generator, pixels: int) -> Array:
-    """Draw one undistorted scene, with more of it around the field of view than any distortion looks at.
+    """Draw one undistorted scene, with enough around the field of view for every distortion.
 
     Args:
         class_name: A key of ``CLASSES``.
@@ -371,7 +371,7 @@ def draw_scene(class_name: str, rng: np.random.Generator, pixels: int) -> Array:
         pixels: Side of the field of view.
 
     Returns:
-        (S, S, 3) in [0, 1] with S = pixels + 2 * border_pixels(pixels); the field of view is its centre.
+        (S, S, 3) float64 in [0, 1] with S = pixels + 2 * border_pixels(pixels); the field of view is its centre.
     """
     canvas = Canvas(pixels, rng)
     CLASSES[class_name](canvas)

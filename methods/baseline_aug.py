@@ -58,7 +58,7 @@ class BaselineAug(HeadMethod[BaselineAugSettings]):
     Settings = BaselineAugSettings
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch with every scene warped and recoloured, float (N, B, H, W) in [0, 1]."""
+        """Return the batch with every scene warped and recoloured, (N, B, H, W) float in [0, 1]."""
         count, bands = batch.scenes.shape[:2]
         draws = 2 * torch.rand(count, WARP + bands + 2, generator=generator) - 1
         warp, colours, power = torch.split(draws.to(batch.scenes.device), [WARP, bands + 1, 1], dim=1)
@@ -89,7 +89,7 @@ def affine_map(angle: Tensor, scales: Tensor, shear: Tensor, shift: Tensor) -> T
         shift: (N, 2) in sides of a scene.
 
     Returns:
-        Float (N, 6), output to input coordinates.
+        (N, 6) float, output to input coordinates.
     """
     cosine, sine, tilt = angle.cos(), angle.sin(), shear.tan()
     x, y = (2 * shift).unbind(1)  # a side is two units

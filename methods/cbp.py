@@ -72,7 +72,7 @@ class Cbp(HeadMethod[CbpSettings]):
         return self.settings.dimensions
 
     def features(self, scenes: Tensor) -> Tensor:
-        """Return the pooled sketch (N, dimensions), float, of scenes (N, B, H, W) in [0, 1]."""
+        """Return the pooled sketch (N, dimensions) float of scenes (N, B, H, W) in [0, 1]."""
         sketch = self.pool(self.attention(self.trunk.maps(scenes)))
         with torch.autocast(scenes.device.type, enabled=False):
             length = math.sqrt(self.settings.dimensions)

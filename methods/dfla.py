@@ -66,7 +66,7 @@ class Dfla(HeadMethod[DflaSettings]):
         return self.trunk.channels
 
     def features(self, scenes: Tensor) -> Tensor:
-        """Return the mean over positions (N, C) of the attended maps of scenes (N, B, H, W) in [0, 1]."""
+        """Return the attended maps of scenes (N, B, H, W) in [0, 1], averaged over positions: (N, C) float."""
         attended: Tensor = self.attention(self.trunk.maps(scenes))
         return attended.mean((2, 3))
 

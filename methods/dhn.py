@@ -82,7 +82,7 @@ class Dhn(Method[DhnSettings]):
         }
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``bits``, float (N, bits) in (-1, 1)."""
+        """Return ``bits``, (N, bits) float in (-1, 1)."""
         features = self.fc1(self.trunk(scenes)).relu()
         # In bf16 tanh is 1 from 3.5 on, and has no gradient there.
         with torch.autocast(scenes.device.type, enabled=False):

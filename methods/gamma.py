@@ -43,7 +43,7 @@ class Gamma(FrontEnd[GammaSettings]):
     Settings = GammaSettings
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return corrected scenes, float (N, B, H, W) in [0, 1]; gradients treat the power as a constant."""
+        """Return corrected scenes, (N, B, H, W) float in [0, 1]; gradients treat the power as a constant."""
         count, bands = scenes.shape[:2]
         with torch.no_grad():
             rows = count * bands if self.settings.per_band else count

@@ -25,7 +25,7 @@ class Histeq(FrontEnd):
     )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return equalised scenes, float (N, B, H, W) in [0, 1], on 256 levels.
+        """Return equalised scenes, (N, B, H, W) float in [0, 1], on 256 levels.
 
         No gradient passes: a learned front end must follow it, not precede it.
         """

@@ -116,7 +116,7 @@ class Jsst(FrontEnd[JsstSettings]):
         )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return the converted scenes, float (N, B, H, W), not clamped; ``transformation`` also has parameters."""
+        """Return the converted scenes, (N, B, H, W) float, not clamped; ``transformation`` also has parameters."""
         converted: Tensor = self.transformation(scenes)[0]
         return converted
 

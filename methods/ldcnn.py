@@ -83,7 +83,7 @@ class Ldcnn(Method[LdcnnSettings]):
         return functional.cross_entropy(pooled, batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``max`` and ``mean`` of the class maps, each float (N, classes)."""
+        """Return ``max`` and ``mean`` of the class maps, each (N, classes) float."""
         maps = self._class_maps(scenes)
         return {"max": maps.amax((2, 3)), "mean": maps.mean((2, 3))}
 

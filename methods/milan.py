@@ -88,7 +88,7 @@ class Milan(Method[MilanSettings]):
         }
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``bits``, float (N, bits) in (-0.5, 0.5)."""
+        """Return ``bits``, (N, bits) float in (-0.5, 0.5)."""
         return {"bits": self._shares(scenes) - 0.5}
 
     def recipe(self, train: Train) -> Train:
@@ -100,7 +100,7 @@ class Milan(Method[MilanSettings]):
         return balanced_of_size(labels, size, self.settings.per_class, generator)
 
     def _shares(self, scenes: Tensor) -> Tensor:
-        """Return sigmoids float32 (N, bits) in [0, 1]: bf16 cannot separate the close sigmoids of a new network."""
+        """Return sigmoids (N, bits) float32 in [0, 1]: bf16 cannot separate the close sigmoids of a new network."""
         features = self.layers(self.trunk(scenes))
         with torch.autocast(scenes.device.type, enabled=False):
             shares: Tensor = self.hash(features.float()).sigmoid()

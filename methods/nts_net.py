@@ -68,7 +68,15 @@ class Navigator(nn.Module):
         self.score = nn.ModuleList(nn.Conv2d(128, len(sides) * len(RATIOS), 1) for sides in SIDES)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return anchors (A, 4), in pixels of scenes of ``size``, and their scores (N, A), from maps (N, C, h, w)."""
+        """Return anchors and their scores.
+
+        Args:
+            maps: (N, C, h, w) float, the trunk's last maps.
+            size: Height and width of the scenes in pixels.
+
+        Returns:
+            (A, 4) float64, the anchors in pixels, and (N, A) float32, their scores.
+        """
         boxes, scores = [], []
         # The order of close scores decides, and it is a small part of the work: no bf16, though on CUDA torch's
         # convolutions round what they multiply to TF32. With bf16, torch's CPU convolution has given gradients that
@@ -136,7 +144,11 @@ class NtsNet(Method[NtsNetSettings]):
         self.head = Head(together, setup.protocol.head.fc1, setup.classes)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return FC2's output ``FC`` (N, classes) and FC1 before its ReLU, of the scene and its K best parts."""
+        """Return the head's output for the scene with its K best parts.
+
+        Returns:
+            ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), that of FC1 before its ReLU, float.
+        """
         maps, whole = self._look(scenes)
         parts, _ = self._parts(scenes, maps, self.settings.kept)
         return self._scrutinise(whole, parts)

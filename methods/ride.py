@@ -108,7 +108,7 @@ class Ride(Method[RideSettings]):
         return {"class": of_class, "scene": self.settings.scene * of_scene}
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``embedding``, float32 (N, dimensions) of unit length."""
+        """Return ``embedding``, (N, dimensions) float32 of unit length."""
         return {"embedding": functional.normalize(self.embed(self.trunk(scenes)).float())}
 
     def recipe(self, train: Train) -> Train:
@@ -133,7 +133,7 @@ def rotated(scenes: Tensor, rotation: Tensor, rotations: int) -> Tensor:
     Multiples of 90 degrees are exact; others are interpolated bilinearly, with reflections at the borders.
 
     Args:
-        scenes: Float (N, B, H, H).
+        scenes: (N, B, H, H) float.
         rotation: (N,) int64 in [0, rotations).
         rotations: 4 or 8.
     """

@@ -95,7 +95,7 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
 
 @torch.no_grad()
 def predict(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
-    """Return, on the CPU, the probability (N,) float of each scene's most probable class, and that class (N,) int64."""
+    """Return the probability of each scene's most probable class, (N,) float, and the class, (N,) int64, on the CPU."""
     device = next(network.parameters()).device
     confidences, labels = [], []
     for index in torch.split(torch.arange(len(scenes)), LABELLED_AT_ONCE):

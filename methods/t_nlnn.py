@@ -75,7 +75,7 @@ class TNlnn(Method[TNlnnSettings]):
         return dual_anchor_loss(embeddings, triplets, self.settings.margin)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``FC1``, float32 (N, fc1) of unit length."""
+        """Return ``FC1``, (N, fc1) float32 of unit length."""
         pooled = self.block(self.trunk.maps(scenes)).mean((2, 3))
         return {"FC1": functional.normalize(self.fc1(pooled).float())}
 

@@ -62,5 +62,5 @@ class Timm(Method[TimmSettings]):
         raise NotImplementedError("timm backbones are not trained")
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return the features ``pooled``, float (N, D)."""
+        """Return the features ``pooled``, (N, D) float."""
         return {"pooled": self.trunk(scenes)}

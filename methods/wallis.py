@@ -46,7 +46,7 @@ class Wallis(FrontEnd[WallisSettings]):
     Settings = WallisSettings
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return filtered scenes, float (N, B, H, W) in [0, 1]."""
+        """Return filtered scenes, (N, B, H, W) float in [0, 1]."""
         chosen = self.settings
         down, across = (max(1, round(chosen.window * side / 2)) for side in scenes.shape[-2:])
         filtered = wallis(scenes, (down, across), chosen.mean, chosen.deviation, chosen.brightness, chosen.contrast)

@@ -38,7 +38,7 @@ FOLDS = 10
 
 
 def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
-    """(N, P) parameters that a trained front end generates for the scenes of a target."""
+    """Return the parameters that a trained front end generates for the scenes of a target, (N, P) float64."""
     network = RunArtifacts(plan, run).network().load().eval()
     pixels = torch.from_numpy(np.array(open_pixels(plan.datasets[target], run.transform))).permute(0, 3, 1, 2)
     with torch.inference_mode():
@@ -47,11 +47,11 @@ def generated(plan: Plan, run: Run, target: str) -> np.ndarray:
 
 
 def explained(theta: np.ndarray, truth: np.ndarray, seed: int = 0) -> float:
-    """Held-out R^2, the mean over the columns of the truth that vary; NaN where none does.
+    """Return the held-out R^2, averaged over the columns of the truth that vary; NaN where none does.
 
     Args:
-        theta: (N, P) predictors.
-        truth: (N, Q).
+        theta: (N, P) float, the predictors.
+        truth: (N, Q) float, the known parameters.
         seed: Of the folds.
     """
     truth = truth[:, truth.std(axis=0) > 0]

@@ -54,13 +54,20 @@ class Speeds(NamedTuple):
 
 
 def synthetic(count: int, size: int, classes: int) -> Scenes:
-    """Random scenes (count, size, size, 3) uint8 with the classes in turn."""
+    """Return random scenes, (count, size, size, 3) uint8, of all classes in turn."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     return Scenes.of(pixels, np.arange(count) % classes)
 
 
 def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> Callable[[], float]:
-    """Trains on one batch that stays on the device; a call returns its images per second."""
+    """Return a function that trains on one batch, kept on the device, and returns its images per second.
+
+    Args:
+        method: A network.
+        scenes: (N, H, W, 3) uint8 with labels.
+        steps: Steps per call.
+        device: The device to compute on.
+    """
     recipe = method.recipe(method.setup.protocol.train)
     fabric = make_fabric(device, recipe.precision)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -85,7 +92,16 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
 
 
 def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
-    """Speeds of one method; the first, shorter call of each loop warms it and does not count."""
+    """Return the speeds of one method; the first, shorter call of each loop warms it up and does not count.
+
+    Args:
+        named: The method.
+        protocol: How it is trained.
+        scenes: (N, H, W, 3) uint8 with labels.
+        described: How many of them to describe.
+        device: The device to compute on.
+        rounds: Pairs of measurements, of which the median counts.
+    """
     size = protocol.data.size
     method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
     recipe = method.recipe(protocol.train)

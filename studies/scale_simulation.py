@@ -60,7 +60,7 @@ class Constants(NamedTuple):
 
 
 def scenes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptors (N, 128) float32 around the centres of 100 classes, and labels (N,)."""
+    """Return descriptors, (N, 128) float32, around the centres of 100 classes, and labels, (N,) int64."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % CLASSES
     rows = rng.standard_normal((CLASSES, DIMENSIONS), np.float32)[labels]

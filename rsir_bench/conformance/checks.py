@@ -259,7 +259,7 @@ def half_precision(bench: Bench) -> None:
 
 
 def rows(bench: Bench) -> str:
-    """Check that ``describe`` returns every row's descriptor as finite float (N, D)."""
+    """Check that ``describe`` returns every row's descriptor as finite (N, D) float."""
     count = 6
     given = descriptors(bench.network(), pixels_of(bench.draw(count)))
     for name, row in bench.named.card.rows.items():

@@ -64,11 +64,11 @@ class Bench:
         return SIZE_OF_OWN_TRUNK if self.named.card.trunk else SIZE
 
     def draw(self, count: int = SCENES, classes: int = CLASSES, bands: int = 3) -> Scenes:
-        """Return scenes with labels."""
+        """Return scenes (count, size, size, bands) uint8 with labels (count,) int64, of all classes in turn."""
         return draw(count, classes, bands, self.size)
 
     def pool(self) -> Scenes | None:
-        """Return scenes without labels, if the card asks for them."""
+        """Return scenes (POOL, size, size, 3) uint8 without labels; None where the card does not ask for them."""
         if not self.named.card.needs_unlabelled:
             return None
         return draw(POOL, CLASSES, 3, self.size, seed=1).take(np.arange(POOL), torch.full((POOL,), -1))
@@ -100,7 +100,11 @@ def protocol(trunk: str | None, size: int, frozen: Sequence[str] = ()) -> Protoc
 
 
 def draw(count: int, classes: int, bands: int, size: int, seed: int = 0) -> Scenes:
-    """Draw smooth scenes of all classes in turn: two thirds class pattern and colour, one third individual."""
+    """Draw smooth scenes of all classes in turn: two thirds class pattern and colour, one third individual.
+
+    Returns:
+        Scenes (count, size, size, bands) uint8 with labels (count,) int64.
+    """
     labels = torch.arange(count) % classes
     generator = torch.Generator().manual_seed(1)
     # The colour separates the classes even if a method rotates its scenes.
@@ -114,13 +118,13 @@ def draw(count: int, classes: int, bands: int, size: int, seed: int = 0) -> Scen
 
 
 def pixels_of(scenes: Scenes) -> Tensor:
-    """Return all scenes as float32 (N, B, H, W) in [0, 1]."""
+    """Return all scenes as (N, B, H, W) float32 in [0, 1]."""
     return unit_range(scenes.pixels(np.arange(len(scenes))))
 
 
 @torch.inference_mode()
 def descriptors(network: Method, scenes: Tensor) -> dict[str, Tensor]:
-    """Return the result of ``describe`` for scenes (N, B, H, W), in evaluation mode."""
+    """Return the result of ``describe``, (N, D) float by name, for scenes (N, B, H, W), in evaluation mode."""
     return network.eval().describe(scenes)
 
 

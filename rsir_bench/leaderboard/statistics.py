@@ -87,8 +87,8 @@ def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level:
     """Return a t interval for the mean, over classes and, where there are several, seeds.
 
     Args:
-        scores: (seeds, classes) or (classes,) float, the mean score of each class.
-        weights: (classes,) the number of queries of each class, for the mean over queries; None: equal weights.
+        scores: (S, C) or (C,) float, the mean score of each class, by seed.
+        weights: (C,) positive numbers, the queries of each class, for the mean over queries; None: equal weights.
         level: The coverage, in (0, 1).
 
     Raises:
@@ -188,8 +188,8 @@ def components(tables: Sequence[Array], share: Array) -> Components:
     """Analyse the variance of the mean of one table, or of the difference of two means over the same classes.
 
     Args:
-        tables: One or two arrays, (seeds, classes) float64.
-        share: (classes,) float64 weights that sum to 1.
+        tables: One or two arrays, (S, C) float64, scores by seed and class.
+        share: (C,) float64, weights that sum to 1.
     """
     classes = len(share)
     spread = classes / (classes - 1)

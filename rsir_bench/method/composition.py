@@ -45,7 +45,7 @@ class Composed(Method[ComposedSettings]):
         return self.inner.loss(batch.with_scenes(self.front(batch.scenes)))
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return the method's descriptors, each (N, D), of the transformed scenes (N, B, H, W)."""
+        """Return the method's descriptors, each (N, D) float, of the transformed scenes (N, B, H, W)."""
         return self.inner.describe(self.front(scenes))
 
     def recipe(self, train: protocols.Train) -> protocols.Train:

@@ -176,11 +176,15 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
-        """Return the loss of a batch: a scalar, or named terms that are summed and logged separately."""
+        """Return the loss of a batch: a scalar float, or named terms that are summed and logged separately.
+
+        Args:
+            batch: ``scenes`` (N, B, H, W) float32 in [0, 1], ``labels`` and ``index`` (N,) int64.
+        """
 
     @abstractmethod
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return named descriptors, each float (N, D), of scenes (N, B, H, W) in [0, 1]; called in evaluation mode."""
+        """Return named descriptors, each (N, D) float, of scenes (N, B, H, W) in [0, 1]; called in evaluation mode."""
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
         """Return the training settings: the protocol's, or a changed copy (``train.model_copy``)."""
@@ -272,7 +276,7 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
     @abstractmethod
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return the transformed scenes, float (N, B, H, W), of scenes (N, B, H, W) in [0, 1]."""
+        """Return the transformed scenes, (N, B, H, W) float, of scenes (N, B, H, W) in [0, 1]."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return parameter groups, as ``Method.parameter_groups`` does."""

@@ -37,7 +37,7 @@ class HeadMethod(Method[SettingsT]):
         return self.trunk.features
 
     def features(self, scenes: Tensor) -> Tensor:
-        """Return the features (N, D) of scenes (N, B, H, W) in [0, 1]."""
+        """Return the features (N, D) float of scenes (N, B, H, W) in [0, 1]."""
         features: Tensor = self.trunk(scenes)
         return features
 
@@ -46,6 +46,6 @@ class HeadMethod(Method[SettingsT]):
         return functional.cross_entropy(self.head(self.features(batch.scenes))["FC"], batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return FC2's output ``FC`` (N, classes) and FC1 before its ReLU ``FC1`` (N, fc1), float."""
+        """Return ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), that of FC1 before its ReLU, float."""
         descriptors: dict[str, Tensor] = self.head(self.features(scenes))
         return descriptors

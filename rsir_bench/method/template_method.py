@@ -45,11 +45,11 @@ class TemplateMethod(Method[TemplateMethodSettings]):
         self.classes = nn.Linear(settings.dimensions, setup.classes, bias=False)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return named descriptors (N, D) of scenes (N, B, H, W) in [0, 1], each independent of its batch."""
+        """Return named descriptors, (N, D) float, of scenes (N, B, H, W) in [0, 1], each independent of its batch."""
         return {"embedding": functional.normalize(self.embed(self.trunk(scenes)))}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return a scalar, or named terms ``{"class": ..., "pair": ...}`` that are summed and logged separately."""
+        """Return a scalar float, or named terms ``{"class": ..., "pair": ...}``: summed, and logged separately."""
         embedding = self.describe(batch.scenes)["embedding"]
         # Training may run in bf16: compute in 32 bit what needs more digits.
         with torch.autocast(batch.scenes.device.type, enabled=False):

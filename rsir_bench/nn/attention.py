@@ -86,7 +86,7 @@ class NonLocal(nn.Module):
         nn.init.constant_(self.norm.weight, gain)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of the same shape (N, C, h, w); phi and g are sub-sampled if h and w are at least four.
+        """Return maps (N, C, h, w) float, as given; phi and g are sub-sampled if h and w are at least four.
 
         Smaller maps would leave one position, over which a softmax is constant.
         """

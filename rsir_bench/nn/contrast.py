@@ -15,7 +15,7 @@ def histograms(values: Tensor) -> Tensor:
     """Count the values of each row on each of 256 levels.
 
     Args:
-        values: Float (N, P); each counts for its nearest level of [0, 1], values outside for the nearest end.
+        values: (N, P) float; each counts for its nearest level of [0, 1], values outside for the nearest end.
 
     Returns:
         (N, 256) int64.
@@ -63,7 +63,7 @@ def wallis(
     c / (1 - c) at most.
 
     Args:
-        scenes: Float (N, B, H, W) in [0, 1].
+        scenes: (N, B, H, W) float in [0, 1].
         radius: Pixels that the window extends up and down, and left and right; it is cut at the edges.
         mean: M.
         deviation: S, above 0.
@@ -71,7 +71,7 @@ def wallis(
         contrast: c in [0, 1]; with 0 everything is flattened to its local mean.
 
     Returns:
-        Float (N, B, H, W), not clamped.
+        (N, B, H, W) float, not clamped.
     """
     local = local_mean(scenes, radius)
     spread = (local_mean(scenes.square(), radius) - local.square()).clamp_min(FLATTEST**2).sqrt()
@@ -80,7 +80,7 @@ def wallis(
 
 
 def local_mean(scenes: Tensor, radius: tuple[int, int]) -> Tensor:
-    """Return the mean, float (N, B, H, W), of the window around each pixel, within the scene."""
+    """Return the mean, (N, B, H, W) float, of the window around each pixel, within the scene."""
     height, width = scenes.shape[-2:]
     # Matrix products cost less than pooling for wide windows; bf16 would round deviations away.
     with torch.autocast(scenes.device.type, enabled=False):

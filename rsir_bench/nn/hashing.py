@@ -17,7 +17,7 @@ def pairwise_loss(codes: Tensor, labels: Tensor) -> Tensor:
     imbalance of Cao et al. (HashNet, ICCV 2017).
 
     Args:
-        codes: Float (N, K), one value per bit.
+        codes: (N, K) float, one value per bit.
         labels: (N,) int64 classes.
 
     Returns:
@@ -39,18 +39,22 @@ def quantisation_loss(codes: Tensor) -> Tensor:
     """Return the mean of ``log cosh(|z| - 1)``, a smooth distance to -1 or 1 (Zhu et al., AAAI 2016, equation 7).
 
     Args:
-        codes: Float (N, K).
+        codes: (N, K) float.
     """
     away = codes.abs() - 1
     return (away + functional.softplus(-2 * away) - math.log(2)).mean()
 
 
 def push_loss(shares: Tensor) -> Tensor:
-    """Return minus the mean squared distance of ``shares`` from one half, which pushes bits away from undecided.
+    """Return minus the mean squared distance of ``shares`` from one half: it pushes bits towards a decision.
 
-    ``shares`` is float (N, K) in [0, 1].
+    This is MiLaN's ``||s - 0.5||^2 / K``, averaged over the scenes (Roy et al., GRSL 2021).
 
-    MiLaN (Roy et al., GRSL 2021) has ``||s - 0.5||^2 / K``, averaged over the scenes.
+    Args:
+        shares: (N, K) float in [0, 1], one value per bit.
+
+    Returns:
+        A scalar in [-0.25, 0].
     """
     return -(shares - 0.5).square().mean()
 
@@ -58,7 +62,12 @@ def push_loss(shares: Tensor) -> Tensor:
 def balance_loss(shares: Tensor) -> Tensor:
     """Return the squared distance of the share of set bits from one half, averaged over scenes.
 
-    MiLaN's code averages ``shares``, float (N, K) in [0, 1], over the K bits of a scene, not over the scenes for each
-    bit.
+    As MiLaN's code does, it takes the mean over the K bits of a scene, not over the scenes for each bit.
+
+    Args:
+        shares: (N, K) float in [0, 1], one value per bit.
+
+    Returns:
+        A scalar in [0, 0.25].
     """
     return (shares.mean(1) - 0.5).square().mean()

@@ -20,6 +20,6 @@ class Head(nn.Module):
         self.fc2 = nn.Linear(fc1, classes)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Return ``FC1`` (N, fc1) before the ReLU and FC2's output ``FC`` (N, classes), of (N, features)."""
+        """Return ``FC1`` (N, fc1) before the ReLU, and FC2's output ``FC`` (N, classes), float, of (N, features)."""
         before = self.fc1(features)
         return {"FC1": before, "FC": self.fc2(before.relu())}

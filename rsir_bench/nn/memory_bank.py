@@ -36,7 +36,7 @@ class MemoryBank(nn.Module):
         """Move the batch's entries towards their new embeddings; an empty entry becomes its embedding.
 
         Args:
-            features: Float (N, D) of unit length.
+            features: (N, D) float of unit length.
             labels: (N,) int64 classes.
             index: (N,) int64 rows of the scenes.
             view: (N,) int64 view of each.
@@ -66,7 +66,7 @@ class MemoryBank(nn.Module):
         bank cost nothing.
 
         Args:
-            features: Float (N, D) of unit length, in the bank's precision.
+            features: (N, D) float of unit length, in the bank's precision.
             labels: (N,) int64 classes.
             index: (N,) int64 rows of the scenes.
             view: (N,) int64 view of each.

@@ -13,8 +13,8 @@ def ranking_hinge(scores: Tensor, losses: Tensor, margin: float = 1.0) -> Tensor
     Per scene it sums ``max(0, margin - s_i + s_j)`` over all ordered pairs in which the loss of j exceeds that of i.
 
     Args:
-        scores: Float (N, M); only they get a gradient.
-        losses: Float (N, M); only their order counts, and equal ones make no pair.
+        scores: (N, M) float; only they get a gradient.
+        losses: (N, M) float; only their order counts, and equal ones make no pair.
         margin: Distance by which the better score should lead.
 
     Returns:
@@ -46,7 +46,7 @@ def hard_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
     """Return the farthest positive and the nearest negative of every scene (batch-hard; Hermans et al., 2017).
 
     Args:
-        embeddings: Float (N, D).
+        embeddings: (N, D) float.
         labels: (N,) int64 classes.
 
     Returns:
@@ -72,9 +72,12 @@ def triplet_loss(embeddings: Tensor, triplets: Triplets, margin: float) -> Tenso
     """Return ``[d(a, p) - d(a, n) + margin]+`` with squared Euclidean distances, averaged over the triplets.
 
     Args:
-        embeddings: Float (N, D).
-        triplets: Indices into the batch; without any the loss is 0.
-        margin: Distance by which a negative must be farther.
+        embeddings: (N, D) float.
+        triplets: Three (T,) int64 indices into the batch; without any the loss is 0.
+        margin: Squared distance by which a negative must be farther.
+
+    Returns:
+        A scalar, at least 0.
     """
     anchors, positives, negatives = (embeddings[index] for index in triplets)
     losses = functional.triplet_margin_with_distance_loss(
@@ -87,9 +90,12 @@ def dual_anchor_loss(embeddings: Tensor, triplets: Triplets, margin: float) -> T
     """Return ``triplet_loss`` with the anchor as anchor, plus the same with the positive as anchor.
 
     Args:
-        embeddings: Float (N, D).
-        triplets: Indices into the batch.
-        margin: Distance by which a negative must be farther, from either.
+        embeddings: (N, D) float.
+        triplets: Three (T,) int64 indices into the batch.
+        margin: Squared distance by which a negative must be farther, from either.
+
+    Returns:
+        A scalar, at least 0.
     """
     anchors, positives, negatives = triplets
     other = (positives, anchors, negatives)
@@ -119,7 +125,7 @@ class CentreLoss(nn.Module):
         self.centres: Tensor
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of features (N, D) with labels int64 (N,); in training mode, then move the centres."""
+        """Return the loss, a scalar, of features (N, D) with labels (N,) int64; in training, then move the centres."""
         with torch.autocast(features.device.type, enabled=False):
             away = features.to(torch.promote_types(features.dtype, torch.float32)) - self.centres[labels]
             if self.training:

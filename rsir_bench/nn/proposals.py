@@ -50,8 +50,8 @@ def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Ten
     Where fewer than ``count`` boxes survive, the best of the suppressed ones follow. Equal scores are ordered by index.
 
     Args:
-        boxes: Float (A, 4), the same in all scenes.
-        scores: Float (N, A).
+        boxes: (A, 4) float, the same in all scenes.
+        scores: (N, A) float.
         count: M, at most A.
         overlap: A box is suppressed by a better one that it overlaps by more (intersection over union).
 
@@ -78,12 +78,12 @@ def crops(scenes: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Return parts of scenes, bilinearly resized; zero where a box reaches beyond its scene.
 
     Args:
-        scenes: Float (N, B, H, W).
-        boxes: Float (N, M, 4) in pixels.
+        scenes: (N, B, H, W) float.
+        boxes: (N, M, 4) float in pixels.
         size: S, side of a part in pixels.
 
     Returns:
-        (N * M, B, S, S), the parts of the first scene first.
+        (N * M, B, S, S) float, the parts of the first scene first.
     """
     scene_count, bands, height, width = scenes.shape
     count = boxes.shape[1]

@@ -48,7 +48,7 @@ class ParameterNetwork(nn.Module):
             self.regression.bias.copy_(torch.tensor(identity))
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return parameters float32 (N, P) for scenes (N, B, H, W) in [0, 1]."""
+        """Return parameters (N, P) float32 for scenes (N, B, H, W) in [0, 1]."""
         features = self.features(scenes - 0.5)
         # bf16 has steps of 0.004 next to one: as coarse as the network's first outputs.
         with torch.autocast(scenes.device.type, enabled=False):
@@ -68,11 +68,11 @@ def linear(scenes: Tensor, theta: Tensor) -> Tensor:
     """Stretch every band by its own gain, and add a shared bias (inter-channel, equation 5).
 
     Args:
-        scenes: Float (N, B, H, W) in [0, 1].
-        theta: Float (N, B + 1): a gain per band, then the bias.
+        scenes: (N, B, H, W) float in [0, 1].
+        theta: (N, B + 1) float: a gain per band, then the bias.
 
     Returns:
-        Float (N, B, H, W), not clamped.
+        (N, B, H, W) float, not clamped.
     """
     gains, bias = theta[:, :-1], theta[:, -1:]
     return scenes * gains[:, :, None, None] + bias[:, :, None, None]
@@ -82,7 +82,7 @@ def gamma(scenes: Tensor, theta: Tensor, cells: int = 1) -> Tensor:
     """Raise every value to a power exp(p) of its band and position (intra-channel, Table V).
 
     Args:
-        scenes: Float (N, B, H, W); clamped to [0.001, 1] first.
+        scenes: (N, B, H, W) float; clamped to [0.001, 1] first.
         theta: (N, B * cells * cells): the logarithms p of the powers, band after band, on a grid over the scene.
         cells: Cells of that grid along each side; between their centres the logarithms are interpolated. With 1 there
             is one power for all positions.
@@ -125,7 +125,7 @@ class SpatialConversion(nn.Module):
         return {"affine": warp.IDENTITY, "perspective": warp.PERSPECTIVE_IDENTITY}.get(self.kind, ())
 
     def forward(self, scenes: Tensor, theta: Tensor) -> Tensor:
-        """Return scenes, float (N, B, H, W), resampled with parameters, float (N, P)."""
+        """Return scenes, (N, B, H, W) float, resampled with parameters, (N, P) float."""
         if self.spline is not None:
             grid = self.spline(theta.view(len(theta), -1, 2), scenes)
             return warp.sample(scenes, grid, self.padding, self.mode)
@@ -154,7 +154,7 @@ class SpectralConversion(nn.Module):
         return known.get(self.kind, ())
 
     def forward(self, scenes: Tensor, theta: Tensor) -> Tensor:
-        """Return scenes, float (N, B, H, W), recoloured with parameters, float (N, P)."""
+        """Return scenes, (N, B, H, W) float, recoloured with parameters, (N, P) float."""
         if self.kind == "gamma":
             return gamma(scenes, theta, self.cells)
         return linear(scenes, theta) if self.kind == "linear" else scenes
@@ -199,7 +199,7 @@ class JointTransformation(nn.Module):
         self.seen: Tensor
 
     def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the converted scenes, float (N, B, H, W), and their parameters, float (N, P), spatial ones first."""
+        """Return the converted scenes, (N, B, H, W) float, and their parameters, (N, P) float, spatial ones first."""
         if self.order == "spec-spat":
             colouring = self.generate_spectral(scenes)
             recoloured = self.colour(scenes, colouring)
@@ -217,15 +217,15 @@ class JointTransformation(nn.Module):
         return converted, theta
 
     def generate(self, scenes: Tensor) -> Tensor:
-        """Return parameters (N, P) for scenes (N, B, H, W) in [0, 1], spatial ones first (equation 1)."""
+        """Return parameters (N, P) float32 for scenes (N, B, H, W) in [0, 1], spatial ones first (equation 1)."""
         return self._bounded(torch.cat([network(scenes) for network in self.networks], dim=1), self.identity)
 
     def generate_spatial(self, scenes: Tensor) -> Tensor:
-        """Return the spatial parameters (N, P) only; a separate network for spectral ones does not see the scenes."""
+        """Return the spatial parameters only, (N, P) float32; a separate network for spectral ones does not run."""
         return self._bounded(self.networks[0](scenes)[:, : self.split], self.identity[: self.split])
 
     def generate_spectral(self, scenes: Tensor) -> Tensor:
-        """Return the spectral parameters (N, P) only; a separate network for spatial ones does not see the scenes."""
+        """Return the spectral parameters only, (N, P) float32; a separate network for spatial ones does not run."""
         identity = self.identity[self.split :]
         return self._bounded(self.networks[-1](scenes)[:, -len(identity) :], identity)
 

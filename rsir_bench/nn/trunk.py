@@ -55,17 +55,17 @@ class Trunk(nn.Module):
         self.train()
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return pooled features, float (N, C), of scenes (N, B, H, W) in [0, 1]."""
+        """Return pooled features, (N, C) float, of scenes (N, B, H, W) in [0, 1]."""
         features: Tensor = self.backbone((scenes - self.mean) / self.std)
         return features
 
     def maps(self, scenes: Tensor) -> Tensor:
-        """Return the last feature maps, float (N, C, h, w), of scenes (N, B, H, W) in [0, 1]."""
+        """Return the last feature maps, (N, C, h, w) float, of scenes (N, B, H, W) in [0, 1]."""
         maps: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
         return maps
 
     def pool(self, maps: Tensor) -> Tensor:
-        """Return pooled features, float (N, C), of the result of ``maps``; both together are ``forward``."""
+        """Return pooled features, (N, C) float, of the result of ``maps``; both together are ``forward``."""
         features: Tensor = self.backbone.forward_head(maps)  # type: ignore[operator]
         return features
 

@@ -18,31 +18,31 @@ def affine(scenes: Tensor, theta: Tensor, padding: str = "border", mode: str = "
     """Return scenes transformed by a six-parameter affine map.
 
     Args:
-        scenes: Float (N, B, H, W).
-        theta: Float (N, 6), the rows of A in equation 3: coordinates of the output to coordinates of the input.
+        scenes: (N, B, H, W) float.
+        theta: (N, 6) float, the rows of A in equation 3: coordinates of the output to coordinates of the input.
         padding: Values outside the scene, as in ``grid_sample``: ``"border"`` or ``"zeros"``.
         mode: Interpolation: ``"bilinear"`` (the paper's) or ``"bicubic"``.
 
     Returns:
-        Float (N, B, H, W).
+        (N, B, H, W) float.
     """
     return sample(scenes, affine_grid(theta.view(-1, 2, 3), scenes), padding, mode)
 
 
 def affine_grid(theta: Tensor, scenes: Tensor) -> Tensor:
-    """Return points, float (N, H, W, 2), of the input for affine maps (N, 2, 3) and scenes (N, B, H, W)."""
+    """Return points, (N, H, W, 2) float, of the input for affine maps (N, 2, 3) and scenes (N, B, H, W)."""
     # A grid in bf16 would be off by a tenth of a pixel.
     with torch.autocast(scenes.device.type, enabled=False):
         return functional.affine_grid(theta.to(scenes.dtype), list(scenes.shape), align_corners=False)
 
 
 def perspective_grid(theta: Tensor, scenes: Tensor) -> Tensor:
-    """Return points, float (N, H, W, 2), of the input for perspective maps.
+    """Return points, (N, H, W, 2) float, of the input for perspective maps.
 
     Args:
-        theta: Float (N, 8): an affine map as in ``affine``, and the two slopes of the denominator 1 + p x + q y,
+        theta: (N, 8) float: an affine map as in ``affine``, and the two slopes of the denominator 1 + p x + q y,
             which is kept at ``NEAREST`` or above.
-        scenes: Float (N, B, H, W).
+        scenes: (N, B, H, W) float.
     """
     numerator = affine_grid(theta[:, :6].view(-1, 2, 3), scenes)
     flat = torch.zeros_like(theta[:, :6]).view(-1, 2, 3)
@@ -81,14 +81,14 @@ class ThinPlateSpline(nn.Module):
         return tuple(self.points.flatten().tolist())
 
     def forward(self, targets: Tensor, scenes: Tensor) -> Tensor:
-        """Return points, float (N, H, W, 2), of the input for targets (N, side^2, 2) of the control points."""
+        """Return points, (N, H, W, 2) float, of the input for targets (N, side^2, 2) of the control points."""
         height, width = scenes.shape[-2:]
         with torch.autocast(scenes.device.type, enabled=False):
             grid: Tensor = (self.basis(height, width).to(targets.dtype) @ targets).view(-1, height, width, 2)
         return grid
 
     def basis(self, height: int, width: int) -> Tensor:
-        """Return float64 (H W, side^2): the weight of each control point's target in each pixel's point."""
+        """Return (H W, side^2) float64: the weight of each control point's target in each pixel's point."""
         columns, rows = (
             (torch.arange(n, device=self.points.device, dtype=torch.float64) * 2 + 1) / n - 1 for n in (width, height)
         )
@@ -99,18 +99,18 @@ class ThinPlateSpline(nn.Module):
 
 
 def radial(first: Tensor, second: Tensor) -> Tensor:
-    """Return r^2 log r^2, (N, M), of the distances r between points (N, 2) and (M, 2); 0 where they coincide."""
+    """Return r^2 log r^2, (N, M) float, of the distances r between points (N, 2) and (M, 2); 0 where r is 0."""
     squared = (first[:, None] - second[None]).square().sum(dim=2)
     return torch.xlogy(squared, squared)
 
 
 def homogeneous(points: Tensor) -> Tensor:
-    """Return (N, 3), that is 1, x, y, of points (N, 2)."""
+    """Return 1, x and y, (N, 3) float, of points (N, 2)."""
     return functional.pad(points, (1, 0), value=1.0)
 
 
 def sample(scenes: Tensor, grid: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
-    """Return scenes, float (N, B, H, W), interpolated at the points (N, H, W, 2) of a grid."""
+    """Return scenes, (N, B, H, W) float, interpolated at the points (N, H, W, 2) of a grid."""
     with torch.autocast(scenes.device.type, enabled=False):
         return functional.grid_sample(
             scenes, grid.to(scenes.dtype), mode=mode, padding_mode=padding, align_corners=False

@@ -81,8 +81,8 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
     Args:
         task: queries and gallery.
         queries: the queries of the block.
-        distances: (S, N + 1) as ``fill_distances`` gives them; their order may be lost.
-        count: count the scenes before the positives, or sort all scenes: the ranks are the same.
+        distances: (S, N + 1) float, as ``fill_distances`` writes them; they may be reordered.
+        count: Count the scenes before the positives instead of sorting all scenes; the ranks are the same.
     """
     for part, columns in class_slices(task, queries):
         rows = distances[part.start - queries.start : part.stop - queries.start]
@@ -118,7 +118,7 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
     Args:
         task: queries and gallery.
         rows: the queries of the block.
-        buffer: (S, N + 1) to be filled; +inf in the last column and from each query to itself in the gallery.
+        buffer: (S, N + 1) float, to fill; +inf in the last column and from each query to itself in the gallery.
     """
     gallery = task.gallery.rows
     own = None if task.own_columns is None else task.own_columns[rows].to(task.device)

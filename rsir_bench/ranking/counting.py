@@ -24,13 +24,13 @@ def counts_before(
     """Count how many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
 
     Args:
-        rows: (S, N + 1) distances in any order, which may be lost; masked scenes and the last column +inf.
-        positives: (S, R) the distances of the positives among them, ascending, finite.
-        count: without a sort, for the price of several short passes.
-        whole: bits of codes, whose distances are whole numbers of at most that size; None for other descriptors.
+        rows: (S, N + 1) float, distances in any order; they may be reordered. Masked scenes and the last column: +inf.
+        positives: (S, R) float, the distances of the positives among them, ascending, finite.
+        count: Do not sort: make several short passes instead.
+        whole: Bits of codes, whose distances are whole numbers up to that; None for other descriptors.
 
     Returns:
-        tuple: (S, R) scenes strictly nearer, (S, R) scenes as near or nearer, the positive itself included.
+        (S, R) int64, scenes strictly nearer, and (S, R) int64, scenes as near or nearer, the positive itself included.
 
     Examples:
         >>> rows = np.array([[0.5, 0.1, 0.3, 0.3, np.inf]], dtype=np.float32)

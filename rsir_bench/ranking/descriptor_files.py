@@ -119,15 +119,23 @@ def read_descriptors(path: Path) -> DescriptorFile:
 
 
 def read_labels(path: Path) -> Array:
-    """(N,) labels: an ``.npy``, ``labels`` or the only array of ``.npz`` or ``.parquet``, the lines of a ``.txt``.
+    """Return labels, (N,) integers or strings.
 
-    Lines are UTF-8, with or without a byte order mark; spaces at their ends do not count.
+    They are the array of an ``.npy``, ``labels`` or the only array of an ``.npz`` or ``.parquet``, or the lines of a
+    ``.txt``: UTF-8, with or without a byte order mark, stripped of spaces at their ends.
+
+    Raises:
+        UserError: The file cannot be read, or holds several arrays and none has the name.
     """
     return read_one(path, LABEL_NAMES)
 
 
 def read_queries(path: Path) -> Array:
-    """Return indices, or an (N,) bool mask, of the scenes that are queries; formats as for ``read_labels``."""
+    """Return the scenes that are queries, (Q,) int64 indices or an (N,) bool mask; formats as for ``read_labels``.
+
+    Raises:
+        UserError: The file cannot be read, or a line is not a whole number.
+    """
     queries = read_one(path, QUERY_NAMES)
     if queries.dtype.kind != "U":
         return queries
@@ -138,7 +146,11 @@ def read_queries(path: Path) -> Array:
 
 
 def read_one(path: Path, names: tuple[str, ...]) -> Array:
-    """Return the array of one of the given names, or the only one."""
+    """Return the array (N, ...) of one of the given names, or the only one.
+
+    Raises:
+        UserError: The file cannot be read, or holds several arrays and none has such a name.
+    """
     if path.suffix == ".txt":
         return read_lines(path)
     contents = read_arrays(path)
@@ -149,7 +161,11 @@ def read_one(path: Path, names: tuple[str, ...]) -> Array:
 
 
 def read_lines(path: Path) -> Array:
-    """Return the lines of a text file."""
+    """Return the lines of a text file, (N,) strings.
+
+    Raises:
+        UserError: The file is not UTF-8, or cannot be read.
+    """
     try:
         text = existing(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -158,7 +174,11 @@ def read_lines(path: Path) -> Array:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of a file by name; the one of an ``.npy`` has no name ('')."""
+    """Return all arrays of a file by name, each (N, ...) of the file's dtype; that of an ``.npy`` is named "".
+
+    Raises:
+        UserError: The format is unknown, or the file cannot be read.
+    """
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: unknown format; give {', '.join(FORMATS)}")
     try:
@@ -172,7 +192,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
-    """Return a column as an array, (N, D) where its cells are lists."""
+    """Return a column as an array: (N, D) where its cells are lists, else (N,), of the column's dtype.
+
+    Raises:
+        UserError: The lists differ in length.
+    """
     values = column.to_numpy()
     if values.dtype.kind == "O" and any(isinstance(cell, np.ndarray) for cell in values):
         if len({np.shape(cell) for cell in values}) > 1:

@@ -32,7 +32,7 @@ RECALL_LEVELS = 101
 
 
 def harmonic_numbers(n: int, device: torch.device | str = "cpu") -> Tensor:
-    """(n + 1,) float64: H(0), ..., H(n).
+    """Return the harmonic numbers H(0), ..., H(n), (n + 1,) float64.
 
     >>> harmonic_numbers(3).tolist()
     [0.0, 1.0, 1.5, 1.8333333333333333]
@@ -157,7 +157,7 @@ def nmrr(ranks: PositiveRanks) -> Tensor:
 
 
 def precision_at_recall(ranks: PositiveRanks) -> Tensor:
-    """Interpolated precision at recall 0, 0.01, ..., 1: (S, 101) float64.
+    """Return the interpolated precision at recall 0, 0.01, ..., 1: (S, 101) float64 in [0, 1].
 
     The precision at the i-th positive is i over its expected rank; the interpolated precision at recall l is the
     greatest precision at the ceil(l R)-th positive (the first for l = 0) or a later one.
@@ -174,22 +174,31 @@ def precision_at_recall(ranks: PositiveRanks) -> Tensor:
 
 
 def total(ranks: PositiveRanks, single: Tensor, tied: Tensor) -> Tensor:
-    """(3, S) sums per query in random, worst and best order.
+    """Return the sum of each query in random, worst and best order, (3, S) float64.
 
     Args:
-        ranks: of S queries with T tie groups.
-        single: (S,) what the positives tied with none add up to.
-        tied: (3, T) what each tie group adds.
+        ranks: Those of S queries with T tie groups.
+        single: (S,) float64, the sum over the positives without ties.
+        tied: (3, T) float64, what each tie group adds.
     """
     return single.repeat(3, 1).index_add_(1, ranks.groups.query, tied)
 
 
 def precision_sum(groups: TieGroups, positives: Tensor, size: Tensor, places: Tensor, harmonic: Tensor) -> Tensor:
-    """Return the expected sum of P(i) rel_i over the first t = ``places`` places of each group, float64.
+    """Return the expected sum of P(i) rel_i over the first t places of each group.
 
-    With r = ``positives`` positives in random order on n = ``size`` places it is
-    (r/n) sum_{j=1..t} (rb + 1 + (j-1)(r-1)/(n-1)) / (b + j).
+    With r positives in random order on n places it is (r/n) sum_{j=1..t} (rb + 1 + (j-1)(r-1)/(n-1)) / (b + j).
     With H the harmonic numbers, sum_j 1/(b+j) is H(b+t) - H(b), and sum_j (j-1)/(b+j) is t - (b+1)(H(b+t) - H(b)).
+
+    Args:
+        groups: T tie groups, of shape (..., T).
+        positives: (..., T) int64, r.
+        size: (..., T) int64, n.
+        places: (..., T) int64, t.
+        harmonic: (M + 1,) float64, see ``harmonic_numbers``; M is the size of the gallery.
+
+    Returns:
+        (..., T) float64.
     """
     reciprocals = harmonic[groups.before + places] - harmonic[groups.before]
     slope = (positives - 1) / (size - 1).clamp(min=1).double()
@@ -198,14 +207,14 @@ def precision_sum(groups: TieGroups, positives: Tensor, size: Tensor, places: Te
 
 
 def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harmonic: Tensor) -> Tensor:
-    """AP@kh of queries whose tie group crosses rank k: expectation, least and greatest value, (3, T) float64.
+    """Return AP@kh of queries whose tie group crosses rank k: expectation, least and greatest value, (3, T) float64.
 
     Args:
-        groups: the crossing tie group of each of T queries.
-        k: the cut-off.
-        sums: (3, T) sum of P(i) rel_i before the group: expectation, worst, best.
-        hits: (T,) positives before the group.
-        harmonic: see ``harmonic_numbers``.
+        groups: The crossing tie group of each of T queries.
+        k: The cut-off.
+        sums: (3, T) float64, the sum of P(i) rel_i before the group: expectation, worst, best.
+        hits: (T,) float64, positives before the group.
+        harmonic: (M + 1,) float64, see ``harmonic_numbers``.
     """
     columns = TieGroups(*(counts[:, None] for counts in vars(groups).values()))
     places = places_inside(columns, k)
@@ -236,24 +245,33 @@ def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harm
 
 
 def hits_within(ranks: PositiveRanks, cutoff: int) -> Tensor:
-    """(3, S) float64: positives in the first ``cutoff`` ranks."""
+    """Return the number of positives in the first ``cutoff`` ranks, (3, S) float64."""
     groups = ranks.ordered_groups
     single = (ranks.before[:, :cutoff] < cutoff).sum(dim=1).double()
     return total(ranks, single, share(groups) * places_inside(groups, cutoff))
 
 
 def places_inside(groups: TieGroups, cutoff: int) -> Tensor:
-    """Return how many places of each group are within the first ``cutoff`` ranks, int64."""
+    """Return how many places of each group are within the first ``cutoff`` ranks, (..., T) int64."""
     return (cutoff - groups.before).clamp(min=0).minimum(groups.size)
 
 
 def share(groups: TieGroups) -> Tensor:
-    """Return r/n, the probability that a place of the group holds a positive, float64."""
+    """Return r/n, the probability that a place of the group holds a positive, (..., T) float64 in [0, 1]."""
     return groups.positives / groups.size.double()
 
 
 def hypergeometric(h: Tensor, groups: TieGroups, places: Tensor) -> Tensor:
-    """Return the probability that exactly h positives of each group are on its first ``places`` places, float64."""
+    """Return the probability that exactly h positives of each group are on its first ``places`` places.
+
+    Args:
+        h: (H,) int64.
+        groups: T tie groups, of shape (T, 1).
+        places: (T, 1) int64.
+
+    Returns:
+        (T, H) float64 in [0, 1].
+    """
     misses, negatives = places - h, groups.size - groups.positives
     possible = (groups.positives >= h) & (misses >= 0) & (negatives >= misses)
     ways = log_choose(groups.positives, h) + log_choose(negatives, misses) - log_choose(groups.size, places)
@@ -261,6 +279,6 @@ def hypergeometric(h: Tensor, groups: TieGroups, places: Tensor) -> Tensor:
 
 
 def log_choose(n: Tensor, k: Tensor) -> Tensor:
-    """Logarithm of the binomial coefficient, float64; meaningless where k < 0 or k > n."""
+    """Return the logarithm of the binomial coefficient, (...) float64; meaningless where k < 0 or k > n."""
     n, k = n.double(), k.double()
     return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)

@@ -78,7 +78,10 @@ class VectorSpace:
         return rows if self.centre is None else rows - self.centre
 
     def shown(self, values: Array) -> Array:
-        """Return faiss's values as similarities or distances: faiss leaves Euclidean distances squared."""
+        """Return values of faiss, (Q, K) float or int32, as similarities or distances.
+
+        faiss leaves Euclidean distances squared.
+        """
         return np.sqrt(np.maximum(values, 0)) if self.similarity == "euclidean" else values
 
 

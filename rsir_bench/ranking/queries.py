@@ -12,7 +12,7 @@ def choose_queries(labels: npt.NDArray[np.int64], which: str, seed: int) -> npt.
     """Return the (Q,) int64 indices of the queries, ascending; None means every scene.
 
     Args:
-        labels: (N,) classes.
+        labels: (N,) int64, the classes.
         which: ``"all"``, or ``"fifth"``: floor(20 %) of each class, as the multiples in the JSST paper's Table I show;
             which 20 % is not known.
         seed: Chooses them.

@@ -175,18 +175,18 @@ def measure_queries(
     hits: int,
     curve: Callable[[PositiveRanks], Tensor] = metrics.precision_at_recall,
 ) -> tuple[FloatArray, FloatArray]:
-    """Rank the gallery for every query of a task and measures the rankings, in this process.
+    """Rank the gallery for every query of a task and measure the rankings, in this process.
 
     Args:
-        task: queries and gallery.
-        block: queries per block; None chooses.
-        k: the cut-offs of P@k.
-        hits: the cut-off of AP@{hits}h.
-        curve: gives the (S, 101) float64 precision-recall curves of S queries.
+        task: Queries and gallery.
+        block: Queries per block; None chooses.
+        k: The cut-offs of P@k.
+        hits: The cut-off of AP@{hits}h.
+        curve: Returns the precision-recall curves of S queries, (S, 101) float64.
 
     Returns:
-        tuple: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task; and
-        (classes, 101) sums of the precision-recall curves of the queries of each class.
+        (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and
+        (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """
     harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
     table = torch.empty(3, len(metric_names(k, hits)), len(task.queries), dtype=torch.float64)
@@ -211,7 +211,17 @@ def metric_names(k: Sequence[int], hits: int) -> list[str]:
 
 
 def score_ranks(ranks: PositiveRanks, k: Sequence[int], hits: int, harmonic: Tensor) -> Tensor:
-    """(3, metrics, S) float64: expectation, least and greatest value of every metric for S queries of one class."""
+    """Return every metric of S queries of one class: expectation, least and greatest value.
+
+    Args:
+        ranks: Those of the S queries.
+        k: The cut-offs of P@k.
+        hits: The cut-off of AP@{hits}h.
+        harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.harmonic_numbers``.
+
+    Returns:
+        (3, metrics, S) float64.
+    """
     values = torch.stack(
         [
             metrics.average_precision(ranks, harmonic),
@@ -231,10 +241,10 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
     """Put the queries back into the caller's order and take the means.
 
     Args:
-        task: what was scored.
-        names: the metrics.
-        table: (3, metrics, queries) expectation, lower and upper bound, queries in the order of the task.
-        curves: (classes, 101) sums of the precision-recall curves of the queries of each class.
+        task: What was scored.
+        names: The metrics.
+        table: (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task.
+        curves: (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """
     counts = np.bincount(task.query_classes.numpy(), minlength=len(curves))
     scored = np.flatnonzero(counts)
@@ -257,5 +267,5 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
 
 
 def by_name(names: list[str], values: FloatArray) -> dict[str, float]:
-    """Metric name -> value."""
+    """Return values (metrics,) float64 by the name of the metric."""
     return dict(zip(names, values.tolist(), strict=True))

@@ -44,15 +44,15 @@ def prepare(
     """Normalise descriptors and put them in a given order.
 
     Args:
-        descriptors: (N, D) on any device.
+        descriptors: (N, D) numbers, finite, of any length, on any device.
         order: (M,) int64, the rows wanted.
-        similarity: one of SIMILARITIES.
-        device: where the prepared rows live.
-        workers: see ``rsir_bench.ranking.threads``.
-        centre: (D,) float64 subtracted before Euclidean distances, so that norms do not swamp them.
+        similarity: One of ``SIMILARITIES``.
+        device: Where the prepared rows live.
+        workers: See ``rsir_bench.ranking.threads``.
+        centre: (D,) float64, subtracted before Euclidean distances, so that norms do not swamp them.
 
     Raises:
-        UserError: for a row that cannot be normalised.
+        UserError: A row cannot be normalised, or its values overflow in products.
     """
     narrow = descriptors.dtype in (torch.float16, torch.bfloat16, torch.float32) and similarity != "euclidean"
     dtype = torch.float32 if narrow else torch.float64
@@ -112,7 +112,7 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
 
 
 def unpacked(codes: Tensor, bits: int) -> Tensor:
-    """(N, bits) uint8 of 0/1 from (N, ceil(bits / 8)) uint8, eight bits to a byte, the first bit the highest."""
+    """Return codes (N, bits) uint8 of 0 and 1 from packed ones, (N, bytes) uint8; the first bit is the highest."""
     shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=codes.device)
     return ((codes[:, :, None] >> shifts) & 1).flatten(1)[:, :bits]
 
@@ -125,10 +125,10 @@ def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
 
     Args:
         rows: (N, D) float.
-        workers: see ``rsir_bench.ranking.threads``.
+        workers: See ``rsir_bench.ranking.threads``.
 
     Returns:
-        tuple: (M,) int64 rows that repeat an earlier one, and (M,) int64 which row that is.
+        (M,) int64, rows that repeat an earlier one, and (M,) int64, that earlier row.
     """
     suspects = torch.nonzero(shared_hash(rows, workers))[:, 0]
     if not len(suspects):
@@ -142,7 +142,7 @@ def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
 
 
 def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
-    """(N,) bool: True where another row has the same 64-bit hash; rows of equal bytes always have."""
+    """Return where another row has the same 64-bit hash, (N,) bool; rows (N, D) float of equal bytes always have."""
     words = rows.view(torch.int64) if rows.dtype == torch.float64 or rows.shape[1] % 2 == 0 else rows.view(torch.int32)
     generator = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator).mul_(2).add_(1).to(rows.device)
@@ -159,7 +159,11 @@ def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
 
 
 def checked_descriptors(values: Any, what: str) -> Tensor:
-    """(N, D) tensor of the given array, or a UserError that says what is wrong with it."""
+    """Return an array as a tensor (N, D) of finite numbers, of the array's dtype.
+
+    Raises:
+        UserError: It is none; the message says why.
+    """
     tensor = values.detach() if isinstance(values, Tensor) else torch.from_numpy(numeric_array(values, what))
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise UserError(f"{what}: expected a non-empty array of shape (scenes, dimensions), got {tuple(tensor.shape)}")

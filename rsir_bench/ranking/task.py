@@ -137,7 +137,11 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
 
 
 def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
-    """Return descriptors as a tensor; codes as a (N, bits) float32 tensor of -1 and +1."""
+    """Return descriptors as a tensor (N, D) of their dtype, or codes as (N, bits) float32 of -1 and +1.
+
+    Raises:
+        UserError: They are not finite numbers (N, D), or codes hold other values than bits.
+    """
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
         return rows
@@ -163,7 +167,15 @@ def checked_device(device: Any) -> str:
 
 
 def query_indices(queries: Any, scenes: int) -> Tensor:
-    """(Q,) int64 the scenes that are queries."""
+    """Return the scenes that are queries, (Q,) int64.
+
+    Args:
+        queries: (Q,) integers or an (N,) bool mask; None: every scene.
+        scenes: N.
+
+    Raises:
+        UserError: There are none, or they are not distinct scenes.
+    """
     if queries is None:
         return torch.arange(scenes)
     array = np.asarray(queries.cpu() if isinstance(queries, Tensor) else queries)
@@ -194,7 +206,10 @@ def class_numbers(
     """Return classes as numbers 0 to C-1.
 
     Returns:
-        tuple: C names, (N,) int64 of the queries' side, (M,) int64 of the gallery's.
+        C names, (N,) int64 in [0, C) of the queries' side, and (M,) int64 of the gallery's.
+
+    Raises:
+        UserError: Labels and names do not fit together.
     """
     own = checked_labels(labels, scenes, "labels")
     other = own if gallery_labels is None else checked_labels(gallery_labels, gallery_scenes, "gallery_labels")
@@ -211,7 +226,11 @@ def class_numbers(
 
 
 def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
-    """(N,) array of integers (bools count as integers, bytes as UTF-8) or strings."""
+    """Return labels as (N,) integers or strings; bools count as integers, bytes as UTF-8.
+
+    Raises:
+        UserError: There is not one label per descriptor, or labels are neither integers nor strings.
+    """
     values = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if values.ndim != 1 or len(values) != scenes:
         raise UserError(f"{what}: expected {scenes} labels, one per descriptor, got an array of shape {values.shape}")

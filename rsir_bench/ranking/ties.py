@@ -88,12 +88,12 @@ class PositiveRanks:
 
     @cached_property
     def order(self) -> Tensor:
-        """(R,) float64: 1, ..., R."""
+        """The numbers 1, ..., R, (R,) float64."""
         return torch.arange(1, self.relevant + 1, dtype=torch.float64, device=self.before.device)
 
     @cached_property
     def precision(self) -> Tensor:
-        """(S, R) float64: P(i) at the rank of the i-th positive, 0 if it is tied with another scene."""
+        """P(i) at the rank of the i-th positive, (S, R) float64; 0 if it is tied with another scene."""
         return self.order / (self.before + 1)
 
     @cached_property
@@ -102,7 +102,7 @@ class PositiveRanks:
         return self.groups.in_orders()
 
     def expected_ranks(self) -> Tensor:
-        """Return (S, R) float64: the expected rank of the i-th positive, counted from 1.
+        """Return the expected rank of the i-th positive, (S, R) float64, counted from 1.
 
         If r positives are placed at random among n positions, the m-th is at position m (n + 1) / (r + 1) on average.
         """
@@ -120,9 +120,9 @@ def positive_ranks(distances: Tensor, positives: Tensor) -> PositiveRanks:
     """Return the ranks of positives, found by binary search.
 
     Args:
-        distances: (S, N + 1), the distances of each query to its gallery, ascending; masked scenes and the last column
-            are +inf.
-        positives: (S, R), the distances of each query's positives, ascending; all finite.
+        distances: (S, N + 1) float, the distances of each query to its gallery, ascending; masked scenes and the last
+            column are +inf.
+        positives: (S, R) float, the distances of each query's positives, ascending; all finite.
 
     Examples:
         >>> distances = torch.tensor([[0.1, 0.2, 0.3, 0.3, 0.4, torch.inf]])

@@ -56,7 +56,7 @@ class Batch:
         return replace(self, scenes=scenes)
 
     def part(self, rows: slice) -> Batch:
-        """Return some of the scenes, with the same rows of the (N, ...) tensors of a subclass."""
+        """Return some of the scenes: the given rows of every tensor (N, ...), those of a subclass included."""
         return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
@@ -142,7 +142,7 @@ class ResidentScenes:
 
     @classmethod
     def of(cls, scenes: Scenes, device: torch.device) -> ResidentScenes:
-        """Return a copy of the scenes, in their order."""
+        """Return a copy of the scenes on the device, (N, H, W, B) uint8, in their order."""
         pixels = torch.empty((len(scenes), *scenes.caches[0].shape[1:]), dtype=torch.uint8, device=device)
         for start in range(0, len(scenes), COPIED_AT_ONCE):
             index = np.arange(start, min(start + COPIED_AT_ONCE, len(scenes)))

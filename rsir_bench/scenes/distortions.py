@@ -66,7 +66,7 @@ class Distorted:
     """The scenes of a pixel cache, distorted as they are read.
 
     Attributes:
-        pixels: uint8 (N, H, W, B).
+        pixels: (N, H, W, B) uint8.
         distortion: Type and severity; the row of a scene seeds its generator.
     """
 
@@ -83,7 +83,7 @@ class Distorted:
         return len(self.pixels)
 
     def __getitem__(self, rows: np.ndarray) -> Pixels:
-        """Return the distorted scenes of the given rows, uint8 (n, H, W, B)."""
+        """Return the distorted scenes of the given rows, (n, H, W, B) uint8."""
         return np.stack([distort(self.pixels[row], self.distortion, int(row)) for row in rows])
 
 
@@ -91,12 +91,12 @@ def distort(scene: Pixels, distortion: Distortion, row: int) -> Pixels:
     """Distort one scene.
 
     Args:
-        scene: uint8 (H, W, B).
+        scene: (H, W, B) uint8.
         distortion: Type and severity.
         row: The scene's row in its dataset, which seeds its generator.
 
     Returns:
-        uint8 (H, W, B).
+        (H, W, B) uint8.
     """
     kind = KINDS[distortion.name]
     rng = np.random.default_rng([SEED, zlib.crc32(distortion.name.encode()), row])

@@ -33,7 +33,7 @@ class SceneIndex:
         name: The dataset's name on the command line.
         root: The folder that ``paths`` start from.
         paths: N relative paths with ``/``.
-        labels: int64 of shape (N,), positions in ``classes``.
+        labels: (N,) int64, positions in ``classes``.
         classes: Class names.
         fingerprint: SHA-256 of the content, see ``rsir_bench.scenes.fingerprint.content_fingerprint``.
         bands: Bands of a scene.

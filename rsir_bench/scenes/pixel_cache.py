@@ -72,7 +72,7 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
     Two processes that ask at once decode once: the second waits for the first.
 
     Returns:
-        uint8 of shape ``(scenes, size, size, bands)``, in the order of the index.
+        (scenes, size, size, bands) uint8, in the order of the index.
 
     Raises:
         SceneError: Scenes cannot be read; the line counts them and names up to five.

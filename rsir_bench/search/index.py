@@ -55,10 +55,10 @@ def build(rows: Array, space: VectorSpace, kind: str) -> Any:
     """Return an index of the rows.
 
     Args:
-        rows: (N, D) as ``VectorSpace.rows`` makes them.
+        rows: (N, D) float32 or (N, bytes) uint8, as ``VectorSpace.rows`` makes them.
         space: How they are compared.
-        kind: ``flat`` is exact; ``hnsw`` follows a graph of neighbours; ``ivf`` looks at the nearest of about 2 sqrt(N)
-            lists: that many keep the search for the lists as cheap as the search in them.
+        kind: ``flat`` is exact; ``hnsw`` follows a graph of neighbours; ``ivf`` looks into the nearest of about
+            2 sqrt(N) lists, a number that makes finding the lists as cheap as searching them.
 
     Raises:
         UserError: An approximate index of codes.
@@ -99,18 +99,27 @@ def _trained_ivf(rows: Array, metric: int) -> Any:
     dimensions, lists = rows.shape[1], ivf_lists(len(rows))
     index = faiss.IndexIVFFlat(faiss.IndexFlat(dimensions, metric), dimensions, lists, metric)
     index.cp.max_points_per_centroid = IVF_TRAINING
-    index.cp.min_points_per_centroid = 1  # ivf_lists sees to it where there are scenes enough; no warning elsewhere
+    index.cp.min_points_per_centroid = 1  # no warning: ivf_lists keeps to it where there are scenes enough
     index.train(rows)
     return index
 
 
 def ivf_lists(scenes: int) -> int:
-    """Into how many lists that many scenes are put: 2 sqrt(N), fewer where a list would hold too few; 1 at least."""
+    """Return how many lists to split N scenes into: 2 sqrt(N), fewer if a list would hold too few; at least 1."""
     return max(1, min(int(2 * scenes**0.5), scenes // IVF_SCENES_PER_LIST))
 
 
 def nearest(index: Any, queries: Array, wanted: int) -> tuple[Array, Array]:
-    """Return what ``rsir_bench.ranking.nearest.search_index`` does, with enough candidates for an approximate index."""
+    """Search as ``rsir_bench.ranking.nearest.search_index``, with enough candidates for an approximate index.
+
+    Args:
+        index: An index of faiss.
+        queries: (Q, D) float32 or (Q, bytes) uint8, as the rows of the index.
+        wanted: How many; all rows if there are fewer.
+
+    Returns:
+        (Q, K) values of faiss, float32 or int32, and (Q, K) int64 rows.
+    """
     _broaden(index, wanted)
     return search_index(index, queries, wanted)
 
@@ -126,7 +135,17 @@ def _broaden(index: Any, wanted: int) -> None:
 
 
 def nearest_others(index: Any, queries: Array, own: Array, wanted: int) -> tuple[Array, Array]:
-    """Return what ``rsir_bench.ranking.nearest.nearest_others`` does, with enough candidates as ``nearest``."""
+    """Search as ``rsir_bench.ranking.nearest.nearest_others``, with enough candidates for an approximate index.
+
+    Args:
+        index: An index of faiss.
+        queries: (Q, D) float32 or (Q, bytes) uint8, as the rows of the index.
+        own: (Q,) int64, the row of each query in the index; -1 if it is not in the index.
+        wanted: How many others.
+
+    Returns:
+        (Q, K) values of faiss, float32 or int32, and (Q, K) int64 rows.
+    """
     _broaden(index, wanted + 1)
     return exact.nearest_others(index, queries, own, wanted)
 
@@ -153,13 +172,13 @@ class RecallReport:
 def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top: int) -> RecallReport:
     """Measure an approximate index on a sample of its own scenes, each left out of its own results.
 
-    A scene counts as found if it is at least as near as the last of the exact result: the
-    order of equally near scenes is arbitrary.
+    A scene counts as found if it is at least as near as the last of the exact result, since the order of equally near
+    scenes is arbitrary.
 
     Args:
         approximate: An index of the gallery.
         exact: The exact index of the same.
-        rows_of: Gives the rows (Q, D) of the scenes of the gallery that are named by (Q,) int64.
+        rows_of: Returns the rows (Q, D) float32 of scenes of the gallery, given their numbers (Q,) int64.
         top: Neighbours to find.
     """
     top = min(top, exact.ntotal - 1)
@@ -180,7 +199,7 @@ def compare(approximate: Any, exact: Any, rows_of: Callable[[Array], Array], top
 
 
 def milliseconds_per_query(index: Any, queries: Array, top: int) -> float:
-    """Median time of a search for one query, after one that warms the caches."""
+    """Return the median time of a search for one of the queries (Q, D) float32; a first search warms the caches."""
     nearest(index, queries[:1], top)
     seconds = []
     for query in queries:

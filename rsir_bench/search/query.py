@@ -19,7 +19,7 @@ class Query:
 
     Attributes:
         path: The file.
-        pixels: uint8 of shape (1, size, size, bands), as the scenes of the target are read.
+        pixels: (1, size, size, bands) uint8, as the scenes of the target are read.
         scene: Its number in the target if it is one of its scenes, else None.
     """
 

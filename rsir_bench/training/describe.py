@@ -25,7 +25,7 @@ BATCH = {"cpu": 64, "cuda": 256}
 def describe(
     method: Method, pixels: PixelArray, device: torch.device, what: str, names: set[str] | None = None
 ) -> dict[str, Descriptors]:
-    """Return named descriptors float32 (N, D) of all scenes, in evaluation mode and in 32 bit, however trained.
+    """Return named descriptors (N, D) float32 of all scenes, in evaluation mode and in 32 bit, however trained.
 
     On CUDA, torch's convolutions round their inputs to TF32 (10 bits of mantissa) by default; its matrix products do
     not.
@@ -72,7 +72,7 @@ class Reduction:
 
     Attributes:
         mean: Float32 (D,), mean of the descriptors it was fitted on.
-        components: Float32 (P, D), orthonormal rows, the largest variance first.
+        components: (P, D) float32, orthonormal rows, the largest variance first.
     """
 
     mean: np.ndarray
@@ -84,7 +84,7 @@ class Reduction:
         return len(self.components)
 
     def __call__(self, descriptors: Descriptors) -> Descriptors:
-        """Project float32 (N, D) to float32 (N, P), centred on the mean of the fitted descriptors, not whitened."""
+        """Project (N, D) float32 to (N, P) float32, centred on the mean of the fitted descriptors, not whitened."""
         reduced: Descriptors = ((descriptors - self.mean) @ self.components.T).astype(np.float32)
         return reduced
 
@@ -93,7 +93,7 @@ def fit_reduction(descriptors: Descriptors, dimensions: int) -> Reduction:
     """Fit principal components; with N scenes of D values at most min(N - 1, D) of them.
 
     Args:
-        descriptors: Float32 (N, D).
+        descriptors: (N, D) float32.
         dimensions: The number of components to fit.
     """
     from sklearn.decomposition import PCA  # takes seconds to load
@@ -108,5 +108,5 @@ def fit_reduction(descriptors: Descriptors, dimensions: int) -> Reduction:
 
 
 def as_bits(descriptors: Descriptors) -> np.ndarray:
-    """Return signs as packed bits: float (N, D) to uint8 (N, ceil(D / 8)); zero counts as a set bit."""
+    """Return signs as packed bits: (N, D) float to (N, ceil(D / 8)) uint8; zero counts as a set bit."""
     return np.packbits(descriptors >= 0, axis=1)

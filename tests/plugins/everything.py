@@ -116,7 +116,7 @@ class Everything(Method[EverythingSettings]):
 
 @torch.no_grad()
 def _predictions(network: Method, scenes: Scenes) -> tuple[Tensor, Tensor]:
-    """Return the probability float (N,) of each scene's most probable class, and the class int64 (N,)."""
+    """Return the probability (N,) float of each scene's most probable class, and the class (N,) int64."""
     device = next(network.parameters()).device
     parts = [
         network.describe(scenes.batch(index, device).scenes)["FC"].softmax(1).max(1)

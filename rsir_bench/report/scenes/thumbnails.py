@@ -86,7 +86,7 @@ def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SI
 
 
 def stretched(values: npt.NDArray[np.floating], limits: tuple[tuple[float, float], ...]) -> Pixels:
-    """Scale values (..., bands) from the limits of each band to 0 to 255; return them clipped, as uint8."""
+    """Return values (..., B) float scaled from the limits of each band to [0, 255] and clipped, (..., B) uint8."""
     low, high = np.array(limits).T
     pixels: Pixels = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     return pixels

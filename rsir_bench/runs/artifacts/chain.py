@@ -82,7 +82,7 @@ class RunArtifacts:
         )
 
     def counted(self, target: str) -> np.ndarray:
-        """Return which scenes of a target count, bool (N,): all, or those without a duplicate in the source."""
+        """Return which scenes of a target count, (N,) bool: all, or those without a duplicate in the source."""
         if target not in self._counted:
             index = self.plan.datasets[target]
             if self.plan.protocol.data.leaked == "keep":

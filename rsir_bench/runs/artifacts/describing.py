@@ -122,7 +122,7 @@ class Describing:
         return describe(network, seen, self.device, f"describing {title} with {self.run.title}", names)
 
     def describe_pixels(self, network: Method, pixels: Pixels, names: Collection[str]) -> dict[str, Descriptors]:
-        """Return descriptors (M, D) of any scenes (M, H, W, B) uint8, read as the run reads its own."""
+        """Return descriptors (M, D) float32 of any scenes (M, H, W, B) uint8, read as the run reads its own."""
         compute_deterministically(self.device)
         return describe(network, pixels, self.device, f"describing with {self.run.title}", set(names))
 

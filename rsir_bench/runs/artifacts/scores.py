@@ -48,7 +48,7 @@ class RowScores:
         return read_record(self.cell.finished)
 
     def counted(self) -> np.ndarray:
-        """Return which scenes of the target count, bool (N,)."""
+        """Return which scenes of the target count, (N,) bool."""
         return self._counted(self.cell.target)
 
     def make(self) -> Scores:

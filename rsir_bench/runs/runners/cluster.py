@@ -184,6 +184,9 @@ class Cluster:
         The caller prepares the gallery once, and each node stores one copy, however many tasks it runs. Parts end at
         block boundaries, so the products, and therefore the ranks, are the same as in one process.
 
+        Returns:
+            (3, metrics, Q) and (classes, 101) float64.
+
         Raises:
             UserError: A part was lost more often than it can be retried.
         """
@@ -408,7 +411,11 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
 def measure_part(
     task: Task, part: slice, block: int, k: Sequence[int], hits: int, threads: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Measure some queries of a task on a node; see ``Cluster.measure``."""
+    """Measure some queries of a task on a node.
+
+    Returns:
+        As ``rsir_bench.ranking.scores.measure_queries``, (3, metrics, q) and (classes, 101) float64.
+    """
     torch.set_num_threads(threads)
     return measure_queries(_as_tensors(task).part(part), block, k, hits)
 

@@ -130,9 +130,9 @@ def close_pairs(
     """Return the rows of all pairs of hashes that differ in at most ``max_distance`` bits, in order.
 
     Args:
-        first: Hashes of shape (N, bits).
-        second: Hashes of shape (M, bits).
-        max_distance: Hamming distance.
+        first: (N, bits) bool, hashes.
+        second: (M, bits) bool, hashes.
+        max_distance: Largest Hamming distance, in bits.
         block: Rows of ``first`` whose distances are held at once.
     """
     # Bits as -1 and 1: the product of two hashes is bits - 2 x distance, exact in float32 and as fast as BLAS.
@@ -225,7 +225,7 @@ def _digests(index: SceneIndex) -> list[str]:
 
 
 def _small(index: SceneIndex) -> Pixels:
-    """Return all scenes in red, green, blue as uint8 of shape (N, SIDE, SIDE, 3)."""
+    """Return all scenes in red, green, blue as (N, SIDE, SIDE, 3) uint8."""
     return open_pixels(index, Transform(SIDE))
 
 
@@ -242,7 +242,7 @@ def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
 
 
 def _hashes(index: SceneIndex) -> npt.NDArray[np.bool_]:
-    """Return the perceptual hash of every scene, bool of shape (N, 64)."""
+    """Return the perceptual hash of every scene, (N, 64) bool."""
 
     def make() -> npt.NDArray[np.bool_]:
         scenes = track(_small(index), f"perceptual hashes of {index.name}", len(index))
