@@ -19,6 +19,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from command import InProcess
     from faults.commands import Commands, Place
     from faults.tally import Tally
 
@@ -112,6 +113,15 @@ def tiny(tmp_path: Path) -> Tiny:
     protocol = tmp_path / "tiny.toml"
     protocol.write_text(TINY_PROTOCOL.format(source=source, target=target))
     return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+    """The command line in this process, in a folder of the test's own."""
+    from command import InProcess
+
+    monkeypatch.chdir(tmp_path)
+    return InProcess(capsys)
 
 
 # --- the fault suite: pytest -m faults, and more of it under -m nightly ---

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import InProcess
 from conftest import Tiny
 from typer.testing import CliRunner
 
@@ -27,7 +28,8 @@ SUBCOMMANDS = {
 }
 
 
-def _cli(*words: object, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def _process(*words: object, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, as a user starts it."""
     command = [sys.executable, "-m", "rsir_bench", *map(str, words)]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **variables}
@@ -84,30 +86,55 @@ def test_datasets_are_listed_without_torch(words: str, tmp_path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("run --methods baseline --protocol dmo", "did you mean 'demo'?"),
-        ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
-        ("run --methods baseline --protocol demo --seeds a", "not a whole number"),
-        ("run --methods baseline --protocol gone.toml", "protocol gone.toml: no such file; known: aid, aid-lite"),
-        ("run --methods , --protocol demo", "--methods ',': empty list"),
-        ("run --methods baseline --protocol demo --seeds ,", "--seeds ',': empty list"),
-        ("run --methods all,timm:resnet34@none --protocol demo", "'all' cannot be combined with names"),
-        ("run --methods baseline --protocol demo --targets all,ucm", "'all' cannot be combined with names"),
-        ("methods --json show jsst", "--json must come after 'show'"),
-        ("methods --plugin mine.py show mine", "--plugin must come after 'show'"),
-        ("datasets --data-root=elsewhere verify ucm", "--data-root must come after 'verify'"),
-        ("methods --json list", "--json must come after 'list'"),
-        ("run --methods baseline --protocol demo --targets ,", "empty list"),
-        ("search x.png --target ucm --method baseline --protocol dmo", "did you mean 'demo'?"),
-    ],
-)
-def test_what_the_protocol_alone_tells_is_told_before_torch_is_loaded(words: str, message: str, tmp_path: Path) -> None:
-    status, printed, found = _imports(words, {"torch", "timm", "numpy"}, tmp_path)
+TOLD_BY_THE_PROTOCOL = [
+    ("run --methods baseline --protocol dmo", "did you mean 'demo'?"),
+    ("run --methods baseline --protocol demo --set train.epoch=1", "did you mean 'epochs'?"),
+    ("run --methods baseline --protocol demo --seeds a", "not a whole number"),
+    ("run --methods baseline --protocol gone.toml", "protocol gone.toml: no such file; known: aid, aid-lite"),
+    ("run --methods , --protocol demo", "--methods ',': empty list"),
+    ("run --methods baseline --protocol demo --seeds ,", "--seeds ',': empty list"),
+    ("run --methods all,timm:resnet34@none --protocol demo", "'all' cannot be combined with names"),
+    ("run --methods baseline --protocol demo --targets all,ucm", "'all' cannot be combined with names"),
+    ("methods --json show jsst", "--json must come after 'show'"),
+    ("methods --plugin mine.py show mine", "--plugin must come after 'show'"),
+    ("datasets --data-root=elsewhere verify ucm", "--data-root must come after 'verify'"),
+    ("methods --json list", "--json must come after 'list'"),
+    ("run --methods baseline --protocol demo --targets ,", "empty list"),
+    ("search x.png --target ucm --method baseline --protocol dmo", "did you mean 'demo'?"),
+]
+
+
+@pytest.fixture(scope="module")
+def told_first(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[str], list[str]]]:
+    """Exit status, lines, and the heavy packages that are imported by then: of each command, in one process."""
+    code = (
+        "import contextlib, io, json, sys\n"
+        "from rsir_bench.cli.app import main\n"
+        "ends = {}\n"
+        f"for words in {[words for words, _ in TOLD_BY_THE_PROTOCOL]!r}:\n"
+        "    sys.argv[1:] = words.split()\n"
+        "    printed, status = io.StringIO(), None\n"
+        "    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):\n"
+        "        try: main()\n"
+        "        except SystemExit as end: status = end.code\n"
+        "    heavy = sorted({'torch', 'timm', 'numpy'} & set(sys.modules))\n"
+        "    ends[words] = status, printed.getvalue().splitlines(), heavy\n"
+        "print(json.dumps(ends))"
+    )
+    command, folder = [sys.executable, "-c", code], tmp_path_factory.mktemp("told")
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    ends: dict[str, tuple[int, list[str], list[str]]] = json.loads(result.stdout)
+    return ends
+
+
+@pytest.mark.parametrize(("words", "message"), TOLD_BY_THE_PROTOCOL)
+def test_what_the_protocol_alone_tells_is_told_before_torch_is_loaded(
+    words: str, message: str, told_first: dict[str, tuple[int, list[str], list[str]]]
+) -> None:
+    status, lines, found = told_first[words]
     assert status == 2
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert len(lines) == 1
+    assert message in lines[0]
     assert found == []
 
 
@@ -121,56 +148,63 @@ def test_a_plan_does_without_what_only_training_needs(tmp_path: Path) -> None:
     assert found == ["torch"]
 
 
-def test_missing_data_exits_with_2_and_one_line_each(tmp_path: Path) -> None:
-    result = _cli("run", "--methods", "jsst,baselin", "--targets", "all", folder=tmp_path)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
+def test_missing_data_exits_with_2_and_one_line_each(cli: InProcess) -> None:
+    result = cli("run", "--methods", "jsst,baselin", "--targets", "all")
+    assert result.code == 2
+    assert result.out == ""
+    lines = result.err.splitlines()
     assert len(lines) == 7  # one method and the six datasets of the protocol
     assert all(line.startswith("rsir-bench: ") for line in lines)
 
 
-def test_run_then_leaderboard_then_publish(tiny: Tiny) -> None:
+def test_run_then_leaderboard_then_publish(tiny: Tiny, cli: InProcess) -> None:
     words = ["run", "--protocol", tiny.protocol, "--methods", "baseline", "--out", "runs", "--device", "cpu"]
-    first = _cli(*words, folder=tiny.folder)
-    assert first.returncode == 0, first.stderr
-    assert "mAP" in first.stdout
-    assert "AP@10h" in first.stdout
-    assert "1 to do" in first.stderr
-    again = _cli(*words, "--json", folder=tiny.folder)
-    assert "0 to do" in again.stderr
-    records = [json.loads(line) for line in again.stdout.splitlines()]
+    first = cli(*words)
+    assert first.code == 0, first.err
+    assert "mAP" in first.out
+    assert "AP@10h" in first.out
+    assert "1 to do" in first.err
+    again = cli(*words, "--json")
+    assert "0 to do" in again.err
+    records = [json.loads(line) for line in again.out.splitlines()]
     assert [record["row"]["name"] for record in records] == ["FC", "PCA"]
     command = "rsir-bench run --protocol tiny.toml --methods baseline --seeds 0 --targets "
     assert records[0]["command"].startswith(command)
 
-    published = _cli("publish", "runs", folder=tiny.folder)
+    published = _process("publish", "runs", folder=tiny.folder)
     assert published.returncode == 0, published.stderr
     paths = [tiny.folder / line for line in published.stdout.splitlines()]
     assert len(paths) == 2
     assert all(path.parent.parent.name == records[0]["protocol"]["board"] for path in paths)
-    assert _cli("publish", "runs", folder=tiny.folder).stdout == ""
+    assert cli("publish", "runs").out == ""
 
-    rendered = _cli("leaderboard", folder=tiny.folder)
+    rendered = _process("leaderboard", folder=tiny.folder)
     assert rendered.returncode == 0, rendered.stderr
-    assert _cli("leaderboard", "--check", folder=tiny.folder).returncode == 0
-    refused = _cli("leaderboard", "runs", folder=tiny.folder)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "name another folder with --out" in refused.stderr
+    assert cli("leaderboard", "--check").code == 0
+    refused = cli("leaderboard", "runs")
+    assert (refused.code, refused.out) == (2, "")
+    assert "name another folder with --out" in refused.err
     table = next((tiny.folder / "leaderboards").rglob("*.md"))
     table.write_text(table.read_text() + "\n")
-    check = _cli("leaderboard", "--check", folder=tiny.folder)
-    assert check.returncode == 1
-    assert table.name in check.stdout
+    check = cli("leaderboard", "--check")
+    assert check.code == 1
+    assert table.name in check.out
 
 
-def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
-    words = ["run", "--protocol", tiny.protocol, "--methods", "baseline", "--set", "train.rate=1e30"]
-    result = _cli(*words, folder=tiny.folder)
-    assert result.returncode == 1
-    assert "failed: baseline seed 0:" in result.stderr
-    assert "lower train.rate" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_a_failing_run_exits_with_1(tiny: Tiny, cli: InProcess) -> None:
+    result = cli("run", "--protocol", tiny.protocol, "--methods", "baseline", "--set", "train.rate=1e30")
+    assert result.code == 1
+    assert "failed: baseline seed 0:" in result.err
+    assert "lower train.rate" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("words", ["drift .", "report nowhere", "score --descriptors nowhere.npz"])
+def test_a_process_ends_with_the_status_and_the_line_of_its_error(words: str, tmp_path: Path) -> None:
+    result = _process(*words.split(), folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("rsir-bench: ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -186,24 +220,41 @@ def test_a_failing_run_exits_with_1(tiny: Tiny) -> None:
         ("datasets download demo-view", "needs no download"),
     ],
 )
-def test_errors_are_one_line_with_what_to_do(words: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "README.md").touch()
-    result = _cli(*words.split(), folder=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+def test_errors_are_one_line_with_what_to_do(words: str, message: str, cli: InProcess) -> None:
+    Path("README.md").touch()
+    result = cli(*words.split())
+    assert result.code == 2
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
-def test_listings(tmp_path: Path) -> None:
-    methods = json.loads(_cli("methods", "--json", folder=tmp_path).stdout)
-    assert json.loads(_cli("methods", "list", "--json", folder=tmp_path).stdout) == methods
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("ray", "--launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`"),
+        ("local --address host:1", "--address: only a cluster has one; add --launcher ray"),
+        ("local --allow-no-token", "--allow-no-token: only a cluster has tokens; add --launcher ray"),
+        ("slurm", "--launcher 'slurm': unknown; known: local, ray"),
+    ],
+)
+def test_what_a_cluster_needs_is_one_line_where_there_is_no_ray(
+    words: str, message: str, cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = cli("run", "--methods", "baseline", "--launcher", *words.split())
+    assert (result.code, result.err) == (2, f"rsir-bench: {message}\n")
+
+
+def test_listings(cli: InProcess) -> None:
+    methods = json.loads(cli("methods", "--json").out)
+    assert json.loads(cli("methods", "list", "--json").out) == methods
     assert {"baseline", "jsst", "timm"} <= {row["method"] for row in methods}
-    assert "padding = 'border'" in _cli("methods", "show", "jsst", folder=tmp_path).stdout
-    composed = _cli("methods", "show", "gamma+timm:resnet18", folder=tmp_path).stdout
+    assert "padding = 'border'" in cli("methods", "show", "jsst").out
+    composed = cli("methods", "show", "gamma+timm:resnet18").out
     assert [line.split(":")[0] for line in composed.splitlines() if line.endswith("(2019)")] == ["timm"]
     assert composed.startswith("gamma: ")
-    listed = _cli("datasets", "--data-root", "data", "--json", folder=tmp_path).stdout
-    assert _cli("datasets", "list", "--json", folder=tmp_path).stdout == listed
+    listed = cli("datasets", "--data-root", "data", "--json").out
+    assert cli("datasets", "list", "--json").out == listed
     datasets = {row["dataset"]: row for row in json.loads(listed)}
     assert datasets["nwpu"]["scenes"] == 31500
     assert datasets["nwpu"]["present"] == "no"
@@ -215,49 +266,49 @@ def test_an_unknown_subcommand_is_told_apart_from_a_list() -> None:
     assert "No such command 'shw'" in unknown.output
 
 
-def test_a_plugin_shows_in_the_list(tmp_path: Path) -> None:
+def test_a_plugin_shows_in_the_list(cli: InProcess) -> None:
     plugin = Path(__file__).parent / "plugins" / "everything.py"
-    assert "everything" in _cli("methods", "--plugin", plugin, folder=tmp_path).stdout
+    assert "everything" in cli("methods", "--plugin", plugin).out
 
 
-def test_a_new_method_is_written_checked_and_never_overwritten(tmp_path: Path) -> None:
-    written = _cli("methods", "new", "my-method", folder=tmp_path)
-    assert written.returncode == 0, written.stderr
-    assert "rsir-bench methods check my_method.py" in written.stdout
-    checked = _cli("methods", "check", "my_method.py", folder=tmp_path)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "my-method keeps the contract." in checked.stdout
-    again = _cli("methods", "new", "my-method", folder=tmp_path)
-    assert again.returncode == 2
-    assert "my_method.py: already exists" in again.stderr
+def test_a_new_method_is_written_checked_and_never_overwritten(cli: InProcess) -> None:
+    written = cli("methods", "new", "my-method")
+    assert written.code == 0, written.err
+    assert "rsir-bench methods check my_method.py" in written.out
+    checked = cli("methods", "check", "my_method.py")
+    assert checked.code == 0, checked.out + checked.err
+    assert "my-method keeps the contract." in checked.out
+    again = cli("methods", "new", "my-method")
+    assert again.code == 2
+    assert "my_method.py: already exists" in again.err
 
 
-def test_a_broken_method_fails_its_check_without_a_traceback(tmp_path: Path) -> None:
-    _cli("methods", "new", "mine", folder=tmp_path)
-    path = tmp_path / "mine.py"
+def test_a_broken_method_fails_its_check_without_a_traceback(cli: InProcess) -> None:
+    cli("methods", "new", "mine")
+    path = Path("mine.py")
     path.write_text(path.read_text().replace("        self.trunk = setup", "        1 / 0\n        self.trunk = setup"))
-    checked = _cli("methods", "check", "mine.py", folder=tmp_path)
-    assert checked.returncode == 1
-    assert "ZeroDivisionError: division by zero (mine.py:" in checked.stdout
-    assert "Traceback" not in checked.stdout + checked.stderr
-    unknown = _cli("methods", "check", "nonesuch.py", folder=tmp_path)
-    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
+    checked = cli("methods", "check", "mine.py")
+    assert checked.code == 1
+    assert "ZeroDivisionError: division by zero (mine.py:" in checked.out
+    assert "Traceback" not in checked.out + checked.err
+    unknown = cli("methods", "check", "nonesuch.py")
+    assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
 
 
-def test_a_method_of_an_installed_package_is_listed(tmp_path: Path) -> None:
+def test_a_method_of_an_installed_package_is_listed(cli: InProcess, tmp_path: Path) -> None:
     """What an installer leaves: a module, and a folder with metadata that names the entry point."""
-    _cli("methods", "new", "theirs", folder=tmp_path)
+    cli("methods", "new", "theirs")
     site = tmp_path / "site"
     info = site / "their_package-1.0.dist-info"
     info.mkdir(parents=True)
     (site / "their_package.py").write_text((tmp_path / "theirs.py").read_text())
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[rsir_bench.methods]\ntheirs = their_package:Theirs\n")
-    listed = _cli("methods", "--json", folder=tmp_path, PYTHONPATH=str(site))
+    listed = _process("methods", "--json", folder=tmp_path, PYTHONPATH=str(site))
     assert listed.returncode == 0, listed.stderr
     sources = {row["method"]: row["from"] for row in json.loads(listed.stdout)}
     assert sources["theirs"] == str(site / "their_package.py")
-    assert "theirs" not in _cli("methods", "--json", folder=tmp_path).stdout
+    assert "theirs" not in cli("methods", "--json").out
 
 
 def test_scores_are_printed_as_a_table_or_json(tmp_path: Path) -> None:
@@ -312,6 +363,6 @@ def test_python_api(tiny: Tiny) -> None:
 def test_nothing_but_the_tables_and_the_plan_is_printed_at_the_end_of_a_run(tiny: Tiny) -> None:
     """Nothing of what the libraries report when the process exits."""
     options = ["--protocol", tiny.protocol, "--data-root", tiny.folder, "--out", "runs", "--device", "cpu"]
-    done = _cli("run", "--methods", "timm:test_resnet@none", *options, folder=tiny.folder)
+    done = _process("run", "--methods", "timm:test_resnet@none", *options, folder=tiny.folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("done ")
