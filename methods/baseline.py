@@ -18,10 +18,12 @@ class Baseline(HeadMethod[Settings]):
             "PCA": Row(descriptor="FC1", kind="pca", paper=("ResNet34", "")),
         },
         tables=["I", "II", "III", "IV", "V", "VI", "VII", "VIII"],
-        stated=["FC1 with 4096 units, FC2 with one per class; PCA in the place of FC2 at retrieval"],
+        stated=[
+            "FC1 has 4096 units, FC2 one per class; at retrieval, PCA takes the place of FC2",
+        ],
         choices=[
-            "global average pooling before FC1 (the paper: 'the last feature')",
-            "FC is the output of FC2, PCA is fitted on FC1 before its ReLU",
-            "cross-entropy loss, no dropout (not stated)",
+            "average the trunk's maps over all positions before FC1 (the paper: 'the last feature')",
+            "take FC from the output of FC2; fit PCA on FC1 before its ReLU",
+            "train with cross-entropy, without dropout (not stated)",
         ],
     )

@@ -47,12 +47,16 @@ class BaselineAug(HeadMethod[BaselineAugSettings]):
         "that the JSST paper argues against (sections I and IV)",
         year=2016,
         rows={"FC": Row(descriptor="FC"), "PCA": Row(descriptor="FC1", kind="pca")},
-        stated=["empirical parameters outside the network, instead of learned ones for each scene; no figures"],
+        stated=[
+            "parameters are set empirically outside the network, not learned for each scene; no figures",
+        ],
         choices=[
-            "all that the JSST can do: affine warp with border padding, a gain per band and a shared bias; and a gamma",
-            "ranges: rotation 180°, scale 1.25, shear 10°, shift 0.1, gain 0.2, bias 0.1, gamma 1.5; clamped to [0, 1]",
-            "one new view of every scene in every epoch, so that the number of steps is the plain network's",
-            "head, loss and rows are those of baseline",
+            "augment with all that the JSST can do (an affine warp with border padding, a gain per band, a shared "
+            "bias), and with a gamma",
+            "draw from these ranges: rotation 180°, scale 1.25, shear 10°, shift 0.1, gain 0.2, bias 0.1, gamma 1.5; "
+            "clamp to [0, 1]",
+            "show one new view of every scene in every epoch, so that the number of steps is the plain network's",
+            "take head, loss and rows from baseline",
         ],
     )
     Settings = BaselineAugSettings

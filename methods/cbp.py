@@ -46,19 +46,20 @@ class Cbp(HeadMethod[CbpSettings]):
         },
         tables=["I"],
         stated=[
-            "channel and spatial attention refines the last feature maps of ResNet34, compact bilinear pooling follows "
-            "(abstract: the only part of the paper known here, hence '-style')",
-            "PCA in the place of the fully connected layer at retrieval (abstract); Adam, since SGD did not converge "
-            "(JSST paper)",
+            "channel and spatial attention refines the last feature maps of ResNet34, then compact bilinear pooling "
+            "follows (abstract: the only part of the paper known here, hence '-style')",
+            "PCA takes the place of the fully connected layer at retrieval (abstract); Adam, since SGD did not "
+            "converge (JSST paper)",
         ],
         choices=[
-            "attention as in CBAM: channels (r = 16), then positions (7 x 7)",
-            "tensor sketch of 8192 dimensions, sum over positions, signed square root, L2 norm (Gao et al. 2016)",
-            "the norm is the square root of the dimensions, not one (setting unit): under a unit vector of 8192 "
-            "entries FC1 hardly learns at Adam's rate",
-            "FC1 and FC2 as in the baseline follow; PCA is fitted on FC1 before its ReLU",
-            "Adam's rate is 1e-4 (setting rate), a tenth of what the JSST paper's schedule starts at (0.001); "
-            "milestones or one-cycle, weight decay and frozen part are the protocol's",
+            "attend as in CBAM: to channels (r = 16), then to positions (7 x 7)",
+            "make a tensor sketch of 8192 dimensions, sum over positions, take signed square roots, and normalise "
+            "(Gao et al. 2016)",
+            "normalise to the square root of the dimensions, not to one (setting unit): from unit vectors of 8192 "
+            "entries, FC1 hardly learns at Adam's rate",
+            "append FC1 and FC2 as in baseline; fit PCA on FC1 before its ReLU",
+            "set Adam's rate to 1e-4 (setting rate), a tenth of the rate at which the JSST paper starts (0.001); take "
+            "schedule, weight decay and frozen part from the protocol",
         ],
     )
     Settings = CbpSettings

@@ -43,13 +43,15 @@ class Dfla(HeadMethod[DflaSettings]):
             "part of the paper known here, hence '-style')",
         ],
         choices=[
-            "the protocol's trunk; attention as in CBAM after its last maps: channels (r = 16), then positions (7 x 7)",
-            "centre loss with lambda 0.003 (setting centre) and alpha 0.5 (Wen et al. 2016), mean over the batch",
-            "it is taken on the average-pooled attended feature, not normalised: on FC1's 4096 values the term could "
-            "outweigh the cross-entropy, on unit length it would be next to nothing",
-            "centres start at zero and follow by Wen's moving update, without an optimizer",
-            "FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
-            "the paper's 'more challenging dataset' is not used: the protocol's source alone",
+            "attend as in CBAM after the last maps of the protocol's trunk: to channels (r = 16), then to positions "
+            "(7 x 7)",
+            "set the centre loss's lambda to 0.003 (setting centre) and its alpha to 0.5 (Wen et al. 2016); average "
+            "it over the batch",
+            "apply it to the average-pooled attended feature, which is not normalised: on FC1's 4096 values it could "
+            "outweigh the cross-entropy, and on unit vectors it would hardly count",
+            "start centres at zero, and move them by Wen's running update, without an optimizer",
+            "append FC1 and FC2 as in baseline; fit PCA on FC1 before its ReLU",
+            "train on the protocol's source only, not on the paper's 'more challenging dataset'",
         ],
     )
     Settings = DflaSettings

@@ -52,16 +52,16 @@ class Dhn(Method[DhnSettings]):
             "tanh hash layer at ten times the learning rate",
         ],
         choices=[
-            "64 bits (the JSST paper names no number); the hash layer follows FC1's ReLU",
-            "inner products halved; pairs within the batch only, no memory of all codes",
-            "pairs of one class and all others averaged apart, and batches of P classes x 4 scenes: random batches "
-            "have few positive pairs",
-            "quantisation loss averaged over bits, weight 0.1",
-            "torch's initial weights for the hash layer: behind 4096 units about the original's (0.009; there 0.01), "
-            "larger where FC1 is narrower",
-            "the hash layer's rate is 0.01 under every protocol, which is ten times the JSST paper's 0.001: ten times "
-            "0.03 and more turned all codes into one in trials",
-            "code: the sign at retrieval, zero counts as set; no averaging over crops",
+            "use 64 bits (the JSST paper names no number), and put the hash layer after FC1's ReLU",
+            "halve the inner products; use pairs within the batch only, without a memory of all codes",
+            "average pairs of one class and all other pairs separately, in batches of P classes x 4 scenes: random "
+            "batches have few positive pairs",
+            "average the quantisation loss over bits, and weight it by 0.1",
+            "start the hash layer with torch's weights: after 4096 units they are about as large as the original's "
+            "(0.009 instead of 0.01), and larger where FC1 is narrower",
+            "set the hash layer's rate to 0.01 under every protocol, ten times the JSST paper's 0.001: in trials, ten "
+            "times 0.03 and more made all codes the same",
+            "take the sign as the code at retrieval, where zero counts as set; do not average over crops",
         ],
     )
     Settings = DhnSettings

@@ -33,10 +33,13 @@ class Gamma(FrontEnd[GammaSettings]):
         title="Gamma correction",
         paper="Gonzalez, Woods: Digital image processing, Addison-Wesley 1992",
         year=1992,
-        stated=["values on [0, 1] are raised to a power"],
+        stated=[
+            "values on [0, 1] are raised to a power",
+        ],
         choices=[
-            "the power that makes the mean of the corrected values 0.5, one for all bands of a scene, within 1/4 to 4",
-            "found on the histogram of 256 levels; values are clamped to [0.001, 1] first",
+            "choose the power that makes the mean of the corrected values 0.5, one for all bands of a scene, from 1/4 "
+            "to 4",
+            "find it on a histogram of 256 levels; clamp values to [0.001, 1] first",
         ],
         learned=False,
     )

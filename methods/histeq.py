@@ -15,10 +15,12 @@ class Histeq(FrontEnd):
         title="Histogram equalisation",
         paper="Hummel: Image enhancement by histogram transformation, Computer Graphics and Image Processing 1977",
         year=1977,
-        stated=["grey levels are mapped by the cumulative histogram of the scene"],
+        stated=[
+            "grey levels are mapped by the cumulative histogram of the scene",
+        ],
         choices=[
-            "each band by itself, which also equalises the colours; 256 levels on [0, 1]",
-            "the look-up table is Pillow's, as torchvision has it; a band of one level stays as it is",
+            "equalise each band by itself, which also equalises the colours, on 256 levels of [0, 1]",
+            "use Pillow's look-up table, as torchvision does; leave a band of one level as it is",
         ],
         learned=False,
         differentiable=False,

@@ -88,16 +88,17 @@ class Jsst(FrontEnd[JsstSettings]):
         published={"FC": ("JSST", ""), "PCA": ("JSST", "")},
         tables=["I", "II", "III", "IV", "V", "VI", "VII", "VIII"],
         stated=[
-            "six affine and four linear spectral parameters from one light network, per scene (equations 1 to 5)",
+            "one light network generates six affine and four linear spectral parameters per scene (equations 1 to 5)",
             "bilinear interpolation; the spectral conversion follows the spatial one",
         ],
         choices=[
-            "layers and widths of the parameter network; batch norm in it",
-            "starts next to the identity; 0.01 of the learning rate; no weight decay on the regression layer: settled "
-            "on classes held out of UCM, under ucm-mobile (so at 0.0001). At 0.1 of the rate the warp of some "
-            "trainings runs out of the scene, their loss rising before it falls; at 1 training diverges. It was looked "
-            "into because the first default, 0.1, was worse than the plain network on targets",
-            "spectral conversion on [0, 1] before normalisation, not clamped; no bounds on the warp; border padding",
+            "choose layers and widths of the parameter network, and add batch norm",
+            "start next to the identity, at 0.01 of the learning rate, without weight decay on the regression layer: "
+            "settled on classes held out of UCM, under ucm-mobile (there, a rate of 0.0001). At 0.1 of the rate, the "
+            "warp of some trainings leaves the scene, and their loss rises before it falls; at 1, training diverges. "
+            "The reason to look into it: the first default, 0.1, was worse than the plain network on targets",
+            "convert spectrally on [0, 1] before normalisation, without clamping; do not bound the warp; pad with the "
+            "border",
         ],
         version=3,
     )
@@ -169,11 +170,13 @@ class Variant:
 
 
 SPLINE = "a thin plate spline with a sampling grid of 6 x 6 (Table IV)"
-SPLINE_CHOICE = "the 36 control points span the whole scene: 72 parameters, linear in the predictions, no bounds"
-POWERS = "gamma transformations on pixels of different positions, their parameters from the network (Table V)"
+SPLINE_CHOICE = (
+    "spread the 36 control points over the whole scene: 72 parameters, linear in the predictions, without bounds"
+)
+POWERS = "gamma transformations on pixels of different positions, with parameters from the network (Table V)"
 POWERS_CHOICE = (
-    "one power exp(p) per band, of values clamped to [0.001, 1]; 'pixels of different positions' is the setting cells: "
-    "a grid of powers over the scene"
+    "raise values clamped to [0.001, 1] to one power exp(p) per band; 'pixels of different positions' is the setting "
+    "cells, a grid of powers over the scene"
 )
 
 VARIANTS = {
@@ -198,7 +201,7 @@ VARIANTS = {
         published=None,
         stated=[SPLINE],
         choices=[
-            "the other reading of Table IV's row TPS: the spectral conversion stays (for that row: jsst-spat-tps)",
+            "read Table IV's row TPS the other way: keep the spectral conversion (jsst-spat-tps is for that row)",
             SPLINE_CHOICE,
         ],
     ),
@@ -209,7 +212,7 @@ VARIANTS = {
         published="spatial=TPS",
         stated=[SPLINE],
         choices=[
-            "Table IV is read as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
+            "read Table IV as spatial conversion alone: its row Affine is not JSST's; jsst-tps is the other reading",
             SPLINE_CHOICE,
         ],
     ),
@@ -220,7 +223,7 @@ VARIANTS = {
         published=None,
         stated=[POWERS],
         choices=[
-            "the other reading of Table V's row Intra-C: the spatial conversion stays (for that row: jsst-spec-gamma)",
+            "read Table V's row Intra-C the other way: keep the spatial conversion (jsst-spec-gamma is for that row)",
             POWERS_CHOICE,
         ],
     ),
@@ -231,7 +234,7 @@ VARIANTS = {
         published="spectral=intra-channel (gamma)",
         stated=[POWERS],
         choices=[
-            "Table V is read as spectral conversion alone: its row Inter-C is not JSST's; jsst-gamma is the other one",
+            "read Table V as spectral conversion alone: its row Inter-C is not JSST's; jsst-gamma is the other reading",
             POWERS_CHOICE,
         ],
     ),
@@ -244,8 +247,8 @@ VARIANTS = {
             "both conversions start from the original scene; the warp interpolates in the spectrally converted one"
         ],
         choices=[
-            "bilinear sampling commutes with a linear map of each band: inside the scene hybrid equals Spat+Spec. Only "
-            "zero padding, its default, separates them: zeros that Spat+Spec would recolour stay zero",
+            "pad with zeros by default: bilinear sampling commutes with a linear map of each band, so that hybrid "
+            "equals Spat+Spec inside the scene; beyond it, zeros stay zero that Spat+Spec would recolour",
         ],
     ),
     "jsst-spec-spat": Variant(
@@ -255,9 +258,9 @@ VARIANTS = {
         published="order=Spec+Spat",
         stated=["the spatial conversion follows the spectral one"],
         choices=[
-            "the network runs again on the spectrally converted scene for the spatial parameters; with one pass it "
-            "would equal Spat+Spec",
-            "one network reads both scenes, the original and the converted: its batch norm has one set of running "
+            "run the network again on the spectrally converted scene for the spatial parameters; with one pass, the "
+            "method would equal Spat+Spec",
+            "let one network read both the original and the converted scene: its batch norm has one set of running "
             "statistics for both, so that training and evaluation differ somewhat more than elsewhere",
         ],
         version=4,
@@ -267,7 +270,7 @@ VARIANTS = {
         title="JSST, PGN-I",
         tables=["VII"],
         published="PGN-I",
-        stated=["separate feature extractions for the six spatial and the four spectral parameters"],
+        stated=["separate feature extraction for the six spatial and the four spectral parameters"],
     ),
 }
 """The variants of Tables III to VII by the names they have in ``--methods``."""
@@ -281,6 +284,6 @@ for _name, _variant in VARIANTS.items():
         tables=_variant.tables,
         published={} if _variant.published is None else {"PCA": ("JSST", _variant.published)},
         stated=_variant.stated,
-        choices=[*_variant.choices, "what is open in jsst, as there"],
+        choices=[*_variant.choices, "choose everything else as in jsst"],
         version=_variant.version,
     )

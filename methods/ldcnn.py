@@ -41,21 +41,22 @@ class Ldcnn(Method[LdcnnSettings]):
         tables=["I"],
         stated=[
             "official code: 3 x 3 convolution to 4096, ReLU; 1 x 1 to 4096, ReLU, dropout 0.5; 1 x 1 to one map per "
-            "class, ReLU, dropout 0.5; average pooling; softmax loss on it",
+            "class, ReLU, dropout 0.5; average pooling; softmax loss",
             "official code: the descriptor is the average, one value per class; JSST paper: 'Max Pooling'",
         ],
         choices=[
-            "the protocol's trunk, trained with the rest, instead of a frozen VGG-M",
-            "trained on the average as the original; 'Max Pooling' is the maximum of the same class maps",
-            "no padding in the 3 x 3 convolution as in the original, but where that would leave one position or none "
-            "(maps of 3 x 3 at 96 px); with one position maximum and average are the same",
-            "He's initial weights for the first two layers (there 0.01 N(0, 1) for all)",
-            "the ReLU before the softmax stops classes that fall below zero: their bias starts at 1 (there 0) and the "
-            "last layer learns at 0.1 of the rate (there 0.001); at the full rate, classes died in trials",
-            "biases learn as weights do (there twice as fast)",
-            "no dropout (there 0.5, twice): with it the loss of a trunk from scratch did not fall in four epochs; "
-            "without it, it fell as fast as without the ReLU",
-            "4096 is the protocol's fc1",
+            "use the protocol's trunk and train it with the rest, instead of a frozen VGG-M",
+            "train on the average as the original does; take 'Max Pooling' from the maximum of the same class maps",
+            "do not pad the 3 x 3 convolution, as in the original, except where that would leave at most one position "
+            "(maps of 3 x 3 at 96 px): of one position, maximum and average are the same",
+            "start the first two layers with He's weights (original: 0.01 N(0, 1) for all)",
+            "start the class maps' biases at 1 (original: 0), and train the last layer at 0.1 of the rate (original: "
+            "0.001): the ReLU before the softmax stops classes that fall below zero, and at the full rate, classes "
+            "died in trials",
+            "train biases at the weights' rate (original: twice as fast)",
+            "use no dropout (original: 0.5, twice): with it, the loss of a trunk from scratch did not fall in four "
+            "epochs; without it, the loss fell as fast as without the ReLU",
+            "use the protocol's fc1 for the 4096",
         ],
         version=2,
     )

@@ -47,19 +47,19 @@ class Milan(Method[MilanSettings]):
         tables=["I"],
         stated=[
             "official code: fully connected layers of 1024 and 512 units with LeakyReLU 0.2, then a sigmoid per bit",
-            "official code: triplet loss (squared distances of normalised sigmoids, margin 0.2), "
-            "-0.001 ||s - 0.5||^2 / K, bit balance within a scene with weight 1; Adam at 1e-4; 32 bits",
+            "official code: triplet loss (squared distances of normalised sigmoids, margin 0.2), -0.001 ||s - 0.5||^2 "
+            "/ K, bit balance within a scene with weight 1; Adam at 1e-4; 32 bits",
         ],
         choices=[
-            "the protocol's trunk, trained with the rest, instead of a frozen Inception-v3; its number of bits is "
-            "open in the JSST paper",
-            "a random positive and negative of the batch for each scene, in batches of P classes x 4 scenes, instead "
-            "of 30 triplets from two classes",
-            "Glorot's initial weights",
-            "Adam at 2e-4 (there 1e-4, for 10 000 steps): of 2e-4, 5e-4, 1e-3 and 2e-3 it ended at the lowest training "
-            "loss on `demo`; the JSST paper names SGD from 0.001 for all methods but CBP",
-            "betas 0.9 and 0.999 (there 0.5 and 0.9), the protocol's weight decay and schedule",
-            "code: sigmoid - 0.5, so that one half counts as set",
+            "use the protocol's trunk and train it with the rest, instead of a frozen Inception-v3; the JSST paper "
+            "does not state its number of bits",
+            "draw a random positive and negative from the batch for each scene, in batches of P classes x 4 scenes, "
+            "instead of 30 triplets from two classes",
+            "start with Glorot's weights",
+            "set Adam's rate to 2e-4 (official: 1e-4, for 10 000 steps): of 2e-4, 5e-4, 1e-3 and 2e-3, it ended at "
+            "the lowest training loss on `demo`; the JSST paper names SGD from 0.001 for all methods but CBP",
+            "use betas of 0.9 and 0.999 (official: 0.5 and 0.9), and the protocol's weight decay and schedule",
+            "take sigmoid - 0.5 as the code, so that one half counts as set",
         ],
         version=2,
     )

@@ -103,30 +103,32 @@ class NtsNet(Method[NtsNetSettings]):
         rows={"FC": Row(descriptor="FC"), "PCA": Row(descriptor="FC1", kind="pca", paper=("NTS-Net", ""))},
         tables=["I", "II"],
         stated=[
-            "JSST paper: PCA at retrieval; nothing else of its NTS-Net",
-            "official code (yangze0930/NTS-Net): M = 6 parts of which K = 4 are kept; suppression at IoU 0.25; three "
+            "JSST paper: PCA at retrieval; nothing else about its NTS-Net",
+            "official code (yangze0930/NTS-Net): M = 6 parts, of which K = 4 are kept; suppression at IoU 0.25; three "
             "maps with 6, 6 and 9 anchors per position (ratios .667, 1, 1.5); the navigator sees detached maps",
-            "official code: cross-entropy of scene, parts and their concatenation and the ranking hinge, each of "
-            "weight 1; dropout 0.5 on the pooled features; SGD with momentum and a rate of 0.001 for all",
-            "official code: scenes and parts pass the trunk one after the other, each with its own batch-norm "
-            "statistics, and both move the running ones",
+            "official code: cross-entropy of the scene, of the parts and of their concatenation, and the ranking "
+            "hinge, each with weight 1; dropout 0.5 on the pooled features; SGD with momentum and a rate of 0.001 for "
+            "all",
+            "official code: scenes and parts pass through the trunk one after the other, each with its own batch-norm "
+            "statistics, and both update the running ones",
         ],
         choices=[
-            "dropout is off when describing; the official code leaves it on, so that its features are random",
-            "anchors of 0.2, 0.4 and 0.8 of the scene's side times their scales (official: 48, 96 and 192 of 448 px, "
-            "about half of that), chosen on held-out classes of the sources: in a short training the navigator stays "
-            "with the smallest there are, and parts of an eighth of the side help the trunk little",
-            "positions are the centres of equal shares of the scene (official: fixed strides, which leave small "
-            "maps off the centre)",
-            "beyond the scene parts show the mean colour, zero after normalisation",
-            "parts are as large as the scene, at 224 px what the trunk's weights know (official: 224 of 448 px); on "
-            "the held-out classes half the side was worse",
-            "where suppression leaves fewer than M parts, the best of the suppressed ones follow",
-            "the concatenation (K parts, then the scene) goes through FC1 and ReLU to FC2: FC and PCA are read there; "
+            "switch dropout off to describe; the official code leaves it on, so that its features are random",
+            "use anchors of 0.2, 0.4 and 0.8 of the scene's side times their scales (official: 48, 96 and 192 of 448 "
+            "px, about half of that), chosen on held-out classes of the sources: in a short training the navigator "
+            "stays with the smallest anchors, and parts of an eighth of the side hardly help the trunk",
+            "place positions at the centres of equal shares of the scene (official: fixed strides, which leave small "
+            "maps off centre)",
+            "fill parts beyond the scene with the mean colour, which is zero after normalisation",
+            "make parts as large as the scene: at 224 px, that is the size the trunk's weights know (official: 224 of "
+            "448 px); half the side was worse on the held-out classes",
+            "add the best of the suppressed parts where fewer than M remain",
+            "send the concatenation (K parts, then the scene) through FC1 and ReLU to FC2, and read FC and PCA there; "
             "the official classifier has no hidden layer",
-            "one optimizer with the protocol's recipe instead of the official four; the navigator alone keeps their "
-            "rate of 0.001, times the protocol's schedule: at rates that train a trunk from scratch its units die",
-            "costs M + 1 passes of the trunk per scene in training, K + 1 in describing",
+            "use one optimizer with the protocol's recipe instead of the official four; keep their rate of 0.001 for "
+            "the navigator only, times the protocol's schedule: at rates that train a trunk from scratch, its units "
+            "die",
+            "accept the cost: M + 1 passes of the trunk per scene in training, K + 1 in describing",
         ],
     )
     Settings = NtsNetSettings

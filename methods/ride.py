@@ -66,17 +66,17 @@ class Ride(Method[RideSettings]):
         stated=[
             "official code: pooled ResNet34, 128-d unit embedding, memory bank of every scene and rotation, "
             "temperature 0.05, lambda 0.1, bank momentum 0.5",
-            "official code: -log of the softmax's share of the class, and of other rotations of the scene",
+            "official code: -log of the softmax's share of the class, and of the other rotations of the scene",
         ],
         choices=[
-            "the protocol's schedule and rate (methods.ride.rate scales it): the original has SGD at 0.1, 130 epochs, "
-            "colour jitter and greyscale",
-            "one random rotation per scene and epoch, by 90 degrees without resampling: the original trains on all "
-            "eight by 45 degrees in every epoch, from files whose borders are unknown; with rotations=8 the borders "
-            "here are reflections",
-            "entries that no batch has filled yet are left out, the original starts them at random; the bank takes a "
-            "batch in before its loss, not after; momentum 0.5 throughout (there 0.8 and 0.9 late in training)",
-            "the dimension after PCA is open in the JSST paper: the protocol's, at most 128",
+            "use the protocol's schedule and rate (methods.ride.rate scales it); the original has SGD at 0.1, 130 "
+            "epochs, colour jitter and greyscale",
+            "turn each scene once per epoch, by a random multiple of 90 degrees, without resampling; the original "
+            "trains on all eight multiples of 45 degrees in every epoch, from files whose borders are unknown; with "
+            "rotations=8, borders are reflections here",
+            "leave out entries that no batch has filled yet (the original starts them at random); enter a batch into "
+            "the bank before its loss, not after; keep the momentum at 0.5 (original: 0.8 and 0.9 late in training)",
+            "take the dimension after PCA from the protocol, at most 128; the JSST paper does not state it",
         ],
     )
     Settings = RideSettings

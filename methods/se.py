@@ -53,13 +53,14 @@ class Se(HeadMethod[SeSettings]):
             "ResNet34 trunk pretrained on ImageNet, conv1 to layer1 frozen (JSST paper)",
         ],
         choices=[
-            "its authors released no ResNet34 with it: the protocol's weights, with untrained modules added",
-            "every gate starts at about 0.9 (setting gate), so that the pretrained trunk starts almost as it was; "
-            "the hidden units' biases start at 0.5, so that none is dead",
-            "the modules are trained in frozen blocks as well; all else in these stays frozen",
-            "setting legacy: timm's legacy_seresnet34 with its weights, which has a further ReLU before the module and "
-            "an unpadded stem pool; frozen blocks then include their modules",
-            "global average pooling, FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
+            "use the protocol's weights and add untrained modules: the authors released no ResNet34 with them",
+            "start every gate at about 0.9 (setting gate), so that the pretrained trunk starts almost unchanged; "
+            "start the hidden units' biases at 0.5, so that none is dead",
+            "train the modules in frozen blocks too; everything else in those stays frozen",
+            "with the setting legacy, use timm's legacy_seresnet34 with its weights: it has one more ReLU before the "
+            "module and an unpadded stem pool, and frozen blocks include their modules",
+            "average the trunk's maps over all positions, and append FC1 and FC2 as in baseline; fit PCA on FC1 "
+            "before its ReLU",
         ],
         trunk="resnet34",
     )

@@ -61,13 +61,13 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
             "ResNet34 with PCA",
         ],
         choices=[
-            "iteration 1 already trains on pseudo-labels (6057 scenes), so the teacher is trained before iteration 1",
-            "hard labels; confidence is the largest softmax probability of FC2's output, without augmentation",
-            "every network labels the whole pool again: a scene can change its label or leave the training set",
-            "every round starts again from the protocol's weights, with a newly drawn head and new batches, and runs "
-            "the whole schedule",
-            "no class balancing, and neither the noise nor the larger students of Noisy Student (not stated)",
-            "pseudo-labels are classes of the source, although the pool has other classes",
+            "train the teacher before iteration 1, which already trains on pseudo-labels (6057 scenes)",
+            "use hard labels; confidence is the largest softmax probability of FC2's output, without augmentation",
+            "let every network label the whole pool again: a scene can change its label or leave the training set",
+            "start every round from the protocol's weights, with a newly drawn head and new batches, and run the "
+            "whole schedule",
+            "do not balance classes, and use neither the noise nor the larger students of Noisy Student (not stated)",
+            "take pseudo-labels from the source's classes, although the pool has other classes",
         ],
         needs_unlabelled=True,
     )

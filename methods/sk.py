@@ -49,12 +49,14 @@ class Sk(HeadMethod[SkSettings]):
             "ResNet34 trunk pretrained on ImageNet, conv1 to layer1 frozen (JSST paper)",
         ],
         choices=[
-            "the SK paper has no ResNet34: timm's skresnet34, a selective kernel in the place of each block's first "
-            "convolution",
-            "each branch sees half of the channels, and r = 8 with a multiple of 16 units, as timm's weights need it",
-            "ImageNet weights are timm's ra_in1k, trained with stronger augmentation than torchvision's ResNet34: part "
-            "of a lead over the baseline may be theirs",
-            "global average pooling, FC1 and FC2 as in the baseline; PCA is fitted on FC1 before its ReLU",
+            "use timm's skresnet34, since the SK paper has no ResNet34: a selective kernel takes the place of each "
+            "block's first convolution",
+            "give each branch half of the channels, and use r = 8 with a multiple of 16 units, as timm's weights "
+            "require",
+            "use timm's ImageNet weights ra_in1k, trained with stronger augmentation than torchvision's ResNet34: "
+            "part of a lead over baseline may be theirs",
+            "average the trunk's maps over all positions, and append FC1 and FC2 as in baseline; fit PCA on FC1 "
+            "before its ReLU",
         ],
         trunk="resnet34",
     )

@@ -47,14 +47,14 @@ class TNlnn(Method[TNlnnSettings]):
             "dual-anchor triplet loss",
         ],
         choices=[
-            "everything but the abstract is open: this is T-NLNN-style, no reproduction",
-            "dual anchor: the triplet loss with the anchor, plus the same with the positive as anchor; margin 0.3 on "
-            "squared distances of unit vectors",
-            "one embedded Gaussian block after the last maps, half the channels, maps of phi and g sub-sampled by two "
-            "where they allow it; its batch norm starts at 0.1 instead of 0, so that all its layers learn from the "
-            "first step",
-            "embedding: FC1 of the globally pooled maps, normalised; PCA is fitted on it",
-            "one random positive and negative of the batch for each scene, in batches of P classes x 4 scenes",
+            "choose everything that the abstract leaves open: this is T-NLNN-style, not a reproduction",
+            "add two triplet losses, one with the anchor and one with the positive as anchor (dual anchor), with a "
+            "margin of 0.3 on squared distances of unit vectors",
+            "use one embedded Gaussian block after the last maps, with half the channels and with phi and g on maps "
+            "sub-sampled by two where they allow it; start its batch norm at 0.1 instead of 0, so that all its layers "
+            "learn from the first step",
+            "embed with FC1 of the globally pooled maps, normalised; fit PCA on it",
+            "draw one random positive and negative from the batch for each scene, in batches of P classes x 4 scenes",
         ],
     )
     Settings = TNlnnSettings

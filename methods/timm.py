@@ -38,7 +38,9 @@ class Timm(Method[TimmSettings]):
         year=2019,
         rows={"Pooled": Row(descriptor="pooled")},
         trained=False,
-        choices=["the pooled feature before the classifier, with the input size of the protocol"],
+        choices=[
+            "take the pooled feature before the classifier, at the protocol's input size",
+        ],
     )
     Settings = TimmSettings
 

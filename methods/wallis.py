@@ -36,10 +36,13 @@ class Wallis(FrontEnd[WallisSettings]):
         paper="Wallis: An approach to the space variant restoration and enhancement of images, Symposium on Current "
         "Mathematical Problems in Image Science 1976",
         year=1976,
-        stated=["local mean and standard deviation are moved towards targets, each with a weight"],
+        stated=[
+            "local mean and standard deviation are moved towards targets, each with a weight",
+        ],
         choices=[
-            "window 0.25 of the side, cut at the edges; mean 0.5, deviation 0.2, brightness 0.8, contrast 0.8",
-            "each band by itself; clamped to [0, 1]",
+            "use a window of 0.25 of the side, cut off at the edges, with mean 0.5, deviation 0.2, brightness 0.8 and "
+            "contrast 0.8",
+            "filter each band by itself; clamp to [0, 1]",
         ],
         learned=False,
     )
