@@ -160,8 +160,9 @@ def main() -> None:
     size = options.size or usual.data.size
     changes = ["trunk.weights=none", "train.epochs=1", "train.milestones=[]", f"data.size={size}", *options.overrides]
     protocol, device = load_protocol(options.protocol, changes), find_device(options.device)
+    methods = table_one(options.methods, protocol)  # before the scenes, which take a while
     scenes, rows, hours = synthetic(options.scenes, size, 38), [], 0.0
-    for named in table_one(options.methods, protocol):
+    for named in methods:
         try:
             speeds = measure(named, protocol, scenes, options.described, device, options.rounds)
         except UserError as error:

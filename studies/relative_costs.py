@@ -105,9 +105,8 @@ def main() -> None:
             Request(methods, ["all"], protocol=options.protocol, data_root=options.data_root, device=device)
         )
 
-    theirs = planned([options.reference])
+    plan, theirs, rows = planned(options.methods), planned([options.reference]), []
     reference_training, reference_describing = steps(theirs, theirs.runs[0])
-    plan, rows = planned(options.methods), []
     for run in plan.runs:
         training, describing = steps(plan, run)
         ratio = None
