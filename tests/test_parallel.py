@@ -12,18 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import write_scenes
-from tiny import message, tiny_method, tiny_setup
+from tiny import message
 
 import rsir_bench
-from rsir_bench.nn import collectives
 from rsir_bench.records.store import read_record, record_files
 from rsir_bench.training import distributed
 
 HERE = Path(__file__).parent
 LIMIT = 400  # seconds; far more than it takes, also on a busy machine
-CPU = torch.device("cpu")
 
 BREAKS = """
 import os
@@ -103,6 +100,7 @@ def same_descriptors(one: Path, other: Path) -> int:
     return len(files)
 
 
+@pytest.mark.distributed
 def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_they_cannot(protocol, tmp_path):
     one = {record.key: record for record in on_one(protocol, "baseline,dhn,ride", tmp_path / "one")}
     done = on_two(protocol, "jsst,baseline,dhn,ride", tmp_path / "two")
@@ -119,6 +117,7 @@ def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_th
     assert "Warning" not in done.stderr
 
 
+@pytest.mark.distributed
 def test_a_rank_that_fails_ends_the_others_with_its_message_and_one_process_goes_on(protocol, tmp_path):
     plugin = tmp_path / "breaks.py"
     plugin.write_text(BREAKS)
@@ -134,7 +133,7 @@ def test_a_rank_that_fails_ends_the_others_with_its_message_and_one_process_goes
     assert same_descriptors(tmp_path / "whole", tmp_path / "runs") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_ctrl_c_ends_all_as_it_ends_one_process(protocol, tmp_path):
     command = two(protocol, "baseline", tmp_path / "runs", "--set", "train.epochs=100000")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -148,14 +147,19 @@ def test_ctrl_c_ends_all_as_it_ends_one_process(protocol, tmp_path):
     assert said.splitlines()[-1].startswith("estimate  ")  # the last line of the plan: nothing is said after it
 
 
-def test_every_methods_gradients_over_two_ranks_are_those_of_one_process(tmp_path):
-    out = tmp_path / "gradients.json"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(HERE / "ranks_agree.py"), str(out)]
+def torchrun(ranks: int, script: str, out: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    command += [str(HERE / script), str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=LIMIT, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.distributed
+def test_every_methods_gradients_over_two_ranks_are_those_of_one_process(tmp_path):
+    out = tmp_path / "gradients.json"
+    torchrun(2, "ranks_agree.py", out)
     results = json.loads(out.read_text())
     assert len(results) == 12
     for name, (off, largest, loss, expected) in results.items():
@@ -164,54 +168,34 @@ def test_every_methods_gradients_over_two_ranks_are_those_of_one_process(tmp_pat
         assert loss == pytest.approx(expected, rel=1e-5), name
 
 
-class TestRefusals:
-    BATCHES = (torch.arange(4), torch.arange(3))
-
-    @pytest.fixture(autouse=True)
-    def two_ranks(self, monkeypatch):
-        monkeypatch.setattr(collectives, "ranks", lambda: 2)
-
-    def test_a_method_that_says_nothing(self):
-        method = tiny_method("baseline", tiny_setup())
-        text = message(lambda: distributed.split_method(method, self.BATCHES, None, CPU))
-        assert "set distributed_loss, or use one device" in text
-
-    def test_fewer_scenes_than_ranks(self):
-        method = tiny_method("baseline", tiny_setup())
-        batches = [torch.arange(4), torch.arange(1)]
-        text = message(lambda: distributed.split_method(method, batches, "mean", CPU))
-        assert text == "a batch of 1 scenes cannot be split over 2 ranks; use fewer devices"
-
-    def test_batch_norm_that_learns_on_a_cpu_but_not_a_frozen_one(self):
-        frozen = 'trunk.frozen=["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]'
-        distributed.split_method(tiny_method("baseline", tiny_setup(frozen)).train(), self.BATCHES, "mean", CPU)
-        learning = tiny_method("baseline", tiny_setup()).train()
-        assert "ranks can share on CUDA only" in message(
-            lambda: distributed.split_method(learning, self.BATCHES, "mean", CPU)
-        )
-
-    def test_on_cuda_only_the_learning_norms_are_synchronised(self):
-        method = tiny_method("baseline", tiny_setup('trunk.frozen=["conv1", "bn1"]')).train()
-        before = set(method.state_dict())
-        distributed.split_method(method, self.BATCHES, "mean", torch.device("cuda"))
-        backbone = method.trunk.backbone
-        kinds = {name: type(part) for name, part in backbone.named_modules() if hasattr(part, "running_mean")}
-        frozen = {name for name in kinds if name.startswith(("conv1", "bn1"))}
-        assert frozen
-        assert {name for name, kind in kinds.items() if not issubclass(kind, torch.nn.SyncBatchNorm)} == frozen
-        assert set(method.state_dict()) == before
+@pytest.mark.distributed
+def test_what_two_ranks_cannot_split_is_refused_and_norms_that_learn_are_shared_on_cuda(tmp_path):
+    out = tmp_path / "prepared.json"
+    torchrun(2, "ranks_refuse.py", out)
+    found = json.loads(out.read_text())
+    assert "set distributed_loss, or use one device" in found["says nothing"]
+    assert found["too few scenes"] == "a batch of 1 scenes cannot be split over 2 ranks; use fewer devices"
+    assert "ranks can share on CUDA only" in found["batch norm that learns"]
+    assert found["frozen"]
+    assert found["left"] == found["frozen"]  # all others are synchronised
+    assert set(found["frozen"]) < set(found["norms"])
+    assert found["other state"] == []
 
 
-def test_parts_cover_everything_once(monkeypatch):
-    for ranks in (1, 2, 3, 5):
-        monkeypatch.setattr(collectives, "ranks", lambda ranks=ranks: ranks)
-        for count in (0, 1, 4, 7, 15):
-            parts = []
-            for rank in range(ranks):
-                monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
-                parts.append(list(range(count))[distributed.shard(count)])
-            assert [thing for part in parts for thing in part] == list(range(count))
-            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+@pytest.mark.distributed
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_parts_cover_everything_once(ranks, tmp_path):
+    torchrun(ranks, "ranks_share.py", tmp_path)
+    shares = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(ranks)]
+    assert shares[0]
+    for count in shares[0]:
+        parts = [share[count] for share in shares]
+        assert [thing for part in parts for thing in part] == list(range(int(count)))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_part_of_one_process_is_everything():
+    assert [distributed.shard(count) for count in (0, 1, 15)] == [slice(0, 0), slice(0, 1), slice(0, 15)]
 
 
 def test_one_gpu_cannot_be_named_for_several():
