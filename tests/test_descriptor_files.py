@@ -175,7 +175,7 @@ def test_missing_labels_and_odd_queries(tmp_path: Path) -> None:
         (tmp_path / "q.txt").write_text(f"{line}\n", encoding="utf-8")
         with pytest.raises(UserError, match="expected one index per line"):
             read_queries(tmp_path / "q.txt")
-    with pytest.raises(UserError, match="call the one that is meant 'labels'"):
+    with pytest.raises(UserError, match="name the right one 'labels'"):
         read_labels(write(tmp_path / "two.npz", first=LABELS, second=LABELS))
     with pytest.raises(UserError, match="no such file"):
         read_labels(tmp_path / "y.txt")

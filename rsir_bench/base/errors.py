@@ -42,7 +42,7 @@ def map_collecting_errors(items: Iterable[Item], step: Callable[[Item], Result])
     """Return the result of a step for each item.
 
     Raises:
-        UserError: Of all items for which the step raises one, a line for each different error.
+        UserError: The step raises one for some items; the message has a line for each different one.
     """
     results, problems = [], Problems()
     for item in items:

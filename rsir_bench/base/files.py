@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from rsir_bench.base.errors import UserError, one_line
 
 PARTIAL = ".partial-"
-"""How the names of unfinished files begin."""
+"""Prefix of the names of unfinished files."""
 
 SEALED_VERSIONS = 8
 
@@ -65,10 +65,10 @@ def discard(unfinished: Path) -> None:
 
 
 def remove_files(folder: Path, suffixes: Collection[str]) -> None:
-    """Remove the files of these suffixes below a folder, and the folders that are empty then; others stay."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before the folder
+    """Remove the files with these suffixes below a folder, and the folders that are then empty."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # the contents of a folder before the folder itself
         if path.is_dir() and not path.is_symlink():
-            with suppress(OSError):  # it still holds something
+            with suppress(OSError):  # not empty
                 path.rmdir()
         elif path.suffix in suffixes:
             path.unlink()
@@ -84,8 +84,8 @@ def write_text(path: Path, text: str) -> None:
 def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file atomically, with its SHA-256 in ``<path>.sha256``, so that ``is_intact`` can detect damage.
 
-    The seal is written first and keeps the digests of the last versions: whenever the process is killed, the file that
-    is there is one of them.
+    The seal is written first, and it also holds the digests of earlier versions: whenever the process is killed, the
+    file on disk matches one of them.
 
     Raises:
         UserError: The disk is full or the folder cannot be written.
@@ -115,7 +115,7 @@ def seal_of(path: Path) -> Path:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file is there with the bytes it was written with; one without a seal is taken as it is."""
+    """Return whether a file exists with the bytes that were written; a file without a seal is trusted."""
     if not path.is_file():
         return False
     seal = seal_of(path)

@@ -1,4 +1,4 @@
-"""The one way in which pages in HTML are rendered."""
+"""Render HTML: the only module that configures jinja2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def html_environment(package: str, folder: str = "templates") -> Environment:
 
     Args:
         package: For example ``rsir_bench.report``.
-        folder: Of the templates, inside the package; empty for the package itself.
+        folder: The folder of the templates inside the package; empty for the package itself.
     """
     import jinja2  # most commands render no page
 

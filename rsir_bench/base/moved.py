@@ -99,7 +99,7 @@ MOVED_FROM = {
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds a module by its old name where nothing else does."""
+    """A finder of modules by their old names, which is asked after all others."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -109,13 +109,13 @@ class MovedModules(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if is_old else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the module look its names up in the new modules, and warn where it is imported."""
+        """Make the module look up its names in the new modules; warn at the import."""
         old = module.__name__
         homes = [PACKAGE + home for home in MOVED[old.removeprefix(PACKAGE)].split()]
         warnings.warn(f"{old} is now {', '.join(homes)}", DeprecationWarning, stacklevel=2)
 
         def find(name: str) -> Any:
-            if not name.startswith("__"):  # debuggers ask every module for some of those; that must import nothing
+            if not name.startswith("__"):  # debuggers ask for dunder names, which must import nothing
                 for home in map(importlib.import_module, homes):
                     if hasattr(home, name):
                         return getattr(home, name)
@@ -130,7 +130,7 @@ def serve_old_modules() -> None:
 
 
 def serve_old_names(package: str) -> None:
-    """Let a package have the names that it had; called by the package itself.
+    """Keep a package's old names available; called by the package itself.
 
     Type checkers do not see them.
 

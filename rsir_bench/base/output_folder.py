@@ -1,8 +1,8 @@
 """Folders and pages that a verb writes for people: only what it wrote itself is ever replaced or removed.
 
 Such a folder keeps a list of the files that a verb wrote, with their SHA-256, in ``.rsir-bench/VERB.sha256``, in the
-format of the ``sha256sum`` program. A new version is made next to it and moved in when it is complete. The files of
-another verb are files of others.
+format of the ``sha256sum`` program. A new version is written beside the old one and moved in when it is complete. Files
+of another verb count as files of others.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def listed_digests(folder: Path, verb: str) -> Digests:
-    """Return what the folder's list says that a verb wrote there; empty without a list.
+    """Return the files that, by the folder's list, a verb wrote there; empty without a list.
 
     Raises:
         UserError: The list cannot be read.
@@ -80,7 +80,7 @@ def listed_digests(folder: Path, verb: str) -> Digests:
 
 
 def _is_plain(name: str) -> bool:
-    """Tell whether a name leads to a file of the folder, and is written as only one name of that file is."""
+    """Return whether a name leads to a file inside the folder, and is its one normal spelling."""
     path = PurePosixPath(name)
     inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts and path.parts[0] != OWN
     return inside and path.as_posix() == name and "\0" not in name

@@ -18,7 +18,7 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterat
     """Yield ``items`` unchanged and show a progress bar on a terminal.
 
     Args:
-        items: The items to work off.
+        items: The items to go through.
         title: The text before the bar, for example ``"training jsst, epoch 3 of 5"``.
         total: Number of items; taken from ``len(items)`` where it has one.
     """

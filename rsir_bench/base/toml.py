@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 50_000
-"""Characters: several times the longest file that ships, and still parsed in no time however it is made."""
+"""Characters: several times the longest shipped file, and parsed at once whatever they are."""
 
 DEEPEST = 20
 """Levels of tables and arrays."""
@@ -28,8 +28,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Return the contents of a TOML text.
 
     Raises:
-        ValueError: It is no TOML, or longer than 50,000 characters, nested deeper than 20 levels, or has an integer of
-            more than 64 bits.
+        ValueError: It is not TOML, is longer than 50,000 characters, is nested deeper than 20 levels, or has an integer
+            of more than 64 bits.
     """
     if len(text) > LONGEST:
         raise ValueError(f"longer than {LONGEST:,} characters")
@@ -42,7 +42,11 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def check_values(table: dict[str, Any]) -> None:
-    """Raise ValueError for values nested deeper than 20 levels and for integers of more than 64 bits."""
+    """Refuse values that are nested too deeply or are too large.
+
+    Raises:
+        ValueError: Values are nested deeper than 20 levels, or an integer has more than 64 bits.
+    """
     level: list[Any] = [table]
     for _ in range(DEEPEST):
         if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):

@@ -180,7 +180,7 @@ def _sizes_in_words(report: Verification) -> str:
 
 
 def _manifest_in_words(report: Verification) -> str:
-    """Return how the scenes compare with the manifest; names are given where some, not all, of the files are meant."""
+    """Return how the scenes compare with the manifest, with the names of files that differ."""
     comparison = report.comparison
     if comparison is None:
         return "none" if report.card else ""

@@ -84,14 +84,14 @@ def _exact(reason: str | None) -> Report:
 
 @dataclass(frozen=True)
 class Report:
-    """A comparison before it has a format.
+    """A comparison, independent of its format.
 
     Attributes:
         passed: Whether nothing drifted, or the drift was accepted.
         summary: The outcome in one line.
-        headers: Of the table.
-        rows: Of the table.
-        lines: What is not in the table.
+        headers: The table's headers.
+        rows: The table's rows.
+        lines: Everything that is not in the table.
         values: Everything, for JSON.
     """
 

@@ -117,7 +117,7 @@ def cluster_of(
     """Return the cluster to compute on; None means this process.
 
     Raises:
-        UserError: The launcher is unknown or not installed, or the address is without use.
+        UserError: The launcher is unknown or not installed, or an option needs another launcher.
     """
     if launcher not in ("local", "ray"):
         raise UserError(f"--launcher {launcher!r}: unknown; known: local, ray")

@@ -36,7 +36,7 @@ from rsir_bench.training.loop import loss_terms, make_fabric
 # The loss must fall by this share, and this share of the scenes must have a nearest neighbour of their class: slow
 # recipes reach it, and a random descriptor reaches one in seven.
 FALL, NEIGHBOURS = 0.2, 0.75
-# Share of a descriptor's largest value: with the size of the batch, float32 sums differ by less.
+# Share of a descriptor's largest value: batches of other sizes change float32 sums by less.
 TOLERANCE = 1e-4
 MANY = 5
 

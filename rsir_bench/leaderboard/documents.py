@@ -19,7 +19,7 @@ from rsir_bench.records.paper import PUBLISHED_COLUMNS
 
 
 def documents(board: Board) -> list[Document]:
-    """Return every document that the records of a board give."""
+    """Return every document that can be made from the records of a board."""
     found = [table_document(table) for table in tables(board)]
     return found + [document for build in (costs.document, robustness.document) if (document := build(board))]
 

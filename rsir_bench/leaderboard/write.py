@@ -70,7 +70,7 @@ def write_tables(records: Iterable[Record], folder: Path, formats: Sequence[str]
 
 
 def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED) -> list[Path]:
-    """Return the tables below ``folder`` that are not what the records give, are missing, or have no records.
+    """Return the tables below ``folder`` that differ from the records, are missing, or have no records.
 
     A table is compared without its padding, which differs between versions of tabulate. The folder's list of its files
     is checked too: rendering refuses to replace a file that differs from the list.

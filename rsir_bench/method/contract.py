@@ -237,7 +237,11 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
     @classmethod
     def parse_argument(cls, argument: str) -> dict[str, Any]:
-        """Return settings parsed from the text after the colon in ``--methods NAME:ARGUMENT``."""
+        """Return settings parsed from the text after the colon in ``--methods NAME:ARGUMENT``.
+
+        Raises:
+            NotImplementedError: The method takes no argument.
+        """
         raise NotImplementedError
 
     @classmethod

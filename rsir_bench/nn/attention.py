@@ -63,8 +63,8 @@ def channel_and_spatial(channels: int) -> nn.Module:
 class NonLocal(nn.Module):
     """Embedded Gaussian: ``x + BN(W softmax(theta(x)^T phi(x)) g(x))``, with phi and g on maps of half the side.
 
-    timm's block has neither the sub-sampling nor its weights' small start. The convolutions are without bias: that of
-    phi cancels in the softmax, those of g and W in the batch norm; that of theta would not cancel, and is left out.
+    timm's block has neither the sub-sampling nor the small initial weights. The convolutions have no bias: that of phi
+    cancels in the softmax, and those of g and W in the batch norm; that of theta would not cancel, and is left out.
 
     Args:
         channels: Channels of the maps; the embeddings have half as many.

@@ -96,7 +96,7 @@ def crops(scenes: Tensor, boxes: Tensor, size: int) -> Tensor:
     with torch.autocast(scenes.device.type, enabled=False):
         theta = torch.stack([across, down], 1).to(scenes.dtype)
         grid = functional.affine_grid(theta, [len(theta), bands, size, size], align_corners=False)
-        # The parts of a scene below each other: one read of the scene, and no copy of it per part.
+        # Stack a scene's parts vertically: the scene is read once and not copied for each part.
         grid = grid.view(scene_count, count * size, size, 2)
         parts = functional.grid_sample(scenes, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return parts.view(scene_count, bands, count, size, size).transpose(1, 2).flatten(0, 1)

@@ -138,7 +138,7 @@ def load_backbone(
     Raises:
         UserError: The model is unknown, does not accept the arguments, or its weights are not available.
     """
-    import timm  # seconds, which what builds no network does without
+    import timm  # takes seconds to load; only building a network needs it
 
     if not timm.is_model(name.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]) or "see timm.list_models()"

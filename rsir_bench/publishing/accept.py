@@ -26,9 +26,8 @@ def accept(records: Iterable[Record], baseline: Path, reason: str) -> list[Path]
         The files written.
 
     Raises:
-        UserError: The baseline would have some results of a method from before the change and some from after it, a
-            result is not sound, its predecessor has another path than ``publish`` gives it, or the reason is empty.
-            Nothing is replaced then.
+        UserError: The baseline would mix results of a method from before and after the change, a result is not sound,
+            its predecessor is not where ``publish`` puts it, or the reason is empty. Nothing is replaced then.
     """
     refuse_no_reason(reason)
     now = index_by_cell(records, "the runs")

@@ -30,13 +30,13 @@ def measure_blocks(
     """Rank the gallery for every query and measure the rankings, one block of queries per worker.
 
     Args:
-        task: queries and gallery, sorted by class.
-        workers: see ``rsir_bench.ranking.threads``.
-        block: queries per block; None chooses.
-        measure: what is wanted of the ranks of the positives of some queries of one class; called in several threads.
+        task: Queries and gallery, sorted by class.
+        workers: See ``rsir_bench.ranking.threads``.
+        block: Queries per block; None chooses.
+        measure: Measures the ranks of the positives of some queries of one class; called in several threads.
 
     Yields:
-        tuple: a slice of queries of one class, and what ``measure`` says of them.
+        A slice of queries of one class, and the result of ``measure`` for them.
     """
     rows = block_queries(task, block, workers.count)
     buffers: SimpleQueue[Tensor] = SimpleQueue()
@@ -50,22 +50,26 @@ def measure_blocks(
         try:
             distances = buffer[: queries.stop - queries.start]
             fill_distances(task, queries, distances)
-            # Counting is short calls that need the interpreter, so it is one worker's at a time: of two, the other one
-            # is busy with its product meanwhile and waits if it is not; of more, the others sort, which takes longer
-            # but runs in parallel.
+            # Counting makes short calls that hold the interpreter, so only one worker counts at a time. With two
+            # workers, the other one computes its product meanwhile, or waits. With more, the others sort, which takes
+            # longer but runs in parallel.
             count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
             return [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
         finally:
             if count:
                 counting.release()
-            buffers.put(buffer)  # after a failure too: other workers wait for it
+            buffers.put(buffer)  # also after a failure: other workers wait for it
 
     for parts in workers.map(measured, range(0, len(task.queries), rows)):
         yield from parts
 
 
 def block_queries(task: Task, block: int | None, workers: int) -> int:
-    """Return the number of queries per block: ``block``, or as many as the reserved memory allows."""
+    """Return the number of queries per block: ``block``, or as many as the reserved memory allows.
+
+    Raises:
+        UserError: ``block`` is below 1.
+    """
     if block is None:
         fitting = TOTAL_ELEMENTS // workers // task.gallery_size
         most = BLOCK_QUERIES if task.device == "cpu" else TOTAL_ELEMENTS
@@ -79,8 +83,8 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
     """Rank the positives of a block of queries, slice by slice.
 
     Args:
-        task: queries and gallery.
-        queries: the queries of the block.
+        task: Queries and gallery.
+        queries: The queries of the block.
         distances: (S, N + 1) float, as ``fill_distances`` writes them; they may be reordered.
         count: Count the scenes before the positives instead of sorting all scenes; the ranks are the same.
     """
@@ -100,7 +104,7 @@ def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
     """Cut a block of queries where the class changes and where the distances grow too many.
 
     Yields:
-        tuple: a slice of queries, and the slice of the gallery that holds their class.
+        A slice of queries, and the slice of the gallery that holds their class.
     """
     classes, counts = torch.unique_consecutive(task.query_classes[queries], return_counts=True)
     first, most = queries.start, SLICE_ELEMENTS[task.gallery.rows.device.type]
@@ -116,8 +120,8 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
     """Write the distances of a block of queries to the whole gallery.
 
     Args:
-        task: queries and gallery.
-        rows: the queries of the block.
+        task: Queries and gallery.
+        rows: The queries of the block.
         buffer: (S, N + 1) float, to fill; +inf in the last column and from each query to itself in the gallery.
     """
     gallery = task.gallery.rows
@@ -127,7 +131,7 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
     distances = buffer[:, :-1]
     if distances.is_cuda:
         torch.mm(queries, gallery.T, out=distances)
-    else:  # NumPy's BLAS is the faster one on processors that torch's MKL was not made for
+    else:  # NumPy's BLAS is faster on processors that torch's MKL is not made for
         np.matmul(queries.numpy(), gallery.numpy().T, out=distances.numpy())
     if task.gallery.offset is not None:
         distances += task.gallery.offset

@@ -40,12 +40,12 @@ def counts_before(
     """
     if not count:
         return _by_sorting(rows, positives)
-    with np.errstate(over="ignore"):  # far beyond the reach of the buckets is far enough
+    with np.errstate(over="ignore"):  # infinity is as good as any place beyond the buckets
         return _by_buckets(rows, positives) if whole is None else _by_values(rows, positives, whole)
 
 
 def _by_sorting(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
-    """Row by row, so that a row is searched while the sort has it in the processor's cache."""
+    """Sort and search row by row, while each row is in the processor's cache."""
     before, up_to = _empty_counts(positives)
     for i, (row, own) in enumerate(zip(rows, positives, strict=True)):
         _bisect(row, own, before[i], up_to[i])
@@ -78,7 +78,7 @@ def _by_buckets(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
 
 
 def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts, Counts]:
-    """Every whole number from -most to most has its own bucket, so that nothing is left to compare."""
+    """Give every whole number from -most to most its own bucket, so that nothing is left to compare."""
     before, up_to = _empty_counts(positives)
     scaled, places = np.empty_like(rows[0]), np.empty(rows.shape[1], np.intp)
     held = (positives + most).astype(np.intp)

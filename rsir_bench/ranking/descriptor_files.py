@@ -65,12 +65,12 @@ def score_files(
         descriptors: ``.npy``, ``.npz`` or ``.parquet``; see ``read_descriptors``.
         labels: The labels; None: those in the descriptors' file. See ``read_labels``.
         queries: Indices or a mask of the scenes that are queries; None: every scene. See ``read_queries``.
-        similarity: See ``rsir_bench.ranking.score``, as for all that follow.
-        codes: The descriptors are binary codes.
+        similarity: As in ``rsir_bench.ranking.score``.
+        codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
         block: Queries per block.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        measure: Ranks and measures; None: this process.
+        measure: Ranks and measures, as in ``rsir_bench.ranking.score``; None: this process.
 
     Raises:
         UserError: A file cannot be read, there are no labels, or the contents cannot be scored.
@@ -100,7 +100,7 @@ def read_descriptors(path: Path) -> DescriptorFile:
     numeric column per dimension, and perhaps a column ``label``.
 
     Raises:
-        UserError: no such file, another format, or nothing in it that can be taken for descriptors.
+        UserError: There is no such file, its format is unknown, or it holds no descriptors.
     """
     contents = read_arrays(path)
     labels = next((contents[name] for name in LABEL_NAMES if name in contents), None)
@@ -113,7 +113,7 @@ def read_descriptors(path: Path) -> DescriptorFile:
         return DescriptorFile(np.column_stack(list(numeric.values())), labels)
     if not named and len(others) != 1:
         raise UserError(
-            f"{path}: holds {', '.join(contents) or 'nothing'}; call the array of descriptors 'descriptors'"
+            f"{path}: holds {', '.join(contents) or 'nothing'}; name the array of descriptors 'descriptors'"
         )
     return DescriptorFile(others[named[0] if named else next(iter(others))], labels)
 
@@ -156,7 +156,7 @@ def read_one(path: Path, names: tuple[str, ...]) -> Array:
     contents = read_arrays(path)
     named = [name for name in names if name in contents]
     if not named and len(contents) != 1:
-        raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; call the one that is meant {names[0]!r}")
+        raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; name the right one {names[0]!r}")
     return contents[named[0] if named else next(iter(contents))]
 
 
@@ -209,7 +209,11 @@ def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
 
 
 def existing(path: Path) -> Path:
-    """Return the path of an existing file."""
+    """Return the path of an existing file.
+
+    Raises:
+        UserError: There is no such file.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     return path

@@ -22,7 +22,7 @@ METRIC_VERSION = 1
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Measure = Callable[[Task, int | None, Sequence[int], int], tuple[FloatArray, FloatArray]]
-"""What ``measure_queries`` is: of a task, queries per block, the cut-offs k and hits."""
+"""The type of ``measure_queries``: called with a task, queries per block, and the cut-offs k and hits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +30,19 @@ class Scores:
     """The scores of one set of queries.
 
     Attributes:
-        overall: metric name -> mean over the scored queries (not over classes).
-        lower: metric name -> the least value any order of tied scenes gives, mean over queries.
-        upper: metric name -> the greatest such value. For ANMRR, where lower is better, this is the pessimistic bound.
-        per_class: class name -> metric name -> mean over the scored queries of that class. A class without a scored
+        overall: Metric name -> mean over the scored queries (not over classes).
+        lower: Metric name -> the least value under any order of tied scenes, mean over queries.
+        upper: Metric name -> the greatest such value. For ANMRR, where lower is better, this is the pessimistic bound.
+        per_class: Class name -> metric name -> mean over the scored queries of that class. A class without a scored
             query is left out.
-        per_query: metric name -> (queries,) float64 in the order of ``query_index``.
-        query_index: (queries,) int64: the row of ``descriptors`` of each scored query.
-        queries: number of scored queries.
-        skipped: queries without a positive in the gallery; they enter no mean.
-        constant: scenes without a direction (constant vectors under Pearson, zero vectors under cosine); their
-            similarity to every scene is 0.
-        curve: (101,) float64: interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
-        class_curves: class name -> the same over the queries of that class.
+        per_query: Metric name -> (Q,) float64 in the order of ``query_index``.
+        query_index: (Q,) int64, the row of ``descriptors`` of each scored query.
+        queries: Number of scored queries.
+        skipped: Number of queries without a positive in the gallery; they enter no mean.
+        constant: Number of scenes without a direction (constant vectors under Pearson, zero vectors under cosine);
+            their similarity to every scene is 0.
+        curve: (101,) float64 in [0, 1], interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
+        class_curves: Class name -> the same over the queries of that class, (101,) float64.
     """
 
     overall: dict[str, float]
@@ -62,19 +62,22 @@ class Scores:
 
         Args:
             points: 11 or 101 recall levels, evenly from 0 to 1.
-            class_name: the curve of one class; overall where None.
+            class_name: The class; None: over all queries.
 
         Returns:
-            list: (recall, interpolated precision) pairs, see ``rsir_bench.ranking.metrics.precision_at_recall``.
+            Pairs of recall and interpolated precision; see ``rsir_bench.ranking.metrics.precision_at_recall``.
+
+        Raises:
+            UserError: ``points`` is neither 11 nor 101.
         """
         if points not in (11, 101):
-            raise UserError(f"precision-recall curve: {points} points asked, 11 or 101 are offered")
+            raise UserError(f"precision-recall curve: {points} points are not offered; ask for 11 or 101")
         curve = self.curve if class_name is None else self.class_curves[class_name]
         step = 100 // (points - 1)
         return [(level / 100, float(curve[level])) for level in range(0, 101, step)]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: the overall metrics at the top level, then bounds, counts, per class, per query and the curve."""
+        """Return the scores for JSON: overall metrics at the top, then bounds, counts, classes, queries and curve."""
         return {
             **self.overall,
             "metric_version": METRIC_VERSION,
@@ -118,28 +121,28 @@ def score(
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
             (N, ceil(bits / 8)) uint8 packed as ``numpy.packbits`` does, together with ``bits``.
-        labels: (N,) classes: integers or strings.
+        labels: (N,) integers or strings, the classes.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
-        codes: the descriptors are binary codes.
-        bits: number of bits of packed codes.
-        queries: None: every scene is a query against all others. Indices or a (N,) bool mask: these scenes are.
-            Each query is left out of its own gallery by its index.
-        gallery: (M, D) a separate gallery; nothing is left out then.
-        gallery_labels: (M,) its classes.
-        k: the cut-offs of P@k.
-        hits: the cut-off of AP@{hits}h.
-        block: queries per block; None chooses by memory. Changes scores by rounding only.
-        device: where products, sorting and searching run, for example "cuda"; on the CPU in as many threads as
-            ``torch.get_num_threads`` says.
-        class_names: the names of integer labels in ``per_class``.
-        measure: who ranks and measures: this process where None; for example
-            ``rsir_bench.runs.runners.cluster.Cluster.measure``.
+        codes: Whether the descriptors are binary codes.
+        bits: Number of bits of packed codes.
+        queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. Each query is left
+            out of its own gallery by its index.
+        gallery: (M, D) numbers, a separate gallery; nothing is left out then.
+        gallery_labels: (M,) integers or strings, its classes.
+        k: The cut-offs of P@k.
+        hits: The cut-off of AP@{hits}h.
+        block: Queries per block; None chooses by memory. Changes scores by rounding only.
+        device: Where products, sorting and searching run, for example "cuda"; on the CPU they run in as many threads
+            as ``torch.get_num_threads`` says.
+        class_names: The names of integer labels in ``per_class``.
+        measure: Ranks and measures, for example ``rsir_bench.runs.runners.cluster.Cluster.measure``; None: this
+            process.
 
     Returns:
-        Scores: the mean over queries, per class, per query, and the bounds of ties.
+        Means over queries, per class and per query, and the bounds that ties leave.
 
     Raises:
-        UserError: for input that cannot be scored, in one line.
+        UserError: The input cannot be scored; the message is one line.
 
     Examples:
         Two classes; the first scene's nearest neighbour is of the other class.
@@ -203,7 +206,11 @@ def measure_queries(
 
 
 def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """Return the names of the metrics in the order of ``score_ranks``."""
+    """Return the names of the metrics in the order of ``score_ranks``.
+
+    Raises:
+        UserError: A cut-off is not a whole number of at least 1.
+    """
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")

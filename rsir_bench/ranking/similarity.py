@@ -23,11 +23,12 @@ class Prepared:
 
     Attributes:
         rows: (N, D) float32 or float64.
-        offset: (N,) added to each product's distance (half the squared norm under "euclidean"), or None.
-        constant: number of rows without a direction (constant under Pearson, zero under cosine); similarity 0 to all.
-        repeats: (M,) int64 rows that repeat an earlier one, see ``duplicate_rows``.
-        originals: (M,) int64 which row that is.
-        whole: bits of codes, whose distances are whole numbers from -bits to bits; None for other descriptors.
+        offset: (N,) of the same dtype, added to each product's distance: half the squared norm under "euclidean", else
+            None.
+        constant: Number of rows without a direction (constant under Pearson, zero under cosine); similarity 0 to all.
+        repeats: (M,) int64, rows that repeat an earlier one; see ``duplicate_rows``.
+        originals: (M,) int64, that earlier row.
+        whole: Bits of codes, whose distances are whole numbers from -bits to bits; None for other descriptors.
     """
 
     rows: Tensor

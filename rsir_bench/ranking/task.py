@@ -20,17 +20,17 @@ class Task:
     """Queries and a gallery, both sorted by class, so that the positives of a query are neighbouring columns.
 
     Attributes:
-        gallery: the gallery, class after class.
-        starts: (C + 1,) int64: the columns of class c are starts[c] to starts[c + 1].
-        query_rows: the prepared queries of a separate gallery, or None where queries are rows of the gallery.
-        queries: (Q,) int64: row of the caller's descriptors of each scored query, class after class.
-        positions: (Q,) int64: place of each scored query among the queries the caller asked for.
-        query_classes: (Q,) int64: their classes.
-        own_columns: (Q,) int64: the gallery column of each query, to be left out; None where the gallery is separate.
-        class_names: the name of each class.
-        skipped: queries left out since the gallery holds no positive for them.
-        constant: scenes without a direction.
-        device: where the rows live.
+        gallery: The gallery, class after class.
+        starts: (C + 1,) int64; the columns of class c are starts[c] to starts[c + 1].
+        query_rows: The prepared queries of a separate gallery, or None where queries are rows of the gallery.
+        queries: (Q,) int64, the row of each scored query in the caller's descriptors, class after class.
+        positions: (Q,) int64, the place of each scored query among the queries that the caller asked for.
+        query_classes: (Q,) int64, their classes.
+        own_columns: (Q,) int64, the gallery column of each query, to be left out; None where the gallery is separate.
+        class_names: The name of each class.
+        skipped: Number of queries left out because the gallery holds no positive for them.
+        constant: Number of scenes without a direction.
+        device: Where the rows live.
     """
 
     gallery: Prepared
@@ -47,11 +47,11 @@ class Task:
 
     @property
     def gallery_size(self) -> int:
-        """Scenes in the gallery, the query included where it is one of them."""
+        """The number of scenes in the gallery, including the query where it is one of them."""
         return int(self.starts[-1])
 
     def part(self, queries: slice) -> Task:
-        """Return the same gallery with some of the queries, which are measured as in the whole."""
+        """Return the same gallery with some of the queries; they are measured as in the whole."""
         return replace(
             self,
             query_rows=None if self.query_rows is None else self.query_rows[queries],
@@ -76,7 +76,11 @@ def scoring_task(
     device: str,
     workers: Workers,
 ) -> Task:
-    """Check the arguments of ``rsir_bench.ranking.score`` and prepare the rows; see there."""
+    """Check the arguments of ``rsir_bench.ranking.score``, which documents them, and prepare the rows.
+
+    Raises:
+        UserError: The input cannot be scored.
+    """
     similarity = checked_similarity(similarity, codes, bits)
     if (gallery is None) != (gallery_labels is None):
         raise UserError("gallery: give gallery and gallery_labels together")
@@ -122,11 +126,15 @@ def scoring_task(
 
 
 def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
-    """Return the similarity in force: Hamming for codes, otherwise the one named."""
+    """Return the similarity in force: Hamming for codes, otherwise the one named.
+
+    Raises:
+        UserError: The similarity is unknown, or does not go with ``codes`` or ``bits``.
+    """
     if similarity not in SIMILARITIES:
         raise UserError(f"similarity {similarity!r}: choose one of {', '.join(SIMILARITIES)}")
     if codes and similarity not in ("pearson", "hamming"):
-        raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; leave one of the two out")
+        raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; leave out one of the two")
     if similarity == "hamming" or codes:
         if bits is not None and bits < 1:
             raise UserError(f"bits {bits}: give the number of bits of a code, at least 1")
@@ -146,7 +154,7 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
     if similarity != "hamming":
         return rows
     if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
-        # A single bit is packed as 0 or 128: what holds nothing above 1 is not packed then.
+        # A single bit is packed as 0 or 128, so values up to 1 are not packed.
         rows = rows if bits == 1 and bool((rows <= 1).all()) else unpacked(rows, bits)
     if bits is not None and rows.shape[1] != bits:
         kind, packed = str(rows.dtype).removeprefix("torch."), -(-bits // 8)
@@ -159,7 +167,11 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
 
 
 def checked_device(device: Any) -> str:
-    """Return the device's name if the device is available."""
+    """Return the device's name if the device is available.
+
+    Raises:
+        UserError: It is not.
+    """
     name = str(device)
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
@@ -256,7 +268,11 @@ def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
 
 
 def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
-    """Return the name of one label."""
+    """Return the name of one label.
+
+    Raises:
+        UserError: ``class_names`` lacks it.
+    """
     if class_names is None:
         return str(value)
     try:

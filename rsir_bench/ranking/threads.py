@@ -31,8 +31,8 @@ class Workers:
 def workers(device: str) -> Iterator[Workers]:
     """As many workers as torch has threads (one on a GPU), each with a single thread for its own operations.
 
-    Threads within an operation wait for each other after each; workers on pieces of their own never do. Products are in
-    true float32 whatever the process has chosen for training (TF32, bf16).
+    Threads within operations wait for each other after every operation; workers on separate pieces never do. Products
+    are in true float32, whatever the process has chosen for training (TF32, bf16).
     """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     count = threads if device == "cpu" else 1

@@ -11,7 +11,7 @@ from rsir_bench.records.schema import Record
 
 
 def row_label(record: Record) -> str:
-    """Return the name of a record's row, with where its PCA differs from the protocol's: ``"PCA (target fit)"``."""
+    """Return the name of a record's row, with how its PCA differs from the protocol's: ``"PCA (target fit)"``."""
     row = record.row
     if row.kind != "pca":
         return row.name

@@ -38,7 +38,7 @@ def read_record(path: Path) -> Record:
         UserError: The file is not a record of this version, or does not match its checksum.
     """
     if not is_intact(path):
-        raise UserError(f"{path}: corrupt (its checksum differs); delete it and run again")
+        raise UserError(f"{path}: damaged (its checksum differs); delete it and run again")
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:

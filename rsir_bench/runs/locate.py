@@ -43,8 +43,8 @@ def locate(
         protocol: The user's own protocol file, for records of its name.
 
     Returns:
-        Only records that the code, the protocols and the scenes as they are now would give; others are left out, and
-        so are records of protocols that are neither shipped nor ``protocol``.
+        Only records that today's code, protocols and scenes would give again. All others are left out, and so are
+        records of protocols that are neither shipped nor ``protocol``.
 
     Raises:
         UserError: A method or dataset of the records is not there.

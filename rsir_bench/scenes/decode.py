@@ -128,7 +128,7 @@ def scene_bands(path: Path) -> int:
 
 
 def _height_and_width(series: tifffile.TiffPageSeries) -> tuple[int, int]:
-    """Found by the letters of the axes, as the keys of ``series.sizes`` became others with tifffile 2026.5."""
+    """Return height and width, found by the letters of the axes: tifffile 2026.5 renamed the keys of ``sizes``."""
     lengths = dict(zip(series.axes, series.shape, strict=True))
     return lengths["Y"], lengths["X"]
 
@@ -162,7 +162,7 @@ def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
 
 
 def _refuse_bomb(series: tifffile.TiffPageSeries) -> None:
-    """Pillow's limit for tifs that it does not read."""
+    """Apply Pillow's limit on pixels to a tif that Pillow does not read."""
     height, width = _height_and_width(series)
     pixels = height * width
     if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:

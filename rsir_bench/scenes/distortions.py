@@ -39,9 +39,9 @@ class DistortionType:
     """One kind of distortion.
 
     Attributes:
-        strengths: Of the five severities.
+        strengths: The strength at each of the five severities.
         meaning: What a strength is.
-        change: One scene (B, H, W) uint8, the strength and the generator -> the changed scene, uint8.
+        change: Returns the changed scene, (B, H, W) uint8, of a scene of that shape, a strength and a generator.
     """
 
     strengths: tuple[float, float, float, float, float]
@@ -124,7 +124,7 @@ def parse_distortions(words: list[str]) -> list[Distortion]:
 
 
 def _torchvision() -> Any:
-    """Its operations on pictures; they take seconds to load, which whoever distorts nothing does without."""
+    """Return torchvision's operations on pictures; they take seconds to load, and only distortions need them."""
     from torchvision.transforms.v2 import functional
 
     return functional
@@ -154,7 +154,7 @@ def _affine(scene: Tensor, angle: float = 0.0, scale: float = 1.0, shear: float 
 
 
 def _perspective(scene: Tensor, most: float, rng: np.random.Generator) -> Tensor:
-    """Each corner moves by at most ``most`` of the side, along both axes."""
+    """Move each corner by at most ``most`` of the side, along both axes."""
     side = scene.shape[2]
     low, high = side // 2, side // 2 + side - 1  # of the scene within its surroundings
     corners = np.array([[low, low], [high, low], [high, high], [low, high]])

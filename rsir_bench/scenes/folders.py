@@ -26,7 +26,7 @@ def find_dataset(card: DatasetCard, data_root: Path) -> Path:
         inside = list(walk_scenes(folder))
         if any(folder_key(found.name) in card.class_of_folder for found, _ in inside):
             return folder
-        # Deeper down, a folder without a scene only has the name: that of a target among the results of a run, say.
+        # Deeper down, a folder without scenes only shares the name, such as that of a target among a run's results.
         if nearest is None and (folder in usual or any(scenes for _, scenes in inside)):
             nearest = folder
     if nearest is not None:  # no class folder at all: index_scenes says what was expected

@@ -87,7 +87,7 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
 
 
 def is_cached(index: SceneIndex, transform: Transform) -> bool:
-    """Return whether the pixels are there in full; whether they are intact, ``open_pixels`` finds out."""
+    """Return whether the pixels exist in full; ``open_pixels`` checks whether they are intact."""
     path = _cache_file(index, transform)
     return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
 

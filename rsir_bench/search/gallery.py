@@ -95,8 +95,8 @@ class Gallery:
     def find(self, query: Query, top: int, kind: str = "flat") -> list[Hit]:
         """Return the nearest scenes, nearest first.
 
-        A scene of the target is searched for with the descriptor it was scored with; it comes first itself, and
-        ``top`` others follow.
+        A scene of the target is searched for with the descriptor that it was scored with; it comes first, before
+        ``top`` others.
 
         Args:
             query: What to search for.

@@ -19,16 +19,16 @@ APPROXIMATE = ("hnsw", "ivf")
 KINDS = ("flat", *APPROXIMATE)
 
 HNSW_LINKS = 16
-"""Neighbours of a node in the graph (twice as many at its base). More cost memory, 8 bytes a link and scene; 32 find no
-more among 50,000 scenes."""
+"""Neighbours of a node in the graph (twice as many at its base). More take memory, 8 bytes per link and scene, and 32
+find no more among 50,000 scenes."""
 
 HNSW_BUILDING = 40
-"""Candidates while building, as faiss has it. Twice as many take twice as long for half a percent of recall, which a
-broader search has for less."""
+"""Candidates while building: faiss's default. Twice as many take twice as long and add half a percent of recall, which
+costs less in a broader search."""
 
 HNSW_BREADTH = 256
-"""Candidates while searching, never fewer than twice the scenes that are wanted. Time grows with it in proportion; half
-as many find 90 % of the neighbours among a million scenes."""
+"""Candidates while searching, never fewer than twice the scenes that are wanted. Time grows in proportion; half as many
+find 90 % of the neighbours among a million scenes."""
 
 IVF_SCENES_PER_LIST = 39
 """Fewest scenes to fit a list's centre on: with fewer, faiss warns that centres follow single scenes."""
@@ -37,10 +37,10 @@ IVF_TRAINING = 64
 """Most scenes per list that centres are fitted on: more only make k-means slower."""
 
 IVF_PROBED = 32
-"""One list in so many is looked at: a query costs about that share of exact search."""
+"""One list in this many is searched, so that a query costs about that share of exact search."""
 
 IVF_FEWEST = 32
-"""Lists that are looked at in any case: few lists are large, and neighbours are on both sides of their borders."""
+"""Fewest lists to search: where there are few, they are large, and neighbours lie on both sides of their borders."""
 
 ADDED = 10_000  # scenes between two steps of the progress bar
 
@@ -48,7 +48,7 @@ SAMPLE = 200
 """Scenes that recall is measured on: 2,000 neighbours at ten each, so that it is known to about half a percent."""
 
 TIMED = 50
-"""Of these, how many are timed, one query at a time."""
+"""How many of these are timed, one query at a time."""
 
 
 def build(rows: Array, space: VectorSpace, kind: str) -> Any:
@@ -86,7 +86,7 @@ def settings(kind: str) -> list[int]:
 
 
 def refuse_approximate_codes(kind: str) -> None:
-    """Codes are only searched exactly.
+    """Refuse an approximate index of codes, which are only searched exactly.
 
     Raises:
         UserError: The kind is approximate.

@@ -15,10 +15,10 @@ def kept_index(path: Path, binary: bool, build: Callable[[], Any], log: Callable
     """Return the index in the file, or build one and write it there.
 
     Args:
-        path: Named after everything that changes the index.
-        binary: Whether it is one of codes, which faiss reads and writes in another way.
-        build: Makes it.
-        log: Takes one line if the file is damaged.
+        path: The file, named after everything that changes the index.
+        binary: Whether it is an index of codes, which faiss reads and writes in another way.
+        build: Builds the index.
+        log: Shows a line if the file is damaged.
 
     Raises:
         UserError: The file cannot be written.

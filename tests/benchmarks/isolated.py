@@ -19,9 +19,9 @@ class Measurement:
     """What a call took.
 
     Attributes:
-        value: what the function returned.
-        seconds: wall time.
-        gigabytes: peak memory above what was held before the call (libraries, descriptors).
+        value: What the function returned.
+        seconds: Wall time.
+        gigabytes: Peak memory above what was held before the call (libraries, descriptors).
     """
 
     value: Any

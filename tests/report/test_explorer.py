@@ -159,7 +159,7 @@ def test_damaged_descriptors_are_said_and_leave_the_rest(
     assert len(again(made, runs, tmp_path / "out")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gamma on folder-target not shown: ")
-    assert line.endswith(".npy: corrupt; delete its record and run again")
+    assert line.endswith(".npy: damaged; delete its record and run again")
     assert "jsst" in (tmp_path / "out/explorer/catalogue.js").read_text()
 
 

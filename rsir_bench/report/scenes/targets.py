@@ -183,7 +183,7 @@ def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Locat
     place = record.protocol.board, record.target.name
     path = recorded.cell.descriptors
     if not is_intact(path):
-        problem = "corrupt" if path.is_file() else "no descriptors"
+        problem = "damaged" if path.is_file() else "no descriptors"
         log(f"{record.method.label} on {place[1]} not shown: {path}: {problem}; delete its record and run again")
         return
     if place not in targets:

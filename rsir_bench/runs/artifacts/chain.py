@@ -34,7 +34,7 @@ class Missing:
 
 
 class RunArtifacts:
-    """The artifacts of a run. To have them changes nothing, neither on disk nor in torch.
+    """The artifacts of a run. Creating this object changes nothing on disk or in torch.
 
     Args:
         plan: The campaign's plan.
@@ -96,7 +96,7 @@ class RunArtifacts:
         return self._counted[target]
 
     def missing(self) -> Missing:
-        """Return what is left, as far as it shows without reading a file."""
+        """Return what is missing, as far as that shows without reading a file."""
         rounds = self.run.rounds if self.run.todo else ()
         networks = [round_index for round_index in rounds if not self.network(round_index).exists()]
         cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
@@ -106,11 +106,11 @@ class RunArtifacts:
         return Missing(networks, cells, passes)
 
     def make(self) -> None:
-        """Make every missing result; another process on the same run is waited for.
+        """Make every missing result, after any other process on the same run.
 
         Raises:
             RunError: The training failed.
-            UserError: Something of the run's folder cannot be read or written.
+            UserError: A file of the run cannot be read or written.
         """
         with locked(self.run.folder / ".lock"):
             self._sweep()
@@ -130,7 +130,7 @@ class RunArtifacts:
             return descriptors.get()
 
     def take_part(self, order: TrainOrder | DescribeOrder) -> None:
-        """Do what the first rank orders: the same work, of which this rank writes nothing."""
+        """Do the work that the first rank orders, without writing anything."""
         network = self.network(order.round_index)
         if isinstance(order, TrainOrder):
             earlier = network.previous.copy(order.previous).eval() if network.previous and order.previous else None
@@ -139,7 +139,7 @@ class RunArtifacts:
             self.describing.see(network.copy(order.state).eval(), order.dataset, order.names, order.distortion)
 
     def _make(self, cells: list[ResultSpec]) -> None:
-        """Make the results on one target; a round's network passes over it once."""
+        """Make the results on one target; each round's network passes over it only once."""
         missing = [cell for cell in cells if not self.descriptors(cell).exists()]
         for round_index in dict.fromkeys(cell.round for cell in missing):
             for network in self._networks.values():

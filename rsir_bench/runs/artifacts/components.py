@@ -27,7 +27,7 @@ class Components:
         self._network, self._describing = network, describing
 
     def exists(self) -> bool:
-        """Tell whether they are there, undamaged, and so is the network that they belong to."""
+        """Return whether they exist undamaged, and their network too."""
         return self._network.exists() and is_whole(self.path)
 
     def load(self) -> Reduction:
@@ -53,5 +53,5 @@ class Components:
         return fitted
 
     def get(self) -> Reduction:
-        """Return them, fitted now where they are not there."""
+        """Return them; fit them first if they are missing."""
         return self.load() if self.exists() else self.make()

@@ -58,17 +58,17 @@ class Describing:
         self._last: tuple[tuple[int, str, Distortion | None], dict[str, Descriptors]] | None = None
 
     def note(self) -> dict[str, Any]:
-        """Return images/s and where, parameters, MACs and the length of each descriptor.
+        """Return the speed and where it was measured, parameters, MACs, and the length of each descriptor.
 
-        Empty where there was no pass, or where its note is damaged: the scenes are described again then.
+        Empty if there was no pass or its note is damaged: the scenes are then described again.
         """
         return read_note(self.path) if is_whole(self.path) else {}
 
     def raw(self, network: Network, dataset: str, distortion: Distortion | None = None) -> dict[str, Descriptors]:
-        """Return what a round's network gives for a dataset; the last pass is remembered.
+        """Return a round's descriptors of a dataset; those of the last pass are kept in memory.
 
         Args:
-            network: Of the round.
+            network: The round's network.
             dataset: The dataset's name.
             distortion: How the scenes are distorted.
 
@@ -76,17 +76,17 @@ class Describing:
             Each descriptor (N, D) float32 that a row of the round needs, by name.
 
         Raises:
-            RunError: A descriptor is not given, or not finite.
+            RunError: A descriptor is missing or not finite.
             UserError: A file cannot be read or written.
         """
         which = network.round_index, dataset, distortion
         if self._last is None or self._last[0] != which:
-            self._last = None  # its memory goes before the next pass begins
+            self._last = None  # free its memory before the next pass begins
             self._last = which, self._describe(network, dataset, distortion)
         return self._last[1]
 
     def forget(self) -> None:
-        """Let go of the last pass's memory."""
+        """Free the memory of the last pass."""
         self._last = None
 
     def _describe(self, network: Network, dataset: str, distortion: Distortion | None) -> dict[str, Descriptors]:
@@ -147,7 +147,7 @@ class Describing:
 
 
 def _normalisation(network: Method) -> dict[str, list[float] | None]:
-    """Return what the network's trunk subtracts and divides by, per band; None where it is no ``Trunk``."""
+    """Return the mean and deviation per band that the network's trunk normalises by; None without a ``Trunk``."""
     trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
     return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
 

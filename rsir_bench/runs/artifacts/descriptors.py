@@ -21,7 +21,7 @@ class Descriptors:
     Attributes:
         key: The file's name, which holds the digest of everything that changes them.
         path: The file.
-        components: Those that the row needs fitted on the source; None: it needs none.
+        components: The source-fitted components that the row needs; None: it needs none.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Descriptors:
         self._network, self._describing = network, describing
 
     def exists(self) -> bool:
-        """Tell whether they are there, undamaged, and so is the network that made them."""
+        """Return whether they exist undamaged, and their network too."""
         if not self._network.exists():
             return False
         return is_whole(self.path) and self.cell.row.descriptor in self._describing.note().get("lengths", {})
@@ -79,7 +79,7 @@ class Descriptors:
         return int(np.load(self.path, mmap_mode="r").shape[1])
 
     def _raw(self) -> RawDescriptors:
-        """Return the target's descriptors (N, D) float32 as the network gives them."""
+        """Return the target's descriptors as the network computes them, (N, D) float32."""
         return self._describing.raw(self._network, self.cell.target, self.cell.distortion)[self.cell.row.descriptor]
 
     def _fitted(self) -> Reduction | None:

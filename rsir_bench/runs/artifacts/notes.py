@@ -16,10 +16,10 @@ from rsir_bench.base.files import is_intact, write_sealed
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a file that can be recreated is there and intact; damage is logged."""
+    """Return whether a file that can be made again exists and is intact; damage is logged."""
     intact = is_intact(path)
     if path.is_file() and not intact:
-        logging.getLogger(__name__).warning("%s: corrupt; it is recreated", path)
+        logging.getLogger(__name__).warning("%s: damaged; it is made again", path)
     return intact
 
 
@@ -55,4 +55,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         loaded = np.load(path, allow_pickle=False)
         return {"descriptors": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (ValueError, OSError, EOFError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: corrupt ({type(error).__name__}); delete it and rerun to recreate it") from None
+        raise UserError(f"{path}: damaged ({type(error).__name__}); delete it and run again to make it again") from None

@@ -156,7 +156,7 @@ def _pixels(run: Run, index: SceneIndex, described: dict[str, Any]) -> PixelsPar
         antialias=transform.antialias,
         bands=list(transform.kept_bands(index)),
         value_range=index.value_range,
-        **described.get("normalisation", {"mean": None, "std": None}),  # an older pass noted none
+        **described.get("normalisation", {"mean": None, "std": None}),  # older passes did not note it
         decoders=decoder_versions(),
     )
 
@@ -168,7 +168,7 @@ def _distortion(distortion: Distortion | None) -> DistortionPart | None:
 
 
 def _precision(plan: Plan, left: Circumstances) -> str:
-    """As the method's recipe has it; a training of an older version noted none."""
+    """Return the precision of the training, or the protocol's where an older version did not note it."""
     protocols: str = plan.protocol.train.precision
     return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
 
@@ -180,7 +180,7 @@ def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
     described = left.described
     return {
         "parameters": described["parameters"],
-        "macs": described.get("macs"),  # a pass of an older version left none
+        "macs": described.get("macs"),  # older passes did not note them
         "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
         "train_images_per_second": last["images_per_second"] if timed else None,
         "train_loss": last.get("loss"),

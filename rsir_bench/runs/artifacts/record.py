@@ -36,7 +36,7 @@ class ResultRecord:
         self._network, self._descriptors, self._scores, self._describing = network, descriptors, scores, describing
 
     def exists(self) -> bool:
-        """Tell whether the result is done, here or among the published ones."""
+        """Return whether the result is done, here or among the published ones."""
         return self.cell.done
 
     def load(self) -> Record:
@@ -51,7 +51,7 @@ class ResultRecord:
         """Score the row, and write down the scores with everything that led to them.
 
         Raises:
-            RunError: The network cannot be trained, or the target not be described.
+            RunError: The network cannot be trained, or the target cannot be described.
             UserError: A file cannot be read or written.
         """
         scores = self._scores.make()

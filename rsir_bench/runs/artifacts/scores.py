@@ -36,7 +36,7 @@ class RowScores:
         self._descriptors, self._describing, self._counted = descriptors, describing, counted
 
     def exists(self) -> bool:
-        """Tell whether a record holds them."""
+        """Return whether a record holds them."""
         return self.cell.done
 
     def load(self) -> Record:

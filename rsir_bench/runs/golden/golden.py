@@ -32,14 +32,14 @@ STEPS = ("scenes", "pixels", "descriptors", "components", "scores")
 """In the order of the pipeline; ``components`` are descriptors after their PCA."""
 
 SCORED = ("source", "target")
-# Scenes whose pixels alone are looked at: builds of libjpeg differ by a grey level or two, and descriptors with them.
+# Scenes of which only the pixels are compared: builds of libjpeg differ by a grey level or two, and so do descriptors.
 LOSSY, BANDS = "lossy", "bands"
 NOTHING = Tolerance(0, 0)
 TOLERANCES = {
     "scenes": NOTHING,
     "pixels": NOTHING,
     "pixels lossy": Tolerance(0, 2),  # grey levels
-    # Of the longest descriptor. Orders of summation of other processors leave about 1e-6 behind a few layers.
+    # Shares of the longest descriptor. Other orders of summation leave about 1e-6 after a few layers.
     "descriptors": Tolerance(1e-5, 1e-4),
     "components": Tolerance(1e-5, 1e-4),
     "scores": Tolerance(EXACT, EXACT),

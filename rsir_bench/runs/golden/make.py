@@ -23,7 +23,7 @@ from rsir_bench.runs.runners.campaign import campaign
 WIDTH, HEIGHT = 52, 40  # neither square nor of the protocol's size: the resize must matter
 METHODS = ("baseline", "dhn")
 CLASSES = 6
-# Such that no positive and no negative of a query are so near each other that rounding could make them change places.
+# Chosen so that rounding cannot swap a positive and a negative of any query.
 SEED = 3
 
 
@@ -63,7 +63,7 @@ def _draw(class_index: int, rng: np.random.Generator) -> npt.NDArray[np.float64]
 
 
 def _write(stem: Path, values: npt.NDArray[np.float64], scene: int) -> None:
-    """Most scenes as png; one of each class as 16-bit tif, one as grey 16-bit png, one as 8-bit tif."""
+    """Write most scenes as png; one of each class as 16-bit tif, one as grey 16-bit png, one as 8-bit tif."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     if scene == 0:
         tifffile.imwrite(stem.with_suffix(".tif"), _words(values), photometric="rgb")

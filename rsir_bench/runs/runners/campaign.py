@@ -77,7 +77,7 @@ def campaign(
     if not plan_only:
         map_collecting_errors(
             _finished(plan), read_record
-        )  # damaged records and corrupt scenes are reported before any training
+        )  # damaged records and scenes are reported before any training
         _open_all_pixels(plan)
         for done in launcher(plan):
             log(_describe_outcome(done))
@@ -92,7 +92,7 @@ def _finished(plan: Plan) -> list[Path]:
 
 
 def _open_all_pixels(plan: Plan) -> None:
-    """Decode every scene that will be needed, so that a corrupt one is found before hours of training."""
+    """Decode every scene that will be needed, so that a damaged one is found before hours of training."""
     map_collecting_errors(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
 
 

@@ -392,6 +392,9 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
         order: The task.
         sent: A list with a reference to the files in the caller's run folder; empty if there is no such folder. A node
             fetches them only if it does not see the folder itself.
+
+    Returns:
+        The outcome; errors that a user can fix and failures of the run are part of it.
     """
     torch.set_num_threads(order.threads)
     try:

@@ -18,10 +18,10 @@ MAX_EXPANSION = 20
 """An archive that unpacks to more than this many times its size is refused; pictures hardly compress."""
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError)
-"""What zipfile raises on bytes that make no sense."""
+"""Exceptions that zipfile raises on damaged bytes."""
 
 SENSELESS = {errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
-"""What the system answers to offsets and names that only such bytes, or malice, ask for."""
+"""Errors of the system for offsets and names that only damage or malice asks for."""
 
 ENCRYPTED = 0x1
 """The flag bit of a member behind a password."""
@@ -39,7 +39,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         ArchiveError: The archive is damaged, encrypted, packed in an unknown way or holds what a dataset cannot: a path
             out of the folder, a link, a path twice, or far more bytes than pictures of its size.
-        UserError: The disk has not enough room.
+        UserError: There is not enough disk space.
         OSError: Writing failed.
     """
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ def require_space(folder: Path, size: int, purpose: str) -> None:
     """Check that the disk of an existing folder has ``size`` bytes free.
 
     Raises:
-        UserError: It cannot; the line gives both figures.
+        UserError: It has not; the message gives both figures.
     """
     free = shutil.disk_usage(folder).free
     if free < size:

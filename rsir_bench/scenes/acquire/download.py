@@ -31,7 +31,7 @@ def download(
 
     Args:
         card: The dataset's card.
-        data_root: The folder that holds the datasets; made if need be.
+        data_root: The folder that holds the datasets; created if missing.
         confirm_licence: Called before anything is fetched; raises UserError unless the user accepts the licence.
         log: Shows a line about what takes long.
 
@@ -76,7 +76,7 @@ def _is_present(card: DatasetCard, data_root: Path) -> bool:
 
 @contextmanager
 def _only_one(name: str, workshop: Path, log: Callable[[str], object]) -> Iterator[None]:
-    """Keep other processes from the same download; log if one has to be waited for."""
+    """Keep other processes from the same download; log if another process is at it."""
     lock = filelock.FileLock(workshop / f"{name}.lock")
     try:
         lock.acquire(timeout=0)

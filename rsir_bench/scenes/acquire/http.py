@@ -24,10 +24,10 @@ TIMEOUT = (15.0, 60.0)
 """Seconds without an answer, and without a byte, after which a connection counts as cut."""
 
 CHUNK = 1 << 16
-"""Bytes that are written at once; up to so many are lost at a cut."""
+"""Bytes that are written at once; up to that many are lost at a cut."""
 
 IN_TROUBLE = {408, 429, *range(500, 600)}
-"""Status codes that may be gone at the next try."""
+"""Status codes that may not recur at the next try."""
 
 ShowBytes = Callable[[int, int | None], None]
 
@@ -50,7 +50,7 @@ class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self.modified if self.etag is None or self.etag.startswith("W/") else self.etag
 
     def agrees_with(self, other: _Version) -> bool:
-        """Return whether the versions agree in all that both state."""
+        """Return whether the versions agree in everything that both state."""
         pairs = zip(self.model_dump().values(), other.model_dump().values(), strict=True)
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
@@ -103,7 +103,7 @@ def forget(part: Path) -> None:
 
 
 def _resume(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
-    """One try: asks for what is missing; returns whether it was joined to what was there."""
+    """Try once: request the missing bytes, and return whether they were joined to earlier ones."""
     before = _noted_version(url, part)
     there = part.stat().st_size if before is not None else 0
     if before is not None and before.size == there:
@@ -144,7 +144,7 @@ def _receive(
 
 
 def _ask(before: _Version | None, there: int) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}  # else the lengths are of something else than the file
+    headers = {"Accept-Encoding": "identity"}  # otherwise the lengths are not those of the file
     if before is not None and there:
         headers["Range"] = f"bytes={there}-"
         if before.condition is not None:
@@ -205,7 +205,7 @@ def _cause(error: BaseException) -> str:
 
 @contextmanager
 def _byte_bar(what: str) -> Iterator[ShowBytes]:
-    """Yield what shows the bytes that are there, of how many; silent when standard error is not a terminal."""
+    """Yield a function that shows how many bytes of how many have arrived; silent unless at a terminal."""
     columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=None)

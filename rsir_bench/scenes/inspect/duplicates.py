@@ -1,14 +1,14 @@
 """Find duplicate scenes within a dataset or between two: same bytes, same pixels, or same ground.
 
-A perceptual hash (imagehash's ``phash``, 64 bits) proposes pairs; the pixels decide. What decides is the normalised
-cross-correlation of fine structure: grey scenes of 64 x 64 px without their local mean, of which the centre of one
-is looked for in the other at shifts of up to an eighth of the side. Hashes alone take one runway or beach for another;
-the local mean removes what textures and shores have in common, and the shifts find the same ground cut out a little
-elsewhere, as it comes in datasets that were collected by hand.
+A perceptual hash (imagehash's ``phash``, 64 bits) proposes pairs, and their pixels decide: by the normalised
+cross-correlation of fine structure. Scenes are compared in grey at 64 x 64 px without their local mean, and the centre
+of one is searched for in the other at shifts of up to an eighth of the side. Hashes alone take one runway or beach for
+another. Without the local mean, textures and shores have less in common; the shifts find the same ground cropped a
+little elsewhere, as in datasets that were collected by hand.
 
-Found are re-encoded, resized, brightened and slightly shifted copies. Not found are copies that were cropped strongly,
-turned or mirrored (among 14,900 scenes of three datasets there is none, but runways and stadiums would be taken for
-some); and a scene without any structure has no near duplicates, only exact ones.
+This finds copies that were re-encoded, resized, brightened or slightly shifted. It does not find copies that were
+strongly cropped, turned or mirrored (14,900 scenes of three datasets have none, but runways and stadiums would be
+taken for some). A scene without any structure has no near duplicates, only exact ones.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class _Comparison:
         self.first_bytes, self.second_bytes = _digests(first), _digests(second)
 
     def __call__(self, first: int, second: int) -> tuple[DuplicateKind, float]:
-        """Return the kind that the pair has if it is one, and its correlation."""
+        """Return the kind of the pair, and its correlation, which decides whether a near one counts."""
         if self.first_bytes[first] == self.second_bytes[second]:
             return DuplicateKind.SAME_BYTES, 1.0
         scene, other = self.first_pixels[first], self.second_pixels[second]
@@ -258,7 +258,7 @@ def _identity(index: SceneIndex) -> list[Any]:
 
 
 def _cached(what: str, settings: list[Any], make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return the array that was made under these settings, or makes it and keeps it under the cache root."""
+    """Return the array made under these settings; make it first, and keep it in the cache, if it is missing."""
     key = digest([what, AUDIT_VERSION, SIDE, DECODING_VERSION, decoder_versions(), settings])
     path = cache_root() / "audit" / f"{key[:32]}.npy"
     try:

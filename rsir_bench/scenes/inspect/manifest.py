@@ -43,7 +43,7 @@ def parse_manifest(text: str, card: DatasetCard) -> dict[SceneKey, Original]:
     """Return the originals of a CSV text with the columns ``path`` (class folder / file), ``bytes`` and ``sha256``.
 
     Raises:
-        UserError: Other columns, a line that cannot be read, or other scenes than the card counts.
+        UserError: The columns are wrong, a line cannot be read, or the scenes are not as many as the card says.
     """
     where = f"{card.name}.manifest.csv"
     rows = csv.reader(text.splitlines())
@@ -57,7 +57,7 @@ def parse_manifest(text: str, card: DatasetCard) -> dict[SceneKey, Original]:
             folder, _ = path.split("/")
             class_name = card.class_of_folder[folder_key(folder)]
             if len(bytes.fromhex(digest)) != 32:
-                raise ValueError(f"{digest} is no SHA-256")
+                raise ValueError(f"{digest} is not a SHA-256")
             originals[scene_key(class_name, path)] = Original(path, int(size), digest.lower())
         except (KeyError, ValueError) as error:
             raise UserError(
@@ -66,5 +66,5 @@ def parse_manifest(text: str, card: DatasetCard) -> dict[SceneKey, Original]:
         counts[class_name] += 1
     expected = {scene_class.name: scene_class.scenes for scene_class in card.classes}
     if counts != expected or len(originals) != sum(expected.values()):
-        raise UserError(f"{where}: {len(originals)} scenes in other numbers per class than the card's, or some twice")
+        raise UserError(f"{where}: {len(originals)} scenes; other numbers per class than on the card, or some twice")
     return originals
