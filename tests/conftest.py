@@ -30,7 +30,7 @@ NO_ORACLES = "NO ORACLES: pip install -e '.[oracles]' to compare with other libr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests begin first: at the end, one would keep a single worker busy."""
+    """Slow tests start first: at the end, one would keep a single worker busy while the others idle."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -1,4 +1,4 @@
-"""Slow, plain definitions that the scorer is tested against: every order of tied scenes, one by one."""
+"""Slow, plain definitions to test the scorer against: every order of tied scenes, one by one."""
 
 from __future__ import annotations
 

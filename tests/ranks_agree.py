@@ -29,7 +29,7 @@ SCENES = 7  # four and three
 
 
 def gradients(method: Method, index: Tensor) -> tuple[float, dict[str, Tensor]]:
-    """Of one batch, in evaluation mode: batch norm that learns and dropout need what a CPU or chance cannot give."""
+    """The gradients of one batch, in evaluation mode: learning batch norm needs CUDA, and dropout is random."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     scenes = Scenes.of(pixels, np.arange(20) % 3)
     fabric = make_fabric("cpu", "32")

@@ -86,7 +86,7 @@ def test_threads_that_write_one_file_do_not_meet(tmp_path):
     barrier = threading.Barrier(4)
 
     def write(temporary: Path, text: str) -> None:
-        barrier.wait(timeout=20)  # all four temporary files are open at once
+        barrier.wait(timeout=20)  # all four temporary files are open at the same time
         temporary.write_text(text)
         barrier.wait(timeout=20)
 

@@ -197,7 +197,7 @@ def test_near_constant_vectors_are_not_constant() -> None:
 
 
 def test_all_ways_to_rank_agree() -> None:
-    """The path of a GPU, run on the CPU; counting; sorting, where another worker is counting."""
+    """The GPU's path, run on the CPU; counting; and sorting, as when another worker is counting."""
     rng = np.random.default_rng(0)
     for tied in (False, True):
         values = rng.integers(0, 9, (20, 50)).astype(float) if tied else rng.normal(size=(20, 50))
@@ -237,7 +237,7 @@ def test_counting_gives_what_sorting_gives(
 
 
 def test_counting_stays_exact_where_float32_cannot_number_the_scenes() -> None:
-    """One bucket a scene would put the farthest positive into a bucket beyond the last."""
+    """With one bucket per scene, the farthest positive would be in a bucket beyond the last."""
     scenes = 2**24 + 4
     rows = np.zeros((1, scenes), np.float32)
     rows[0, -4:] = [1, 2, 3, np.inf]
@@ -260,7 +260,7 @@ score(torch.rand(40, 3), [0, 1] * 20, block=1)
 
 
 def test_a_failure_while_measuring_ends_every_worker() -> None:
-    """In a process of its own, which can be ended where a worker waits forever."""
+    """In a separate process, which can be killed if a worker waits forever."""
     call = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, timeout=300, check=False)
     assert call.stderr.endswith("ZeroDivisionError\n")
 

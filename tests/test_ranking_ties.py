@@ -85,7 +85,7 @@ def test_constant_scorer_scores_chance() -> None:
 
 @pytest.mark.parametrize("block", [None, 7])
 def test_every_twin_is_tied_whatever_the_blocks_of_the_product(block: int | None) -> None:
-    """Each row twice, in two classes: P@2 depends on the order of the nearest pair where one of it is a positive."""
+    """Each row twice, in two classes: P@2 depends on the order of the nearest pair if one of the two is a positive."""
     rng = np.random.default_rng(0)
     rows, classes = rng.normal(size=(600, 65)).astype(np.float32), rng.integers(0, 3, 600)
     rows[:, 3] = 0

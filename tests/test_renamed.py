@@ -1,4 +1,4 @@
-"""Plugins written with the old names of hooks and card fields work for one more release, and are told the new ones."""
+"""Plugins with old names of hooks and card fields work for one more release, and warnings name the new ones."""
 
 from __future__ import annotations
 

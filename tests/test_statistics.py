@@ -1,4 +1,4 @@
-"""Intervals, comparisons and marks: small cases by hand, and their promises by simulation."""
+"""Intervals, comparisons and marks: small cases by hand, and their error rates by simulation."""
 
 from __future__ import annotations
 

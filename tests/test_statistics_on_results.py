@@ -35,7 +35,7 @@ def tables() -> dict[tuple[str, ...], np.ndarray]:
 
 
 def false_alarms(scores: np.ndarray) -> float:
-    """Share of the splits of ten seeds into five and five in which the two fives are called different."""
+    """Share of the splits of ten seeds into two fives that are called different."""
     seeds = range(2 * FEWEST_SEEDS)
     alarms = []
     for half in combinations(seeds[1:], FEWEST_SEEDS - 1):
@@ -47,7 +47,7 @@ def false_alarms(scores: np.ndarray) -> float:
 
 
 def test_two_fives_of_one_method_are_called_different_in_about_five_percent() -> None:
-    """Cells share their trainings and splits share their seeds, so that the share scatters more than by chance."""
+    """Cells share trainings and splits share seeds, so the share varies more than for independent tests."""
     shares = {cell: false_alarms(table) for cell, table in tables().items()}
     if not shares:
         pytest.skip("NO METHOD WITH TEN SEEDS in leaderboards/results")

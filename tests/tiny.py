@@ -36,7 +36,7 @@ def tiny_protocol(*overrides: str) -> Protocol:
 
 
 def tiny_setup(*overrides: str, bands: int = 3, **changes: Any) -> Setup:
-    """What a method is built for under :func:`tiny_protocol`."""
+    """What a method is built for under ``tiny_protocol``."""
     return Setup(CLASSES, bands, 20, SIZE, tiny_protocol(*overrides), **changes)
 
 

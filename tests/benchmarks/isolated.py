@@ -16,7 +16,7 @@ WARMING = 200  # scenes of the first call, which loads libraries and compiles wh
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a call took.
+    """The result and the cost of a call.
 
     Attributes:
         value: What the function returned.
@@ -38,7 +38,7 @@ def measured(work: Callable[[np.ndarray, np.ndarray], Any], n: int, dimensions: 
 def _measure(work: Callable[[np.ndarray, np.ndarray], Any], n: int, dimensions: int) -> Measurement:
     work(*scenes(WARMING, dimensions))
     given = scenes(n, dimensions)
-    # A process inherits the peak of the one that started it: only a peak that is reset is its own.
+    # A process inherits the peak of the one that started it, so reset it first.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _peak()
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""mAP of the same descriptors by the libraries of the field, each as its documentation has it.
+"""mAP of the same descriptors by the libraries of the field, each called as its documentation says.
 
 Descriptors have length 1, so that cosine similarity, inner product and Euclidean distance rank alike.
 """
@@ -54,7 +54,7 @@ def scikit_learn(rows: np.ndarray, labels: np.ndarray) -> float:
 
 
 def dictionaries(rows: np.ndarray, labels: np.ndarray) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
-    """Relevance and scores as the libraries of text retrieval take them."""
+    """Relevance and scores in the form that libraries of text retrieval take."""
     similarity = rows @ rows.T
     names = [str(i) for i in range(len(rows))]
     truth, run = {}, {}

@@ -1,4 +1,4 @@
-"""Speed and memory of the scorer: ratios to what is measured beside it in the same run.
+"""Speed and memory of the scorer, as ratios to references measured in the same run.
 
 ``pytest tests/benchmarks/test_ranking_speed.py --benchmark-only -s`` runs them; plain ``pytest`` skips them.
 """
@@ -38,7 +38,7 @@ def codes(full: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bare_product(rows: np.ndarray) -> None:
-    """All inner products, block by block, kept nowhere: the floor."""
+    """All inner products, block by block, without keeping them: the lower bound."""
     out = np.empty((BLOCK_QUERIES, len(rows)), np.float32)
     for start in range(0, len(rows), BLOCK_QUERIES):
         block = rows[start : start + BLOCK_QUERIES]

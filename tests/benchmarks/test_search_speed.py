@@ -1,4 +1,4 @@
-"""Time, memory and recall of the indices of `rsir-bench search`, from 1,000 to 1,000,000 descriptors of 128 values.
+"""Time, memory and recall of the indexes of ``rsir-bench search``, from 1,000 to 1,000,000 descriptors of 128 values.
 
 ``pytest tests/benchmarks/test_search_speed.py --benchmark-only -s`` measures with one thread and prints the table of
 the README (five to ten minutes; nearly all of it builds the graph of a million scenes).
@@ -27,7 +27,7 @@ SPACE = VectorSpace("pearson")
 
 @dataclass(frozen=True)
 class Line:
-    """What one index of one size took: its best time for a query, also as a ratio to the best of the exact index."""
+    """The cost of one index of one size: its best time for a query, also as a ratio to the exact index's best."""
 
     scenes: int
     kind: str
@@ -91,7 +91,7 @@ def clustered(scenes: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.benchmark(timer=time.thread_time)  # a long search would be charged for what else runs, a short one not
+@pytest.mark.benchmark(timer=time.thread_time)  # other processes slow a long search more than a short one
 @pytest.mark.parametrize("kind", KINDS)
 def test_time_memory_and_recall(kind: str, gallery: Gallery, lines: list[Line], benchmark: BenchmarkFixture) -> None:
     started = time.perf_counter()

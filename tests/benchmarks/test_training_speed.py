@@ -40,7 +40,7 @@ def pixels() -> np.ndarray:
 
 
 def _ratio(ours: Callable[[], object], bare: Callable[[], object], rounds: int = 7) -> float:
-    """Bare time over ours, the median of pairs in turn: what the machine does to one it does to the other."""
+    """Bare time over ours, the median over pairs measured in turn, so that other load slows both alike."""
     ratios = []
     for _ in range(rounds):
         times = []
@@ -95,7 +95,7 @@ def test_training_reaches_the_speed_of_the_bare_loop(
 def test_training_reaches_the_speed_of_a_constant_batch(
     benchmark: BenchmarkFixture, tmp_path: Path, name: str, trunk: str, size: int
 ) -> None:
-    """The ``patternnet`` protocol's training, with flips, on scenes and batches that a CPU can do."""
+    """The ``patternnet`` protocol's training, with flips, on scenes and batches small enough for a CPU."""
     frozen = '["conv1", "bn1", "layer1"]' if trunk == "resnet34" else '["conv_stem", "bn1", "blocks.0"]'
     changes = [f"trunk.name={trunk}", "trunk.weights=none", f"trunk.frozen={frozen}", f"data.size={size}"]
     changes += ["train.epochs=1", "train.milestones=[]", "train.batch=16", "train.flip=true"]

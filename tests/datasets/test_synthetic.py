@@ -39,7 +39,7 @@ def scenes_of(folder: Path) -> dict[str, np.ndarray]:
 
 
 def sampled(scene: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What torch sees of a scene (H, W, 3) through an affine map, and where that is not padding."""
+    """A scene (H, W, 3) as torch samples it through an affine map, and where that is not padding."""
     theta = torch.tensor(affine, dtype=torch.float64)[None]
     grid = torch.nn.functional.affine_grid(theta, [1, 3, *scene.shape[:2]], align_corners=False)
     image = torch.tensor(scene).permute(2, 0, 1)[None].double()
@@ -50,7 +50,7 @@ def sampled(scene: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same scenes straight, with one and with both distortions."""
+    """The same scenes undistorted, with each distortion, and with both."""
     root = tmp_path_factory.mktemp("synthetic")
     kinds = {"straight": (False, False), "view": (True, False), "spectral": (False, True), "both": (True, True)}
     for name, (view, spectral) in kinds.items():
@@ -103,7 +103,7 @@ def test_a_scene_does_not_depend_on_how_many_are_written(folders: dict[str, Path
 
 
 def test_scenes_are_the_same_with_every_numpy() -> None:
-    """A change of these means changes every published figure of the protocol `demo`: see that it is meant."""
+    """A change of these means changes every published figure of the protocol ``demo``: make sure it is intended."""
     means = [draw_scene(name, scene_generators(1, i, 0)[0], 48).mean() for i, name in enumerate(CLASSES)]
     np.testing.assert_allclose(means, MEANS, atol=2e-5)
 
@@ -146,7 +146,7 @@ def test_undoing_the_recorded_distortion_restores_the_scene(folders: dict[str, P
 
 
 def test_the_inverse_direction_does_not_restore(folders: dict[str, Path]) -> None:
-    """Guards the test above: the affine matrix taken the wrong way round must fail it."""
+    """Guards the test above, which the inverse of the affine matrix must fail."""
     straight, seen = scenes_of(folders["straight"]), scenes_of(folders["view"])
     wrong = []
     for path, row in read_distortions(folders["view"]).iterrows():

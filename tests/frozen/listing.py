@@ -1,4 +1,4 @@
-"""Lists every key and file name that runs and results have, for datasets that are not there.
+"""List every key and file name of runs and results, for datasets that need not exist.
 
 ``python tests/frozen/listing.py > tests/frozen/keys.txt`` writes the fixture. A new method or protocol adds lines; no
 line changes: published records are found by these keys.
@@ -81,7 +81,7 @@ def _lines(protocol: str, **asked: object) -> Iterator[str]:
 
 
 def fake_plan(request: Request) -> Plan:
-    """The plan of a request for datasets and weights that need not be there."""
+    """The plan of a request for datasets and weights that need not exist."""
     with tempfile.TemporaryDirectory() as folder:
 
         def find_weights(file: str, *_: object) -> Path:

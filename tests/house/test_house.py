@@ -1,4 +1,4 @@
-"""The rooms of docs/architecture.md: what the contracts refuse, and that contracts and page describe what is there."""
+"""The rooms of docs/architecture.md: what the contracts refuse, and whether contracts and page match the code."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def broken(folder: Path) -> set[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A checkout that may be damaged: the modules and the contracts."""
+    """A copy of the modules and the contracts, which a test may break."""
     for root in ROOTS:
         for module in (REPOSITORY / root).rglob("*.py"):
             copied = tmp_path / module.relative_to(REPOSITORY)
@@ -58,7 +58,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def already() -> set[str]:
-    """The contracts that this checkout breaks: none, but then one test says so and not all of them."""
+    """The contracts that this checkout breaks: none, or one test fails and not all of them."""
     return broken(REPOSITORY)
 
 
@@ -100,7 +100,7 @@ def test_an_import_that_the_house_refuses_breaks_its_contract(
 
 
 def test_installed_names_of_methods_and_datasets_are_banned(copy: Path) -> None:
-    """import-linter does not see them: they are folders elsewhere, which setuptools maps in."""
+    """import-linter does not see them: setuptools maps them in from other folders."""
     pytest.importorskip("ruff", reason=NO_LINTER)
     (copy / "rsir_bench" / "late.py").write_text(
         "import rsir_bench.methods.se\nfrom rsir_bench import datasets\ndef late(): from rsir_bench.methods import sk\n"
@@ -113,7 +113,7 @@ def test_installed_names_of_methods_and_datasets_are_banned(copy: Path) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The layers refuse circles of rooms, this one those of single modules, a package and its own modules included."""
+    """The layers refuse cycles of rooms; this contract refuses those of modules, also within a package."""
     grimp = pytest.importorskip("grimp", reason=NO_LINTER)
     monkeypatch.syspath_prepend(str(REPOSITORY))
     graph = grimp.build_graph(*ROOTS, cache_dir=None)

@@ -1,4 +1,4 @@
-"""Result records for tests: everything has a value that does not matter, unless the test names it."""
+"""Result records for tests: fields that a test does not name have values that do not matter."""
 
 from __future__ import annotations
 

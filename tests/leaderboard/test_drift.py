@@ -1,4 +1,4 @@
-"""Drift between two lists of records: what is compared, what is expected of seeds, and what is never compared."""
+"""Drift between two lists of records: what is compared, how much seeds may differ, and what is never compared."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestTolerance:
         assert verdicts(compare(seeds(float("nan")), seeds(0.5, 0.5, 0.5))) == [Verdict.FAIL]
 
     def test_other_seeds_of_published_results_are_not_called_drift(self):
-        """Seeds set aside stand for an honest run on another processor; of hundreds of cells none is red."""
+        """Held-out seeds stand for an honest run on another processor; none of hundreds of cells fails."""
         records = [found for found in read_records([PUBLISHED / "ucm-mobile"]) if found.method.name == "baseline"]
         clean, chance, found = [one for one in records if one.distortion is None], random.Random(0), []
         for _ in range(15):

@@ -18,7 +18,7 @@ from rsir_bench.records.schema import DistortionPart, Record
 
 
 def distorted(label: str, value: float, kind: str = "", severity: int = 0, **fields: object) -> Record:
-    """A record whose mAP is ``value``; without a kind, of the target as it is."""
+    """A record whose mAP is ``value``; without a kind, the target is undistorted."""
     part = DistortionPart(name=kind, severity=severity, version=1) if kind else None
     return record(label, metrics={"mAP": value}, key=f"{label} {kind} {severity} {fields}", distortion=part, **fields)
 

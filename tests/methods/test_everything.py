@@ -1,4 +1,4 @@
-"""The contract is wide enough: one plugin uses all of it (``test_campaign.py`` trains it from end to end)."""
+"""The contract suffices for a plugin that uses all of it (``test_campaign.py`` trains it from end to end)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_against_the_textbook():
 
 
 def test_all_levels_survive_the_way_to_8_bit():
-    """A ramp is flat already: its levels come out as they went in, so that none was lost on the way."""
+    """A ramp has a flat histogram already: its levels stay as they are, so none was lost on the way."""
     ramp = torch.arange(256).float().repeat(255, 1).view(1, 1, 255, 256) / 255
     torch.testing.assert_close(front(1)(ramp), ramp, rtol=0, atol=1e-6)
 

@@ -77,7 +77,7 @@ class TestReport:
 
     @staticmethod
     def epoch(front: Jsst) -> torch.Tensor:
-        """Passes batches in training mode; returns all their parameters (N, P)."""
+        """Pass batches in training mode; return all their parameters, (N, P) float32."""
         collected: list[torch.Tensor] = []
         hook = front.transformation.networks[0].register_forward_hook(
             lambda _, __, theta: collected.append(theta.detach())
@@ -217,7 +217,7 @@ class TestVariants:
         assert bool(card.published) == (name not in ("jsst-tps", "jsst-gamma"))
 
     def test_one_pass_orders_commute_inside_the_scene(self):
-        """Where a warp looks at nothing outside, hybrid and Spat+Spec are one method (Table VI)."""
+        """If a warp samples nothing outside the scene, hybrid and Spat+Spec are the same method (Table VI)."""
         scenes = some_scenes()
         theta_inside = [0.7, 0.1, 0.05, -0.1, 0.8, 0.0]
         fronts = [self.front("jsst", padding="zeros"), self.front("jsst-hybrid")]

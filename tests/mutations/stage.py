@@ -1,4 +1,4 @@
-"""A trained stage of seconds: scenes, and the request that trains on them.
+"""A stage that trains in seconds: scenes, and the request that trains on them.
 
 ``python tests/mutations/stage.py`` makes the baseline again, three seeds for each start in ``results``.
 """
@@ -27,16 +27,16 @@ CLASSES, PIXELS = 8, 32
 
 
 def request(seeds: Sequence[int], start: str) -> Request:
-    """Writes the scenes into the working directory and returns what to run.
+    """Write the scenes into the working directory, and return what to run.
 
     The protocol names its source by a relative path, since another path would make another board.
 
     Args:
         seeds: One training each.
-        start: ``scratch``: everything is to be learnt, so that what the schedule does shows. ``shifted``: the weights
-            of a trained network whose frozen layers have running means 0.75 standard deviations higher, as if from
-            other scenes: a network that keeps them learns little, one that lets them go learns well, and nobody can
-            mistake one for the other.
+        start: ``scratch``: everything is learned, so that the effect of the schedule shows. ``shifted``: the weights of
+            a trained network whose frozen layers have running means 0.75 standard deviations higher, as if from other
+            scenes: a network that keeps them learns little, one that lets them go learns well, and the difference is
+            large.
     """
     folder = Path()
     _write(folder / "source", 12, seed=1, tint=(1.0, 0.9, 0.8))
@@ -55,7 +55,7 @@ def request(seeds: Sequence[int], start: str) -> Request:
 
 
 def _write(folder: Path, each: int, seed: int, tint: tuple[float, float, float]) -> None:
-    """Stripes whose direction tells the class, of any width, under noise; bmp, whose bytes no encoder changes."""
+    """Write stripes of any width under noise, whose direction tells the class; bmp, whose bytes no encoder changes."""
     chance = np.random.default_rng(seed)
     across, down = np.meshgrid(np.arange(PIXELS), np.arange(PIXELS))
     for number in range(CLASSES):
@@ -70,7 +70,7 @@ def _write(folder: Path, each: int, seed: int, tint: tuple[float, float, float])
 
 
 def main() -> None:
-    """Makes the baseline."""
+    """Make the baseline."""
     from rsir_bench.base.progress import log
     from rsir_bench.publishing.publish import publish
     from rsir_bench.runs.runners.campaign import campaign

@@ -1,4 +1,4 @@
-"""The trained stage: as it is, its seeds agree with the committed baseline; changed training turns the verb red."""
+"""The trained stage: its seeds agree with the committed baseline, and changed training makes ``drift`` fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def drift(start: str) -> tuple[int, str]:
-    """Trains in the working directory and calls the verb: its exit code and what it printed."""
+    """Train in the working directory and call ``drift``; return its exit code and what it printed."""
     assert campaign(request(SEEDS, start), lambda line: None).failures == {}
     result = CliRunner().invoke(app, ["drift", "--baseline", str(RESULTS), "runs"])
     return result.exit_code, result.output
@@ -43,7 +43,7 @@ def frozen_statistics(patch: pytest.MonkeyPatch) -> None:
 
 
 def learning_rate_step(patch: pytest.MonkeyPatch) -> None:
-    """The schedule stays where it begins; the call in its constructor is the one that puts it there."""
+    """The schedule stays at its start; the call in its constructor puts it there."""
     step = OneCycleLR.step
     patch.setattr(OneCycleLR, "step", lambda self: step(self) if self.last_epoch < 0 else None)
 

@@ -36,7 +36,7 @@ def test_inner_products_are_unbiased_over_the_hashes():
     products = torch.stack(products)
     exact = (x * y).sum() ** 2
     assert (products.mean() - exact).abs() < 4 * products.std() / 600**0.5
-    assert products.std() / 600**0.5 < 0.05 * exact  # else the line above says nothing
+    assert products.std() / 600**0.5 < 0.05 * exact  # otherwise the line above proves nothing
 
 
 def test_inner_products_approximate_those_of_bilinear_features():

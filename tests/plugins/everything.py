@@ -37,7 +37,7 @@ class EverythingSettings(Settings):
 
 
 class Everything(Method[EverythingSettings]):
-    """Classifies and hashes; the second round also learns from the first round's predictions on unlabelled scenes."""
+    """Classify and hash; the second round also learns from the first round's predictions on unlabelled scenes."""
 
     card = Card(
         name="everything",

@@ -23,7 +23,7 @@ ARGUMENTS = [
 
 @dataclass
 class Opened:
-    """A page and what it did: ``errors`` are console errors and exceptions, ``outside`` are requests to anywhere."""
+    """A page and what it did: ``errors`` are console errors and exceptions, ``outside`` are requests off the disk."""
 
     page: Any
     errors: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Opened:
         self.page.goto(path.resolve().as_uri())
 
     def check(self) -> None:
-        """Fails where the page made an error or left the disk."""
+        """Fail if the page had an error or left the disk."""
         assert self.errors == []
         assert self.outside == []
 

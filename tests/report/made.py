@@ -1,4 +1,4 @@
-"""Records that reports are made of in tests."""
+"""Records for the reports of tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny campaign, and the report's pages of its scenes: made once for all tests of a session."""
+"""A tiny campaign and the report's pages of its scenes, made once for all tests of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report in a real browser, opened from disk: no error, no request to anywhere, and it does what it says."""
+"""The report in a real browser, opened from disk: it works, without errors and without requests to anywhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def index(browser: Any, report: Path) -> Iterator[Opened]:
 
 
 def first_column(found: Opened, column: int = 0) -> list[str]:
-    """The texts of a column of the board that is shown, lines that are shown only."""
+    """The texts of a column of the visible board, of visible lines only."""
     return found.page.eval_on_selector_all(
         "section.board:not([hidden]) tr[data-row]:not([hidden])",
         f"lines => lines.map(line => line.cells[{column}].querySelector('a, .value, .none')?.textContent "
@@ -143,7 +143,7 @@ def test_skipping_to_the_content_leaves_the_choices(index: Opened) -> None:
     index.page.locator("a.skip").focus()
     index.page.keyboard.press("Enter")
     index.page.wait_for_url("**#content")
-    index.page.wait_for_timeout(100)  # of what must not happen nothing tells when it would
+    index.page.wait_for_timeout(100)  # no event marks that something did not happen
     assert first_column(index) == ["evil"]
 
 

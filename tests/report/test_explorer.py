@@ -1,4 +1,4 @@
-"""The explorer's data agree with the scorer, and what is not there is said."""
+"""The explorer's data agree with the scorer, and it says what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures from records: what they say is in the records, what they show can be told apart, and bytes last."""
+"""Figures from records: they state what the records hold, show methods that can be told apart, and never change."""
 
 from __future__ import annotations
 

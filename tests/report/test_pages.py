@@ -1,4 +1,4 @@
-"""Pages from records: what stands on them, what is said where nothing was found, and that no name is ever run."""
+"""Pages from records: what they show, what they say if nothing was found, and that no name is ever run as code."""
 
 from __future__ import annotations
 

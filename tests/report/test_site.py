@@ -1,4 +1,4 @@
-"""The report as a folder: whole, the same every time, and never over something else."""
+"""The report as a folder: complete, the same every time, and never written over other files."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ EUROSAT_FOLDERS = {
 
 
 def archive_path(dataset: str, class_name: str, number: int) -> str:
-    """Returns the path of a scene as the original archive has it, from the data root on; numbers start at 1."""
+    """Return the path of a scene in the original archive, relative to the data root; numbers start at 1."""
     lower = class_name.lower()
     camel = "".join(word.capitalize() for word in lower.split())
     if dataset == "patternnet":
@@ -55,7 +55,7 @@ def archive_path(dataset: str, class_name: str, number: int) -> str:
 
 
 def small_card(dataset: str, scenes: int = 2, classes: int | None = None) -> DatasetCard:
-    """Returns the dataset's card with a few scenes per class, and fewer classes where ``classes`` says so."""
+    """Return the dataset's card with a few scenes per class, and with only the first ``classes`` if they are given."""
     card = load_cards()[dataset]
     kept = card.classes[:classes]
     return card.model_copy(
@@ -64,7 +64,7 @@ def small_card(dataset: str, scenes: int = 2, classes: int | None = None) -> Dat
 
 
 def write_scene(path: Path, bands: int = 3, size: int = 20, seed: int = 0) -> None:
-    """Writes noise: 8-bit RGB, or 16-bit bands in 0..3999 as Sentinel-2 gives them."""
+    """Write noise: 8-bit RGB, or 16-bit bands in 0..3999 as from Sentinel-2."""
     random = np.random.default_rng(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     if bands == 3:
@@ -75,7 +75,7 @@ def write_scene(path: Path, bands: int = 3, size: int = 20, seed: int = 0) -> No
 
 
 def write_dataset(card: DatasetCard, data_root: Path, size: int = 20) -> Path:
-    """Writes all scenes of a (small) card in the layout of its archive; returns the data root."""
+    """Write all scenes of a (small) card in the layout of its archive; return the data root."""
     seed = 0
     for scene_class in card.classes:
         for number in range(1, scene_class.scenes + 1):
@@ -85,7 +85,7 @@ def write_dataset(card: DatasetCard, data_root: Path, size: int = 20) -> Path:
 
 
 def write_archive(card: DatasetCard, archive: Path, scratch: Path) -> Path:
-    """Writes a zip file with the dataset's tree as the original archive has it."""
+    """Write a zip file with the dataset's tree as in the original archive."""
     write_dataset(card, scratch)
     with zipfile.ZipFile(archive, "w") as content:
         for path in sorted(scratch.rglob("*")):

@@ -1,4 +1,4 @@
-"""A server of one file that can be told to fail in the ways that servers and connections fail."""
+"""A server of one file that can be told to fail as servers and connections do."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Served:
         plan: One word per request, taken from the front: ``cut`` (half of what was asked for, then the connection
             closes), a status code, ``more`` (twice the promised bytes), ``chunked`` (without a length), ``hold``
             (right, but only once ``release`` is set). Without a word: right.
-        always: The word for requests beyond the plan.
+        always: The word for requests after the plan.
         ranges: Whether Range and If-Range are understood.
-        etag: None: the server sends no ETag and takes every If-Range for true.
+        etag: The ETag; None: the server sends none and accepts every If-Range.
         asked: The Range of each request, "" for the whole file.
         sent: The first byte and the number of bytes of each answer with content.
     """
@@ -49,7 +49,7 @@ def _as_told(word: str, body: bytes) -> bytes:
 
 @contextmanager
 def served(state: Served) -> Iterator[Served]:
-    """Serves ``state`` at ``state.address`` until the block ends."""
+    """Serve ``state`` at ``state.address`` until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

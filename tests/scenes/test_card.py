@@ -1,4 +1,4 @@
-"""Cards: the seven of the suite say what the datasets hold; a bad one names its file and field."""
+"""Cards: the seven of the suite describe their datasets; the error of a bad one names its file and field."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Distortions: seeded, of the strength that the severity says, and the right change by an independent computation."""
+"""Distortions: seeded, as strong as the severity says, and equal to an independent computation of the change."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_kinds_do_not_share_their_chance() -> None:
 
 
 class TestAgainstAnIndependentComputation:
-    """The drawn strength is read off the result, must be within the severity, and must explain every pixel."""
+    """The drawn strength, read off the result, is within the severity and explains every pixel."""
 
     def test_gain(self) -> None:
         scenes, limit = smooth(20), KINDS["gain"].strengths[2]
