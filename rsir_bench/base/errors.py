@@ -23,7 +23,7 @@ class SceneError(UserError):
 
 
 class RunError(Exception):
-    """One run failed (NaN loss, a method that raises); the other runs go on and the command exits with 1."""
+    """One run failed (NaN loss, a method that raises); the other runs continue, and the command exits with 1."""
 
 
 def one_line(error: BaseException) -> str:

@@ -142,7 +142,7 @@ def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int) -> st
 
 
 def verification_in_words(report: Verification) -> str:
-    """Return the verdict, then one line for each thing that was looked at."""
+    """Return the verdict, then one line for each check."""
     lines = {
         "folder": str(report.folder),
         "classes": _classes_in_words(report),

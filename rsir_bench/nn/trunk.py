@@ -209,7 +209,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = dict(state.get("state_dict", state))
-    except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are no pickle
+    except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are not a pickle
         problem = f"not a readable file of weights ({one_line(error)})"
         raise UserError(f"{path}: {problem}; use safetensors or a state dict") from None
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}

@@ -263,7 +263,7 @@ def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
         except UnicodeDecodeError:
             raise UserError(f"{what}: bytes that are not UTF-8; give strings") from None
     if values.dtype.kind not in "iU":
-        raise UserError(f"{what}: {values.dtype} is no class; give integers or strings")
+        raise UserError(f"{what}: {values.dtype} cannot be classes; give integers or strings")
     return values
 
 

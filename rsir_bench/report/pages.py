@@ -198,7 +198,7 @@ def method_pages(content: Content) -> list[MethodPage]:
 
 
 def _title(content: Content, name: str, results: list[MethodResult]) -> str:
-    """Return the title as the boards print it; without results, as the card has it."""
+    """Return the title as the boards print it; without results, that of the card."""
     titles = [line.name.title for result in results for line in result.standings if line.label == name]
     if titles or name not in content.methods:
         return ", ".join(dict.fromkeys(titles)) or name

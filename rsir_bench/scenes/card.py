@@ -69,7 +69,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         folders: Names of its folder under the data root (found at any nesting), the most specific first.
         classes: In the order of the labels.
         defects: Known faults of the original.
-        generator: Set for synthetic datasets, which are written on the spot.
+        generator: Set for synthetic datasets, which are generated when first used.
     """
 
     name: str = pydantic.Field(pattern="^[a-z0-9][a-z0-9-]*$")

@@ -68,7 +68,7 @@ def _load(store: Path) -> dict[str, FileState]:
     try:
         states = json.loads(store.read_text()) if is_intact(store) else {}
         return {path: (size, changed, digest) for path, (size, changed, digest) in states.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # the hashes are derived: a damaged list is made anew
+    except (OSError, ValueError, TypeError, AttributeError):  # the hashes are derived: a damaged list is made again
         return {}
 
 

@@ -109,7 +109,7 @@ def search_scenes(
         gallery = Gallery(artifacts, cell, log)
         hits = gallery.find(query, top, kind)
         return Answer(query, gallery, kind, hits, gallery.compare(kind, top) if ann else None)
-    except RunError as error:  # no other run goes on, as one of a campaign would
+    except RunError as error:  # unlike in a campaign, no other run continues
         raise UserError(str(error)) from None
 
 

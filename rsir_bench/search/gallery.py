@@ -45,7 +45,7 @@ class Gallery:
     Args:
         artifacts: The run's.
         cell: The row and the target.
-        log: Takes one line about what takes long or is rebuilt.
+        log: Shows a line about what takes long or is rebuilt.
 
     Raises:
         RunError: The target had to be described, and its descriptors are not finite.

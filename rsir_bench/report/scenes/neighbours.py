@@ -25,9 +25,9 @@ class Neighbours:
 
     Attributes:
         indices: (N, K) int64, the nearest scenes, nearest first, K at most ``SHOWN``; ties by index. -1 in the rows of
-            scenes that are the only ones of their class: those are no queries.
+            scenes that are the only ones of their class: those are not queries.
         similarities: (N, K) float64 as the protocol scores; the Hamming distance in bits for codes.
-        average_precision: (N,) float64, as the scorer has it; NaN where ``indices`` is -1.
+        average_precision: (N,) float64, as the scorer computes it; NaN where ``indices`` is -1.
         precision: (101,) float64: precision at recall 0, 0.01, ..., 1, mean over the queries that the protocol scores.
     """
 

@@ -48,11 +48,11 @@ class RunOutcome:
 
 
 Launcher = Callable[[Plan], Iterator[RunOutcome]]
-"""Works off the unfinished runs of a plan and yields each as it ends."""
+"""The type of a function that makes the unfinished runs of a plan and yields the outcome of each as it ends."""
 
 
 def one_by_one(plan: Plan) -> Iterator[RunOutcome]:
-    """Work off the runs in this process, in the order of the request."""
+    """Make the runs in this process, in the order of the request."""
     for run in plan.todo:
         yield RunOutcome(run, work_off_within_limit(plan, run))
 
@@ -66,7 +66,7 @@ def campaign(
         request: What to run.
         log: Shows a line to the user.
         plan_only: Print the plan and stop.
-        launcher: Where and in which order the runs are worked off.
+        launcher: Decides where and in which order the runs are made.
 
     Raises:
         UserError: Anything that the user must change first; nothing was started then.

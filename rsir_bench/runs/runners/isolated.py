@@ -81,7 +81,7 @@ def _describe_exit(code: int) -> str:
 
 
 def _answer(sender: Connection, request: Request, key: str) -> None:
-    """Work off a run in the subprocess and send why it failed; what it prints goes to standard error."""
+    """Make a run in the subprocess and send why it failed; what it prints goes to standard error."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if sys.platform == "linux":  # ends a method too that keeps the thread from running
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

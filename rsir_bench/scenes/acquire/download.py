@@ -33,13 +33,13 @@ def download(
         card: The dataset's card.
         data_root: The folder that holds the datasets; created if missing.
         confirm_licence: Called before anything is fetched; raises UserError unless the user accepts the licence.
-        log: Shows a line about what takes long.
+        log: Shows a line about a step that takes long.
 
     Returns:
-        The folder of the dataset; one that is there already is checked and left as it is.
+        The folder of the dataset; an existing one is checked and left as it is.
 
     Raises:
-        UserError: The licence is not accepted, the dataset comes by hand or is made on the spot, or the source, the
+        UserError: The licence is not accepted, the dataset is downloaded by hand or generated, or the source, the
             archive or the disk fails.
         SceneError: The existing or the downloaded dataset differs from the card.
     """
@@ -108,7 +108,7 @@ def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Pat
 
 
 def _fetch_checked(name: str, url: str, source: Download, workshop: Path) -> Path:
-    """Return the archive with the size and hash of the card; one that is there already is not fetched again."""
+    """Return the archive with the size and hash of the card; an existing one is not fetched again."""
     archive, part = workshop / f"{name}.zip", workshop / f"{name}.part"
     if _is_pinned(archive, source):
         return archive

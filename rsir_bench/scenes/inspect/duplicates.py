@@ -90,7 +90,7 @@ class Pair:
 
 
 def find_pairs(first: SceneIndex, second: SceneIndex | None = None) -> list[Pair]:
-    """Return all duplicates between two datasets, or within one; they are looked for on the first call only.
+    """Return all duplicates between two datasets, or within one; they are searched for on the first call only.
 
     Args:
         first: A dataset.
@@ -230,7 +230,7 @@ def _small(index: SceneIndex) -> Pixels:
 
 
 def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
-    """Return a scene as its file has it: all bands, its own size and depth; colours of 8 bits as RGB."""
+    """Return a scene as stored: all bands, its own size and depth; colours of 8 bits as RGB."""
     path = index.root / index.paths[row]
     if index.bands == 3 or path.suffix.lower() not in TIF_SUFFIXES:
         try:
@@ -263,7 +263,7 @@ def _cached(what: str, settings: list[Any], make: Callable[[], npt.NDArray[Any]]
     path = cache_root() / "audit" / f"{key[:32]}.npy"
     try:
         return np.asarray(np.load(path))
-    except (FileNotFoundError, EOFError, ValueError):  # derived: a damaged file is made anew
+    except (FileNotFoundError, EOFError, ValueError):  # derived: a damaged file is made again
         made = make()
     write_atomically(path, lambda temporary: np.save(temporary, made))
     return made
