@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,7 @@ ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to 
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from rsir_bench.base.errors import UserError  # noqa: E402
-from rsir_bench.base.files import is_intact, write_atomically, write_sealed  # noqa: E402
-from rsir_bench.cli.options import cluster_of  # noqa: E402
+from rsir_bench.base.files import is_intact, write_sealed  # noqa: E402
 from rsir_bench.ranking import Scores, score  # noqa: E402
 from rsir_bench.records.schema import Record  # noqa: E402
 from rsir_bench.runs.plan import make_plan  # noqa: E402
@@ -38,10 +38,11 @@ from rsir_bench.runs.runners.campaign import CampaignResult, campaign  # noqa: E
 from rsir_bench.runs.runners.cluster import (  # noqa: E402
     LOWEST_RAY,
     Cluster,
+    Files,
     Needs,
     Node,
+    RemoteResult,
     RemoteTask,
-    _remote_task,
     connected,
     needs,
     pack,
@@ -50,6 +51,8 @@ from rsir_bench.runs.runners.cluster import (  # noqa: E402
     split,
     unpack,
 )
+
+pytestmark = pytest.mark.cluster
 
 ONE_CPU: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 # Ray would take 127.0.0.1 for the address of the network card, where nothing listens here.
@@ -141,7 +144,6 @@ def _kill_where_it_is_stuck(told: Path, nodes: Nodes) -> None:
     nodes.remove_node(next(node for node in nodes.list_all_nodes() if node.node_id == name), allow_graceful=False)
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_elsewhere_when_its_node_is_killed(tiny: Tiny, nodes: Nodes, cluster: Cluster) -> None:
     plugin = tiny.folder / "stuck.py"
     plugin.write_text(STUCK)
@@ -167,7 +169,6 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_killed(tiny: Tiny, nodes: Node
     assert not list((tiny.folder / "runs").glob(".campaign-*"))
 
 
-@pytest.mark.slow
 def test_a_method_that_raises_is_reported_as_here_and_never_tried_again(tiny: Tiny, cluster: Cluster) -> None:
     plugin = tiny.folder / "broken.py"
     plugin.write_text(BROKEN)
@@ -181,7 +182,6 @@ def test_a_method_that_raises_is_reported_as_here_and_never_tried_again(tiny: Ti
     assert _told(outcome.records) == _told(local.records)
 
 
-@pytest.mark.slow
 def test_scores_are_those_of_one_process(cluster: Cluster) -> None:
     chance = np.random.default_rng(0)
     labels = chance.integers(0, 7, 400)
@@ -213,7 +213,6 @@ def _same(there: Scores, here: Scores) -> None:
     assert np.allclose(there.curve, here.curve, rtol=1e-12, atol=0)
 
 
-@pytest.mark.slow
 def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.save(tiny.folder / "rows.npy", rows)
@@ -230,7 +229,6 @@ def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
     assert [line.split()[0] for line in ends[1].stderr.splitlines()] == ["cluster"]
 
 
-@pytest.mark.slow
 def test_no_cluster_at_the_address_is_one_line() -> None:
     if ray.is_initialized():
         pytest.fail("a test left its cluster")
@@ -286,7 +284,6 @@ def _submit_job(port: int) -> int:
         return 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="NO LINUX: its list of sockets is read")
 def test_the_cluster_of_a_run_lets_in_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -320,7 +317,6 @@ def test_the_cluster_of_a_run_lets_in_nobody_else(tmp_path: Path, monkeypatch: p
     assert os.environ.get("RAY_AUTH_TOKEN") != token
 
 
-@pytest.mark.slow
 def test_a_cluster_without_a_token_is_refused_in_one_line(open_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # what is set here says nothing about the cluster
     said = f"--address {open_address}: this Ray cluster asks for no token.*get-auth-token.*--allow-no-token"
@@ -337,7 +333,6 @@ def test_a_cluster_without_a_token_is_refused_in_one_line(open_address: str, mon
     assert lines == [f"{warning}; anyone who reaches it can run code as its user"]
 
 
-@pytest.mark.slow
 def test_warnings_reach_standard_error_and_data_alone_standard_output(open_address: str, tiny: Tiny) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.save(tiny.folder / "rows.npy", rows)
@@ -352,7 +347,6 @@ def test_warnings_reach_standard_error_and_data_alone_standard_output(open_addre
     assert "File descriptor limit 1024 is too low" in end.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("token", [None, "f" * 64])
 def test_without_the_token_of_a_cluster_one_line_says_where_it_is(
     nodes: Nodes, token: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -385,12 +379,7 @@ def test_a_ray_that_does_not_keep_others_out_is_refused(monkeypatch: pytest.Monk
         pass
 
 
-def test_a_cluster_without_a_token_is_only_for_a_cluster() -> None:
-    with pytest.raises(UserError, match="--allow-no-token: only a cluster has tokens; add --launcher ray"):
-        cluster_of("local", None, allow_no_token=True)
-
-
-# --- without a cluster ---
+# --- on a node ---
 
 
 def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[RemoteTask, Path]:
@@ -399,50 +388,52 @@ def _ordered(tiny: Tiny, mark: str = ".not-there") -> tuple[RemoteTask, Path]:
     return RemoteTask(request, run.key, Path.cwd(), mark, 1), run.folder
 
 
-@pytest.fixture
-def _some_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsir_bench.runs.runners.cluster.place", lambda: "here")
-    monkeypatch.setattr(ray, "get", lambda references: references)
+def _answer(order: RemoteTask, files: Files | None = None) -> RemoteResult:
+    """What a node of the cluster gives back."""
+    sent = [] if files is None else [ray.put(files)]
+    answer: RemoteResult = ray.get(ray.remote(run_on_node).remote(order, sent))
+    return answer
 
 
-@pytest.mark.usefixtures("_some_node")
+@pytest.mark.usefixtures("cluster")
 def test_a_node_that_does_not_share_the_folder_gives_the_whole_run_back(tiny: Tiny) -> None:
     order, folder = _ordered(tiny)
-    answer = run_on_node(order, [])
+    answer = _answer(order)
     assert answer.failure is None
     assert answer.files is not None
     assert not folder.exists()
     unpack(answer.files, folder)
     here = _quietly(replace(order.request, out=tiny.folder / "local"))
     assert _told(_quietly(order.request).records) == _told(here.records)
-    again, _ = run_on_node(order, [answer.files]), folder
-    assert again.files == answer.files  # all was there: nothing was made again, not even a date
+    assert _answer(order, answer.files).files == answer.files  # all was there: nothing was made again, not even a date
 
 
-@pytest.mark.usefixtures("_some_node")
+@pytest.mark.usefixtures("cluster")
 def test_a_node_that_shares_the_folder_gives_nothing_back(tiny: Tiny) -> None:
     order, folder = _ordered(tiny, ".mark")
     (tiny.folder / "runs").mkdir()
     (tiny.folder / "runs" / ".mark").write_text("")
-    assert run_on_node(order, []).files is None
+    assert _answer(order).files is None
     assert len(list(folder.glob("results/**/*.json"))) == 2
 
 
-@pytest.mark.usefixtures("_some_node")
+@pytest.mark.usefixtures("cluster")
 def test_what_a_node_lacks_is_told(tiny: Tiny) -> None:
     order, _ = _ordered(tiny)
-    assert "no folder /nowhere here" in str(run_on_node(replace(order, folder=Path("/nowhere")), []).failure)
-    assert "code, weights or scenes here differ" in str(run_on_node(replace(order, key="other"), []).failure)
+    assert "no folder /nowhere here" in str(_answer(replace(order, folder=Path("/nowhere"))).failure)
+    assert "code, weights or scenes here differ" in str(_answer(replace(order, key="other")).failure)
 
 
-@pytest.mark.usefixtures("_some_node")
-def test_weights_in_a_folder_of_their_own_are_found_by_the_node(tiny: Tiny) -> None:
+def test_weights_in_a_folder_of_their_own_are_found_by_the_node(tiny: Tiny, cluster: Cluster) -> None:
     weights = tiny.folder / "elsewhere" / "w.safetensors"
     weights.parent.mkdir()
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
-    plan = make_plan(tiny.request(f"timm:test_resnet@{weights}"))
-    order = _remote_task(plan, plan.runs[0], ".not-there", Needs(1, 0))
-    assert run_on_node(order, []).failure is None
+    outcome = _quietly(tiny.request(f"timm:test_resnet@{weights}"), launcher=cluster.launch)
+    assert outcome.failures == {}
+    assert len(outcome.records) == 1
+
+
+# --- without a cluster ---
 
 
 def test_an_interrupted_return_leaves_no_record_without_its_run(
@@ -451,18 +442,28 @@ def test_an_interrupted_return_leaves_no_record_without_its_run(
     names = ["results/t/a.json", "round1/descriptors/t/a.npy", "round1/trained.json", "round1/weights.safetensors"]
     files = {name: name.encode() for file in names for name in (file, f"{file}.sha256")}
     del files["round1/weights.safetensors.sha256"]  # their digest is in the note
-    written: list[str] = []
-    monkeypatch.setattr(
-        "rsir_bench.runs.runners.cluster.write_atomically", lambda path, write: written.append(path.name)
-    )
-    unpack(files, tmp_path)
     sealed = ["a.npy.sha256", "a.npy", "weights.safetensors", "trained.json.sha256", "trained.json"]
-    assert written == [*sealed, "a.json.sha256", "a.json"]
-    monkeypatch.undo()
-    unpack(files, tmp_path)
-    (tmp_path / ".lock").touch()
-    (tmp_path / "results" / ".partial-1-a.json").touch()
-    assert pack(tmp_path) == files
+    expected = [*sealed, "a.json.sha256", "a.json"]
+    move = Path.replace
+    for written in range(len(expected)):
+        folder = tmp_path / f"stopped after {written}"
+        left = iter(range(written))
+
+        def stops(self: Path, target: Path, left: Iterator[int] = left) -> Path:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return move(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", stops)
+            with pytest.raises(KeyboardInterrupt):
+                unpack(files, folder)
+        assert {path.name for path in folder.rglob("*") if path.is_file()} == set(expected[:written])
+        unpack(files, folder)
+        assert pack(folder) == files
+    (folder / ".lock").touch()
+    (folder / "results" / ".partial-1-a.json").touch()
+    assert pack(folder) == files
 
 
 def test_an_interrupted_return_leaves_the_file_that_was_there_whole(
@@ -472,16 +473,17 @@ def test_an_interrupted_return_leaves_the_file_that_was_there_whole(
     for path, epochs in ((here, range(3)), (there, range(3, 20))):  # a seal forgets the first of so many
         for epoch in epochs:
             write_sealed(path, lambda unfinished, epoch=epoch: unfinished.write_text(str(epoch)))  # type: ignore[misc]
+    move = Path.replace
 
-    def full(path: Path, write: Callable[[Path], object]) -> None:
-        if path == here:
-            raise UserError("the disk is full")
-        write_atomically(path, write)
+    def full(self: Path, target: Path) -> Path:
+        if target == here:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return move(self, target)
 
-    monkeypatch.setattr("rsir_bench.runs.runners.cluster.write_atomically", full)
-    with pytest.raises(UserError, match="full"):
-        unpack(pack(there.parent), here.parent)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(UserError, match="No space left"):
+            unpack(pack(there.parent), here.parent)
     assert (here.read_text(), is_intact(here)) == ("2", True)
     unpack(pack(there.parent), here.parent)
     assert (here.read_text(), is_intact(here)) == ("19", True)
@@ -515,26 +517,3 @@ def test_parts_are_whole_blocks_and_all_of_them(parts: int) -> None:
     assert torch.cat([torch.arange(103)[part] for part in cut]).tolist() == list(range(103))
     assert len(cut) <= parts
     assert all(part.start % 10 == 0 for part in cut)
-
-
-def test_without_ray_one_line_says_what_to_install(tmp_path: Path) -> None:
-    code = (
-        "import importlib.util, sys; find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
-        "import rsir_bench.cli.app; sys.argv = ['rsir-bench', 'run', '--methods', 'baseline', *sys.argv[1:]]\n"
-        "rsir_bench.cli.app.main()"
-    )
-
-    def said(*words: str) -> tuple[int, str]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        end = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, env=environment
-        )
-        return end.returncode, end.stderr
-
-    assert said("--launcher", "ray") == (
-        2,
-        "rsir-bench: --launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`\n",
-    )
-    assert said("--address", "host:1")[1] == "rsir-bench: --address: only a cluster has one; add --launcher ray\n"
-    assert said("--launcher", "slurm")[1] == "rsir-bench: --launcher 'slurm': unknown; known: local, ray\n"
