@@ -21,7 +21,7 @@ from rsir_bench.nn.transformation import (
 )
 
 LOG = logging.getLogger(__name__)
-COLLAPSED = 1e-3  # spread over scenes below which a parameter counts as constant
+COLLAPSED = 1e-3  # a parameter that spreads less over scenes counts as constant
 
 
 class JsstSettings(Settings):
@@ -30,15 +30,15 @@ class JsstSettings(Settings):
     Attributes:
         warp: Spatial conversion: affine (the paper's), perspective, thin plate spline, or off.
         spectral: Spectral conversion: linear (the paper's), gamma, or off.
-        order: ``"spat-spec"`` (the paper's); ``"hybrid"``: converted spectrally, then sampled on the grid that belongs
-            to the original scene; ``"spec-spat"``: converted spectrally, then the parameters of the warp are generated
-            again from the converted scene.
+        order: ``"spat-spec"`` (the paper's); ``"hybrid"``: convert spectrally, then sample on the grid of the original
+            scene; ``"spec-spat"``: convert spectrally, then generate the warp's parameters again from the converted
+            scene.
         generator: One network for all parameters (PGN-S) or one for each conversion (PGN-I).
         interpolation: Interpolation of the warp.
-        padding: Values outside the scene, as the warp sees them.
+        padding: Values that the warp samples outside the scene.
         rate: Factor on the learning rate of the parameter generation network.
         spread: Standard deviation of its regression layer's initial weights.
-        bound: Maximum distance of a parameter from the identity (a soft limit by tanh); none: no limit.
+        bound: Maximum distance of a parameter from the identity (a soft limit by tanh); None: no limit.
         points: Control points of the spline along each side.
         cells: Cells with separate gammas along each side.
     """
@@ -72,7 +72,7 @@ class JsstSettings(Settings):
             if not does and getattr(self, name) != JsstSettings.model_fields[name].default:
                 raise ValueError(f"{name} changes nothing without {needed}; leave it out")
         if self.order == "hybrid" and self.padding == "border" and self.spectral == "linear":
-            raise ValueError("order=hybrid is spat-spec where the edge is repeated: both are linear; set padding=zeros")
+            raise ValueError("order=hybrid equals spat-spec with border padding: both are linear; set padding=zeros")
         return self
 
 
@@ -117,12 +117,12 @@ class Jsst(FrontEnd[JsstSettings]):
         )
 
     def forward(self, scenes: Tensor) -> Tensor:
-        """Return the converted scenes, (N, B, H, W) float, not clamped; ``transformation`` also has parameters."""
+        """Return the converted scenes, (N, B, H, W) float, not clamped; ``transformation`` also returns parameters."""
         converted: Tensor = self.transformation(scenes)[0]
         return converted
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Return groups at the lower rate; weight decay would pull the regression layers from the identity."""
+        """Return groups at the lower rate; weight decay would pull the regression layers away from the identity."""
         rate, networks = self.settings.rate, self.transformation.networks
         return [
             ParameterGroup([p for network in networks for p in network.features.parameters()], rate),

@@ -20,8 +20,8 @@ class MilanSettings(Settings):
     Attributes:
         bits: Length of the code.
         margin: Margin of the triplet loss.
-        push: Weight of the loss that pushes bits away from one half.
-        balance: Weight of the loss that sets half of a scene's bits.
+        push: Weight of the loss that pushes sigmoids away from one half.
+        balance: Weight of the loss that drives half of a scene's bits to one.
         rate: Adam's highest learning rate; the official code's is 1e-4, for 10 000 steps on a frozen trunk.
         per_class: Scenes of each class in a batch.
     """
@@ -35,7 +35,7 @@ class MilanSettings(Settings):
 
 
 class Milan(Method[MilanSettings]):
-    """Metric-learning based deep hashing network: three fully connected layers to sigmoids, whose halves are bits."""
+    """Metric-learning based deep hashing network: three fully connected layers, then sigmoids that round to bits."""
 
     card = Card(
         name="milan",
@@ -73,7 +73,7 @@ class Milan(Method[MilanSettings]):
         self.layers = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
         self.hash = nn.Linear(512, settings.bits)
         for layer in (first, second, self.hash):
-            # With torch's smaller weights all sigmoids start at one half, and identical triplets teach nothing.
+            # With torch's smaller weights, all sigmoids start near one half, and triplets of equal codes teach nothing.
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 

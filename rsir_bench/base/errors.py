@@ -1,4 +1,4 @@
-"""Errors that the user can fix: one line that says what, where and what to do next."""
+"""Errors that the user can fix. Each is one line: what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_REASON = 300
 
 
 class UserError(Exception):
-    """Something the user must change; the command line prints it in one line and exits with 2."""
+    """Something that the user must change; the command line prints it in one line and exits with 2."""
 
 
 class SceneError(UserError):
@@ -27,9 +27,9 @@ class RunError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as one line: the message, after its type unless the message was written for the user.
+    """Return an exception as one line: its type and its message, or the message alone if it was written for the user.
 
-    Messages of other libraries, some of which are pages long, are cut at 300 characters.
+    Messages of other libraries can be pages long; they are cut at 300 characters.
     """
     message = " ".join(str(error).split())
     if isinstance(error, (RunError, UserError)):
@@ -53,35 +53,37 @@ def map_collecting_errors(items: Iterable[Item], step: Callable[[Item], Result])
 
 
 class Problems:
-    """Problems that are collected, so that all of them are reported at once."""
+    """A collection of problems, to report all of them at once."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Note what the block raises, and continue after it."""
+        """Note the ``UserError`` that the block raises, and continue after the block."""
         try:
             yield
         except UserError as error:
             self.lines += str(error).splitlines()
 
     def add(self, line: str) -> None:
-        """Note a problem that nothing raised."""
+        """Note a problem that was not raised as an error."""
         self.lines.append(line)
 
     def raise_any(self) -> None:
         """Raise all problems as one error.
 
         Raises:
-            UserError: There is at least one; a line for each different problem.
+            UserError: There is at least one; the message has a line for each different problem.
         """
         if self.lines:
             raise UserError("\n".join(dict.fromkeys(self.lines)))
 
 
 def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:
-    """Run a command; print an error without a traceback and exit with 2 if the user can fix it, else with 1.
+    """Run a command and exit: with 0, with 2 after an error that the user can fix, or with 1 after a failed run.
+
+    Such errors are printed without a traceback.
 
     Args:
         command: What to run.

@@ -14,10 +14,10 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
 
 UNKNOWN_SPREAD = 0.02
-"""The spread where no cell of a board has three seeds: that of the published cells whose seeds differ most."""
+"""The spread if no cell of a board has three seeds: that of the published cells whose seeds differ most."""
 
 LEAST_SPREAD = 0.002
-"""The least spread, however alike the seeds: a few neighbours that swap in a few hundred rankings."""
+"""The least spread, however alike the seeds are: a few swapped neighbours in a few hundred rankings."""
 
 PRIOR_FREEDOM = 4
 """The weight of the board's spread against that of a cell, as degrees of freedom; three seeds may agree by chance."""
@@ -57,9 +57,9 @@ class CellDrift:
 
     Attributes:
         cell: Board, method, row, target and distortion.
-        seeds: One, or those of the mean.
-        shifts: Every metric, the worst first; empty where the two are not comparable.
-        differs: Why the two are not comparable, as ``"method.version: 1 -> 2"``.
+        seeds: The seed, or the seeds that the means are over.
+        shifts: Every metric, the worst first; empty if the results are not comparable.
+        differs: Why they are not comparable, for example ``"method.version: 1 -> 2"``.
     """
 
     cell: CellId
@@ -114,17 +114,18 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     """Compare results with a baseline, cell by cell and, where there are several seeds, also mean by mean.
 
     The same seed on another processor, or with another number of threads, trains another network: rounding differences
-    grow during training until they are as large as those between seeds. Differences are therefore measured in standard
-    deviations over the baseline's seeds, times sqrt(2) for a difference of two independent results: OK up to 2, OKish
-    up to 5, FAIL beyond. (With 4, held-out seeds of published results failed once in a few hundred cells.) A cell's own
-    deviation is pooled with that of its board, which has the weight of four degrees of freedom, since three seeds may
-    agree by chance; cells with fewer than three seeds use the board's. For means of n seeds the tolerance is divided by
-    sqrt(n), so that small changes show. Untrained methods are deterministic: OK up to 1e-5, OKish up to the effect on
-    one query of two neighbours that swap at a cut-off.
+    grow during training until they are as large as those between seeds. So the unit of differences is the standard
+    deviation over the baseline's seeds, times sqrt(2) for the difference of two independent results: OK up to 2, OKish
+    up to 5, FAIL beyond. (With 4, held-out seeds of published results failed once in a few hundred cells.)
+
+    Since three seeds may agree by chance, a cell's own deviation is pooled with its board's, which has the weight of
+    four degrees of freedom; cells with fewer than three seeds use the board's alone. For means of n seeds, the
+    tolerance is divided by sqrt(n), so that small changes show. Untrained methods are deterministic: OK up to 1e-5,
+    OKish up to the effect of two neighbours that swap at a cut-off in one query.
 
     Args:
         records: The results now, of any boards.
-        baseline: The results before; those of other runs only count for the spread over seeds.
+        baseline: The results before; results of runs that were not repeated only count for the spread over seeds.
 
     Raises:
         UserError: Two different results have the same cell and seed.
@@ -164,7 +165,7 @@ def differences(old: Record, new: Record) -> tuple[str, ...]:
 
 
 def _changes(name: str, before: Any, after: Any) -> list[str]:
-    """Return for example ``"method.settings.jsst.rate: 0.1 -> 0.01"``: of mappings only what differs."""
+    """Return for example ``"method.settings.jsst.rate: 0.1 -> 0.01"``; of mappings, only the values that differ."""
     if not isinstance(before, dict):
         return [f"{name}: {before} -> {after}"]
     pairs = {key: (before.get(key, "absent"), after.get(key, "absent")) for key in sorted({*before, *after})}

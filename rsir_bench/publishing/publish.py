@@ -17,12 +17,12 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
     """Copy every record below ``runs`` to ``results/<board>/<method>/<row>-<target>-seed<n>-<key>.json``.
 
     Returns:
-        The files written; a record that is already there is left alone, and one that a deliberate change has replaced
-        is not copied.
+        The files written. Records that are already published are left alone, and records that a deliberate change has
+        replaced are not copied.
 
     Raises:
-        UserError: A record is not sound, differs from the published one of the same key, or is a second record of a
-            result. If any is not sound or a second one, nothing is written.
+        UserError: A record is not sound, or is the second one of a result: then nothing is written. Or a record differs
+            from the published one of the same key.
     """
     published = read_published(results) if results.is_dir() else []
     replaced = {part.previous_key for record in published for part in record.accepted}
@@ -42,7 +42,7 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
 
 
 def _path_inside(results: Path, record: Record) -> Path:
-    """Return the published path of a record; its board's name comes from a file and is not trusted."""
+    """Return the published path of a record, whose board's name is not trusted, since it comes from a file."""
     path = results / record_path(record)
     if not path.resolve().is_relative_to(results.resolve()):
         raise UserError(
@@ -52,7 +52,7 @@ def _path_inside(results: Path, record: Record) -> Path:
 
 
 def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> None:
-    """Refuse two records of one result, for example of two versions of a method: a board shows one."""
+    """Refuse two records of one result, for example from two versions of a method: a board shows only one."""
     taken = {_result(record): (record, True) for record in published}
     for record in records:
         other, is_published = taken.setdefault(_result(record), (record, False))
@@ -84,5 +84,5 @@ def check_sound(record: Record) -> None:
 
 
 def _same_scores(one: Record, other: Record) -> bool:
-    # Block size and threads move float32 scores by less than this.
+    # Other block sizes and numbers of threads change float32 scores by less than this.
     return all(math.isclose(one.metrics[name], other.metrics[name], abs_tol=1e-5) for name in one.metrics)

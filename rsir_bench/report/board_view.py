@@ -1,4 +1,4 @@
-"""A board as pages show it: one row per method and row, one column per target and metric, with costs."""
+"""A board as pages show it: a line for each row of each method, a column for each target and metric, and costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # oth
 
 @dataclass(frozen=True)
 class Column:
-    """One column of values; with ``paper`` the published value and the difference follow it."""
+    """One column of values; if ``paper`` is set, columns of published values and of differences follow it."""
 
     target: str
     title: str
@@ -49,13 +49,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Standing:
-    """One method and row on all targets of a board.
+    """One row of one method on all targets of a board.
 
     Attributes:
-        name: The name of the row; the label is empty where only the paper has it.
-        method: The method's name without settings, likewise empty.
+        name: The name of the row; its label is empty if only the paper has the row.
+        method: The method's name without settings; empty if only the paper has the row.
         seeds: The number of seeds on each target.
-        cells: By target and metric.
+        cells: The values by target and metric.
         main: Whether figures show this row of the method; see ``main_rows``.
         cost: Its costs; None where no record has them.
     """
@@ -74,7 +74,7 @@ class Standing:
 
     @property
     def seeds_in_words(self) -> str:
-        """``"5"``, or ``"1-5"`` where targets differ; empty where it was not run."""
+        """The number of seeds: ``"5"``, or ``"1-5"`` if targets differ; empty if the method was not run."""
         counts = sorted({count for count in self.seeds.values() if count})
         return "-".join(map(str, counts[:1] + counts[1:][-1:]))
 
@@ -96,7 +96,7 @@ class BoardView:
 
     @property
     def page(self) -> str:
-        """Its page in the report."""
+        """The path of its page in the report."""
         return f"boards/{self.name}.html"
 
     @property
@@ -135,7 +135,7 @@ class BoardView:
 
     @cached_property
     def main(self) -> list[Standing]:
-        """The row of each method that figures show, the best mean mAP over targets first."""
+        """For each method, the row that figures show; the method with the best mean mAP over targets is first."""
 
         def rank(standing: Standing) -> tuple[int, float, str]:
             means = [standing.cells[target.name, "mAP"].mean for target in self.targets]
@@ -227,7 +227,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
 
 
 def main_rows(records: Iterable[Record]) -> dict[str, str]:
-    """Return the row of each method that figures show: a PCA fitted on the source, or else its first row by name.
+    """Return, for each method, the row that figures show: a PCA fitted on the source, or else its first row by name.
 
     The choice does not depend on scores. The paper's Fig. 4 also shows PCA.
     """
@@ -241,7 +241,7 @@ def main_rows(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _costs(board: Board) -> dict[str, costs.CostRow]:
-    """Return the costs of each method, in the first environment where the reference was measured too."""
+    """Return the costs of each method in the first environment in which the reference was also measured."""
     found: dict[str, costs.CostRow] = {}
     for row in costs.cost_rows(board):
         known = found.get(row.label)
@@ -251,15 +251,15 @@ def _costs(board: Board) -> dict[str, costs.CostRow]:
 
 
 def environment_in_words(values: Sequence[str]) -> str:
-    """Return for example ``"device cpu, threads 1, precision bf16"``, without what is not known."""
+    """Return for example ``"device cpu, threads 1, precision bf16"``; unknown values are left out."""
     return ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True) if value)
 
 
 def page_of_method(name: str) -> str:
-    """Return the page of a method in the report."""
+    """Return the path of a method's page in the report."""
     return f"methods/{slug(name)}.html"
 
 
 def page_of_dataset(name: str) -> str:
-    """Return the page of a dataset in the report."""
+    """Return the path of a dataset's page in the report."""
     return f"datasets/{slug(name)}.html"

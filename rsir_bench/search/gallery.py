@@ -40,10 +40,10 @@ class Hit:
 
 
 class Gallery:
-    """The scenes of a target that count, as the protocol compares them; described first if they are not yet.
+    """The scenes of a target that count, compared as the protocol does; they are described first if necessary.
 
     Args:
-        artifacts: The run's.
+        artifacts: The artifacts of the run.
         cell: The row and the target.
         log: Shows a line about what takes long or is rebuilt.
 
@@ -74,14 +74,14 @@ class Gallery:
 
     @cached_property
     def _content(self) -> list[str]:
-        """What every index is made of."""
+        """Digests and settings that identify the content of every index."""
         return [file_digest(self.cell.descriptors), digest(self.rows.tolist()), self.space.similarity]
 
     def index(self, kind: str) -> Any:
-        """Return the index of a kind, see ``rsir_bench.search.index.build``; it is stored in the run's folder.
+        """Return the index of a kind (see ``rsir_bench.search.index.build``); it is stored in the run's folder.
 
         Raises:
-            UserError: It cannot be written, or codes cannot be searched so.
+            UserError: It cannot be written, or this kind cannot search codes.
         """
         if kind not in self._indices:
             key = digest([*self._content, kind, indices.settings(kind), faiss.__version__])
@@ -100,8 +100,8 @@ class Gallery:
 
         Args:
             query: What to search for.
-            top: How many scenes.
-            kind: Of index.
+            top: How many scenes to find, not counting the query.
+            kind: The kind of index.
         """
         if query.scene is None:
             descriptor = self.artifacts.descriptors(self.cell).of_pixels(query.pixels)
@@ -115,7 +115,7 @@ class Gallery:
         return others if own < 0 else [Hit(int(self.rows[own]), self._to_itself(row), True), *others]
 
     def _place(self, scene: int | None) -> int:
-        """Return the row of a scene in the index; -1 if it is not there."""
+        """Return the row of a scene in the index; -1 if it is not in the index."""
         place = int(np.searchsorted(self.rows, -1 if scene is None else scene))
         return place if place < len(self.rows) and self.rows[place] == scene else -1
 
@@ -135,11 +135,12 @@ def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, ResultSpe
 
     Args:
         request: One method, one seed, one target.
-        row: Name of the row; None: principal components, else codes, else the first; of the last round of training.
+        row: Name of the row; None: the row of principal components, else of codes, else the first one, of the last
+            round of training.
 
     Raises:
-        UserError: The run is not trained (the line has the command that trains it), there is no such row, or the
-            request names something that is not there.
+        UserError: The run is not trained (the message has the command that trains it), there is no such row, or the
+            request names something that does not exist.
     """
     plan = make_plan(request)
     run = plan.runs[0]
@@ -167,4 +168,4 @@ def training_command(request: Request) -> str:
     words += ["--data-root", str(request.data_root), "--out", str(request.out)]
     words += [word for override in request.overrides for word in ("--set", override)]
     words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
-    return shlex.join([*words, "--again"])  # a published result, which has no network, does not count
+    return shlex.join([*words, "--again"])  # published results have no network, so they do not count

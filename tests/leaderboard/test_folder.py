@@ -24,7 +24,7 @@ def some_records():
 
 
 def files(folder):
-    """The files by name, without what the folder keeps about itself."""
+    """The files by name, without the folder's own list of them."""
     found = (path for path in folder.rglob("*") if path.is_file() and ".rsir-bench" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 

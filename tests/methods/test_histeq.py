@@ -29,10 +29,10 @@ def test_each_band_is_equalised_as_pillow_does(bands, side):
 
 
 def test_against_the_textbook():
-    """s = (F - F0) / (1 - F0) with F the cumulative histogram, F0 its first value.
+    """The textbook's s = (F - F0) / (1 - F0), with F the cumulative histogram and F0 its first value.
 
-    Pillow's table counts the levels below a value where the textbook counts those up to it, and divides by whole
-    numbers: the two differ by the share of one level, and by the rounding of its step.
+    Pillow's table counts the levels below a value, the textbook those up to it; and Pillow divides by whole numbers. So
+    they differ by the share of one level and by the rounding of the step.
     """
     pixels = as_pixels(some_scenes(1, 1, 224, seed=2))[0, 0]
     result = as_pixels(front(1)(torch.from_numpy(pixels)[None, None].float() / 255))[0, 0]

@@ -1,4 +1,4 @@
-"""The list of datasets, and the card of one in words."""
+"""Format the list of datasets, and the card of one dataset, as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsir_bench.scenes.inspect.manifest import load_manifest
 
 
 def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
-    """Return every dataset: name, title, size, licence, and where the data root holds it, if it does."""
+    """Return every dataset: name, title, size, licence, and its folder under the data root, if it is there."""
     return [
         {
             "dataset": card.name,
@@ -30,10 +30,10 @@ def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
 
 
 def dataset_card(name: str) -> str:
-    """Return the card of one dataset in words.
+    """Return the card of one dataset as text.
 
     Raises:
-        UserError: No such dataset.
+        UserError: There is no such dataset.
     """
     card = find_card(name)
     scenes = sum(entry.scenes for entry in card.classes)
@@ -61,7 +61,7 @@ def _bands(card: DatasetCard) -> str:
 
 
 def _pins(card: DatasetCard) -> list[str]:
-    """Return where the archive comes from and what its bytes are checked against."""
+    """Return lines that say where the archive comes from and what its bytes are checked against."""
     if card.download is None:
         return []
     archive = card.download.url or f"by hand: {card.download.by_hand}"
