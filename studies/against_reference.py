@@ -1,4 +1,4 @@
-"""Which methods of a board differ from a plain one by more than other seeds and other classes would make them.
+"""Find the methods of a board that differ from a plain one by more than other seeds and other classes explain.
 
     python studies/against_reference.py ucm-mobile --reference baseline --metrics mAP,P@5
 
@@ -33,7 +33,7 @@ def per_class(records: Sequence[Record], metric: str) -> np.ndarray:
 
 
 def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str]) -> list[list[object]]:
-    """One line for each metric, target, row and method other than the reference, under ``HEADERS``.
+    """Return a line for each metric, target, row and method other than the reference, under ``HEADERS``.
 
     Classes count alike, so that a mean here is that over classes and not over queries.
     """

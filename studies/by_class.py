@@ -41,7 +41,7 @@ def by_class(records: Iterable[Record], method: str, row: str, metric: str) -> d
 def differences(
     records: Iterable[Record], method: str, reference: str, row: str = "PCA", metric: str = "mAP"
 ) -> list[list[object]]:
-    """One line for each class of each target that both were scored on, under ``HEADERS``.
+    """Return a line for each class of each target that both were scored on, under ``HEADERS``.
 
     P-values are None where one of the two has a single seed.
     """
@@ -60,7 +60,11 @@ def differences(
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table.
+
+    Raises:
+        UserError: The two methods do not share the row, or the records cannot be read.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("board", help="for example ucm-mobile")
     parser.add_argument("method")

@@ -4,9 +4,9 @@
 
 trains the method (or loads a trained one) under the protocol ``demo``, generates the transformation parameters
 of every scene of a distorted target, and predicts the true affine and spectral parameters from them by least squares on
-other scenes of the target. The linear map takes out the gauge: which view the network takes for the undistorted one is
-its own affair. Printed is the coefficient of determination R^2 on held-out scenes, 1 for a full explanation and about 0
-for none.
+other scenes of the target. The linear map removes the gauge: the network is free in which view it takes for the
+undistorted one. The study prints the coefficient of determination R^2 on held-out scenes: 1 for a full explanation,
+about 0 for none.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ EVERY = 3
 
 
 def split(index: SceneIndex, out: Path, every: int = EVERY) -> tuple[Path, Path]:
-    """Links the scenes of a dataset into two folders of class folders.
+    """Link the scenes of a dataset into two folders of class folders.
 
     Args:
         index: The dataset.
         out: Where the two folders go, named after the dataset.
-        every: The second folder has the classes whose number, from 1 in the order of the labels, this divides.
+        every: The second folder gets the classes whose numbers, from 1 in the order of the labels, are multiples of it.
 
     Returns:
         The folder to train on and the one to retrieve in.

@@ -2,10 +2,10 @@
 
     python studies/paper_line.py
 
-fits a straight line to what the paper prints (every row of every table but those of codes), and prints for each of our
-boards by how much AP@10h, and mAP over the whole ranking, deviate from the line, over all rows of real
-descriptors; below the lowest P@5 that the paper prints, the line is only drawn on. It is the check on what the paper's
-"mAP" is: AP@10h is on the line.
+fits a straight line to what the paper prints (every row of every table but those of codes). For each of our boards, it
+prints by how much AP@10h, and mAP over the whole ranking, deviate from the line, over all rows of real descriptors;
+below the lowest P@5 that the paper prints, the line is extrapolated. This checks what the paper's "mAP" is: AP@10h is
+on the line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Line(NamedTuple):
         intercept: Its "mAP" where P@5 is 0.
         slope: Of its "mAP" over P@5.
         deviation: Root mean square of what it prints from the line.
-        lowest: The lowest P@5 that it prints; below, the line is drawn on.
+        lowest: The lowest P@5 that it prints; below, the line is extrapolated.
     """
 
     intercept: float
@@ -61,7 +61,7 @@ def rms(values: np.ndarray) -> float:
 
 
 def lines(records: Iterable[Record], line: Line) -> list[list[object]]:
-    """For each board a line of the results inside the paper's range and one of those below it, under ``HEADERS``.
+    """Return two lines per board, on the results inside the paper's range and on those below it, under ``HEADERS``.
 
     Codes and distorted targets are separate.
     """

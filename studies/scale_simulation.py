@@ -69,7 +69,7 @@ def scenes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor time, the median of some calls after one that warms up; the clock would count what else runs."""
+    """Return processor time, the median of some calls after one that warms up; a clock would count other processes."""
     taken = []
     for _ in range(REPEATS + 1):
         started = time.process_time()
@@ -79,7 +79,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def scoring_seconds(count: int, codes: bool) -> float:
-    """Seconds of 1024 queries beyond the first 1024: preparing the gallery and touching fresh memory are left out."""
+    """Return the seconds of 1024 queries after a first 1024, without preparing the gallery or touching new memory."""
     rows, labels = scenes(count)
     descriptors = rows[:, :BITS] > 0 if codes else rows
 
@@ -90,7 +90,7 @@ def scoring_seconds(count: int, codes: bool) -> float:
 
 
 def search_seconds(count: int) -> tuple[float, float]:
-    """Seconds per query of an inverted file that looks at 1/64 of the scenes, and of a scan of codes."""
+    """Return the seconds per query of an inverted file that searches 1/64 of the scenes, and of a scan of codes."""
     rows, _ = scenes(count)
     lists = max(64, int(2 * count**0.5))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIMENSIONS), DIMENSIONS, lists, faiss.METRIC_INNER_PRODUCT)
@@ -107,7 +107,7 @@ def search_seconds(count: int) -> tuple[float, float]:
 
 
 def held_bytes(count: int, codes: bool) -> float:
-    """Bytes per scene at the scorer's peak, from processes of which some have four times the scenes."""
+    """Return the bytes per scene at the scorer's peak, from processes some of which have four times the scenes."""
 
     def peak_of(size: int) -> float:
         words = [sys.executable, __file__, "--peak", str(size), *(["--codes"] if codes else [])]
@@ -118,7 +118,7 @@ def held_bytes(count: int, codes: bool) -> float:
 
 
 def peak(count: int, codes: bool) -> int:
-    """Bytes at the peak of this process after scoring one query."""
+    """Return the bytes at the peak of this process after scoring one query."""
     rng = np.random.default_rng(0)
     rows = rng.bytes(count * BITS // 8) if codes else rng.standard_normal((count, DIMENSIONS), np.float32)
     descriptors = np.frombuffer(rows, np.uint8).reshape(count, -1) if codes else rows
@@ -144,7 +144,7 @@ def measure(count: int, memory_count: int) -> Constants:
 
 
 def check(constants: Constants, count: int) -> list[tuple[str, int, float, float]]:
-    """Rows (what, scenes, predicted seconds, measured seconds) at larger sizes, for 1024 queries."""
+    """Return rows (what, scenes, predicted seconds, measured seconds) at larger sizes, for 1024 queries."""
     rows = []
     for times in CHECKED:
         size = times * count
@@ -160,7 +160,7 @@ def check(constants: Constants, count: int) -> list[tuple[str, int, float, float
 
 
 def makespan(parts: Sequence[float], workers: int, before: float) -> float:
-    """Seconds until all parts are done: whichever worker is free takes the next, once it holds the gallery.
+    """Return the seconds until all parts are done; each free worker takes the next part, once it holds the gallery.
 
     Args:
         parts: Seconds of each part.
@@ -176,7 +176,7 @@ def makespan(parts: Sequence[float], workers: int, before: float) -> float:
 def efficiency(
     work: float, workers: int, parts_each: int, before: float, rng: np.random.Generator, slow: float = 0.05
 ) -> float:
-    """Share of the workers' time that is work, where parts differ and some take three times as long.
+    """Return the share of the workers' time that is work, where parts differ and some take three times as long.
 
     Args:
         work: Seconds of one worker for everything.
@@ -184,7 +184,7 @@ def efficiency(
         parts_each: Parts for each worker.
         before: Seconds until a worker holds the gallery.
         rng: Draws the parts.
-        slow: Share of parts that a straggler works off.
+        slow: Share of the parts that stragglers take.
     """
     count = workers * parts_each
     parts = work / count * rng.lognormal(0, 0.1, count) * np.where(rng.random(count) < slow, 3.0, 1.0)
@@ -192,7 +192,7 @@ def efficiency(
 
 
 def projection(constants: Constants) -> list[list[str]]:
-    """Rows of the table: gallery, what, memory, core time and cost of both sets of queries."""
+    """Return the rows of the table: gallery, what, memory, core time and cost of both sets of queries."""
     rows = []
     kinds = {
         "exact, floats": (constants.floats_held, constants.floats, 1.0),
@@ -209,12 +209,12 @@ def projection(constants: Constants) -> list[list[str]]:
 
 
 def gigabytes(count: float) -> str:
-    """Gigabytes, with a decimal below ten."""
+    """Return gigabytes as text, with a decimal below ten."""
     return f"{count / 1e9:,.0f} GB" if count >= 1e10 else f"{count / 1e9:.1f} GB"
 
 
 def duration(taken: float) -> str:
-    """Core time in words."""
+    """Return core time as text."""
     for unit, size in (("y", 365.25 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
         if taken >= size:
             return f"{taken / size:,.1f} {unit}"
@@ -222,7 +222,7 @@ def duration(taken: float) -> str:
 
 
 def clusters(constants: Constants, gallery: int = 10**8) -> list[list[str]]:
-    """Rows of the simulation: 10^4 queries against one gallery of floats on more and more workers."""
+    """Return the rows of the simulation: 10^4 queries against one gallery of floats on more and more workers."""
     work, moved = SUBSET * gallery / 1e9 * constants.floats, gallery * 4 * DIMENSIONS / BANDWIDTH
 
     def mean(workers: int, parts: int, before: float) -> str:
@@ -236,7 +236,7 @@ def clusters(constants: Constants, gallery: int = 10**8) -> list[list[str]]:
 
 
 def report(constants: Constants, checked: list[tuple[str, int, float, float]]) -> str:
-    """All tables."""
+    """Return all tables."""
     measured = [[name, f"{value:.3g}"] for name, value in constants._asdict().items()]
     compared = [[what, f"{size:,}", p, m, p / m] for what, size, p, m in checked]
     head = ["gallery", "", "memory", "1e4 queries", "all", "cost 1e4", "cost all"]
@@ -251,7 +251,11 @@ def report(constants: Constants, checked: list[tuple[str, int, float, float]]) -
 
 
 def main() -> None:
-    """Measures, checks and prints the tables."""
+    """Measure, check and print the tables.
+
+    Raises:
+        UserError: There are too few scenes.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=50_000, help="of the calibration; checks take four times as many")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)

@@ -42,7 +42,7 @@ def harmonic_numbers(n: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def average_precision(ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
-    """AP = (1/R) sum_i P(i) rel_i over the whole ranking; its mean over queries is mAP.
+    """Return AP = (1/R) sum_i P(i) rel_i over the whole ranking, (3, S) float64; its mean over queries is mAP.
 
     + - + - -: (1/1 + 2/3) / 2. + (+ -) - -: (1 + 2/2) / 2 or (1 + 2/3) / 2.
 
@@ -57,7 +57,9 @@ def average_precision(ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
 
 
 def average_precision_at_r(ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
-    """AP@R = (1/R) sum_{i<=R} P(i) rel_i; its mean over queries is mAP@R (Musgrave et al., ECCV 2020).
+    """Return AP@R = (1/R) sum_{i<=R} P(i) rel_i, (3, S) float64.
+
+    Its mean over queries is mAP@R (Musgrave et al., ECCV 2020).
 
     + - + - -: one of two positives is within the first R = 2. + (+ -) - -: both are, in half of the orders.
 
@@ -74,7 +76,7 @@ def average_precision_at_r(ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
 
 
 def average_precision_at_hits(ranks: PositiveRanks, k: int, harmonic: Tensor) -> Tensor:
-    """AP@kh = (1/h_k) sum_{i<=k} P(i) rel_i, and 0 where h_k = 0.
+    """Return AP@kh = (1/h_k) sum_{i<=k} P(i) rel_i, (3, S) float64, and 0 where h_k = 0.
 
     The divisor is random where a tie group crosses rank k: the number h of positives on its t places inside is
     hypergeometric (n, r, t), and given h they add what a group of t scenes with h positives adds. Since the divisor may
@@ -105,7 +107,7 @@ def average_precision_at_hits(ranks: PositiveRanks, k: int, harmonic: Tensor) ->
 
 
 def precision_at(ranks: PositiveRanks, k: int) -> Tensor:
-    """P@k = h_k / k; k stays the divisor where the gallery holds fewer than k scenes.
+    """Return P@k = h_k / k, (3, S) float64; k is the divisor even if the gallery holds fewer than k scenes.
 
     + - + - -, k = 2: 1/2. + (+ -) - -, k = 2: 2/2 or 1/2.
 
@@ -118,7 +120,7 @@ def precision_at(ranks: PositiveRanks, k: int) -> Tensor:
 
 
 def r_precision(ranks: PositiveRanks) -> Tensor:
-    """R-precision = h_R / R.
+    """Return R-precision = h_R / R, (3, S) float64.
 
     + - + - -, R = 2: 1/2. (+ + -) - -, R = 2: 2/2 in one order of three, else 1/2.
 
@@ -131,10 +133,10 @@ def r_precision(ranks: PositiveRanks) -> Tensor:
 
 
 def nmrr(ranks: PositiveRanks) -> Tensor:
-    """Normalised modified retrieval rank, from 0 (perfect) to 1: lower is better; its mean over queries is ANMRR.
+    """Return the normalised modified retrieval rank, (3, S) float64 from 0 (perfect) to 1: lower is better.
 
-    (mean rank - (1 + R)/2) / (1.25 K - (1 + R)/2), where a positive at a rank beyond K = 2 R counts as rank 1.25 K
-    (MPEG-7; K = 2 R as in PatternNet, Zhou et al., ISPRS 2018).
+    It is (mean rank - (1 + R)/2) / (1.25 K - (1 + R)/2), where a positive beyond rank K = 2 R counts as rank 1.25 K
+    (MPEG-7; K = 2 R as in PatternNet, Zhou et al., ISPRS 2018). Its mean over queries is ANMRR.
 
     + - + - -, R = 2, K = 4: mean rank 2, so (2 - 1.5) / (5 - 1.5). + (+ -) - -: mean rank 1.75, 2 or 1.5.
     - - - - +, R = 1, K = 2: rank 2.5, so (2.5 - 1) / (2.5 - 1).

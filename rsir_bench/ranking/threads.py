@@ -29,7 +29,7 @@ class Workers:
 
 @contextmanager
 def workers(device: str) -> Iterator[Workers]:
-    """As many workers as torch has threads (one on a GPU), each with a single thread for its own operations.
+    """Yield as many workers as torch has threads (one on a GPU), each with a single thread for its own operations.
 
     Threads within operations wait for each other after every operation; workers on separate pieces never do. Products
     are in true float32, whatever the process has chosen for training (TF32, bf16).

@@ -29,7 +29,7 @@ class PixelArray(Protocol):
         ...
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
         ...
 
     def __getitem__(self, rows: np.ndarray, /) -> Pixels:

@@ -57,7 +57,7 @@ class Distortion:
     severity: int
 
     def __str__(self) -> str:
-        """As ``--distort`` takes it: ``haze:3``."""
+        """Return it as ``--distort`` takes it: ``haze:3``."""
         return f"{self.name}:{self.severity}"
 
 

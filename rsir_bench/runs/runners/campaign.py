@@ -102,7 +102,7 @@ def _describe_outcome(done: RunOutcome) -> str:
 
 
 def work_off_within_limit(plan: Plan, run: Run) -> str | None:
-    """``work_off``, stopped after the request's time limit if there is one."""
+    """Make the runs as ``work_off`` does, each within the request's time limit if there is one."""
     limit = plan.request.time_limit
     return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
 

@@ -252,7 +252,7 @@ def _hashes(index: SceneIndex) -> npt.NDArray[np.bool_]:
 
 
 def _identity(index: SceneIndex) -> list[Any]:
-    """Everything of a dataset that changes a pair or its rows."""
+    """Return everything about a dataset that changes a pair or its rows."""
     read_as = [index.bands, index.rgb, index.value_range]
     return [index.fingerprint, digest(index.paths), index.classes, *read_as]
 
