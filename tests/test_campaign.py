@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import time
 from pathlib import Path
@@ -16,22 +17,21 @@ import torch
 from conftest import Tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
-from rsir_bench.method import Method
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
-from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs import keys
 from rsir_bench.runs.artifacts.environment import processor
-from rsir_bench.runs.artifacts.network import Network
-from rsir_bench.runs.estimate import Estimate, StepCost, _training_seconds, estimate
+from rsir_bench.runs.estimate import Estimate, StepCost, estimate, training_seconds
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import CampaignResult, campaign
-from rsir_bench.training.loop import seed_everything
+from rsir_bench.scenes.card import load_cards
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -40,8 +40,20 @@ def _run(request: Request) -> CampaignResult:
     return campaign(request, lambda line: None)
 
 
-def _scores(records: list[Record]) -> dict[tuple[str, str, str | None], dict[str, float]]:
-    return {(record.method.label, record.row.name, record.row.fit): record.metrics for record in records}
+def _files(folder: Path, *names: str) -> dict[Path, tuple[int, int]]:
+    """When each file of these names was last written, and which file it is: another where one took its place."""
+    found = [path for name in names for path in folder.rglob(name) if path.is_file()]
+    assert found
+    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
+
+
+TRAINED = ("weights.safetensors", "trained.json")
+DESCRIBED = ("described.json", "descriptors/**/*.npy", "pca/*.npz")
+
+
+def _scores(records: list[Record]) -> dict[tuple[str | None, ...], dict[str, float]]:
+    """The metrics of each record by method, row and target."""
+    return {(one.method.label, one.row.name, one.row.fit, one.target.name): one.metrics for one in records}
 
 
 def test_methods_are_trained_described_scored_and_recorded(tiny: Tiny) -> None:
@@ -67,50 +79,55 @@ def test_methods_are_trained_described_scored_and_recorded(tiny: Tiny) -> None:
 
 
 def test_the_same_command_again_computes_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tiny.folder / "cache"
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(cache))
     first = _run(tiny.request())
-    monkeypatch.setattr(RunArtifacts, "make", lambda self: pytest.fail("worked again"))
-    monkeypatch.setattr("rsir_bench.runs.runners.campaign.open_pixels", lambda *_: pytest.fail("opened pixels"))
-    assert _run(tiny.request()).records == first.records
+    shutil.rmtree(cache / "pixels")
+    before, lines = _files(tiny.folder / "runs", "*"), list[str]()
+    assert campaign(tiny.request(), lines.append).records == first.records
+    assert _files(tiny.folder / "runs", "*") == before
+    assert len(lines) == 1  # the plan, and no run that ended
+    assert not (cache / "pixels").exists()  # no scene was decoded
 
 
-def test_a_lost_record_is_made_again_without_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_record_is_made_again_without_training(tiny: Tiny) -> None:
     first = _run(tiny.request())
     for path in (tiny.folder / "runs").rglob("results/**/*.json"):
         path.unlink()
-    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", lambda *_: pytest.fail("described again"))
+    before = _files(tiny.folder / "runs", *TRAINED, *DESCRIBED)
     lines: list[str] = []
     campaign(tiny.request(), lines.append, plan_only=True)
     assert "estimate  about 0 s on cpu; at most 0 MB" in lines[0]
     assert _scores(_run(tiny.request()).records) == _scores(first.records)
+    assert _files(tiny.folder / "runs", *TRAINED, *DESCRIBED) == before
 
 
-def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_results_count_as_done_and_can_be_made_again(tiny: Tiny) -> None:
     results = tiny.folder / "leaderboards" / "results"
     first = _run(tiny.request())
     publish([tiny.folder / "runs"], results)
     lines: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
-        elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
-        assert elsewhere.records == first.records
-        assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
-        changed = tiny.request(out="elsewhere", published=results, overrides=["describe.pca=3"])
-        assert not any(cell.done for run in make_plan(changed).runs for cell in run.cells)
+    elsewhere = campaign(tiny.request(out="elsewhere", published=results), lines.append)
+    assert elsewhere.records == first.records
+    assert f"results   2: 2 done (2 published, in {results}), 0 to make" in lines[0]
+    assert not (tiny.folder / "elsewhere").exists()  # nothing was trained
+    changed = tiny.request(out="elsewhere", published=results, overrides=["describe.pca=3"])
+    assert not any(cell.done for run in make_plan(changed).runs for cell in run.cells)
     again = _run(tiny.request(out="elsewhere"))
     assert _scores(again.records) == _scores(first.records)
     assert len(list((tiny.folder / "elsewhere").rglob("results/**/*.json"))) == 2
 
 
-def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_pca_is_another_board_of_the_same_training(tiny: Tiny) -> None:
     first = _run(tiny.request())
-    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
+    before = _files(tiny.folder / "runs", *TRAINED)
     request = tiny.request(overrides=["describe.pca=3", 'describe.pca_fit=["source", "target"]'])
     second = _run(request)
     rows = [(record.row.name, record.row.dimensions, record.row.fit) for record in second.records]
     assert rows == [("FC", 3, None), ("PCA", 3, "source"), ("PCA", 3, "target")]
     assert {record.protocol.board for record in second.records} != {record.protocol.board for record in first.records}
     assert second.records[1].metrics != second.records[2].metrics
+    assert _files(tiny.folder / "runs", *TRAINED) == before
 
 
 def _broken(tiny: Tiny) -> Path:
@@ -151,46 +168,60 @@ def test_every_hook_of_the_contract_end_to_end(tiny: Tiny) -> None:
     assert rounds == ["round1", "round2"]
 
 
-def test_a_round_goes_on_from_the_network_as_its_training_left_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_goes_on_from_the_network_as_its_training_left_it(tiny: Tiny) -> None:
     """On the same device, and with the same order in memory: the next round labels scenes with it."""
-    pool = f'data.unlabelled="folder:{write_scenes(tiny.folder / "pool", 3, 5, seed=9)}"'
-    request = tiny.request("everything", plugins=[PLUGINS / "everything.py"], overrides=[pool])
-    fit, seen = Network.fit, []
-
-    def watched(network: Network, previous: Method | None) -> Any:
-        if previous is not None:
-            weights = [tensor for tensor in previous.parameters() if tensor.dim() == 4]
-            seen.append([(tensor.device, tensor.stride()) for tensor in weights])
-        return fit(network, previous)
-
-    monkeypatch.setattr(Network, "fit", watched)
+    plugin, seen = tiny.folder / "again.py", tiny.folder / "seen"
+    plugin.write_text(
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Again(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'again'})\n"
+        "    rounds = 2\n"
+        "    def training_set(self, number, previous, source, pool):\n"
+        "        if previous is not None:\n"
+        "            weights = [tensor for tensor in previous.parameters() if tensor.dim() == 4]\n"
+        f"            with open({str(seen)!r}, 'a') as file:\n"
+        "                print([(tensor.device, tensor.stride()) for tensor in weights], file=file)\n"
+        "        return source\n"
+    )
+    request = tiny.request("again", plugins=[plugin])
     _run(request)
-    folder = next((tiny.folder / "runs/everything").iterdir())
-    for rest in ("round2", "round1/descriptors", "results"):
+    folder = next((tiny.folder / "runs/again").iterdir())
+    for rest in ("round2", "results"):
         shutil.rmtree(folder / rest)
+    before = _files(folder, *TRAINED)
     assert _run(request).failures == {}
-    assert len(seen) == 2
-    assert seen[0] == seen[1]
+    assert _files(folder / "round1", *TRAINED) == before
+    trained, loaded = seen.read_text().splitlines()
+    assert "cpu" in trained
+    assert trained == loaded
 
 
-def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Elsewhere a training ends with other bits; another seed stands for that here."""
-    first = _run(tiny.request())
-    folder = next((tiny.folder / "runs/baseline").iterdir())
+def test_a_network_that_is_trained_again_keeps_nothing_of_the_lost_one(tiny: Tiny) -> None:
+    """Elsewhere a training ends with other bits; another loss stands for that here."""
+    plugin = tiny.folder / "here.py"
+    text = (
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Here(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'here'})\n"
+        "    def loss(self, batch):\n"
+        "        return super().loss(batch)\n"
+    )
+    plugin.write_text(text)
+    targets = [tiny.target, f"folder:{write_scenes(tiny.folder / 'second', 3, 4, seed=3)}"]
+    first = _run(tiny.request("here", plugins=[plugin], targets=targets))
+    folder = next((tiny.folder / "runs/here").iterdir())
     shutil.rmtree(folder / "results")
     (folder / "round1/weights.safetensors").unlink()
     (folder / "round1/trained.json").unlink()
-    monkeypatch.setattr(
-        "rsir_bench.runs.artifacts.network.seed_everything", lambda seed, *rest: seed_everything(seed + 1, *rest)
+    plugin.write_text(text.replace("loss(batch)\n", "loss(batch) * 0.9\n"))
+    again, other = (
+        _run(tiny.request("here", plugins=[plugin], targets=targets, out=out)) for out in ("runs", "elsewhere")
     )
-    again, other = _run(tiny.request()), _run(tiny.request(out="elsewhere"))
     assert _scores(again.records) == _scores(other.records)
     assert _scores(again.records) != _scores(first.records)
 
 
-def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny) -> None:
     plugin = tiny.folder / "tied.py"
     plugin.write_text(
         "from torch import nn\n"
@@ -205,13 +236,14 @@ def test_weights_that_are_tied_are_kept_and_loaded(tiny: Tiny, monkeypatch: pyte
     assert first.failures == {}
     shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
     shutil.rmtree(next((tiny.folder / "runs").rglob("descriptors")))
-    monkeypatch.setattr("rsir_bench.runs.artifacts.network.train", lambda *_: pytest.fail("trained again"))
+    before = _files(tiny.folder / "runs", *TRAINED)
     assert _scores(_run(tiny.request("tied", plugins=[plugin])).records) == _scores(first.records)
+    assert _files(tiny.folder / "runs", *TRAINED) == before
 
 
 def test_components_are_fitted_again_for_another_way_of_describing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tiny.request())
-    monkeypatch.setattr("rsir_bench.runs.keys.DESCRIBING_VERSION", 2)
+    monkeypatch.setattr(keys, "DESCRIBING_VERSION", 2)
     _run(tiny.request())
     assert len(list((tiny.folder / "runs").rglob("pca/*.npz"))) == 2
 
@@ -331,17 +363,16 @@ def test_a_plan_alone_makes_nothing(tiny: Tiny) -> None:
 
 
 def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Slow(torch.optim.SGD):
-        def step(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
-            time.sleep(0.5)
-
     plan = make_plan(tiny.request())
     quick = _estimate(plan)
-    monkeypatch.setattr("rsir_bench.runs.estimate.make_optimizer", lambda method, _: Slow(method.parameters(), 0.1))
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tiny.folder / "cache"))
-    slow = _estimate(plan)
+    slowed = register_optimizer_step_pre_hook(lambda *_: time.sleep(0.25))
+    try:
+        slow = _estimate(plan)
+    finally:
+        slowed.remove()
     epochs, batches = plan.protocol.train.epochs, 24 / plan.protocol.train.batch
-    assert slow.seconds - quick.seconds == pytest.approx(0.5 * epochs * batches, rel=0.3)
+    assert slow.seconds - quick.seconds == pytest.approx(0.25 * epochs * batches, rel=0.3)
 
 
 @pytest.mark.parametrize(("kind", "sizes"), [("cuda", {64}), ("cpu", {8, 24})])
@@ -353,7 +384,7 @@ def test_what_a_device_prepares_at_first_is_not_taken_for_its_speed(kind: str, s
         asked.append(count)
         return 0.02 + 0.001 * count + 5 * (not prepared)
 
-    assert _training_seconds(step, 64, kind) == pytest.approx(0.02 / 64 + 0.001)
+    assert training_seconds(step, 64, kind) == pytest.approx(0.02 / 64 + 0.001)
     assert set(asked) == sizes
 
 
@@ -366,14 +397,18 @@ def _estimate(plan: Plan, known: dict[str, StepCost | None] | None = None, numbe
 def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cache = tiny.folder / "cache"
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(cache))
     _run(tiny.request(seeds=[0]))
     plan = make_plan(tiny.request(seeds=[0, 1], overrides=["describe.pca=3"]))
     known: dict[str, StepCost | None] = {}
     trained = _estimate(plan, known)
-    monkeypatch.setattr("rsir_bench.runs.estimate.measure", lambda *_: pytest.fail("measured again"))
-    new = _estimate(plan, known, 1)
     step = known["baseline"]
     assert step is not None
+    shutil.rmtree(cache / "steps")  # where what is measured is kept
+    new = _estimate(plan, known, 1)
+    assert known == {"baseline": step}
+    assert not (cache / "steps").exists()  # it was not measured again
     # 18 scenes of the target, with 3 values in each row, and 24 of the source; 2 epochs of these in a training. The
     # first seed has its row FC.
     assert trained.seconds == pytest.approx(step.describing * (18 + 24))
@@ -386,10 +421,10 @@ def test_a_measured_step_is_kept_between_plans(tiny: Tiny, monkeypatch: pytest.M
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tiny.folder / "cache"))
     first = _estimate(make_plan(tiny.request()))
     (kept,) = (tiny.folder / "cache" / "steps").iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr("rsir_bench.runs.estimate.measure", lambda *_: pytest.fail("measured again"))
-        assert _estimate(make_plan(tiny.request())) == first
-        assert _estimate(make_plan(tiny.request(seeds=[7]))) == first
+    before = _files(kept.parent, "*")
+    assert _estimate(make_plan(tiny.request())) == first  # to the last bit of its seconds
+    assert _estimate(make_plan(tiny.request(seeds=[7]))) == first
+    assert _files(kept.parent, "*") == before
     kept.write_text("{")  # damaged: measured again
     assert _estimate(make_plan(tiny.request())).run_bytes == first.run_bytes
     for changed in ({"overrides": ["train.batch=4"]}, {"overrides": ["trunk.arguments={}", "data.size=48"]}):
@@ -533,13 +568,14 @@ def test_distorted_targets_are_scored_beside_the_target_as_it_is(tiny: Tiny) -> 
     assert all(cell.done for cell in plan.runs[0].cells)
 
 
-def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_of_a_pca_is_never_distorted(tiny: Tiny) -> None:
     """Distorted descriptors are projected on the components that were fitted on the source as it is."""
     _run(tiny.request())
-    fitted = next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes()
-    monkeypatch.setattr("rsir_bench.runs.artifacts.components.fit_reduction", lambda *_: pytest.fail("fitted again"))
+    fitted = _files(tiny.folder / "runs", "pca/*.npz")
+    content = next(iter(fitted)).read_bytes()
     assert _run(tiny.request(distortions=["haze:5"])).failures == {}
-    assert next((tiny.folder / "runs").rglob("pca/*.npz")).read_bytes() == fitted
+    assert _files(tiny.folder / "runs", "pca/*.npz") == fitted  # nothing was fitted again
+    assert next(iter(fitted)).read_bytes() == content
 
 
 def test_the_record_says_how_files_became_pixels(tiny: Tiny) -> None:
@@ -562,7 +598,7 @@ def test_thirteen_bands_go_from_the_card_to_the_record(tiny: Tiny, tmp_path: Pat
         values = np.random.default_rng(number).integers(0, 4000, (32, 32, 13), np.uint16)
         tifffile.imwrite(path.with_suffix(".tif"), values, photometric="minisblack", planarconfig="contig")
         path.unlink()
-    monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda: {"eurosat": card})
+    monkeypatch.setitem(load_cards(), "eurosat", card)
     usual = ["data.source=eurosat", "trunk.mean=[0.5]", "trunk.std=[0.25]"]
     found = {}
     for bands in ("rgb", "all"):
@@ -630,9 +666,9 @@ def test_the_model_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "processor\t: 0\nmodel\t\t: 207\nmodel name\t: Quick CPU 7763 64-Core Processor   \nflags\t\t: fpu\n"
     )
     assert processor(told) == "Quick CPU 7763 64-Core Processor"
-    monkeypatch.setattr("platform.processor", lambda: "arm")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
     assert processor(tmp_path / "none") == "arm"
-    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr(platform, "processor", lambda: "")
     assert processor(tmp_path / "none") == "unknown model"
 
 

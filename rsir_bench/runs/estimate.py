@@ -183,7 +183,7 @@ def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str)
             batch = _noise(setup, count, fabric.device)
             return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
 
-        training = _training_seconds(step, recipe.batch, fabric.device.type)
+        training = training_seconds(step, recipe.batch, fabric.device.type)
     scenes = _noise(setup, BATCH["cuda"] if fabric.device.type == "cuda" else MORE, fabric.device).scenes
     method.eval()
     with torch.inference_mode():
@@ -197,7 +197,7 @@ def _update(method: Any, batch: Batch, fabric: Fabric, optimizer: Any) -> None:
     optimizer.step()
 
 
-def _training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
+def training_seconds(step: Callable[[int], float], batch: int, kind: str) -> float:
     """Return the seconds of a scene in a batch.
 
     Args:
