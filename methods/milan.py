@@ -78,7 +78,10 @@ class Milan(Method[MilanSettings]):
             nn.init.zeros_(layer.bias)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the triplet loss and the weighted push and balance losses, scalars, for ``scenes`` (N, B, H, W)."""
+        """Return the triplet loss and the weighted push and balance losses.
+
+        All are scalar floats, for ``scenes`` (N, B, H, W) in [0, 1].
+        """
         shares, labels = all_gather_with_grad(self._shares(batch.scenes), batch.labels)
         triplets = broadcast_tensors(random_triplets(labels))
         return {

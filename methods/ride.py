@@ -116,7 +116,7 @@ class Ride(Method[RideSettings]):
         return train.model_copy(update={"rate": train.rate * self.settings.rate})
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch with every scene, (N, B, H, H), turned by one of the rotations at random."""
+        """Return the batch with every scene, (N, B, H, H) float32, turned by one of the rotations at random."""
         rotation = torch.randint(self.settings.rotations, (len(batch.index),), generator=generator)
         rotation = rotation.to(batch.index.device)
         scenes = rotated(batch.scenes, rotation, self.settings.rotations)

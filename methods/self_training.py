@@ -83,7 +83,10 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
         return self._figures
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """Return the labelled source and, from round 2, the scenes that the previous network is sure of."""
+        """Return the labelled source and, from round 2, the scenes that the previous network is sure of.
+
+        Scenes are (N, H, W, B) uint8, with labels (N,) int64.
+        """
         if previous is None or pool is None:
             self._figures = {"pseudo_labelled": 0, "pseudo_classes": 0}
             return source

@@ -56,7 +56,7 @@ class Timm(Method[TimmSettings]):
         return {"model": model, **({"weights": weights} if weights else {})}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Raise an error whatever the scenes (N, B, H, W) are: the backbone is not trained.
+        """Raise an error for any batch, ``scenes`` (N, B, H, W) float32: the backbone is not trained.
 
         Raises:
             NotImplementedError: Always.

@@ -42,7 +42,11 @@ MANY = 5
 
 
 def card(bench: Bench) -> str:
-    """Check that the card is complete, and that the paper has its published rows."""
+    """Check that the card is complete, and that the paper has its published rows.
+
+    Raises:
+        Failure: The check fails.
+    """
     card = bench.entry.method_class.card
     trained = isinstance(card, FrontEndCard) or card.trained
     wanted = {"title": card.title, "paper": card.paper, "choices": "".join(card.choices)}
@@ -63,7 +67,11 @@ def card(bench: Bench) -> str:
 
 
 def settings(bench: Bench) -> str:
-    """Check that the class of the settings is a ``Settings`` that rejects misspelt names."""
+    """Check that the class of the settings is a ``Settings`` that rejects misspelt names.
+
+    Raises:
+        Failure: The check fails.
+    """
     settings_class = bench.entry.method_class.Settings
     if not issubclass(settings_class, Settings):
         raise Failure(f"{settings_class.__name__}: derive it from rsir_bench.method.Settings")
@@ -88,7 +96,11 @@ def other_shape(bench: Bench) -> None:
 
 
 def groups(bench: Bench) -> str:
-    """Check that ``parameter_groups`` has every trainable tensor once."""
+    """Check that ``parameter_groups`` has every trainable tensor once.
+
+    Raises:
+        Failure: The check fails.
+    """
     network = bench.build()
     names = {id(tensor): name for name, tensor in network.named_parameters()}
     held = Counter(id(tensor) for group in network.parameter_groups() for tensor in group.parameters)
@@ -103,7 +115,11 @@ def groups(bench: Bench) -> str:
 
 
 def batches(bench: Bench) -> str:
-    """Check that ``batches`` returns indices of scenes, and the same number of batches in every epoch."""
+    """Check that ``batches`` returns indices of scenes, and the same number of batches in every epoch.
+
+    Raises:
+        Failure: The check fails.
+    """
     network, scenes = bench.build(), bench.draw()
     size = network.recipe(network.setup.protocol.train).batch
     epochs = [network.batches(scenes.labels, size, torch.Generator().manual_seed(seed)) for seed in range(MANY)]
@@ -144,7 +160,11 @@ def _labelled(scenes: Scenes, number: int) -> None:
 
 
 def learns(bench: Bench) -> str:
-    """Check that a few dozen steps on 32 scenes lower the loss and bring scenes of a class together."""
+    """Check that a few dozen steps on 32 scenes lower the loss and bring scenes of a class together.
+
+    Raises:
+        Failure: The check fails.
+    """
     scenes = bench.draw()
     network = bench.build()
     training = Training(network, network.training_set(1, None, scenes, bench.pool()))
@@ -182,7 +202,11 @@ def _neighbours(network: Method, scenes: Scenes) -> float:
 
 
 def gradients(bench: Bench) -> None:
-    """Check that a gradient other than zero reaches every trainable tensor within a few steps."""
+    """Check that a gradient other than zero reaches every trainable tensor within a few steps.
+
+    Raises:
+        Failure: The check fails.
+    """
     network = bench.build()
     training = Training(network, network.training_set(1, None, bench.draw(), bench.pool()))
     for number in range(1, 6):
@@ -193,7 +217,11 @@ def gradients(bench: Bench) -> None:
 
 
 def frozen(bench: Bench) -> str:
-    """Check that parts frozen by the protocol keep their weights and statistics."""
+    """Check that parts frozen by the protocol keep their weights and statistics.
+
+    Raises:
+        Failure: The check fails.
+    """
     setup = bench.setup(frozen=_parts(bench))
     network = bench.build(setup)
     trunks = [(name, module) for name, module in network.named_modules() if isinstance(module, Trunk)]
@@ -215,7 +243,11 @@ def frozen(bench: Bench) -> str:
 
 
 def split(bench: Bench) -> str:
-    """Check that a loss declared a mean over scenes is one, so that devices can share a batch."""
+    """Check that a loss declared a mean over scenes is one, so that devices can share a batch.
+
+    Raises:
+        Failure: The check fails.
+    """
     network = bench.build()
     how = network.distributed_loss
     if how != "mean":
@@ -251,7 +283,11 @@ def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def half_precision(bench: Bench) -> None:
-    """Check that loss and weights stay finite under bf16 autocast."""
+    """Check that loss and weights stay finite under bf16 autocast.
+
+    Raises:
+        Failure: The check fails.
+    """
     network = bench.build()
     Training(network, network.training_set(1, None, bench.draw(), bench.pool()), "bf16").epoch(1)
     if wrong := [name for name, tensor in network.named_parameters() if not tensor.isfinite().all()]:
@@ -259,7 +295,11 @@ def half_precision(bench: Bench) -> None:
 
 
 def rows(bench: Bench) -> str:
-    """Check that ``describe`` returns every row's descriptor as finite (N, D) float."""
+    """Check that ``describe`` returns every row's descriptor as finite (N, D) float.
+
+    Raises:
+        Failure: The check fails.
+    """
     count = 6
     given = descriptors(bench.network(), pixels_of(bench.draw(count)))
     for name, row in bench.named.card.rows.items():
@@ -277,7 +317,11 @@ def rows(bench: Bench) -> str:
 
 
 def deterministic(bench: Bench) -> None:
-    """Check that describing twice gives the same, and does not change the network."""
+    """Check that describing twice gives the same, and does not change the network.
+
+    Raises:
+        Failure: The check fails.
+    """
     network, scenes = bench.network(), pixels_of(bench.draw())
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     first, again = descriptors(network, scenes), descriptors(network, scenes)
@@ -302,7 +346,11 @@ def alone(bench: Bench) -> None:
 
 
 def codes(bench: Bench) -> str:
-    """Check that more than a few bits of code rows differ between scenes."""
+    """Check that more than a few bits of code rows differ between scenes.
+
+    Raises:
+        Failure: The check fails.
+    """
     coded = {name: row for name, row in bench.named.card.rows.items() if row.kind == "code"}
     given = descriptors(bench.network(), pixels_of(bench.draw()))
     for name, row in coded.items():
@@ -331,7 +379,11 @@ def saved(bench: Bench) -> None:
 
 
 def resumed(bench: Bench) -> None:
-    """Check that a training resumed from a checkpoint in a new network gives the same numbers."""
+    """Check that a training resumed from a checkpoint in a new network gives the same numbers.
+
+    Raises:
+        Failure: The check fails.
+    """
     first = bench.build()
     scenes = first.training_set(1, None, bench.draw(), bench.pool())
     whole = Training(first, scenes)

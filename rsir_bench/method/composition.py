@@ -74,7 +74,7 @@ class Composed(Method[ComposedSettings]):
         return cls.inner_class.initial_weights(settings.inner, trunk)
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """Return the method's training set."""
+        """Return the method's training set: scenes (N, H, W, B) uint8 with labels (N,) int64."""
         return self.inner.training_set(number, previous, source, pool)
 
 

@@ -261,8 +261,8 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
             number: The round. A new network is built for each; ``self`` is that network, before training.
             previous: The trained network of the round before, in evaluation mode; None in the first. It may be
                 combined with a front end: rely on its ``describe`` only.
-            source: The labelled scenes.
-            pool: The protocol's unlabelled scenes, if the card asks for them.
+            source: The labelled scenes, (N, H, W, B) uint8.
+            pool: The protocol's unlabelled scenes, (M, H, W, B) uint8, if the card asks for them.
         """
         return source
 

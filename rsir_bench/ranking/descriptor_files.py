@@ -146,7 +146,7 @@ def read_queries(path: Path) -> Array:
 
 
 def read_one(path: Path, names: tuple[str, ...]) -> Array:
-    """Return the array (N, ...) of one of the given names, or the only one.
+    """Return the array, (N, ...) of the file's dtype, of one of the given names, or the only one.
 
     Raises:
         UserError: The file cannot be read, or holds several arrays and none has such a name.
@@ -161,7 +161,7 @@ def read_one(path: Path, names: tuple[str, ...]) -> Array:
 
 
 def read_lines(path: Path) -> Array:
-    """Return the lines of a text file, (N,) strings.
+    """Return the lines of a text file, (N,) str.
 
     Raises:
         UserError: The file is not UTF-8, or cannot be read.

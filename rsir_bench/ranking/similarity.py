@@ -80,7 +80,7 @@ def prepare(
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:
-    """Return slices of rows (n, D) that are small enough for the processor's cache."""
+    """Return slices of rows, (n, D) of any dtype, that are small enough for the processor's cache."""
     step = max(1, CHUNK_ELEMENTS // rows.shape[1])
     return (slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step))
 

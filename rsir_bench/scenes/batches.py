@@ -56,7 +56,7 @@ class Batch:
         return replace(self, scenes=scenes)
 
     def part(self, rows: slice) -> Batch:
-        """Return some of the scenes: the given rows of every tensor (N, ...), those of a subclass included."""
+        """Return some of the scenes: the given rows of every tensor, (N, ...) of any dtype, also of a subclass."""
         return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
@@ -230,7 +230,7 @@ def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def flipped(batch: Batch, generator: torch.Generator) -> Batch:
-    """Return the batch, ``scenes`` (N, B, H, W), each flipped left-right and up-down with probability 1/2 each."""
+    """Return the batch with its scenes, (N, B, H, W) float32, flipped along each axis with probability 1/2."""
     return flipped_as(batch, draw_flips(len(batch.scenes), generator))
 
 

@@ -177,7 +177,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
 
     Args:
         method: A new network, on the CPU; trained in place.
-        scenes: The training set.
+        scenes: The training set, (N, H, W, B) uint8 with labels (N,) int64.
         fabric: Device and precision.
         folder: Folder of the checkpoint and ``log.csv``.
         seed: The run's seed and the round; methods with the same numbers see the same batches.
@@ -318,7 +318,7 @@ def _epoch(
 
 
 def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the named scalar terms of the loss in the fabric's precision, and their sum."""
+    """Return the named terms of the loss, scalar floats in the fabric's precision, and their sum."""
     with fabric.autocast():  # on one device, Fabric runs every method but ``forward`` in 32 bit
         terms = method.loss(batch)
     terms = terms if isinstance(terms, dict) else {"loss": terms}

@@ -62,7 +62,7 @@ class RunArtifacts:
         return Components(cell.components, cell.row.descriptor, self.network(cell.round), self.describing)
 
     def descriptors(self, cell: ResultSpec) -> Descriptors:
-        """Return the artifact that holds the descriptors (N, D) of a cell's row on its target."""
+        """Return the artifact that holds a row's descriptors on its target, (N, D) float32 or (N, bytes) uint8."""
         return Descriptors(cell, self.network(cell.round), self.components(cell), self.describing)
 
     def scores(self, cell: ResultSpec) -> RowScores:
