@@ -66,7 +66,7 @@ def test_a_card_that_reads_its_scenes_otherwise_makes_other_results(
     for options in ({"targets": ["eurosat"]}, {"overrides": ["data.source=eurosat"]}):
         plans = []
         for one in (card, changed):
-            monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda one=one: {"eurosat": one})
+            monkeypatch.setitem(load_cards(), "eurosat", one)
             plans.append(make_plan(tiny.request(**options)))
         assert plans[0].datasets["eurosat"].fingerprint == plans[1].datasets["eurosat"].fingerprint
         before, after = (_keys(plan.runs[0]) for plan in plans)
@@ -89,7 +89,7 @@ def test_the_order_of_the_sources_classes_is_in_the_key_only_where_it_is_not_the
     turned = card.model_copy(update={"classes": card.classes[::-1]})
     keys = []
     for one in (card, turned):
-        monkeypatch.setattr("rsir_bench.scenes.index.load_cards", lambda one=one: {"eurosat": one})
+        monkeypatch.setitem(load_cards(), "eurosat", one)
         keys.append(make_plan(tiny.request(overrides=["data.source=eurosat"])).runs[0].key)
     assert keys[0] != keys[1]
     monkeypatch.undo()
@@ -169,12 +169,14 @@ def test_a_request_of_one_method_has_no_settings_of_others(tiny: Tiny) -> None:
 
 
 def test_what_cannot_run_costs_no_hashing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[str] = []
-    monkeypatch.setattr("rsir_bench.runs.resolve.index_listing", lambda listing: looked_at.append(listing.name))
+    cache = tiny.folder / "cache"
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(cache))
     with pytest.raises(UserError) as caught:
         make_plan(tiny.request("baselin", targets=["folder:gone"]))
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["method 'baselin'", "folder"]
-    assert looked_at == []
+    assert not (cache / "hashes").exists()
+    make_plan(tiny.request())
+    assert len(list((cache / "hashes").glob("*.json"))) == 2  # of source and target
 
 
 def test_a_seed_that_is_named_twice_is_one_run(tiny: Tiny) -> None:

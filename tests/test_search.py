@@ -8,7 +8,6 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,38 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import write_sealed
 from rsir_bench.cli.app import app
 from rsir_bench.cli.search import answer_as_json, as_table
-from rsir_bench.method import Row
-from rsir_bench.runs.artifacts.chain import RunArtifacts
-from rsir_bench.runs.artifacts.descriptors import Descriptors
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import index_folder
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
-from rsir_bench.search import gallery as galleries
 from rsir_bench.search.answer import Answer, as_page, search_scenes
 from rsir_bench.search.gallery import Gallery, find_run
 from rsir_bench.search.query import read_query
 
 UNTRAINED = "timm:test_resnet@none"
+
+
+COUNTED = """
+from rsir_bench.method import Card, Method, Row
+
+class Counted(Method):
+    card = Card(
+        name="counted", title="Counted", paper="none", year=2026, trained=False,
+        rows={{"Pooled": Row(descriptor="pooled")}},
+    )
+
+    def __init__(self, setup, settings):
+        super().__init__(setup, settings)
+        self.trunk = setup.trunk()
+
+    def loss(self, batch):
+        raise NotImplementedError
+
+    def describe(self, scenes):
+        with open({count!r}, "a") as file:
+            print(len(scenes), file=file)
+        return {{"pooled": self.trunk(scenes)}}
+"""
 
 
 def _quiet(line: str) -> None:
@@ -101,10 +119,12 @@ def test_an_image_from_elsewhere_is_described_as_scenes_are(tiny: Tiny, override
     assert [hit["scene"] for hit in others] == [hit["scene"] for hit in own[1:5]]
 
 
-def test_a_scene_of_the_target_stands_first_and_others_follow(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, scene = _request(tiny), _scene(tiny, "class2/scene01.png")
+def test_a_scene_of_the_target_stands_first_and_others_follow(tiny: Tiny) -> None:
+    plugin, count = tiny.folder / "counted.py", tiny.folder / "count"
+    plugin.write_text(COUNTED.format(count=str(count)))
+    request, scene = _request(tiny, "counted", plugins=[plugin]), _scene(tiny, "class2/scene01.png")
     _search(request, scene)
-    monkeypatch.setattr(Descriptors, "of_pixels", lambda *_: pytest.fail("described again"))
+    described = count.read_text()
     copied = Path(shutil.copy(scene, tiny.folder / "copied.png"))
     for image in (scene, copied):
         for ann in (None, "hnsw", "ivf"):
@@ -113,6 +133,9 @@ def test_a_scene_of_the_target_stands_first_and_others_follow(tiny: Tiny, monkey
             assert hits[0]["scene"] == "class2/scene01.png"
             assert [hit["same_class"] for hit in hits] == [hit["class"] == "class2" for hit in hits]
     assert len(_hits(request, scene, top=100)) == 18
+    assert count.read_text() == described
+    _search(request, _saved_otherwise(scene, tiny.folder / "elsewhere.bmp"))
+    assert count.read_text() == f"{described}1\n"
 
 
 def test_of_two_scenes_with_the_same_bytes_the_query_is_the_one_that_is_named(tiny: Tiny) -> None:
@@ -169,24 +192,34 @@ def test_nothing_is_trained_and_the_command_that_does_is_given(
         _search(request, scene)
 
 
-def test_an_index_is_built_once_for_each_content(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, scene, built = _request(tiny), _scene(tiny, "class0/scene00.png"), []
-    build = galleries.indices.build
-    monkeypatch.setattr(galleries.indices, "build", lambda *args: built.append(args[2]) or build(*args))
+def test_an_index_is_built_once_for_each_content(tiny: Tiny) -> None:
+    request, scene = _request(tiny), _scene(tiny, "class0/scene00.png")
+
+    def built() -> list[str]:
+        """The kinds of the indices, in the order in which they were written."""
+        written = sorted((path.stat().st_mtime_ns, path.name) for path in request.out.rglob("*.faiss"))
+        return [name.split("-")[0] for _, name in written]
+
     first = _search(request, scene)
+    (flat,) = request.out.rglob("*.faiss")
+    state = flat.stat()
     assert _search(request, scene) == first
-    assert built == ["flat"]
+    assert built() == ["flat"]
     _search(request, scene, ann="hnsw")
+    (hnsw,) = request.out.rglob("hnsw-*.faiss")
+    second = hnsw.stat()
     _search(request, scene, ann="hnsw")
-    assert built == ["flat", "hnsw"]
+    assert built() == ["flat", "hnsw"]
     descriptors = next(request.out.rglob("descriptors/**/*.npy"))
     turned = np.load(descriptors)[::-1]
     write_sealed(descriptors, lambda path: np.save(path, turned))
     assert _search(request, scene) != first
-    assert built == ["flat", "hnsw", "flat"]
+    assert built() == ["flat", "hnsw", "flat"]
     descriptors.write_bytes(b"damaged")
     assert _search(request, scene) == first  # described again
-    assert built == ["flat", "hnsw", "flat"]
+    assert built() == ["flat", "hnsw", "flat"]
+    assert (flat.stat().st_ino, flat.stat().st_mtime_ns) == (state.st_ino, state.st_mtime_ns)
+    assert (hnsw.stat().st_ino, hnsw.stat().st_mtime_ns) == (second.st_ino, second.st_mtime_ns)
 
 
 def _text(path: Path) -> None:
@@ -213,12 +246,13 @@ def _five_bands(path: Path) -> None:
     ],
 )
 def test_an_image_that_cannot_be_searched_is_one_line_at_once(
-    name: str, make: Callable[[Path], object], message: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    name: str, make: Callable[[Path], object], message: str, tiny: Tiny
 ) -> None:
     make(tiny.folder / name)
-    monkeypatch.setattr(RunArtifacts, "make_descriptors", lambda *_: pytest.fail("described the target first"))
+    request = _request(tiny)
     with pytest.raises(UserError, match=message) as raised:
-        _search(_request(tiny), tiny.folder / name)
+        _search(request, tiny.folder / name)
+    assert not request.out.exists()  # the target was not described first
     assert str(raised.value).startswith(f"{tiny.folder / name}: ")
     assert "\n" not in str(raised.value)
 
@@ -269,10 +303,28 @@ def test_the_components_are_the_usual_row(tiny: Tiny) -> None:
     assert "row FC" in _search(request, _scene(tiny, "class0/scene00.png"), row="FC")
 
 
-def test_the_usual_row_is_that_of_the_last_round() -> None:
-    rows = {"PCA, iteration 1": Row(descriptor="FC1", kind="pca", round=1), "PCA": Row(descriptor="FC1", kind="pca")}
-    cells = [SimpleNamespace(row_name=name, row=row) for name, row in rows.items()]
-    assert galleries._choose_cell(SimpleNamespace(cells=cells), None).row_name == "PCA"
+TWO_ROUNDS = """
+from rsir_bench.method import Row
+from rsir_bench.methods.baseline import Baseline
+
+class TwoRounds(Baseline):
+    card = Baseline.card.model_copy(update={
+        "name": "two-rounds",
+        "rows": {
+            "PCA, iteration 1": Row(descriptor="FC1", kind="pca", round=1),
+            "PCA": Row(descriptor="FC1", kind="pca"),
+        },
+    })
+    rounds = 2
+"""
+
+
+def test_the_usual_row_is_that_of_the_last_round(tiny: Tiny) -> None:
+    plugin = tiny.folder / "two_rounds.py"
+    plugin.write_text(TWO_ROUNDS)
+    request = _request(tiny, "two-rounds", plugins=[plugin], overrides=["train.epochs=1"])
+    campaign(request, _quiet)
+    assert find_run(request, None)[1].row_name == "PCA"
 
 
 def test_the_page_holds_its_pictures_and_escapes_names(tiny: Tiny) -> None:
