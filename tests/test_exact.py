@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import InProcess
 from PIL import Image
 
 from rsir_bench import ranking
-from rsir_bench.base.errors import RunError, UserError
-from rsir_bench.cli.app import main
+from rsir_bench.base.errors import UserError
 from rsir_bench.cli.drift import exact_report
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.ranking import blocks
 from rsir_bench.records.verdict import Verdict
 from rsir_bench.runs import golden
+from rsir_bench.runs.artifacts import describing, scores
 from rsir_bench.runs.golden.golden import FOLDER
+from rsir_bench.scenes import index, pixel_cache
 from rsir_bench.scenes.decode import Resize, read_scene
 from rsir_bench.scenes.pixel_cache import Transform
+from rsir_bench.training import describe as describe_module
 from rsir_bench.training.describe import Reduction, describe
 
 Patch = pytest.MonkeyPatch
-score, collect_ties = ranking.score, blocks.collect_ties
+score, collect_ties, folder_scenes = ranking.score, blocks.collect_ties, index.folder_scenes
 
 
 def _report() -> dict[str, Any]:
@@ -56,27 +60,24 @@ def antialias(patch: Patch) -> None:
 
 
 def channels_of_files(patch: Patch) -> None:
-    patch.setattr("rsir_bench.scenes.pixel_cache.read_scene", lambda *arguments: read_scene(*arguments)[..., ::-1])
+    patch.setattr(pixel_cache, "read_scene", lambda *arguments: read_scene(*arguments)[..., ::-1])
 
 
 def shift_of_classes(patch: Patch) -> None:
-    def rolled(name: str, root: Path, scenes: dict[str, list[str]], *rest: Any) -> Any:
+    def rolled(folder: Path) -> dict[str, list[str]]:
+        scenes = folder_scenes(folder)
         first, second = list(scenes)[:2]
-        moved = {first: scenes[first][:-1], second: [*scenes[second], scenes[first][-1]]}
-        return assemble(name, root, scenes | moved, *rest)
+        return scenes | {first: [*scenes[first], scenes[second][0]], second: scenes[second][1:]}
 
-    from rsir_bench.scenes import index
-
-    assemble = index._assemble
-    patch.setattr(index, "_assemble", rolled)
+    patch.setattr(index, "folder_scenes", rolled)
 
 
 def channels_of_batches(patch: Patch) -> None:
-    patch.setattr("rsir_bench.training.describe.unit_range", lambda pixels: (pixels.float() / 255).flip(1))
+    patch.setattr(describe_module, "unit_range", lambda pixels: (pixels.float() / 255).flip(1))
 
 
 def unit_range(patch: Patch) -> None:
-    patch.setattr("rsir_bench.training.describe.unit_range", lambda pixels: pixels.float() / 256)
+    patch.setattr(describe_module, "unit_range", lambda pixels: pixels.float() / 256)
 
 
 def normalisation(patch: Patch) -> None:
@@ -85,9 +86,7 @@ def normalisation(patch: Patch) -> None:
 
 def training_mode(patch: Patch) -> None:
     patch.setattr(Method, "eval", Method.train)
-    patch.setattr(
-        "rsir_bench.runs.artifacts.describing.multiply_accumulates", lambda *_: 0.0
-    )  # batch norm refuses its single scene
+    patch.setattr(describing, "multiply_accumulates", lambda *_: 0.0)  # batch norm refuses its single scene
 
 
 def dropout(patch: Patch) -> None:
@@ -107,12 +106,13 @@ def self_match(patch: Patch) -> None:
     def with_itself(rows: Any, labels: Any, queries: Any, **options: Any) -> Any:
         return score(rows, labels, gallery=rows, gallery_labels=labels, **options)
 
-    patch.setattr("rsir_bench.runs.artifacts.scores.score", with_itself)
+    patch.setattr(scores, "score", with_itself)
 
 
 def shift_of_labels(patch: Patch) -> None:
     patch.setattr(
-        "rsir_bench.runs.artifacts.scores.score",
+        scores,
+        "score",
         lambda rows, labels, **options: score(rows, np.roll(labels, 1), **options),
     )
 
@@ -165,7 +165,7 @@ def test_the_rounding_of_another_processor_is_no_drift(monkeypatch: pytest.Monke
             for name, rows in described.items()
         }
 
-    monkeypatch.setattr("rsir_bench.runs.artifacts.describing.describe", rounded)
+    monkeypatch.setattr(describing, "describe", rounded)
     findings = golden.check()
     assert golden.first_drift(findings) is None
     assert any(finding.deviation > 0 for finding in findings)
@@ -194,23 +194,19 @@ def test_an_accepted_change_is_the_expected_from_then_on_and_its_reason_stays(
 
 
 def test_an_empty_reason_is_refused_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsir_bench.runs.golden.golden.run_stage", lambda: pytest.fail("was run"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # where the stage would be run
     with pytest.raises(UserError, match="--accept: empty reason"):
         golden.accept(" ", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stage_whose_run_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    def fails() -> None:
-        raise RunError("dhn seed 0: descriptors of source are not finite; fix the method")
-
-    monkeypatch.setattr(golden, "check", fails)
-    monkeypatch.setattr("sys.argv", ["rsir-bench", "drift", "--exact"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    told = capsys.readouterr()
-    assert told.err == "rsir-bench: dhn seed 0: descriptors of source are not finite; fix the method\n"
+def test_a_stage_whose_run_fails_is_told_in_one_line(cli: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trunk, "forward", lambda self, scenes: self.backbone(scenes) * torch.nan)
+    ended = cli("drift", "--exact")
+    assert ended.code == 1
+    source = FOLDER / "scenes" / "source"
+    told = f"baseline seed 0: descriptors of folder:{source} are not finite; fix the method"
+    assert ended.err == f"rsir-bench: {told}\n"
 
 
 def test_what_is_missing_or_of_another_shape_fails(tmp_path: Path) -> None:

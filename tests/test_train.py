@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+import textwrap
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +50,20 @@ def _train(plan: Plan, folder: Path, seed: int = 0) -> tuple[Method, Trained]:
     return network, train(network, _scenes(plan), fabric, folder, (seed,), "tiny")
 
 
+def _plugin(folder: Path, body: str) -> Path:
+    """A method called ``own``: the baseline, with these lines in its class."""
+    plugin = folder / "own.py"
+    plugin.write_text(
+        "import numpy as np\n"
+        "import torch\n"
+        "from pathlib import Path\n"
+        "from rsir_bench.methods.baseline import Baseline\n"
+        "class Own(Baseline):\n"
+        "    card = Baseline.card.model_copy(update={'name': 'own'})\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    )
+    return plugin
+
+
 def _equal(one: Method, other: Method) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
@@ -63,26 +77,22 @@ def test_same_seed_same_network_other_seed_another(tiny: Tiny, tmp_path: Path) -
     assert not _equal(first, other)
 
 
-def test_an_interrupted_training_ends_like_an_uninterrupted_one(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = make_plan(tiny.request("jsst", overrides=["train.epochs=3"]))
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(tiny: Tiny, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    body = f"""
+        calls = 0
+        def loss(self, batch):
+            self.calls += 1
+            if self.calls == 5 and Path({str(stop)!r}).exists():  # the middle of the second epoch of three batches
+                raise KeyboardInterrupt
+            return super().loss(batch)
+    """
+    plan = make_plan(tiny.request("jsst+own", plugins=[_plugin(tmp_path, body)], overrides=["train.epochs=3"]))
     whole, trained = _train(plan, tmp_path / "whole")
-    calls = 0
-    kind = plan.runs[0].method.method_class
-    loss = kind.loss
-
-    def dies(self: Method, batch: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 5:  # the middle of the second epoch of three batches
-            raise KeyboardInterrupt
-        return loss(self, batch)
-
-    monkeypatch.setattr(kind, "loss", dies)
+    stop.touch()
     with pytest.raises(KeyboardInterrupt):
         _train(plan, tmp_path / "cut")
-    monkeypatch.setattr(kind, "loss", loss)
+    stop.unlink()
     resumed, trained_again = _train(plan, tmp_path / "cut")
     assert _equal(whole, resumed)
     assert trained_again.loss == trained.loss
@@ -104,23 +114,26 @@ def test_a_resumed_round_keeps_its_pseudo_labels(tiny: Tiny, tmp_path: Path) -> 
     assert [row["images"] for row in checkpoint["log"]] == [len(scenes)] * 2
 
 
-def test_figures_of_any_number_type_are_resumed(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(tiny.request())
-    monkeypatch.setattr(plan.runs[0].method.method_class, "epoch_metrics", lambda self: {"figure": np.float64(0.5)})
+def test_figures_of_any_number_type_are_resumed(tiny: Tiny, tmp_path: Path) -> None:
+    body = """
+        def epoch_metrics(self):
+            return {"figure": np.float64(0.5)}
+    """
+    plan = make_plan(tiny.request("own", plugins=[_plugin(tmp_path, body)]))
     _train(plan, tmp_path)
     _, trained = _train(plan, tmp_path)
     assert trained.epochs == 2
     assert csv.DictReader((tmp_path / "log.csv").open()).__next__()["figure"] == "0.5"
 
 
-def test_an_epoch_of_more_batches_than_the_schedule_is_laid_out_for_is_named(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = make_plan(tiny.request())
-    counts = iter([3, 3, 4])
-    monkeypatch.setattr(
-        plan.runs[0].method.method_class, "batches", lambda *_: list(torch.arange(24).tensor_split(next(counts)))
-    )
+def test_an_epoch_of_more_batches_than_the_schedule_is_laid_out_for_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    body = """
+        calls = 0
+        def batches(self, *_):
+            self.calls += 1
+            return list(torch.arange(24).tensor_split(4 if self.calls == 3 else 3))
+    """
+    plan = make_plan(tiny.request("own", plugins=[_plugin(tmp_path, body)]))
     with pytest.raises(RunError, match=r"tiny, epoch 2: batches\(\) returns 4 batches, but the schedule is for 3"):
         _train(plan, tmp_path)
 
@@ -161,10 +174,12 @@ def test_training_lowers_the_loss(tiny: Tiny, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(tiny.request())
-    kind = plan.runs[0].method.method_class
-    monkeypatch.setattr(kind, "loss", lambda self, batch: self.head(self.trunk(batch.scenes))["FC"].sum() * torch.nan)
+def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path) -> None:
+    body = """
+        def loss(self, batch):
+            return super().loss(batch) * torch.nan
+    """
+    plan = make_plan(tiny.request("own", plugins=[_plugin(tmp_path, body)]))
     with pytest.raises(RunError, match=r"tiny, epoch 1: loss is nan at rate .*; lower train.rate"):
         _train(plan, tmp_path)
 
