@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from conftest import Tiny
 
+from rsir_bench.protocol import shipped
 from rsir_bench.runs.locate import locate
 from rsir_bench.runs.runners.campaign import campaign
 
@@ -27,16 +28,19 @@ def test_the_users_protocol_is_known_by_its_name_and_not_by_its_file(tiny: Tiny)
     assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(moved))) == {r.key for r in records}
 
 
-def test_a_changed_copy_of_a_shipped_protocol_hides_no_records_of_it(tiny: Tiny, monkeypatch) -> None:
-    """Both are called tiny here, and the shipped one has the records."""
-    records = campaign(tiny.request(), lambda line: None).records
+def test_a_changed_copy_of_a_shipped_protocol_hides_no_records_of_it(tiny: Tiny) -> None:
+    """Both are called demo, and each has records."""
     changed = tiny.folder / "changed.toml"
-    changed.write_text(tiny.protocol.read_text().replace("epochs = 2", "epochs = 3"))
-    for module in ("protocol.load", "runs.locate", "runs.resolve"):
-        monkeypatch.setattr(f"rsir_bench.{module}.shipped", lambda: {"tiny": tiny.protocol})
-    assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
-    records = campaign(tiny.request(protocol=str(changed)), lambda line: None).records
-    assert set(locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))) == {r.key for r in records}
+    changed.write_text(shipped()["demo"].read_text().replace("epochs = 4", "epochs = 3"))
+    keys: set[str] = set()
+    for protocol in ("demo", str(changed)):
+        request = tiny.request("timm:test_resnet@none", protocol=protocol, targets=[tiny.target])
+        records = campaign(request, lambda line: None).records
+        assert {record.protocol.name for record in records} == {"demo"}
+        assert not keys & {record.key for record in records}
+        keys |= {record.key for record in records}
+        found = locate(records, tiny.folder / "runs", tiny.folder, protocol=str(changed))
+        assert set(found) == {record.key for record in records}
 
 
 def test_records_that_the_protocol_would_not_give_now_are_left_out(tiny: Tiny) -> None:
