@@ -62,11 +62,12 @@ def test_cached_epoch_is_ten_times_as_fast_as_image_folder(benchmark, aid: Scene
 
 
 @pytest.mark.real
-@pytest.mark.slow
-def test_all_cached_pixels_are_those_of_image_folder(aid: SceneIndex) -> None:
-    pixels = open_pixels(aid, Transform(SIZE))
-    row = {str(aid.root / path): position for position, path in enumerate(aid.paths)}
-    loader = folder_loader(aid)
+@pytest.mark.parametrize("dataset", ["ucm", pytest.param("aid", marks=pytest.mark.nightly)])
+def test_all_cached_pixels_are_those_of_image_folder(dataset: str, shared: Path) -> None:
+    index = resolve_dataset(dataset, shared / "data")
+    pixels = open_pixels(index, Transform(SIZE))
+    row = {str(index.root / path): position for position, path in enumerate(index.paths)}
+    loader = folder_loader(index)
     order = [row[path] for path, _ in loader.dataset.samples]
     in_order = torch.utils.data.DataLoader(loader.dataset, BATCH, num_workers=2)
 
@@ -75,4 +76,4 @@ def test_all_cached_pixels_are_those_of_image_folder(aid: SceneIndex) -> None:
         expected = images.permute(0, 2, 3, 1).numpy()
         np.testing.assert_array_equal(pixels[order[start : start + len(images)]], expected)
         start += len(images)
-    assert start == len(aid)
+    assert start == len(index)
