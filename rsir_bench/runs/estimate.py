@@ -20,7 +20,7 @@ from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.batches import Batch
-from rsir_bench.scenes.cache_folder import cache_root
+from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
 from rsir_bench.training.describe import BATCH
 from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer, without_expected_warnings
@@ -117,12 +117,13 @@ def step_cost(plan: Plan, run: Run) -> StepCost | None:
     Raises:
         UserError: The method cannot be built (weights, settings).
     """
-    path = cache_root() / "steps" / f"{_cost_key(plan, run)}.json"
-    if (kept := _read_cost(path)) is not None:
-        return kept
+    place = ("steps", f"{_cost_key(plan, run)}.json")
+    for path in kept_at(*place):
+        if (kept := _read_cost(path)) is not None:
+            return kept
     step = measure(plan, run)
     if step is not None:
-        write_text(path, json.dumps(asdict(step)))
+        write_text(written_at(*place), json.dumps(asdict(step)))
     return step
 
 

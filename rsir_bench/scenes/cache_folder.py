@@ -1,8 +1,14 @@
-"""The folder of derived files: decoded pixels, file hashes and synthetic scenes."""
+"""The folder of derived files: decoded pixels, file hashes and synthetic scenes.
+
+The folder may be shared. What another user keeps there is read; where it cannot be written, the files that are missing
+go to the same places below this user's own cache folder.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -23,6 +29,38 @@ def cache_root() -> Path:
         remedy = "set RSIR_BENCH_CACHE to a folder you can write"
         raise UserError(f"cannot make the cache folder {root}: {error.strerror}; {remedy}") from error
     return root
+
+
+def kept_at(*parts: str) -> Iterator[Path]:
+    """Yield where a derived file or folder may be: first in the cache folder, then beside it in the user's own.
+
+    Args:
+        parts: Its place below the cache folder.
+    """
+    root = cache_root()
+    yield root.joinpath(*parts)
+    if not _is_writable(root.joinpath(*parts)):
+        yield _beside(root).joinpath(*parts)
+
+
+def written_at(*parts: str) -> Path:
+    """Return where a derived file or folder is written: the last place that ``kept_at`` yields."""
+    *_, last = kept_at(*parts)
+    return last
+
+
+def _is_writable(path: Path) -> bool:
+    """Return whether this user can make or replace a file, with its lock; the folders above may be missing."""
+    lock = path.with_name(f"{path.name}.lock")
+    if any(place.exists() and not os.access(place, os.W_OK) for place in (lock, path)):
+        return False
+    above = next(folder for folder in path.parents if folder.exists())
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+
+
+def _beside(root: Path) -> Path:
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return Path(platformdirs.user_cache_dir("rsir-bench")) / "beside" / name
 
 
 def worker_count() -> int:

@@ -10,15 +10,26 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 import tifffile
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, features
 
 from rsir_bench.base.errors import SceneError, one_line
+from rsir_bench.scenes.reading.content import read_content
+from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
+from rsir_bench.scenes.reading.stored import Values
+from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError
+from rsir_bench.scenes.reading.unreadable import OtherBandsError as OtherBandsError
 
-TIF_SUFFIXES = (".tif", ".tiff")
-SCENE_SUFFIXES = (*TIF_SUFFIXES, ".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SCENE_SUFFIXES = (
+    *(".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".webp"),
+    *(".jpe", ".jfif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""The endings of files that are taken for scenes; what they hold is known by their content."""
 
-DECODING_VERSION = 1
+DECODING_VERSION = 2
 """Raised when ``read_scene`` gives other pixels for the same file; the pixel cache is then built again."""
+
+UNREADABLE = (OSError, UnreadableError)
+"""What ``read_scene`` raises on a file that cannot be read; anything else is an error of the program."""
 
 Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
@@ -48,10 +59,6 @@ class Resize:
         return image.transform(square, Image.Transform.EXTENT, whole, self.filter)
 
 
-class OtherBandsError(ValueError):
-    """A scene has other bands than its dataset."""
-
-
 def read_scene(
     path: Path,
     resize: Resize,
@@ -62,127 +69,148 @@ def read_scene(
     """Return one scene, resized directly to a square.
 
     Three-band scenes of 8 bits give the pixels of torchvision's ``ImageFolder`` and ``Resize((size, size))``: Pillow's
-    ``convert("RGB")`` and ``resize``. Other pixels are resized band by band as floats, then mapped to 0..255.
+    ``convert("RGB")`` and ``resize``. Other pixels are resized band by band as floats, then mapped to 0..255; values
+    that are NaN, infinite or named as missing by the file become the low end of the range first. Rotation tags are not
+    applied.
 
     Args:
-        path: A file of any kind that Pillow or tifffile reads.
+        path: A regular file; its content says how it is read, not its name.
         resize: To which square, and how.
-        total_bands: Bands the file must hold (a grey file serves for three).
-        bands: Bands to keep, in this order; three-band 8-bit scenes are always red, green, blue.
-        value_range: The values that become 0 and 255; None: all of the integer type. Unused for 8-bit RGB.
+        total_bands: Bands the file must hold. A grey file serves for three, and alpha beyond three is left out.
+        bands: Bands to keep, in this order.
+        value_range: The values that become 0 and 255; None: all of the integer type. Unused for three bands of 8 bits.
 
     Returns:
         (size, size, len(bands)) uint8.
 
     Raises:
-        OSError: The file cannot be read, for example because it is cut off.
+        OSError: The file cannot be opened.
+        DamagedError: It is cut off, or its bytes make no sense.
         OtherBandsError: It has other bands than ``total_bands``.
-        ValueError: It holds floats and there is no value range.
+        RefusedError: It is no regular file, of a kind that is not read, or larger than any scene; or it holds floats
+            and there is no value range.
     """
-    is_tif = path.suffix.lower() in TIF_SUFFIXES
-    if is_tif and not (total_bands == 3 and _is_8_bit_picture(path)):
-        return _resize_bands(_read_tif(path, total_bands)[..., list(bands)], resize, value_range)
-    with Image.open(path) as image:
-        if total_bands != 3:
-            raise OtherBandsError(f"holds {len(image.getbands())} bands, not {total_bands}")
-        if not is_tif and image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # Pillow takes the first
-            raise OtherBandsError("is a tif of several pages under another name; call it .tif")
-        if image.mode.startswith("I"):  # grey of 16 bits, which convert("RGB") would clip at 255
-            grey = np.asarray(image).astype(np.uint16)[..., None]
-            return _resize_bands(np.repeat(grey, 3, axis=2), resize, value_range)
-        return np.asarray(resize(image.convert("RGB")))
+    return decode_scene(read_content(path), resize, total_bands, bands, value_range)
+
+
+def decode_scene(
+    content: bytes, resize: Resize, total_bands: int, bands: Sequence[int], value_range: ValueRange
+) -> Pixels:
+    """Return one scene from the bytes of its file, as ``read_scene`` does.
+
+    Raises:
+        DamagedError: See ``read_scene``.
+        OtherBandsError: Likewise.
+        RefusedError: Likewise.
+    """
+    scene = open_scene(content)
+    values = scene.values(total_bands)
+    if values.dtype == np.uint8 and total_bands == 3:
+        image = Image.fromarray(np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values))
+        pixels = np.asarray(resize(image))
+        return np.repeat(pixels[..., None], len(bands), axis=2) if pixels.ndim == 2 else _chosen(pixels, bands)
+    limits = value_range or _whole_type(values.dtype)
+    if values.shape[2] < total_bands:  # grey, for all three bands
+        return np.repeat(_resize_bands(values, resize, limits, scene.facts.nodata), len(bands), axis=2)
+    return _resize_bands(values[..., list(bands)], resize, limits, scene.facts.nodata)
+
+
+def read_whole(path: Path, total_bands: int) -> Values:
+    """Return a scene as its file has it, neither resized nor scaled.
+
+    Returns:
+        (height, width, total_bands) of the type that is stored.
+
+    Raises:
+        OSError: See ``read_scene``.
+        UnreadableError: Likewise.
+    """
+    values = open_scene_at(path).values(total_bands)
+    return np.broadcast_to(values, (*values.shape[:2], total_bands))
+
+
+def _chosen(pixels: Pixels, bands: Sequence[int]) -> Pixels:
+    return pixels if tuple(bands) == (0, 1, 2) else np.ascontiguousarray(pixels[..., list(bands)])
 
 
 def why_unreadable(error: Exception) -> str:
     """Return in one line why ``read_scene`` failed."""
-    return "not a picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
+    return " ".join(str(error).split()) if isinstance(error, UnreadableError) else one_line(error)
+
+
+def remedy(error: Exception, *, archived: bool = False) -> str:
+    """Return what to do about a scene that ``read_scene`` cannot read.
+
+    Args:
+        error: What it raised.
+        archived: Whether the scenes come from an archive.
+    """
+    if isinstance(error, (DamagedError, FileNotFoundError)):
+        return "restore it from the archive" if archived else "restore it or remove it"
+    return "make it readable" if isinstance(error, OSError) else "convert it or remove it"
 
 
 def scene_size(path: Path) -> tuple[int, int]:
-    """Return width and height in pixels, as the head of the file states them."""
-    if path.suffix.lower() in TIF_SUFFIXES:
-        with tifffile.TiffFile(path) as tif:
-            height, width = _height_and_width(tif.series[0])
-            return width, height
-    with Image.open(path) as image:
-        return image.size
+    """Return width and height in pixels, as the head of the file states them.
+
+    Raises:
+        OSError: The file cannot be opened.
+        UnreadableError: Its head makes no sense.
+    """
+    facts = open_scene_at(path).facts
+    return facts.width, facts.height
 
 
 def scene_bands(path: Path) -> int:
-    """Return the number of bands of a file: 3 for whatever Pillow turns into RGB, else the bands of the tif.
+    """Return the number of bands of a file: 3 for grey, for colours and for these with alpha, else all that it stores.
 
     Raises:
-        SceneError: The tif cannot be read.
+        SceneError: The file cannot be read.
     """
-    if path.suffix.lower() not in TIF_SUFFIXES:
-        return 3
     try:
-        with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            height, width = _height_and_width(series)
-            bands = series.size // (height * width)
-            is_picture = bands in (1, 3) or (bands == 4 and _has_alpha_or_ink(tif.pages.first))
-    except Exception as error:  # tifffile raises nearly anything on damaged files
-        raise SceneError(f"cannot read {path} ({one_line(error)}); restore it") from error
-    return 3 if is_picture else bands
+        return open_scene_at(path).facts.natural
+    except UNREADABLE as error:
+        raise SceneError(f"cannot read {path} ({why_unreadable(error)}); {remedy(error)}") from error
 
 
-def _height_and_width(series: tifffile.TiffPageSeries) -> tuple[int, int]:
-    """Return height and width, found by the letters of the axes: tifffile 2026.5 renamed the keys of ``sizes``."""
-    lengths = dict(zip(series.axes, series.shape, strict=True))
-    return lengths["Y"], lengths["X"]
+def missing_values(values: Values, nodata: float | None) -> npt.NDArray[np.bool_] | None:
+    """Return which values are NaN, infinite or named as missing: bool of the shape of ``values``; None for none."""
+    if values.dtype == np.uint8:
+        return None
+    missing = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
+    if nodata is not None and np.isfinite(nodata):
+        missing |= values == _as_stored(nodata, values.dtype)
+    return missing if missing.any() else None
 
 
-def _has_alpha_or_ink(page: tifffile.TiffPage) -> bool:
-    """Return whether four bands are colours with alpha or printing inks, not four spectral bands."""
-    alpha = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
-    return page.photometric == tifffile.PHOTOMETRIC.SEPARATED or bool(alpha & set(page.extrasamples))
+def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> float:
+    """Return a missing value with the digits that the type keeps: GDAL writes it as text."""
+    return float(np.array(nodata).astype(dtype)) if dtype.kind == "f" else nodata
 
 
-def _is_8_bit_picture(path: Path) -> bool:
-    """Return whether the first page alone is the scene, as in Pillow: further pages of another size are thumbnails."""
-    with tifffile.TiffFile(path) as tif:
-        page = tif.pages.first
-        return int(page.bitspersample) <= 8 and tif.series[0].size == page.size
+def _whole_type(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+    if not np.issubdtype(dtype, np.integer):
+        raise RefusedError(f"pixels of type {dtype} need a value_range in the dataset card")
+    limits = np.iinfo(str(dtype.newbyteorder("=")))
+    return float(limits.min), float(limits.max)
 
 
-def _read_tif(path: Path, total_bands: int) -> npt.NDArray[np.generic]:
-    """Return a tif of any layout and depth as (height, width, total_bands)."""
-    with tifffile.TiffFile(path) as tif:
-        series = tif.series[0]
-        _refuse_bomb(series)
-        values = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
-    values = values.reshape(*values.shape[:2], -1)
-    found = values.shape[2]
-    if total_bands == 3 and found == 1:
-        return np.repeat(values, 3, axis=2)
-    if found != total_bands and not (total_bands == 3 and found == 4):
-        raise OtherBandsError(f"holds {found} bands, not {total_bands}")
-    return values
-
-
-def _refuse_bomb(series: tifffile.TiffPageSeries) -> None:
-    """Apply Pillow's limit on pixels to a tif that Pillow does not read."""
-    height, width = _height_and_width(series)
-    pixels = height * width
-    if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
-        raise Image.DecompressionBombError(f"{pixels:,} pixels, more than any scene has")
-
-
-def _resize_bands(values: npt.NDArray[np.generic], resize: Resize, value_range: ValueRange) -> Pixels:
+def _resize_bands(values: Values, resize: Resize, limits: tuple[float, float], nodata: float | None) -> Pixels:
     """Return (height, width, bands) of any number type as uint8 of the wanted size."""
-    if value_range is None:
-        if not np.issubdtype(values.dtype, np.integer):
-            raise ValueError(f"pixels of type {values.dtype} need a value_range in the dataset card")
-        limits = np.iinfo(str(values.dtype))
-        value_range = (limits.min, limits.max)
-    low, high = value_range
-    floats = values.astype(np.float32)
+    low, high = limits
+    missing = missing_values(values, nodata)
+    gain = 255.0 / (high - low)
+    if np.can_cast(values.dtype, np.float32):
+        floats, zero = values.astype(np.float32), low
+    else:  # float32 would lose digits of the values, but not of their place in the range
+        scaled = (values.astype(np.float64) - low) * gain
+        floats, zero, gain = np.clip(scaled, -1e9, 1e9).astype(np.float32), 0.0, 1.0
+    if missing is not None:
+        floats[missing] = zero
     resized = [
         np.asarray(resize(Image.fromarray(np.ascontiguousarray(floats[..., band])))) for band in range(floats.shape[2])
     ]
-    scaled = (np.stack(resized, axis=2) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return np.rint(np.clip((np.stack(resized, axis=2) - zero) * gain, 0, 255)).astype(np.uint8)
 
 
 def decoder_versions() -> dict[str, str]:
@@ -194,4 +222,4 @@ def decoder_versions() -> dict[str, str]:
         "libtiff": features.version("libtiff"),
         "tifffile": tifffile.__version__,
     }
-    return {name: version for name, version in known.items() if version is not None}
+    return {name: found for name, found in known.items() if found is not None}

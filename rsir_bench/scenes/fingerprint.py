@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.base.files import file_digest, is_intact, locked, write_sealed
+from rsir_bench.base.files import is_intact, locked, write_sealed
 from rsir_bench.base.progress import track
-from rsir_bench.scenes.cache_folder import cache_root, worker_count
+from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
+from rsir_bench.scenes.reading.content import read_content
+from rsir_bench.scenes.reading.unreadable import UnreadableError
 
-FileState = tuple[int, int, str]
-"""Size in bytes, time of the last change in ns, SHA-256 of the bytes."""
+State = tuple[int, int, int, int]
+"""Size in bytes, time of the last change in ns, number of the inode, time of its last change in ns."""
+
+FileState = tuple[int, int, int, int, str]
+"""The state of a file when it was read, and the SHA-256 of its bytes."""
+
+SPOT_CHECKS = 8
+"""Files, evenly spaced, whose bytes are compared although their states are unchanged."""
 
 
 def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes: Sequence[str]) -> str:
@@ -30,36 +39,70 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
 
 
 def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
-    """Return the SHA-256 of each file; files whose size and modification time are unchanged are not read again.
+    """Return the SHA-256 of each file; files whose state is unchanged are not read again, but for a few.
+
+    A file replaced by another of the same size and time has another inode, or its inode another time. Where a file
+    system knows neither, the few files that are read all the same may tell; ``again`` does tell.
 
     Args:
         root: The folder of the dataset.
         paths: Files relative to it.
         what: Text before the progress bar.
-        again: Read all of them: a disk that loses bits changes neither size nor time.
+        again: Read all of them: a disk that loses bits changes no state.
 
     Raises:
         SceneError: A file cannot be read.
     """
-    store = cache_root() / "hashes" / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json"
-    known = {} if again else _load(store)
+    place = ("hashes", f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json")
+    known = {} if again else {path: state for store in kept_at(*place) for path, state in _load(store).items()}
+    states = _states(root, paths)
+    stale = [path for path in paths if known.get(path, ())[:4] != states[path]]
+    if not stale and _is_replaced(root, paths, known):
+        stale = list(paths)
+    if stale:
+        digests = track(_digests(root, stale), what, len(stale))
+        read = {path: (*states[path], digest) for path, digest in zip(stale, digests, strict=True)}
+        known = {**known, **read}
+        _save(written_at(*place), {path: known[path] for path in paths})
+    return [known[path][4] for path in paths]
+
+
+def content_digest(content: bytes) -> str:
+    """Return the SHA-256 of the bytes of a file, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _states(root: Path, paths: Sequence[str]) -> dict[str, State]:
     try:
         stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
     except OSError as error:
         raise SceneError(f"cannot read {error.filename}: {error.strerror}; restore the scenes of {root}") from error
-    states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True)}
-    stale = [path for path, state in states.items() if known.get(path, ())[:2] != state]
-    if stale:
-        with ThreadPoolExecutor(worker_count()) as pool:
-            digests = track(pool.map(_sha256, (root / path for path in stale)), what, len(stale))
-            known = {**known, **{path: (*states[path], digest) for path, digest in zip(stale, digests, strict=True)}}
-        _save(store, {path: known[path] for path in paths})
-    return [known[path][2] for path in paths]
+    return {
+        path: (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
+        for path, stat in zip(paths, stats, strict=True)
+    }
+
+
+def _is_replaced(root: Path, paths: Sequence[str], known: dict[str, FileState]) -> bool:
+    """Return whether one of a few evenly spaced files has other bytes than are known of it."""
+    step = max(1, -(-len(paths) // SPOT_CHECKS))
+    changed = [path for path in paths[::step] if _sha256(root / path) != known[path][4]]
+    if changed:
+        line = "%s: other bytes under the same size and time; all scenes of the dataset are read again"
+        logging.getLogger(__name__).warning(line, root / changed[0])
+    return bool(changed)
+
+
+def _digests(root: Path, paths: Sequence[str]) -> Iterator[str]:
+    with ThreadPoolExecutor(worker_count()) as pool:
+        yield from pool.map(_sha256, (root / path for path in paths))
 
 
 def _sha256(path: Path) -> str:
     try:
-        return file_digest(path)
+        return content_digest(read_content(path))
+    except UnreadableError as error:
+        raise SceneError(f"cannot read {path}: {error}") from error
     except OSError as error:
         raise SceneError(f"cannot read {path}: {error.strerror}; restore the file or its permissions") from error
 
@@ -67,8 +110,8 @@ def _sha256(path: Path) -> str:
 def _load(store: Path) -> dict[str, FileState]:
     try:
         states = json.loads(store.read_text()) if is_intact(store) else {}
-        return {path: (size, changed, digest) for path, (size, changed, digest) in states.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # the hashes are derived: a damaged list is made again
+        return {path: (*map(int, state), digest) for path, (*state, digest) in states.items() if len(state) == 4}
+    except (OSError, ValueError, TypeError, AttributeError):  # the hashes are derived: a damaged list is made anew
         return {}
 
 

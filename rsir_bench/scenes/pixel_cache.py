@@ -6,12 +6,12 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -19,16 +19,20 @@ from PIL import Image
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.base.files import discard, is_intact, locked, seal_of, write_text
 from rsir_bench.base.progress import track
-from rsir_bench.scenes.cache_folder import cache_root, worker_count
+from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
 from rsir_bench.scenes.decode import (
     DECODING_VERSION,
+    UNREADABLE,
     Pixels,
     Resize,
+    decode_scene,
     decoder_versions,
-    read_scene,
+    remedy,
     why_unreadable,
 )
+from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.reading.content import read_content
 
 BLOCK = 256
 """Scenes decoded before they are written: bounds the memory of the build."""
@@ -66,6 +70,24 @@ class Transform:
         return tuple(index.rgb) if self.bands == "rgb" else tuple(range(index.bands))
 
 
+class CachedPixels(np.memmap[tuple[int, ...], np.dtype[np.uint8]]):
+    """Mapped pixels that check their file at each reading: a file cut short would end the process by a signal."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return rows; a copy where they are no slice.
+
+        Raises:
+            UserError: The file was cut short.
+        """
+        mapped = self._mmap  # type: ignore[attr-defined]
+        if mapped is not None and mapped.size() < len(mapped):
+            remedy = "run the same command again, the scenes are decoded again"
+            raise UserError(f"{self.filename}: the pixel cache was cut short while in use; {remedy}")
+        found = super().__getitem__(rows)
+        copied = isinstance(found, CachedPixels) and found._mmap is None  # type: ignore[attr-defined]
+        return found.view(np.ndarray) if copied else found
+
+
 def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
     """Return the pixels of all scenes, read-only; they are decoded on the first call.
 
@@ -75,20 +97,25 @@ def open_pixels(index: SceneIndex, transform: Transform) -> np.memmap[tuple[int,
         (scenes, size, size, bands) uint8, in the order of the index.
 
     Raises:
-        SceneError: Scenes cannot be read; the line counts them and names up to five.
+        SceneError: Scenes cannot be read, and the line counts them and names up to five; or they are no longer those
+            of the index.
         UserError: The cache cannot be written.
     """
     path = _cache_file(index, transform)
     if not _is_whole(path, index, transform):
+        path = written_at("pixels", path.name)
         with locked(path.with_name(f"{path.name}.lock")):
             if not _is_whole(path, index, transform):
                 _build(path, index, transform)
-    return np.memmap(path, np.uint8, "r", shape=_shape(index, transform))
+    return CachedPixels(path, np.uint8, "r", shape=_shape(index, transform))
 
 
 def is_cached(index: SceneIndex, transform: Transform) -> bool:
     """Return whether the pixels exist in full; ``open_pixels`` checks whether they are intact."""
-    path = _cache_file(index, transform)
+    return _is_full(_cache_file(index, transform), index, transform)
+
+
+def _is_full(path: Path, index: SceneIndex, transform: Transform) -> bool:
     return path.is_file() and path.stat().st_size == estimated_bytes(index, transform)
 
 
@@ -96,7 +123,7 @@ def _is_whole(path: Path, index: SceneIndex, transform: Transform) -> bool:
     if not path.is_file():
         return False
     state = path.stat()
-    intact = is_cached(index, transform) and _is_intact(path, state.st_ino, state.st_mtime_ns)
+    intact = _is_full(path, index, transform) and _is_intact(path, state.st_ino, state.st_mtime_ns)
     if not intact:
         logging.getLogger(__name__).warning("%s: damaged; the scenes of %s are decoded again", path, index.name)
     return intact
@@ -118,7 +145,7 @@ def _shape(index: SceneIndex, transform: Transform) -> tuple[int, int, int, int]
 
 
 def _cache_file(index: SceneIndex, transform: Transform) -> Path:
-    """Name the file after everything that changes a pixel or its place."""
+    """Return the file that has the pixels, or will; it is named after everything that changes a pixel or its place."""
     settings = {
         "content": index.fingerprint,
         "order": index.classes,
@@ -132,24 +159,28 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
         "decoders": decoder_versions(),
     }
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
-    return cache_root() / "pixels" / f"{key}.u8"
+    places = list(kept_at("pixels", f"{key}.u8"))
+    return next((place for place in places if _is_full(place, index, transform)), places[-1])
 
 
 def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
     """Write the cache file under another name and move it into place when it is complete."""
-    unreadable: list[str] = []
+    unreadable: list[_Decoded] = []
+    digests: list[str] = []
     unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
     sha256 = hashlib.sha256()
     try:
         with unfinished.open("wb") as file:
-            for scene, pixels in zip(index.paths, _decoded(index, transform), strict=True):
-                if isinstance(pixels, str):
-                    unreadable.append(f"{index.root / scene} ({pixels})")
+            for scene in _decoded(index, transform):
+                digests.append(scene.digest)
+                if scene.pixels is None:
+                    unreadable.append(scene)
                 elif not unreadable:
-                    content = pixels.tobytes()
+                    content = scene.pixels.tobytes()
                     sha256.update(content)
                     file.write(content)
             _raise_unreadable(index, unreadable)
+            _raise_changed(index, digests)
             _flush(file)
         write_text(seal_of(path), sha256.hexdigest() + "\n")
         unfinished.replace(path)
@@ -169,17 +200,31 @@ def _flush(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def _decoded(index: SceneIndex, transform: Transform) -> Iterator[Pixels | str]:
-    """Yield the pixels of each scene in order, or why it cannot be read. Pillow decodes without the GIL."""
+@dataclass(frozen=True)
+class _Decoded:
+    """One scene: its path, the SHA-256 of the bytes that were decoded, and its pixels or why there are none."""
+
+    path: Path
+    digest: str
+    pixels: Pixels | None = None
+    error: Exception | None = None
+
+
+def _decoded(index: SceneIndex, transform: Transform) -> Iterator[_Decoded]:
+    """Yield each scene in order, decoded from the very bytes that are hashed. Pillow decodes without the GIL."""
     bands = transform.kept_bands(index)
 
-    def decode(scene: str) -> Pixels | str:
+    def decode(scene: str) -> _Decoded:
+        path, digest = index.root / scene, ""
         try:
-            return read_scene(index.root / scene, transform.resizing, index.bands, bands, index.value_range)
-        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
-            return why_unreadable(error)
+            content = read_content(path)
+            digest = content_digest(content)
+            pixels = decode_scene(content, transform.resizing, index.bands, bands, index.value_range)
+        except UNREADABLE as error:
+            return _Decoded(path, digest, error=error)
+        return _Decoded(path, digest, pixels)
 
-    def blocks() -> Iterator[Pixels | str]:
+    def blocks() -> Iterator[_Decoded]:
         with ThreadPoolExecutor(worker_count()) as pool:
             for start in range(0, len(index), BLOCK):
                 yield from pool.map(decode, index.paths[start : start + BLOCK])
@@ -187,8 +232,23 @@ def _decoded(index: SceneIndex, transform: Transform) -> Iterator[Pixels | str]:
     return track(blocks(), f"decoding {index.name} at {transform.size} px", len(index))
 
 
-def _raise_unreadable(index: SceneIndex, unreadable: list[str]) -> None:
-    if unreadable:
-        rest = f" and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
-        listed = f"{', '.join(unreadable[:5])}{rest}"
-        raise SceneError(f"{index.name}: {len(unreadable)} unreadable: {listed}; restore them from the archive")
+def _raise_changed(index: SceneIndex, digests: Sequence[str]) -> None:
+    """Refuse pixels of other bytes than those of the index: they would pass for its scenes ever after."""
+    rows = [
+        (int(label), path.rsplit("/", 1)[-1], digest)
+        for label, path, digest in zip(index.labels, index.paths, digests, strict=True)
+    ]
+    found = content_fingerprint([index.classes[label] for label in index.labels], index.paths, digests)
+    if found != index.fingerprint or rows != sorted(rows):
+        raise SceneError(f"{index.name}: scenes in {index.root} changed while they were read; run the command again")
+
+
+def _raise_unreadable(index: SceneIndex, unreadable: Sequence[_Decoded]) -> None:
+    if not unreadable:
+        return
+    named = [(scene.path, scene.error) for scene in unreadable if scene.error is not None]
+    listed = ", ".join(f"{path} ({why_unreadable(error)})" for path, error in named[:5])
+    rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    archived = index.card is not None and index.card.download is not None
+    remedies = " or ".join(dict.fromkeys(remedy(error, archived=archived) for _, error in named))
+    raise SceneError(f"{index.name}: {len(named)} unreadable: {listed}{rest}; {remedies}")

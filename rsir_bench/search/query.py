@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest
-from rsir_bench.scenes.decode import OtherBandsError, Pixels, read_scene, why_unreadable
+from rsir_bench.scenes.decode import UNREADABLE, Pixels, read_scene, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_files
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
+from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
         return read_scene(path, transform.resizing, index.bands, bands, index.value_range)
     except OtherBandsError as error:
         raise UserError(f"{path}: {error} as the scenes of {index.name} do; give an image of the same bands") from None
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise UserError(f"{path}: cannot be read ({why_unreadable(error)}); give an undamaged image") from error
+    except UNREADABLE as error:
+        advice = "give an undamaged image" if isinstance(error, DamagedError) else "give another image"
+        raise UserError(f"{path}: cannot be read ({why_unreadable(error)}); {advice}") from error
 
 
 def _scene_number(path: Path, index: SceneIndex) -> int | None:

@@ -205,7 +205,8 @@ def test_unchanged_files_are_not_read_again(rsscn7, monkeypatch: pytest.MonkeyPa
     digest = fingerprint._sha256
     monkeypatch.setattr(fingerprint, "_sha256", lambda path: read.append(path) or digest(path))
     assert index_scenes(card, data_root).fingerprint == before
-    assert read == []
+    assert len(read) <= fingerprint.SPOT_CHECKS
+    read.clear()
     changed = data_root / "RSSCN7/aGrass/a001.jpg"
     os.utime(changed, ns=(1, 1))
     assert index_scenes(card, data_root).fingerprint == before

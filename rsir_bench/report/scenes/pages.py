@@ -16,7 +16,7 @@ from rsir_bench.report.scenes.front_ends import convert
 from rsir_bench.report.scenes.panels import RULE, choose_queries, make_panels
 from rsir_bench.report.scenes.targets import Target, find_targets
 from rsir_bench.report.scenes.thumbnails import Sheets, write_sheets
-from rsir_bench.scenes.decode import why_unreadable
+from rsir_bench.scenes.decode import UNREADABLE, remedy, why_unreadable
 
 STATIC = ("explorer.css", "explorer.js")
 
@@ -77,8 +77,8 @@ def _with_sheets(out: Path, targets: Sequence[Target], log: Callable[[str], None
         index = group[0].index
         try:
             sheets = write_sheets(out, index)
-        except (OSError, ValueError) as error:
-            log(f"{index.name} not shown: no scene of it can be read ({why_unreadable(error)}); restore it")
+        except UNREADABLE as error:
+            log(f"{index.name} not shown: no scene of it can be read ({why_unreadable(error)}); {remedy(error)}")
             continue
         if sheets.unreadable:
             log(f"{index.name}: {len(sheets.unreadable)} scenes cannot be read and are grey: {sheets.unreadable[0]}")

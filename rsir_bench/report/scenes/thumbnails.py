@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 from PIL import Image
 
 from rsir_bench.base.files import slug, write_atomically
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
-from rsir_bench.scenes.decode import TIF_SUFFIXES, Pixels, Resize, read_scene, why_unreadable
+from rsir_bench.scenes.decode import UNREADABLE, Pixels, Resize, read_scene, why_unreadable
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.reading.scene_file import open_scene_at
 
 SIDE = 96
 ACROSS = 10
@@ -55,10 +55,11 @@ def choose_colours(index: SceneIndex) -> Colours:
     """Choose the card's red, green and blue, or the first three bands; stretched where scenes are not 8-bit images.
 
     Raises:
-        Exception: A scene cannot be read; decoders raise nearly anything on damaged files.
+        OSError: A scene cannot be opened.
+        UnreadableError: A scene cannot be read.
     """
     bands = tuple(index.rgb)
-    if index.bands == 3 and _is_8_bit(index.root / index.paths[0]):
+    if index.bands == 3 and open_scene_at(index.root / index.paths[0]).facts.is_8_bit:
         return Colours(bands, None)
     sampled = [index.paths[number] for number in np.linspace(0, len(index) - 1, SAMPLED).astype(int)]
     limits = [index.value_range or WIDEST] * len(bands)
@@ -76,7 +77,8 @@ def small_picture(index: SceneIndex, path: str, colours: Colours, side: int = SI
     """Return one scene, (side, side, 3) uint8.
 
     Raises:
-        Exception: It cannot be read; decoders raise nearly anything on damaged files.
+        OSError: It cannot be opened.
+        UnreadableError: It cannot be read.
     """
     if colours.limits is None:
         return _read(index, path, colours.bands, None, side)
@@ -116,7 +118,8 @@ def write_sheets(out: Path, index: SceneIndex) -> Sheets:
     """Write the sheets of a dataset.
 
     Raises:
-        Exception: The first scenes cannot be read, so that the colours are unknown.
+        OSError: A scene that the colours are chosen by cannot be opened.
+        UnreadableError: Such a scene cannot be read.
         UserError: A file cannot be written.
     """
     colours, unreadable = choose_colours(index), []
@@ -125,7 +128,7 @@ def write_sheets(out: Path, index: SceneIndex) -> Sheets:
     def read(path: str) -> Pixels | str:
         try:
             return small_picture(index, path, colours)
-        except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files; it is reported
+        except UNREADABLE as error:
             return f"{index.root / path} ({why_unreadable(error)})"
 
     starts = range(0, len(index), SHEET)
@@ -152,11 +155,3 @@ def _read(
     index: SceneIndex, path: str, bands: tuple[int, ...], limits: tuple[float, float] | None, side: int
 ) -> Pixels:
     return read_scene(index.root / path, Resize(side, Image.Resampling.BILINEAR), index.bands, bands, limits)
-
-
-def _is_8_bit(path: Path) -> bool:
-    if path.suffix.lower() in TIF_SUFFIXES:
-        with tifffile.TiffFile(path) as tif:
-            return int(tif.pages.first.bitspersample) <= 8
-    with Image.open(path) as image:
-        return not image.mode.startswith("I")

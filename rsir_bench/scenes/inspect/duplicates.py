@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -22,14 +23,13 @@ from typing import Any
 import imagehash
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage, signal
 
 from rsir_bench.base.files import digest, write_atomically
 from rsir_bench.base.progress import track
-from rsir_bench.scenes.cache_folder import cache_root
-from rsir_bench.scenes.decode import DECODING_VERSION, TIF_SUFFIXES, Pixels, decoder_versions
+from rsir_bench.scenes.cache_folder import kept_at, written_at
+from rsir_bench.scenes.decode import DECODING_VERSION, Pixels, decoder_versions, read_whole
 from rsir_bench.scenes.fingerprint import hash_files
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
@@ -230,15 +230,8 @@ def _small(index: SceneIndex) -> Pixels:
 
 
 def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
-    """Return a scene as stored: all bands, its own size and depth; colours of 8 bits as RGB."""
-    path = index.root / index.paths[row]
-    if index.bands == 3 or path.suffix.lower() not in TIF_SUFFIXES:
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image if image.mode.startswith("I") else image.convert("RGB"))
-        except UnidentifiedImageError:  # colours of 16 bits, which Pillow does not read
-            return np.asarray(tifffile.imread(path))
-    return np.asarray(tifffile.imread(path))
+    """Return a scene as stored, (H, W, bands) of its own size and depth; grey as three equal bands."""
+    return read_whole(index.root / index.paths[row], index.bands)
 
 
 def _hashes(index: SceneIndex) -> npt.NDArray[np.bool_]:
@@ -260,10 +253,10 @@ def _identity(index: SceneIndex) -> list[Any]:
 def _cached(what: str, settings: list[Any], make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the array made under these settings; make it first, and keep it in the cache, if it is missing."""
     key = digest([what, AUDIT_VERSION, SIDE, DECODING_VERSION, decoder_versions(), settings])
-    path = cache_root() / "audit" / f"{key[:32]}.npy"
-    try:
-        return np.asarray(np.load(path))
-    except (FileNotFoundError, EOFError, ValueError):  # derived: a damaged file is made again
-        made = make()
-    write_atomically(path, lambda temporary: np.save(temporary, made))
+    place = ("audit", f"{key[:32]}.npy")
+    for path in kept_at(*place):
+        with suppress(FileNotFoundError, EOFError, ValueError):  # derived: a damaged file is made again
+            return np.asarray(np.load(path))
+    made = make()
+    write_atomically(written_at(*place), lambda temporary: np.save(temporary, made))
     return made

@@ -1,0 +1,1 @@
+"""Read the pixels of a scene from its file: one reader, chosen by content."""
