@@ -5,8 +5,10 @@ from factory import JSST, modified, protocol_part, record, scores
 from typer.testing import CliRunner
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import file_digest
+from rsir_bench.base.output_folder import text_digest
 from rsir_bench.cli.app import app
-from rsir_bench.leaderboard import check, formats, render_leaderboards
+from rsir_bench.leaderboard import check, render_leaderboards
 from rsir_bench.records.store import write_record
 
 FORMATS = ("csv", "html", "md", "tex")
@@ -76,15 +78,19 @@ def test_the_check_finds_a_byte_a_missing_and_a_stale_table(tmp_path):
     assert check(records, tmp_path, FORMATS) == [edited, missing, stale]
 
 
-def test_the_check_ignores_the_padding_of_another_tabulate(tmp_path, monkeypatch):
-    def wider(*args, **options):
-        return tabulate(*args, **options).replace(" |", "   |").replace("---", "-----")
-
-    tabulate = formats.tabulate
-    monkeypatch.setattr(formats, "tabulate", wider)
-    render_leaderboards(some_records(), tmp_path)
-    monkeypatch.undo()
+def test_the_check_ignores_the_padding_of_another_tabulate(tmp_path):
+    listing = tmp_path / ".rsir-bench" / "leaderboard.sha256"
+    paths = render_leaderboards(some_records(), tmp_path)
+    for path in paths:
+        text, before = path.read_text(), file_digest(path)
+        path.write_text(text.replace(" |", "   |").replace("---", "-----"))
+        assert path.read_text() != text
+        listing.write_text(listing.read_text().replace(before, file_digest(path)))
     assert check(some_records(), tmp_path) == []
+    edited = paths[0].read_text().replace("   |", " x |")
+    listing.write_text(listing.read_text().replace(file_digest(paths[0]), text_digest(edited)))
+    paths[0].write_text(edited)
+    assert check(some_records(), tmp_path) == paths[:1]
 
 
 def test_an_unknown_format_is_refused(tmp_path):

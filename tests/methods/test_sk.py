@@ -89,7 +89,7 @@ def test_weights_follow_the_protocol(monkeypatch):
     def create(name, pretrained, **options):
         raise Asked(name, pretrained)
 
-    monkeypatch.setattr("timm.create_model", create)
+    monkeypatch.setattr(timm, "create_model", create)
     with pytest.raises(Asked) as caught:
         tiny_method("sk", tiny_setup("trunk.weights=none"))
     assert caught.value.args == ("skresnet34.ra_in1k", False)

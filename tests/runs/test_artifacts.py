@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -85,20 +86,20 @@ def test_planning_reads_everything_once(tiny: Tiny, monkeypatch: pytest.MonkeyPa
         looked[path.name] += 1
         return opened(path, *arguments, **options)
 
-    from rsir_bench.scenes import folders, index
+    listed: Counter[Path] = Counter()
+    listing = os.scandir
 
-    def walked(root: Path) -> object:
-        looked[f"listing of {root.name}"] += 1
-        return folders.walk_scenes(root)
+    def watched(folder: str | Path = ".") -> object:
+        listed[Path(folder)] += 1
+        return listing(folder)
 
     monkeypatch.setattr(Path, "open", counted)
-    monkeypatch.setattr(index, "walk_scenes", walked)
+    monkeypatch.setattr(os, "scandir", watched)
     make_plan(tiny.request("baseline,jsst,se", seeds=[0, 1]))
     assert looked["tiny.toml"] == 1
-    assert {name: count for name, count in looked.items() if name.startswith("listing")} == {
-        "listing of source": 1,
-        "listing of target": 1,
-    }
+    scenes = [tiny.folder / name for name in ("source", "target")]
+    folders = [*scenes, *(folder / f"class{number}" for folder in scenes for number in range(3))]
+    assert {folder: listed[folder] for folder in folders} == dict.fromkeys(folders, 1)
 
 
 def test_keys_and_plan_are_pure(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

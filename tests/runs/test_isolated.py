@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import signal
 import subprocess
@@ -55,12 +56,15 @@ def start(tiny: Tiny, body: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_a_subprocess_that_ends_without_an_answer_is_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subprocess_that_ends_without_an_answer_is_one_line(tiny: Tiny) -> None:
     request = tiny.request()
     (run,) = make_plan(request).runs
-    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/true")
     reason = "its process ended with exit code 0 and no answer; the method, or what it calls, ended it"
-    assert work_off_apart(request, run, 1) == reason
+    multiprocessing.set_executable("/bin/true")
+    try:
+        assert work_off_apart(request, run, 1) == reason
+    finally:
+        multiprocessing.set_executable(sys.executable)
 
 
 def test_a_subprocess_that_finds_another_plan_reports_it(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:

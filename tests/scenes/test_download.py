@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from fake_server import Served, served
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.cli.app import app
 from rsir_bench.cli.datasets import confirm_licence
-from rsir_bench.scenes.acquire import archive, disk_space, http
 from rsir_bench.scenes.acquire import download as download_module
+from rsir_bench.scenes.acquire import http
 from rsir_bench.scenes.card import DatasetCard, Download, Generator, load_cards
-from rsir_bench.scenes.index import index_scenes
+from rsir_bench.scenes.index import find_dataset, index_scenes
 
 Offer = Callable[..., DatasetCard]
 
@@ -166,21 +167,18 @@ def at_terminal(card: DatasetCard, data_root: Path, answer: str) -> str:
 
 
 def test_the_verb_prints_the_folder_and_shows_the_licence_on_standard_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    offer: Offer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def asks_only(card: DatasetCard, data_root: Path, *, confirm_licence: Callable[..., None], log: object) -> Path:
-        confirm_licence(card)
-        return data_root / "here"
-
-    monkeypatch.setattr(download_module, "download", asks_only)
-    verb = ["datasets", "download", "ucm", "--data-root", str(tmp_path)]
+    card = offer()
+    monkeypatch.setitem(load_cards(), "ucm", card)
+    verb = ["datasets", "download", "ucm", "--data-root", str(tmp_path / "data")]
     with pytest.raises(UserError, match="add --accept-licence"):
         app(verb, standalone_mode=False)
     assert capsys.readouterr() == ("", "")
     app([*verb, "--accept-licence"], standalone_mode=False)
-    card = load_cards()["ucm"]
     licence = f"{card.title}: licence {card.licence}; source {card.source}"
-    assert capsys.readouterr() == (f"{tmp_path / 'here'}\n", f"{licence}\n")
+    assert capsys.readouterr() == (f"{find_dataset(card, tmp_path / 'data')}\n", f"{licence}\n")
+    assert_complete(card, tmp_path / "data")
 
 
 # Cut connections and servers in trouble
@@ -384,7 +382,7 @@ def test_a_damaged_archive_without_a_hash_is_not_kept(offer: Offer, server: Serv
 
 def test_too_little_space_is_told_before_the_first_byte(offer: Offer, tmp_path: Path, monkeypatch) -> None:
     card = offer()
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
     with pytest.raises(UserError, match="no space left: to download"):
         download(card, tmp_path / "data")
     assert kept_in(tmp_path / "data") == []
@@ -399,7 +397,7 @@ def test_a_disk_that_fills_up_while_unpacking_keeps_the_archive(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive.shutil, "copyfileobj", full)
+        patch.setattr(shutil, "copyfileobj", full)
         with pytest.raises(UserError, match=r"ucm: No space left on device .*start the download again"):
             download(card, tmp_path / "data")
     assert left_in(tmp_path / "data") == []
@@ -429,13 +427,13 @@ def test_a_file_that_may_not_grow_keeps_its_part(offer: Offer, server: Served, t
 CALL = "download(card, data_root, confirm_licence=confirm, log=log)"
 
 STOP_WHILE_UNPACKING = """
-from rsir_bench.scenes.acquire import archive
-write, written = archive._write, []
-def stop_at_the_third(*arguments):
-    if len(written) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    written.append(write(*arguments))
-archive._write = stop_at_the_third
+opened = []
+def stop_at_the_third(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(".tif"):
+        opened.append(arguments[0])
+        if len(opened) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(stop_at_the_third)
 download(card, data_root, confirm_licence=confirm, log=log)
 """
 

@@ -1,6 +1,7 @@
 """The index: finds a dataset, checks it against its card, and fingerprints its content."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from fake_data import archive_path, small_card, write_dataset, write_scene
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.base.files import write_sealed
 from rsir_bench.scenes import fingerprint
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
 from rsir_bench.scenes.index import (
@@ -198,19 +200,24 @@ def test_fingerprint_is_pinned() -> None:
     assert found == hashlib.sha256(b'[["field", "1.jpg", "00"], ["river", "2.jpg", "ff"]]').hexdigest()
 
 
-def test_unchanged_files_are_not_read_again(rsscn7, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_read_again(rsscn7, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a wrong hash is kept, only a file that is read again brings the right one."""
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
     card, data_root = rsscn7
-    before = index_scenes(card, data_root).fingerprint
-    read: list[Path] = []
-    digest = fingerprint._sha256
-    monkeypatch.setattr(fingerprint, "_sha256", lambda path: read.append(path) or digest(path))
-    assert index_scenes(card, data_root).fingerprint == before
-    assert len(read) <= fingerprint.SPOT_CHECKS
-    read.clear()
-    changed = data_root / "RSSCN7/aGrass/a001.jpg"
-    os.utime(changed, ns=(1, 1))
-    assert index_scenes(card, data_root).fingerprint == before
-    assert read == [changed]
+    index = index_scenes(card, data_root)
+    (store,) = (tmp_path / "cache/hashes").glob("*.json")
+    states = json.loads(store.read_text())
+    unread = list(states)[1::2]  # the others are read all the same
+    assert len(index) - len(unread) <= fingerprint.SPOT_CHECKS
+    for path in unread:
+        states[path][-1] = "0" * 64
+    write_sealed(store, lambda unfinished: unfinished.write_text(json.dumps(states)))
+    wrong = index_scenes(card, data_root).fingerprint
+    assert index_scenes(card, data_root).fingerprint == wrong != index.fingerprint
+    for path in unread:
+        assert index_scenes(card, data_root).fingerprint != index.fingerprint
+        os.utime(index.root / path, ns=(1, 1))
+    assert index_scenes(card, data_root).fingerprint == index.fingerprint
 
 
 def test_a_damaged_list_of_hashes_is_made_anew(rsscn7, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +261,7 @@ def test_own_folder_of_multi_band_scenes(bands: int, tmp_path: Path) -> None:
 
 def test_own_folder_of_every_kind_of_picture_can_be_used(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65_536, (20, 20, 3), np.uint16)
+    deep[0, 0, :2] = (0, 65_535)  # the range that is measured
     for number, name in enumerate(
         ["x/river/1.jpg", "x/y/river/2.png", "z/field/3.tif", "field/4.TIFF", "field/5.JPEG"]
     ):
@@ -274,7 +282,9 @@ def test_nested_own_folder_of_multi_band_scenes_can_be_used(tmp_path: Path) -> N
     index = resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path)
     every, shown = open_pixels(index, Transform(20, "nearest", "all")), open_pixels(index, Transform(20, "nearest"))
     river = tifffile.imread(tmp_path / "my/a/river/1.tif")
-    np.testing.assert_array_equal(every[1], np.rint(river / 65_535 * 255))
+    low, high = index.value_range
+    assert (low, high) == (0, 3999)
+    np.testing.assert_array_equal(every[1], np.rint(river / 3999 * 255))
     np.testing.assert_array_equal(shown, every[..., :3])
 
 

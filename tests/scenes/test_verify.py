@@ -7,21 +7,20 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from command import InProcess
 from fake_data import small_card, write_dataset, write_scene
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.cli.app import main
 from rsir_bench.cli.datasets import verification_in_words
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import resolve_dataset
-from rsir_bench.scenes.inspect import verify as verification
+from rsir_bench.scenes.inspect import manifest
 from rsir_bench.scenes.inspect.manifest import load_manifest, parse_manifest
 from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
@@ -42,8 +41,10 @@ def put_in_place(dataset: str, folder: str, tmp_path: Path, monkeypatch: pytest.
     card = small_card(dataset).model_copy(update={"pixels": 20})
     place = write_dataset(card, tmp_path) / folder
     monkeypatch.setitem(load_cards(), dataset, card)
-    manifest, others = parse_manifest(manifest_of(place), card), verification.load_manifest
-    monkeypatch.setattr(verification, "load_manifest", lambda card: manifest if card.name == dataset else others(card))
+    manifests = tmp_path / "manifests"
+    manifests.mkdir(exist_ok=True)
+    (manifests / f"{dataset}.manifest.csv").write_text(manifest_of(place))
+    monkeypatch.setattr(manifest, "FOLDER", manifests)
     return place
 
 
@@ -84,15 +85,15 @@ def test_original_tifs(dataset: str, tmp_path: Path, request: pytest.FixtureRequ
     assert set(report.sizes.values()) == {(20, 20)}
 
 
-def test_without_a_manifest_nothing_is_said_of_the_bytes(rsscn7: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(verification, "load_manifest", lambda card: None)
+def test_without_a_manifest_nothing_is_said_of_the_bytes(rsscn7: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifests/rsscn7.manifest.csv").unlink()
     report = verify("rsscn7", tmp_path)
     assert (report.verdict, report.comparison) == (Verdict.COMPLETE, None)
     assert report.verdict_in_words == "complete; no manifest says whether these are the original bytes"
 
 
-def test_without_a_manifest_copies_are_known_by_their_size(rsscn7: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(verification, "load_manifest", lambda card: None)
+def test_without_a_manifest_copies_are_known_by_their_size(rsscn7: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifests/rsscn7.manifest.csv").unlink()
     report = verify("rsscn7", tmp_path)
     smaller = dict.fromkeys(report.sizes, (10, 10))
     assert dataclasses.replace(report, sizes=smaller).verdict_in_words == COPY
@@ -354,34 +355,30 @@ def test_a_bad_manifest_names_its_line(old: str, new: str, told: str) -> None:
         parse_manifest(text.replace(old, new), card)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["rsir-bench", "datasets", "verify", *map(str, words)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return stopped.value.code
-
-
-def test_exit_codes(rsscn7: Path, ucm: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    root = ("--data-root", tmp_path)
-    assert run(monkeypatch, "rsscn7", *root) == 0
-    assert capsys.readouterr().out.startswith("rsscn7: original bytes\n")
+def test_exit_codes(rsscn7: Path, ucm: Path, tmp_path: Path, cli: InProcess) -> None:
+    verb, root = ("datasets", "verify"), ("--data-root", tmp_path)
+    ended = cli(*verb, "rsscn7", *root)
+    assert ended.code == 0
+    assert ended.out.startswith("rsscn7: original bytes\n")
     Image.new("RGB", (20, 20)).save(rsscn7 / "aGrass/a001.jpg")
-    assert run(monkeypatch, "rsscn7", *root) == 0
-    assert capsys.readouterr().out.startswith(f"rsscn7: {COPY}\n")
+    ended = cli(*verb, "rsscn7", *root)
+    assert ended.code == 0
+    assert ended.out.startswith(f"rsscn7: {COPY}\n")
     (ucm / "river/river01.tif").unlink()
-    assert run(monkeypatch, "rsscn7,ucm", *root) == 1
-    assert "\nucm: incomplete\n" in capsys.readouterr().out
-    assert run(monkeypatch, "rsscn7", "aid", *root) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("rsir-bench: aid: not found")
-    assert run(monkeypatch, f"folder:{own_folder(tmp_path)}", *root) == 0
+    ended = cli(*verb, "rsscn7,ucm", *root)
+    assert ended.code == 1
+    assert "\nucm: incomplete\n" in ended.out
+    ended = cli(*verb, "rsscn7", "aid", *root)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("rsir-bench: aid: not found")
+    assert cli(*verb, f"folder:{own_folder(tmp_path)}", *root).code == 0
 
 
-def test_json_for_programs(rsscn7: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_for_programs(rsscn7: Path, tmp_path: Path, cli: InProcess) -> None:
     cut(rsscn7 / "aGrass/a001.jpg")
-    assert run(monkeypatch, "all", "--data-root", tmp_path, "--json") == 1
-    (report,) = json.loads(capsys.readouterr().out)
+    ended = cli("datasets", "verify", "all", "--data-root", tmp_path, "--json")
+    assert ended.code == 1
+    (report,) = json.loads(ended.out)
     assert (report["dataset"], report["verdict"], report["in_words"]) == ("rsscn7", "incomplete", "incomplete")
     assert report["classes"]["grass"] == {"expected": 2, "found": 2}
     assert list(report["unreadable"]) == ["aGrass/a001.jpg"]

@@ -9,6 +9,7 @@ from importlib import resources
 from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.card import DatasetCard, folder_key
 
+FOLDER = resources.files("rsir_bench.datasets")
 COLUMNS = ["path", "bytes", "sha256"]
 
 SceneKey = tuple[str, str]
@@ -35,7 +36,7 @@ def load_manifest(card: DatasetCard) -> dict[SceneKey, Original] | None:
     Raises:
         UserError: The manifest is not valid; see ``parse_manifest``.
     """
-    file = resources.files("rsir_bench.datasets") / f"{card.name}.manifest.csv"
+    file = FOLDER / f"{card.name}.manifest.csv"
     return parse_manifest(file.read_text(encoding="utf-8"), card) if file.is_file() else None
 
 
