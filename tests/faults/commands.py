@@ -35,7 +35,8 @@ class Job:
         environment: Added to the server's.
         points: ``{"at": "module:name", "call": n, "when": ...}``: it is killed "before" or "after" the n-th call of a
             function, or when "half" of the file is there; or the call "raise"s an OSError (``errno``); or "remove"s
-            ``folders`` first.
+            ``folders`` first. The functions are those of Python and of libraries; with ``"module:name PATTERN"``, only
+            calls for a file of such a name count.
         kill_after: Seconds.
         limits: As ``{"FSIZE": bytes}``.
         counts: A file for how often each point was passed.

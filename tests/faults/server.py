@@ -7,6 +7,7 @@ operation has been started by then. What is done to a child stands in its ``Job`
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import importlib
 import json
 import os
@@ -30,7 +31,8 @@ LOADED_LATE = (
 
 def install(point: dict[str, Any], counts: dict[str, int]) -> None:
     """Counts the calls of a function, and does at the wanted one what the point says."""
-    module, _, words = point["at"].partition(":")
+    function, _, pattern = point["at"].partition(" ")
+    module, _, words = function.partition(":")
     *parents, name = words.split(".")
     owner: Any = importlib.import_module(module)
     for parent in parents:
@@ -38,6 +40,9 @@ def install(point: dict[str, Any], counts: dict[str, int]) -> None:
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
+        names = [Path(value).name for value in arguments if isinstance(value, (str, Path))]
+        if pattern and not fnmatch.filter(names, pattern):
+            return original(*arguments, **options)
         counts[point["at"]] = counts.get(point["at"], 0) + 1
         now = counts[point["at"]] == point.get("call")
         if now and point["when"] == "before":

@@ -218,9 +218,7 @@ PARTS = {
 def stopped(commands: Commands, reference: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A run that was killed between its last checkpoint and its weights."""
     place = reference.copy(tmp_path_factory.mktemp("stopped") / "place", runs=False)
-    (ended,) = commands(
-        place.job(points=[{"at": "rsir_bench.runs.artifacts.network:save_file", "call": 1, "when": "before"}])
-    )
+    (ended,) = commands(place.job(points=[{"at": "safetensors.torch:serialize_file", "call": 1, "when": "before"}]))
     assert ended.killed
     return place
 

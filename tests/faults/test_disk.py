@@ -22,7 +22,7 @@ WRITES = {
     "lock": ("filelock:FileLock.acquire", 4),
     "checkpoint": ("torch:save", 1),
     "second checkpoint": ("torch:save", 2),
-    "weights": ("rsir_bench.runs.artifacts.network:save_file", 1),
+    "weights": ("safetensors.torch:serialize_file", 1),
     "components": ("numpy:savez", 1),
     "descriptors": ("numpy:save", 2),
     "record": ("pathlib:Path.write_bytes", 11),
@@ -81,9 +81,7 @@ def test_a_limit_on_the_size_of_files(commands: Commands, reference: Place, tall
     ):
         place = reference.copy(tmp_path / what, runs=False, cache=cache)
         if what == "weights":  # the checkpoint is larger, and there before
-            commands(
-                place.job(points=[{"at": "rsir_bench.runs.artifacts.network:save_file", "call": 1, "when": "before"}])
-            )
+            commands(place.job(points=[{"at": "safetensors.torch:serialize_file", "call": 1, "when": "before"}]))
         tally.attempt(
             "limit on file size",
             what,
@@ -158,14 +156,14 @@ def _mounted(folder: Path, options: str) -> Iterator[Any]:
 @pytest.mark.nightly
 def test_scenes_that_are_gone_in_the_middle(commands: Commands, reference: Place, tally: Tally, tmp_path: Path) -> None:
     moments = {
-        "before caching": ("rsir_bench.runs.runners.campaign:open_pixels", 2),
-        "before training": ("rsir_bench.runs.artifacts.network:train", 0),
-        "before describing": ("rsir_bench.runs.artifacts.describing:describe", 0),
-        "before scoring": ("rsir_bench.runs.artifacts.scores:score", 0),
+        "before caching": (f"pathlib:Path.replace {'?' * 24}.json", 2, 2),  # the second list of hashes
+        "before training": ("pathlib:Path.replace *.u8", 2, 0),
+        "before describing": ("pathlib:Path.replace weights.safetensors", 1, 0),
+        "before scoring": ("pathlib:Path.replace PCA-*.npy", 1, 0),
     }
-    for moment, (at, code) in moments.items():
+    for moment, (at, call, code) in moments.items():
         place = reference.copy(tmp_path / moment, runs=False, cache=False)
-        point = {"at": at, "call": 1, "when": "remove", "folders": ["source", "target"]}
+        point = {"at": at, "call": call, "when": "remove", "folders": ["source", "target"]}
         tally.attempt(
             "lost scenes",
             moment,
