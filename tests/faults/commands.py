@@ -123,15 +123,19 @@ class Place:
     def cache(self) -> Path:
         return self.folder / "cache"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Nothing is written outside the place: neither to the cache nor to the user's own."""
+        return {"RSIR_BENCH_CACHE": str(self.cache), "XDG_CACHE_HOME": str(self.folder / "own")}
+
     def job(self, *words: str, methods: str = "baseline", **options: Any) -> Job:
         """The command that makes all results."""
         command = ["run", "--protocol", "tiny.toml", "--methods", methods, "--data-root", ".", "--out", "runs"]
-        environment = {"RSIR_BENCH_CACHE": str(self.cache)}
-        return Job([*command, *words], self.folder, environment, **options)
+        return Job([*command, *words], self.folder, self.environment, **options)
 
     def verb(self, *words: str, **options: Any) -> Job:
         """Any other command."""
-        return Job(list(words), self.folder, {"RSIR_BENCH_CACHE": str(self.cache)}, **options)
+        return Job(list(words), self.folder, self.environment, **options)
 
     def copy(self, folder: Path, *, runs: bool = True, cache: bool = True) -> Place:
         """Another place with the same scenes; the protocol's paths are relative, so that nothing else changes."""
