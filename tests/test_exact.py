@@ -26,7 +26,7 @@ from rsir_bench.runs import golden
 from rsir_bench.runs.artifacts import describing, scores
 from rsir_bench.runs.golden.golden import FOLDER
 from rsir_bench.scenes import index, pixel_cache
-from rsir_bench.scenes.decode import Resize, read_scene
+from rsir_bench.scenes.decode import Resize, decode_scene
 from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.training import describe as describe_module
 from rsir_bench.training.describe import Reduction, describe
@@ -60,7 +60,7 @@ def antialias(patch: Patch) -> None:
 
 
 def channels_of_files(patch: Patch) -> None:
-    patch.setattr(pixel_cache, "read_scene", lambda *arguments: read_scene(*arguments)[..., ::-1])
+    patch.setattr(pixel_cache, "decode_scene", lambda *arguments: decode_scene(*arguments)[..., ::-1])
 
 
 def shift_of_classes(patch: Patch) -> None:
