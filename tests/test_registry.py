@@ -229,7 +229,7 @@ class TestNames:
     def test_a_plain_method(self):
         method = named("baseline")
         assert (method.name, method.label, method.settings_dict, method.overridden) == ("baseline", "baseline", {}, {})
-        assert [path.name for path in method.sources] == ["baseline.py"]
+        assert [path.name for path in method.sources.values()] == ["baseline.py"]
 
     def test_a_front_end_alone_stands_before_its_usual_method(self):
         method = named("jsst")
@@ -239,7 +239,7 @@ class TestNames:
             "FC": ("JSST", ""),
             "PCA": ("JSST", ""),
         }
-        assert [path.name for path in method.sources] == ["jsst.py", "baseline.py"]
+        assert [path.name for path in method.sources.values()] == ["jsst.py", "baseline.py"]
 
     def test_a_front_end_before_a_named_method(self):
         method = named("jsst+baseline")

@@ -78,15 +78,18 @@ def confirm_licence(card: DatasetCard, *, accepted: bool) -> None:
 def verify_datasets(
     names: Annotated[list[str], typer.Argument(help="Datasets, folder:PATH, or all for those that are present.")],
     data_root: options.DataRoot = Request.data_root,
+    card: options.Cards = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Read every scene and compare with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
+    from rsir_bench.scenes.index import read_cards
     from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
+    given = read_cards(card or [])
     wanted = [name for words in names for name in comma_list("datasets verify", words)]
     reports = []
-    for name in present_datasets(wanted, data_root):
-        reports.append(verify(name, data_root))
+    for name in present_datasets(wanted, data_root, given):
+        reports.append(verify(name, data_root, given))
         if not as_json:  # each as soon as it is known: a dataset takes minutes
             print(verification_in_words(reports[-1]))
     if as_json:
@@ -150,13 +153,24 @@ def verification_in_words(report: Verification) -> str:
         "unreadable": _named([f"{path} ({why})" for path, why in report.unreadable.items()]),
         "other bands": _named([f"{path} ({which})" for path, which in report.other_bands.items()]),
         "sizes": _sizes_in_words(report),
+        "types": ", ".join(f"{count:,} {kind}" for kind, count in report.survey.kinds.items()),
+        "values": _values_in_words(report),
         "repeated within a class": _named([" = ".join(paths) for paths in report.repeated]),
         "REPEATED ACROSS CLASSES": _named([" = ".join(paths) for paths in report.repeated_across]),
         "manifest": _manifest_in_words(report),
         "content fingerprint": report.fingerprint or "none: not every file can be opened",
     }
     head = f"{report.name}: {report.verdict_in_words}"
-    return "\n".join([head, *(f"  {key}: {line}" for key, line in lines.items() if line)])
+    remarks = [f"  note: {note}" for note in report.notes] + [f"  WARNING: {warning}" for warning in report.warnings]
+    return "\n".join([head, *(f"  {key}: {line}" for key, line in lines.items() if line), *remarks])
+
+
+def _values_in_words(report: Verification) -> str:
+    """Return the values of scenes that are not 8-bit, and how they are scaled; empty where all are 8-bit."""
+    if report.survey.limits is None or report.value_range is None:
+        return ""
+    (lowest, highest), (low, high) = report.survey.limits, report.value_range
+    return f"{lowest:g}..{highest:g} where not 8-bit; {low:g}..{high:g} become 0..255 ({report.range_origin})"
 
 
 def _classes_in_words(report: Verification) -> str:
@@ -218,4 +232,10 @@ def _verification_as_json(report: Verification) -> dict[str, Any]:
         "repeated_across_classes": report.repeated_across,
         "manifest": None if report.comparison is None else vars(report.comparison),
         "fingerprint": report.fingerprint,
+        "types": report.survey.kinds,
+        "values": report.survey.limits,
+        "value_range": report.value_range,
+        "value_range_origin": report.range_origin,
+        "notes": report.notes,
+        "warnings": report.warnings,
     }

@@ -13,6 +13,7 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.output_folder import refuse_other_page, write_page
+from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
 
@@ -59,9 +60,9 @@ def drift(
 def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
     """Replace results of the baseline; return whether any was replaced."""
     from rsir_bench.publishing.accept import accept
-    from rsir_bench.records.store import read_records
+    from rsir_bench.runs.artifacts.code import read_current
 
-    written = accept(read_records(runs), baseline, reason)
+    written = accept(read_current(runs, log), baseline, reason)
     for path in written:
         print(path)
     if not written:
@@ -71,9 +72,10 @@ def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
 
 def _compare(runs: Sequence[Path], baseline: Path) -> Report:
     from rsir_bench.publishing.drift import compare
-    from rsir_bench.records.store import read_published, read_records
+    from rsir_bench.records.store import read_published
+    from rsir_bench.runs.artifacts.code import read_current
 
-    return drift_report(compare(read_records(runs), read_published(baseline)), baseline)
+    return drift_report(compare(read_current(runs, log), read_published(baseline)), baseline)
 
 
 def _exact(reason: str | None) -> Report:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
 from rsir_bench.cli.options import RESULTS, TABLES
 
 
@@ -19,14 +20,15 @@ def leaderboard(
 ) -> None:
     """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML."""
     from rsir_bench import leaderboard as tables
-    from rsir_bench.records.store import read_published, read_records
+    from rsir_bench.records.store import read_published
+    from rsir_bench.runs.artifacts.code import read_current
 
     suffixes = formats.split(",")
     if out is None and (runs or suffixes != ["md"]):
         raise UserError(
             f"leaderboard: {TABLES} holds the published records in Markdown only; name another folder with --out"
         )
-    records = read_records(runs) if runs else read_published(RESULTS)
+    records = read_current(runs, log) if runs else read_published(RESULTS)
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     if check:

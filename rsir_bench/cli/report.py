@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
 from rsir_bench.runs.request import Request
@@ -23,9 +24,10 @@ def report(
     plugin: options.Plugins = None,
 ) -> None:
     """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them."""
-    from rsir_bench.records.store import read_published, read_records
+    from rsir_bench.records.store import read_published
     from rsir_bench.report.site import build_report
+    from rsir_bench.runs.artifacts.code import read_current
 
-    found = read_records(records) if records else read_published(RESULTS)
+    found = read_current(records, log) if records else read_published(RESULTS)
     pages = build_report(found, out, runs or [], data_root, plugin or [], protocol)
     print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")

@@ -31,7 +31,11 @@ def run(
     override: options.Overrides = None,
     distort: options.Distortions = "",
     plugin: options.Plugins = None,
+    card: options.Cards = None,
     again: Annotated[bool, typer.Option("--again", help=f"Recompute results that {RESULTS} already holds.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help=f"Make every result anew: ignore {RESULTS}, remove what --out holds.")
+    ] = False,
     time_limit: options.TimeLimit = Request.time_limit,
     launcher: options.Launcher = "local",
     address: options.Address = None,
@@ -64,9 +68,11 @@ def run(
             out=out,
             overrides=override or [],
             plugins=plugin or [],
+            cards=card or [],
             distortions=distortions,
-            published=None if again else RESULTS,
+            published=None if again or fresh else RESULTS,
             time_limit=time_limit,
+            fresh=fresh,
         )
         if rank:  # the first rank plans, writes and prints; this one takes its share of the training
             follow(request)

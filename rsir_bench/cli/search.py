@@ -34,6 +34,7 @@ def search(
     out: options.Runs = Request.out,
     override: options.Overrides = None,
     plugin: options.Plugins = None,
+    card: options.Cards = None,
     panel: Annotated[Path | None, typer.Option(help="An HTML file to write, with pictures.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -52,6 +53,7 @@ def search(
         out=out,
         overrides=override or [],
         plugins=plugin or [],
+        cards=card or [],
     )
     if panel is not None:
         refuse_other_page(panel)

@@ -56,7 +56,7 @@ class Bench:
     @property
     def sources(self) -> tuple[Path, ...]:
         """The files of its classes."""
-        return self.named.sources
+        return tuple(self.named.sources.values())
 
     @property
     def size(self) -> int:

@@ -36,8 +36,9 @@ def boards(records: Iterable[Record]) -> list[Board]:
     """Group records into one board per protocol, sorted by name, whatever the order of the records.
 
     Raises:
-        UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version
-            or settings; two records are of the same cell and seed; or the name of a board is not a valid folder name.
+        UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version,
+            code, initial weights or settings; two records are of the same cell and seed; or the name of a board is not
+            a valid folder name.
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -123,6 +124,9 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         if record.distortion is not None:
             note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
         note(f"method {record.method.label}", "versions", record.method.version, record)
+        note(f"method {record.method.label}", "codes", record.method.own_code[:8] or "as shipped", record)
+        initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")
+        note(f"method {record.method.label}", "initial weights", initial, record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
     several = {key: values for key, values in seen.items() if len(values) > 1}
     differing = {f"{subject} has different {kind}": values for (subject, kind), values in several.items()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
+import json
 import pkgutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +18,11 @@ from typing import Any, TypeGuard
 from pydantic import BaseModel, ValidationError
 
 from rsir_bench.base.errors import UserError, one_line, suggest
+from rsir_bench.base.files import digest
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
+from rsir_bench.method.plugins import files_of, import_plugins
+from rsir_bench.method.source_digest import source_digest
 from rsir_bench.method.spec import MethodSpec
 
 GROUP = "rsir_bench.methods"
@@ -76,8 +80,12 @@ def _classes(plugins: Sequence[Path]) -> Iterator[list[RegisteredMethod]]:
             raise UserError(
                 f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it"
             )
-    for path in dict.fromkeys(plugins):
-        yield list(_entries(_import_file(path)))
+    for path, module in import_plugins(plugins):
+        entries = list(_entries(module))
+        if not entries:
+            problem = "defines no complete subclass of Method or FrontEnd with a card"
+            raise UserError(f"plugin {path}: {problem}; see README, 'Add a method'")
+        yield entries
 
 
 def _import(name: str, what: str) -> ModuleType:
@@ -85,26 +93,6 @@ def _import(name: str, what: str) -> ModuleType:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}: cannot be imported ({one_line(error)}); fix it") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file() or path.suffix != ".py":
-        raise UserError(f"plugin {path}: no such Python file; name a .py file that defines a method")
-    name = f"rsir_bench_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"plugin {path}: cannot be imported ({one_line(error)}); fix it") from error
-    if not list(_entries(module)):
-        raise UserError(
-            f"plugin {path}: defines no complete subclass of Method or FrontEnd with a card; see README, 'Add a method'"
-        )
-    return module
 
 
 def _entries(module: ModuleType) -> Iterator[RegisteredMethod]:
@@ -171,6 +159,7 @@ def resolve(
         raise UserError(f"method {name!r}: {problem}") from None
     parts = [_part(last, settings, defaults, argument), *(_part(front, settings, defaults) for front in fronts[::-1])]
     method_class, own_settings = combine(parts, alone=alone)
+    sources = {part.name: part.source for part in registered}
     return MethodSpec(
         name=_plain_name(words, argument),
         requested_as=name,
@@ -181,8 +170,39 @@ def resolve(
         overridden=_merge(part.overridden for part in parts),
         weights=_merge(part.weights for part in parts),
         parts=tuple(dict.fromkeys(part.name for part in registered)),
-        sources=tuple(dict.fromkeys(part.source for part in registered)),
+        sources=sources,
+        own_code=own_code(sources),
     )
+
+
+@cache
+def shipped_methods() -> dict[str, dict[str, Any]]:
+    """Return what is pinned of each shipped method, by name: its version, the digest of its code, its numbers."""
+    text = resources.files(GROUP).joinpath("golden.json").read_text(encoding="utf-8")
+    pinned: dict[str, dict[str, Any]] = json.loads(text)
+    return pinned
+
+
+def own_code(parts: Mapping[str, Path]) -> str:
+    """Return the digest of the code of methods that is not as shipped; empty where all of it is.
+
+    The code of a method is its file and the files beside it that it imports.
+
+    Args:
+        parts: The files of the methods and front ends, by name.
+
+    Raises:
+        UserError: A file is not Python.
+    """
+    own = []
+    for name, source in parts.items():
+        try:
+            code = source_digest(*files_of(source))
+        except SyntaxError as error:
+            raise UserError(f"method {name!r}: {error.filename}: {one_line(error)}; fix it") from None
+        if code != shipped_methods().get(name, {}).get("code"):
+            own.append(code)
+    return digest(own) if own else ""
 
 
 def combine(parts: Sequence[Part], *, alone: bool) -> tuple[type[Method], Any]:

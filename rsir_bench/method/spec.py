@@ -24,7 +24,8 @@ class MethodSpec:
         overridden: Those that differ from the class's and from the protocol's defaults.
         weights: Those that name weights.
         parts: The names of the combined classes: front ends, then the method.
-        sources: The files that define them.
+        sources: The files that define them, by name.
+        own_code: Digest of the code of those that are not as shipped, the user's own above all; empty otherwise.
     """
 
     name: str
@@ -36,7 +37,8 @@ class MethodSpec:
     overridden: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
-    sources: tuple[Path, ...] = ()
+    sources: dict[str, Path] = field(default_factory=dict)
+    own_code: str = ""
 
     @property
     def card(self) -> Card:

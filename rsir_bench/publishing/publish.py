@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
 from rsir_bench.records.cells import CellId, describe_cell
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
-from rsir_bench.records.store import read_published, read_record, read_records, write_record
+from rsir_bench.records.store import read_published, read_record, write_record
+from rsir_bench.runs.artifacts.code import read_current
 
 
 def publish(runs: Sequence[Path], results: Path) -> list[Path]:
@@ -26,7 +28,7 @@ def publish(runs: Sequence[Path], results: Path) -> list[Path]:
     """
     published = read_published(results) if results.is_dir() else []
     replaced = {part.previous_key for record in published for part in record.accepted}
-    records = [record for record in read_records(runs) if record.key not in replaced]
+    records = [record for record in read_current(runs, log) if record.key not in replaced]
     for record in records:
         check_sound(record)
     _refuse_second(records, published)

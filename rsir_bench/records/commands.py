@@ -51,6 +51,7 @@ def request_of(record: Record) -> RequestFields:
             distortion="".join(values["--distort"]),
             overrides=tuple(values["--set"]),
             plugins=tuple(values["--plugin"]),
+            cards=tuple(values["--card"]),
         )
     except (IndexError, ValueError):
         raise UserError(
@@ -115,6 +116,7 @@ def _render(common: RequestFields, seeds: Iterable[int], targets: Iterable[str],
     words += ["--distort", ",".join(distortions)] if distortions else []
     words += [word for override in common.overrides for word in ("--set", override)]
     words += [word for plugin in common.plugins for word in ("--plugin", plugin)]
+    words += [word for card in common.cards for word in ("--card", card)]
     return shlex.join(words)
 
 

@@ -25,7 +25,10 @@ class PaperRow(_Part):
 
 
 class MethodPart(_Part):
-    """The method of a record; ``label`` is the name with every setting that is not the protocol's."""
+    """The method of a record; ``label`` is the name with every setting that is not the protocol's.
+
+    ``own_code`` is a digest of the code of plugins and of methods that are not as shipped; empty: all are as shipped.
+    """
 
     name: str
     label: str
@@ -33,6 +36,7 @@ class MethodPart(_Part):
     version: int
     settings: dict[str, Any]
     source_sha256: str
+    own_code: str = ""
 
 
 class RowPart(_Part):
@@ -86,7 +90,8 @@ class PixelsPart(_Part):
         filter: Pillow's filter.
         antialias: Whether the filter widens where it shrinks.
         bands: Indices of the bands, in the order of the network's input.
-        value_range: The pixel values that became 0 and 1 where pixels are not 8-bit; None: all of the integer type.
+        value_range: The pixel values that became 0 and 1 where pixels are not 8-bit: those of the card or the folder's
+            settings, else measured over a folder's scenes. None: 8-bit, or all of the integer type of a card's dataset.
         mean: Per band, on [0, 1]; subtracted by the trunk.
         std: Likewise; divided by.
         decoders: Versions of the libraries that decoded the files.
@@ -129,6 +134,7 @@ class RequestFields(_Part):
         distortion: ``"haze:3"``; empty for undistorted scenes.
         overrides: Values of ``--set``.
         plugins: Names of the files of ``--plugin``.
+        cards: Names of the files of ``--card``.
     """
 
     protocol: str
@@ -138,6 +144,7 @@ class RequestFields(_Part):
     distortion: str = ""
     overrides: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    cards: tuple[str, ...] = ()
 
 
 class AcceptedPart(_Part):

@@ -12,7 +12,9 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import is_intact, write_atomically, write_sealed
 from rsir_bench.records.schema import Record
 
-RUN_NOTES = ("trained.json", "described.json")
+CODE_NOTE = "code.json"
+
+RUN_NOTES = ("trained.json", "described.json", CODE_NOTE)
 """Other JSON files of a run, which are below ``results`` if ``--out`` has that name."""
 
 
@@ -54,14 +56,22 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     Raises:
         UserError: A folder does not exist, or a record cannot be read.
     """
-    records: list[Record] = []
+    return [read_record(path) for path in result_files(folders)]
+
+
+def result_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the files of records below folders: of runs every ``results/**/*.json``, elsewhere every ``*.json``.
+
+    Raises:
+        UserError: A folder does not exist.
+    """
+    found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; name a folder that `rsir-bench run --out` wrote")
         files = record_files(folder)
-        of_runs = [path for path in files if "results" in path.resolve().parts]
-        records += map(read_record, of_runs or files)
-    return records
+        found += [path for path in files if "results" in path.resolve().parts] or files
+    return found
 
 
 def read_published(folder: Path) -> list[Record]:

@@ -134,7 +134,7 @@ def _cost_key(plan: Plan, run: Run) -> str:
         [
             COST_VERSION,
             [run.method.name, run.card.version, run.method.non_default, run.weights],
-            source_digest(*run.method.sources),
+            source_digest(*dict.fromkeys(run.method.sources.values())),
             protocol.identity(),
             [setup.classes, setup.bands, setup.size],
             environment(plan.request.device, protocol.train.precision),

@@ -57,6 +57,12 @@ def run_key(resolved: Resolved, method: ResolvedMethod, seed: int) -> str:
     return digest(training_settings(resolved, method, seed))
 
 
+def plain_key(resolved: Resolved, method: ResolvedMethod, seed: int) -> str:
+    """Return the digest of everything but the code that changes the trained network."""
+    settings = training_settings(resolved, method, seed)
+    return digest({name: value for name, value in settings.items() if name != "code"})
+
+
 def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> dict[str, Any]:
     """Return the explicit list of what changes a trained network."""
     protocol, everything = resolved.protocol, resolved.protocol.identity()
@@ -69,6 +75,8 @@ def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> 
         "seed": seed,
         "pixels": [protocol.data.size, protocol.data.resize, protocol.data.bands],
     }
+    if method.spec.own_code:  # what ships is known by its versions
+        settings["code"] = method.spec.own_code
     if not protocol.data.antialias:
         settings["antialias"] = False
     if method.spec.uses_trunk:

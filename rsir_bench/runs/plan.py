@@ -11,7 +11,7 @@ from rsir_bench.base.files import slug
 from rsir_bench.method import Card, Setup
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
-from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, result_key, run_key
+from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, plain_key, result_key, run_key
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod, resolve
 from rsir_bench.scenes.distortions import Distortion
@@ -59,6 +59,7 @@ class Run:
         seed: The seed.
         folder: The folder of the run.
         key: Digest of every setting that changes the trained network.
+        plain_key: The same without the method's code.
         cells: The results to make.
         weights: The initial weights of the networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
         transform: The transform from scenes to pixels.
@@ -68,6 +69,7 @@ class Run:
     seed: int
     folder: Path
     key: str
+    plain_key: str
     cells: tuple[ResultSpec, ...]
     weights: dict[str, str]
     transform: Transform
@@ -270,7 +272,8 @@ def _run(resolved: Resolved, method: ResolvedMethod, seed: int, targets: Sequenc
         for distortion in (None, *resolved.distortions)
         for wanted in _rows(resolved, method, target, distortion)
     ]
-    return Run(method.spec, seed, folder, key, tuple(cells), method.weights, method.transform)
+    plain = plain_key(resolved, method, seed)
+    return Run(method.spec, seed, folder, key, plain, tuple(cells), method.weights, method.transform)
 
 
 def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: Distortion | None) -> list[RowOnTarget]:

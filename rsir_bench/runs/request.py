@@ -26,7 +26,9 @@ class Request:
     overrides: Sequence[str] = _parameter("Change a setting: section.key=value.", ())
     plugins: Sequence[Path] = _parameter("A .py file with a method.", ())
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
+    cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or value_range, rgb, bands of folder:PATH.", ())
     published: Path | None = _parameter("Folder of published records, which count as done.", None)
+    fresh: bool = _parameter("Make every result anew, and remove those that --out holds.", False)
     time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)
 
     def __post_init__(self) -> None:
@@ -34,6 +36,7 @@ class Request:
         object.__setattr__(self, "data_root", Path(self.data_root))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "plugins", tuple(map(Path, self.plugins)))
+        object.__setattr__(self, "cards", tuple(map(Path, self.cards)))
         object.__setattr__(self, "published", None if self.published is None else Path(self.published))
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.store import read_record, record_files
 from rsir_bench.runs.request import Request, overridden_method
 from rsir_bench.scenes.distortions import Distortion, parse_distortions
-from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset, read_cards
 from rsir_bench.scenes.pixel_cache import Transform
 
 
@@ -99,7 +99,7 @@ def resolve(request: Request) -> Resolved:
     methods = _with_weights(kept, protocol, request.weights_folders, problems)
     targets = tuple(protocol.data.targets if list(request.targets) == ["all"] else dict.fromkeys(request.targets))
     needed = _dataset_names([spec.card for spec in kept or named], protocol, targets)
-    datasets = _read_datasets(needed, request.data_root, problems)
+    datasets = _read_datasets(needed, request, problems)
     _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
     problems.raise_any()
     board = board_name(protocol)
@@ -220,12 +220,15 @@ def _needs_source(card: Card, protocol: Protocol) -> bool:
     return card.trained or fitted
 
 
-def _read_datasets(names: Sequence[str], data_root: Path, problems: Problems) -> dict[str, SceneIndex]:
+def _read_datasets(names: Sequence[str], request: Request, problems: Problems) -> dict[str, SceneIndex]:
     """Return the scenes by dataset name, or nothing if there are problems, since hashing may take minutes."""
     listings = []
+    listed = list_dataset
+    with problems.collecting():
+        listed = partial(list_dataset, given=read_cards(request.cards)) if request.cards else list_dataset
     for name in names:
         with problems.collecting():
-            listings.append(list_dataset(name, data_root))
+            listings.append(listed(name, request.data_root))
     datasets = {}
     for listing in listings if not problems.lines else ():
         with problems.collecting():

@@ -15,6 +15,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import digest, file_digest
 from rsir_bench.ranking.nearest import Array, VectorSpace
 from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.code import changed_since
 from rsir_bench.runs.plan import ResultSpec, Run, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.index import SceneIndex
@@ -146,7 +147,9 @@ def find_run(request: Request, row: str | None) -> tuple[RunArtifacts, ResultSpe
     run = plan.runs[0]
     cell = _choose_cell(run, row)
     if run.card.trained and not run.is_trained(cell.round):
-        raise UserError(f"{run.title}: not trained in {run.folder}; run `{training_command(request)}`")
+        former = changed_since(run)
+        why = f"; the method's code has changed since {former}" if former else ""
+        raise UserError(f"{run.title}: not trained in {run.folder}{why}; run `{training_command(request)}`")
     return RunArtifacts(plan, run), cell
 
 
@@ -168,4 +171,5 @@ def training_command(request: Request) -> str:
     words += ["--data-root", str(request.data_root), "--out", str(request.out)]
     words += [word for override in request.overrides for word in ("--set", override)]
     words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
+    words += [word for card in request.cards for word in ("--card", str(card))]
     return shlex.join([*words, "--again"])  # published results have no network, so they do not count

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from rsir_bench.base.progress import track
 from rsir_bench.method import Method
 from rsir_bench.method.composition import Composed
 from rsir_bench.method.contract import trainable
+from rsir_bench.method.source_digest import source_digest
 from rsir_bench.nn import collectives
 from rsir_bench.protocol import Train
 from rsir_bench.scenes.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as
@@ -190,7 +192,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     recipe = method.recipe(method.setup.protocol.train)
     compute_deterministically(fabric.device)
     checkpoint = folder / "checkpoint.pt"
-    kept = distributed.broadcast(lambda: _read_checkpoint(checkpoint))
+    kept = distributed.broadcast(lambda: _read_checkpoint(checkpoint, what))
     scenes = scenes if kept is None else _as_before(scenes, kept)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
@@ -217,7 +219,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
         log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.epoch_metrics().items()}}
         state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
+        state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes), "code": _code_of_training()}
         distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
     return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes))
@@ -354,7 +356,15 @@ def _resume(
     return log
 
 
-def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
+@cache
+def _code_of_training() -> str:
+    """Return the digest of the code that a training rests on besides its method."""
+    package = Path(__file__).parents[1]
+    return source_digest(*(file for room in ("training", "nn") for file in sorted((package / room).glob("*.py"))))
+
+
+def _read_checkpoint(checkpoint: Path, what: str) -> dict[str, Any] | None:
+    """Return the checkpoint to resume from; None where there is none, or where other code has made it."""
     if not checkpoint.is_file():
         return None
     if not is_intact(checkpoint):
@@ -363,6 +373,12 @@ def _read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(f"{checkpoint}: damaged ({one_line(error)}); delete it to train again") from None
+    if state.get("code", _code_of_training()) != _code_of_training():
+        message = (
+            "%s: the code of rsir_bench.training or rsir_bench.nn has changed since epoch %d; training starts again"
+        )
+        logging.getLogger(__name__).warning(message, what, len(state["log"]))
+        return None
     return state
 
 

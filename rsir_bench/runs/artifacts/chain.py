@@ -7,15 +7,20 @@ from itertools import groupby
 
 import numpy as np
 
-from rsir_bench.base.files import PARTIAL, locked
+from rsir_bench.base.files import PARTIAL, locked, remove_files
+from rsir_bench.records.store import RUN_NOTES
+from rsir_bench.runs.artifacts.code import note_code
 from rsir_bench.runs.artifacts.components import Components
 from rsir_bench.runs.artifacts.describing import DescribeOrder, Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
-from rsir_bench.runs.artifacts.network import Network, TrainOrder
+from rsir_bench.runs.artifacts.network import ROUND_FILES, Network, TrainOrder
 from rsir_bench.runs.artifacts.record import ResultRecord
 from rsir_bench.runs.artifacts.scores import RowScores
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.distortions import Distortion
+
+ERROR = "error.txt"
+"""File of the traceback of a run that failed."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,18 @@ class RunArtifacts:
         """
         with locked(self.run.folder / ".lock"):
             self._sweep()
+            note_code(self.run)
             for _, cells in groupby(self.run.todo, lambda cell: (cell.target, cell.distortion)):
                 self._make(list(cells))
+
+    def remove(self) -> None:
+        """Remove everything that the run has made; files of other kinds in its folders stay."""
+        with locked(self.run.folder / ".lock"):
+            for folder in ("results", "search", *(f"round{index}" for index in (*self.run.rounds, 1))):
+                remove_files(self.run.folder / folder, (*ROUND_FILES, ".faiss"))
+            for name in (*RUN_NOTES, ERROR):
+                for path in self.run.folder.glob(f"{name}*"):
+                    path.unlink()
 
     def make_descriptors(self, cell: ResultSpec) -> np.ndarray:
         """Return the descriptors of a cell; make them first if they are missing, in one process at a time.

@@ -101,6 +101,7 @@ def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
         distortion=str(cell.distortion or ""),
         overrides=tuple(request.overrides),
         plugins=tuple(plugin.name for plugin in request.plugins),
+        cards=tuple(card.name for card in request.cards),
     )
 
 
@@ -113,7 +114,8 @@ def _method(plan: Plan, method: MethodSpec) -> MethodPart:
         title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
         version=card.version,
         settings=without_folders(method.settings_dict, method.weights),
-        source_sha256=source_digest(*method.sources),
+        source_sha256=source_digest(*dict.fromkeys(method.sources.values())),
+        own_code=method.own_code,
     )
 
 
@@ -139,7 +141,7 @@ def _source(plan: Plan) -> SourcePart:
 def _target(index: SceneIndex, kept: int) -> TargetPart:
     return TargetPart(
         name=index.name,
-        title=index.card.title if index.card else index.name,
+        title=index.card.title if index.card else index.title or index.name,
         paper_name=index.card.paper_name if index.card else None,
         fingerprint=index.fingerprint,
         scenes=kept,

@@ -9,6 +9,8 @@ from pathlib import Path
 from rsir_bench.base.errors import map_collecting_errors
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.code import changed_lines
 from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
 from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
@@ -72,6 +74,8 @@ def campaign(
         UserError: Anything that the user must change first; nothing was started then.
     """
     plan = make_plan(request)
+    if request.fresh and not plan_only:
+        _remove_former(plan, log)
     log(describe_plan(plan))
     outcome = CampaignResult(plan)
     if not plan_only:
@@ -85,6 +89,14 @@ def campaign(
                 outcome.failures[done.run.title] = done.failure
     outcome.records = map_collecting_errors(_finished(plan), read_record)
     return outcome
+
+
+def _remove_former(plan: Plan, log: Callable[[str], None]) -> None:
+    """Remove what the plan's runs have made so far."""
+    for run in plan.runs:
+        if run.folder.is_dir():
+            log(f"fresh     {run.title}: {run.folder} is made again")
+            RunArtifacts(plan, run).remove()
 
 
 def _finished(plan: Plan) -> list[Path]:
@@ -121,6 +133,8 @@ def describe_plan(plan: Plan) -> str:
         f"runs      {len(plan.runs)}: {len(plan.runs) - len(todo)} done, {len(todo)} to do",
         f"results   {len(cells)}: {known}, {len(cells) - done} to make",
     ]
+    lines += [f"changed   {change}" for change in changed_lines(plan)]
+    lines += [f"note      {index.name}: {note}" for index in plan.datasets.values() for note in index.notes]
     lines += [f"absent    {reason}" for reason in plan.absent]
     if todo:
         lines += _costs(plan, todo)

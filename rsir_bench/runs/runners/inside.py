@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import write_text
-from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.chain import ERROR, RunArtifacts
 from rsir_bench.runs.plan import Plan, Run
 
 
@@ -18,7 +18,7 @@ def work_off(plan: Plan, run: Run) -> str | None:
     except (RunError, UserError) as error:
         return one_line(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may raise anything
-        return f"{one_line(error)} ({_report(run.folder / 'error.txt')})"
+        return f"{one_line(error)} ({_report(run.folder / ERROR)})"
     return None
 
 

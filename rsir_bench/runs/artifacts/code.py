@@ -1,0 +1,85 @@
+"""The code that a run's results were made by: kept in the run's folder, and compared with the code of today."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rsir_bench.method.registry import own_code
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import CODE_NOTE, read_record, result_files
+from rsir_bench.runs.artifacts.notes import read_note, write_note
+from rsir_bench.runs.plan import Plan, Run
+
+
+def note_code(run: Run) -> None:
+    """Write down which files the run's method comes from, and what their code is."""
+    sources = {name: str(path.resolve()) for name, path in run.method.sources.items()}
+    write_note(run.folder / CODE_NOTE, {"code": run.method.own_code, "files": sources, "otherwise": run.plain_key})
+
+
+def changed_since(run: Run) -> Path | None:
+    """Return the folder that other code of the same method has left for an equal run; None where there is none."""
+    if run.folder.is_dir():
+        return None
+    for path in sorted(run.folder.parent.glob(f"*/{CODE_NOTE}")):
+        note = _read(path)
+        if note.get("otherwise") == run.plain_key and note.get("code") != run.method.own_code:
+            return path.parent
+    return None
+
+
+def changed_lines(plan: Plan) -> list[str]:
+    """Return a line for each unfinished run whose method's code has changed since it was last made."""
+    lines = []
+    for run in plan.todo:
+        if former := changed_since(run):
+            names = ", ".join(path.name for path in run.method.sources.values())
+            lines.append(f"{run.title}: {names} changed since {former}; made again")
+    return lines
+
+
+def read_current(folders: Iterable[Path], log: Callable[[str], object]) -> list[Record]:
+    """Return all records below folders, except those of runs whose method's code has changed since.
+
+    The code is compared where the method's files are still where they were; results of other folders, such as the
+    published ones, are taken as they are.
+
+    Args:
+        folders: Of runs, or of published records.
+        log: Takes a line about the results that are left out.
+
+    Raises:
+        UserError: A folder does not exist, or a record cannot be read.
+    """
+    of_runs: dict[Path, list[Path]] = defaultdict(list)
+    for path in result_files(folders):
+        of_runs[_run_folder(path)].append(path)
+    records = []
+    for folder, paths in of_runs.items():
+        if why := _outdated(_read(folder / CODE_NOTE)):
+            log(f"left out  {len(paths)} results in {folder}: {why} since; `rsir-bench run` makes them again")
+        else:
+            records += [read_record(path) for path in paths]
+    return records
+
+
+def _run_folder(record: Path) -> Path:
+    """Return the folder of the run that made a record; any folder above it where no run has."""
+    return next((folder for folder in record.parents if (folder / CODE_NOTE).is_file()), record.parent)
+
+
+def _outdated(note: dict[str, Any]) -> str | None:
+    """Return which files have changed since a run, in words; None where none has, or none can be looked at."""
+    sources = {name: Path(path) for name, path in note.get("files", {}).items()}
+    if not sources or not all(path.is_file() for path in sources.values()) or own_code(sources) == note["code"]:
+        return None
+    names = [path.name for path in sources.values()]
+    return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} changed"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a note; empty where there is none."""
+    return read_note(path) if path.is_file() else {}
