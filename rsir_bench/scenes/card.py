@@ -117,8 +117,13 @@ def folder_key(folder: str) -> str:
     return folder.casefold().translate({ord(mark): None for mark in " _-"})
 
 
-def parse_card(text: str, file_name: str) -> DatasetCard:
+def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetCard:
     """Return the validated card of a TOML text.
+
+    Args:
+        text: The text.
+        file_name: The name of its file, for messages.
+        any_name: Whether the file may be called otherwise than the dataset.
 
     Raises:
         UserError: One line that names the file and the field.
@@ -131,7 +136,7 @@ def parse_card(text: str, file_name: str) -> DatasetCard:
         raise UserError(f"dataset card {file_name}: {' '.join(field.split())}: {first['msg']}") from error
     except ValueError as error:
         raise UserError(f"dataset card {file_name}: not valid TOML: {error}") from error
-    if file_name != f"{card.name}.toml":
+    if not any_name and file_name != f"{card.name}.toml":
         raise UserError(f"dataset card {file_name}: name: {card.name!r}, the file must be called {card.name}.toml")
     return card
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +110,7 @@ def decode_scene(
         image = Image.fromarray(np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values))
         pixels = np.asarray(resize(image))
         return np.repeat(pixels[..., None], len(bands), axis=2) if pixels.ndim == 2 else _chosen(pixels, bands)
-    limits = value_range or _whole_type(values.dtype)
+    limits = value_range or whole_type(values.dtype)
     if values.shape[2] < total_bands:  # grey, for all three bands
         return np.repeat(_resize_bands(values, resize, limits, scene.facts.nodata), len(bands), axis=2)
     return _resize_bands(values[..., list(bands)], resize, limits, scene.facts.nodata)
@@ -161,14 +162,19 @@ def scene_size(path: Path) -> tuple[int, int]:
     return facts.width, facts.height
 
 
-def scene_bands(path: Path) -> int:
+def scene_bands(path: Path, wanted: int | None = None) -> int:
     """Return the number of bands of a file: 3 for grey, for colours and for these with alpha, else all that it stores.
+
+    Args:
+        path: The file.
+        wanted: Also returned where the file stores as many, alpha included.
 
     Raises:
         SceneError: The file cannot be read.
     """
     try:
-        return open_scene_at(path).facts.natural
+        facts = open_scene_at(path).facts
+        return facts.bands if facts.bands == wanted else facts.natural
     except UNREADABLE as error:
         raise SceneError(f"cannot read {path} ({why_unreadable(error)}); {remedy(error)}") from error
 
@@ -188,7 +194,12 @@ def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> float:
     return float(np.array(nodata).astype(dtype)) if dtype.kind == "f" else nodata
 
 
-def _whole_type(dtype: np.dtype[np.generic]) -> tuple[float, float]:
+def whole_type(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the lowest and the highest value of an integer type.
+
+    Raises:
+        RefusedError: It is a type of floats.
+    """
     if not np.issubdtype(dtype, np.integer):
         raise RefusedError(f"pixels of type {dtype} need a value_range in the dataset card")
     limits = np.iinfo(str(dtype.newbyteorder("=")))

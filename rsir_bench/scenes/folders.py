@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.card import DatasetCard, folder_key
 from rsir_bench.scenes.decode import SCENE_SUFFIXES
+
+NO_DATA = {"dataset.toml", "thumbs.db", "desktop.ini"}
+"""Files that are passed over without a word: settings, and what file managers leave behind."""
 
 SEARCH_DEPTH = 10
 """How deep below the data root, or a dataset's folder, class folders are looked for."""
@@ -96,12 +100,36 @@ def walk_scenes(root: Path) -> Iterator[tuple[PurePosixPath, list[str]]]:
 
     Links are followed, each folder only once; hidden folders and what macOS adds to an archive are left out.
     """
+    yield from ((found.folder, found.scenes) for found in walk_files(root))
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One folder of a dataset.
+
+    Attributes:
+        folder: Relative to the dataset's.
+        scenes: Names of the scene files directly in it.
+        others: The endings of its other files, one each; hidden files and those of file managers are passed over.
+    """
+
+    folder: PurePosixPath
+    scenes: list[str]
+    others: list[str]
+
+
+def walk_files(root: Path) -> Iterator[Walked]:
+    """Yield each folder from ``root`` down, as ``walk_scenes`` does, with its other files."""
     if not root.is_dir():
         return
     seen = {_identity(root)}
     for place, folders, files in os.walk(root, followlinks=True):
         relative = PurePosixPath(Path(place).relative_to(root).as_posix())
-        yield relative, [name for name in files if name.lower().endswith(SCENE_SUFFIXES) and not name.startswith(".")]
+        shown = [name for name in files if not name.startswith(".") and name.casefold() not in NO_DATA]
+        scenes = [name for name in shown if name.lower().endswith(SCENE_SUFFIXES)]
+        scenes_here = set(scenes)
+        others = [PurePosixPath(name).suffix.lower() or "no ending" for name in shown if name not in scenes_here]
+        yield Walked(relative, scenes, others)
         data_folders = []
         if len(relative.parts) < SEARCH_DEPTH:
             for name in sorted(folders):
@@ -110,6 +138,13 @@ def walk_scenes(root: Path) -> Iterator[tuple[PurePosixPath, list[str]]]:
                     seen.add(identity)
                     data_folders.append(name)
         folders[:] = data_folders
+
+
+def endings_in_words(endings: Mapping[str, int]) -> str:
+    """Return how many files have which ending, the most frequent first."""
+    ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{ending} {count:,}" for ending, count in ordered[:8])
+    return f"{sum(endings.values()):,} files ({listed}{', ...' if len(ordered) > 8 else ''})"
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import re
 import shutil
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.base.errors import SceneError, UserError, one_line
 from rsir_bench.base.files import locked
-from rsir_bench.scenes.cache_folder import cache_root
-from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
+from rsir_bench.scenes.cache_folder import kept_at, written_at
+from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
 from rsir_bench.scenes.decode import ValueRange, scene_bands
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
 from rsir_bench.scenes.folders import find_dataset as find_dataset
-from rsir_bench.scenes.folders import list_scenes, walk_scenes
-
-FOLDER_PREFIX = "folder:"
+from rsir_bench.scenes.folders import list_scenes
+from rsir_bench.scenes.own_folder import (
+    FOLDER_PREFIX,
+    SETTINGS_FILE,
+    FolderSettings,
+    folder_named,
+    own_scenes,
+    read_settings,
+)
+from rsir_bench.scenes.survey import Survey, kept_survey, notes_in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,8 @@ class SceneIndex:
         rgb: Indices of red, green and blue among them.
         value_range: Pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
         card: The card, None for a folder of the user's own.
+        title: Its full name; empty: the name.
+        notes: What is worth knowing of the files, classes and values of a user's folder, in words.
     """
 
     name: str
@@ -52,6 +62,8 @@ class SceneIndex:
     rgb: tuple[int, ...]
     value_range: ValueRange
     card: DatasetCard | None
+    title: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -67,33 +79,80 @@ class SceneListing:
         card: The card, None for a folder of the user's own.
         root: The folder that the files start from; None for a synthetic dataset, which is drawn when it is indexed.
         files: Relative paths by class.
+        settings: Of a user's folder.
+        notes: What is worth knowing of how its classes and files were found, in words.
     """
 
     name: str
     card: DatasetCard | None
     root: Path | None
     files: dict[str, list[str]]
+    settings: FolderSettings = field(default_factory=FolderSettings)
+    notes: tuple[str, ...] = ()
 
 
-def list_dataset(name: str, data_root: Path) -> SceneListing:
+@dataclass(frozen=True)
+class GivenCards:
+    """Cards and settings that a command names by ``--card``.
+
+    Attributes:
+        cards: Cards by the name of their dataset; they count before those that are installed.
+        settings: For every ``folder:``; None: what lies in the folder.
+    """
+
+    cards: Mapping[str, DatasetCard] = field(default_factory=dict)
+    settings: FolderSettings | None = None
+
+
+def read_cards(files: Sequence[Path]) -> GivenCards:
+    """Return what the files of ``--card`` say: each is the card of a dataset, or settings for ``folder:``.
+
+    Raises:
+        UserError: A file cannot be read or is not valid, or there are two for ``folder:``.
+    """
+    cards: dict[str, DatasetCard] = {}
+    settings: FolderSettings | None = None
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--card {path}: cannot be read ({one_line(error)}); name a TOML file") from error
+        if re.search(r"^\s*name\s*=", text, re.MULTILINE):
+            card = parse_card(text, path.name, any_name=True)
+            cards[card.name] = card
+        elif settings is not None:
+            raise UserError(f"--card {path}: a second one for folder:, write {SETTINGS_FILE} into each folder instead")
+        else:
+            settings = read_settings(path)
+    return GivenCards(cards, settings)
+
+
+def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) -> SceneListing:
     """Return the scene files of a dataset, as far as they show before a scene is drawn, read or hashed.
 
     Args:
         name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
         data_root: The folder that holds the datasets.
+        given: Cards and settings beside those that are installed or lie in the folder.
 
     Raises:
-        UserError: No card has this name.
+        UserError: No card has this name, or the settings of a folder are not valid.
         SceneError: The dataset is missing, or has other class folders or counts than its card.
     """
+    given = given or GivenCards()
     if name.startswith(FOLDER_PREFIX):
-        folder = _folder_named(name)
-        return SceneListing(name, None, folder, folder_scenes(folder))
-    card = find_card(name)
+        return _list_folder(name, folder_named(name), given.settings)
+    card = find_card(name, given.cards)
     if card.generator is not None:
         return SceneListing(name, card, None, {})
     folder = find_dataset(card, data_root)
     return SceneListing(name, card, folder, list_scenes(card, folder))
+
+
+def _list_folder(name: str, folder: Path, given: FolderSettings | None) -> SceneListing:
+    settings = given or read_settings(folder / SETTINGS_FILE)
+    found = own_scenes(folder, settings)
+    return SceneListing(name, None, folder, found.files, settings, found.notes)
 
 
 def index_listing(listing: SceneListing) -> SceneIndex:
@@ -101,11 +160,11 @@ def index_listing(listing: SceneListing) -> SceneIndex:
 
     Raises:
         SceneError: A scene cannot be read, or has other bands than the card says.
+        UserError: The settings of a folder do not fit its scenes.
     """
     card, root, files = listing.card, listing.root, listing.files
     if card is None:
-        assert root is not None
-        return _index_folder(root, files)
+        return _index_folder(listing)
     if root is None:
         assert card.generator is not None
         root = _synthesize(card.name, card.generator)
@@ -123,17 +182,17 @@ def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
     return index_listing(list_dataset(name, data_root))
 
 
-def _folder_named(name: str) -> Path:
-    return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
-
-
-def find_card(name: str) -> DatasetCard:
+def find_card(name: str, given: Mapping[str, DatasetCard] | None = None) -> DatasetCard:
     """Return the card of a dataset.
+
+    Args:
+        name: The dataset's.
+        given: Cards beside those that are installed.
 
     Raises:
         UserError: No card has this name; the line gives the nearest and the known ones.
     """
-    cards = load_cards()
+    cards = {**load_cards(), **(given or {})}
     if name in cards:
         return cards[name]
     near = difflib.get_close_matches(name.lower(), cards, n=1)
@@ -156,43 +215,52 @@ def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
 def index_folder(folder: Path) -> SceneIndex:
     """Return the scenes of a folder of class folders without a card, at any nesting.
 
-    The folder that holds a file names its class; the classes are ordered by name.
+    Which folders name classes says ``rsir_bench.scenes.own_folder.own_scenes``; the classes are ordered by name. Where
+    scenes are not 8-bit and ``dataset.toml`` gives no value range, it is measured over all of them.
 
     Raises:
         SceneError: The folder is missing or has fewer than two class folders.
+        UserError: Its ``dataset.toml`` is not valid.
     """
-    return _index_folder(folder, folder_scenes(folder))
+    return index_listing(_list_folder(f"{FOLDER_PREFIX}{folder}", folder, None))
 
 
-def folder_scenes(folder: Path) -> dict[str, list[str]]:
-    """Return the scene files of each class folder, as relative paths, the classes ordered by name.
-
-    Raises:
-        SceneError: The folder is missing or has fewer than two class folders.
-    """
-    if not folder.is_dir():
-        raise SceneError(f"{FOLDER_PREFIX}{folder}: no such folder; give the folder that holds the class folders")
-    scenes: dict[str, list[str]] = defaultdict(list)
-    for relative, names in walk_scenes(folder):
-        if names and relative.parts:
-            scenes[relative.name] += [f"{relative}/{name}" for name in names]
-    if len(scenes) < 2:
-        found = ", ".join(sorted(scenes)) or "none"
-        raise SceneError(f"{FOLDER_PREFIX}{folder}: needs at least two class folders with scenes, found: {found}")
-    return {name: scenes[name] for name in sorted(scenes)}
+def _index_folder(listing: SceneListing) -> SceneIndex:
+    folder, settings = listing.root, listing.settings
+    assert folder is not None
+    bands = settings.bands or scene_bands(folder / next(iter(listing.files.values()))[0])
+    rgb = settings.rgb or tuple(min(band, bands - 1) for band in range(3))
+    if max(rgb) >= bands:
+        raise UserError(f"{folder / SETTINGS_FILE}: rgb {list(rgb)} names a band outside 0..{bands - 1}")
+    index = _assemble(f"folder-{folder.resolve().name}", folder, listing.files, bands, rgb, None, None)
+    found = kept_survey(folder, index.paths, index.fingerprint, bands, index.name)
+    value_range = settings.value_range or found.measured_range
+    if found.all_8_bit and bands == 3:
+        value_range = None  # such pixels are taken as they are
+    notes = [*listing.notes, *notes_in_words(found.notes, len(index)), *_range_notes(settings, found, value_range)]
+    return replace(index, value_range=value_range, notes=tuple(notes), title=settings.title or index.name)
 
 
-def _index_folder(folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
-    bands = scene_bands(folder / next(iter(scenes.values()))[0])
-    rgb = tuple(min(band, bands - 1) for band in range(3))
-    return _assemble(f"folder-{folder.resolve().name}", folder, scenes, bands, rgb, None, None)
+def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRange) -> list[str]:
+    notes = []
+    if value_range is None and settings.value_range is not None:
+        notes.append("value_range is not used: all scenes are 8-bit")
+    if value_range is not None and settings.value_range is None:
+        low, high = value_range
+        notes.append(f"value range {low:g}..{high:g}, measured; value_range in {SETTINGS_FILE} sets another")
+    if warning := found.warning(value_range):
+        notes.append(f"WARNING: {warning}; set value_range in {SETTINGS_FILE}")
+    return notes
 
 
 def _index(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
-    if card.bands != 3 and (found := scene_bands(folder / scenes[card.classes[0].name][0])) != card.bands:
-        raise SceneError(
-            f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"
-        )
+    if card.bands != 3:
+        first = folder / scenes[card.classes[0].name][0]
+        found = scene_bands(first, card.bands)
+        if found != card.bands:
+            raise SceneError(
+                f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"
+            )
     return _assemble(card.name, folder, scenes, card.bands, card.rgb, card.value_range, card)
 
 
@@ -230,7 +298,11 @@ def _synthesize(name: str, generator: Generator) -> Path:
     sources = sorted(Path(str(module.__file__)).parent.glob("*.py"))
     state = b"".join(source.read_bytes() for source in sources)
     key = hashlib.sha256(state + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
-    folder = cache_root() / "synthetic" / f"{name}-{key}"
+    place = ("synthetic", f"{name}-{key}")
+    for made in kept_at(*place):
+        if made.is_dir():
+            return made
+    folder = written_at(*place)
     with locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             unfinished = folder.with_suffix(".tmp")

@@ -140,6 +140,7 @@ def test_values_beyond_the_range_are_clipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["contig", "separate", "pages", "zlib"])
 def test_every_layout_of_a_multi_band_tif(layout: str, tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 65_536, (10, 12, 5), np.uint16)
+    values[0, 0, :2] = (0, 65_535)  # the range that is measured
     for name in ("field", "river"):
         path = tmp_path / "own" / name / "1.tif"
         path.parent.mkdir(parents=True)
@@ -203,6 +204,7 @@ def test_16_bit_grey_fills_the_range_and_three_bands(suffix: str, tmp_path: Path
 
 def test_16_bit_colour_tif(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 65_536, (8, 8, 3), np.uint16)
+    values[0, 0, :2] = (0, 65_535)  # the range that is measured
     for name in ("field", "river"):
         (tmp_path / "own" / name).mkdir(parents=True)
         tifffile.imwrite(tmp_path / "own" / name / "1.tif", values, photometric="rgb")
@@ -210,12 +212,13 @@ def test_16_bit_colour_tif(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[1], np.rint(values / 65_535 * 255))
 
 
-def test_float_pixels_need_a_value_range(tmp_path: Path) -> None:
-    for name in ("field", "river"):
-        (tmp_path / "own" / name).mkdir(parents=True)
-        tifffile.imwrite(tmp_path / "own" / name / "1.tif", np.zeros((8, 8), np.float32))
-    with pytest.raises(SceneError, match="float32 need a value_range"):
-        open_pixels(index_folder(tmp_path / "own"), Transform(8))
+def test_floats_of_a_card_need_a_value_range(tmp_path: Path) -> None:
+    card = small_card("ucm", scenes=1, classes=2)
+    data_root = write_dataset(card, tmp_path / "data")
+    for path in data_root.rglob("*.tif"):
+        tifffile.imwrite(path, np.zeros((8, 8, 3), np.float32), photometric="rgb")
+    with pytest.raises(SceneError, match="float32 need a value_range in the dataset card"):
+        open_pixels(index_scenes(card, data_root), Transform(8))
 
 
 def damage(index: SceneIndex, rows: list[int]) -> list[Path]:

@@ -261,6 +261,7 @@ def test_own_folder_of_multi_band_scenes(bands: int, tmp_path: Path) -> None:
 
 def test_own_folder_of_every_kind_of_picture_can_be_used(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65_536, (20, 20, 3), np.uint16)
+    deep[0, 0, :2] = (0, 65_535)  # the range that is measured
     for number, name in enumerate(
         ["x/river/1.jpg", "x/y/river/2.png", "z/field/3.tif", "field/4.TIFF", "field/5.JPEG"]
     ):
@@ -281,7 +282,9 @@ def test_nested_own_folder_of_multi_band_scenes_can_be_used(tmp_path: Path) -> N
     index = resolve_dataset(f"folder:{tmp_path / 'my'}", tmp_path)
     every, shown = open_pixels(index, Transform(20, "nearest", "all")), open_pixels(index, Transform(20, "nearest"))
     river = tifffile.imread(tmp_path / "my/a/river/1.tif")
-    np.testing.assert_array_equal(every[1], np.rint(river / 65_535 * 255))
+    low, high = index.value_range
+    assert (low, high) == (0, 3999)
+    np.testing.assert_array_equal(every[1], np.rint(river / 3999 * 255))
     np.testing.assert_array_equal(shown, every[..., :3])
 
 

@@ -72,6 +72,7 @@ def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -
         f"  folder: {rsscn7}",
         "  classes: 14 scenes in 7 classes, as many in each as the card says",
         "  sizes: 14 of 20 x 20",
+        "  types: 14 uint8 RGB",
         "  manifest: 14 of 14 original files",
         f"  content fingerprint: {resolve_dataset('rsscn7', tmp_path).fingerprint}",
     ]

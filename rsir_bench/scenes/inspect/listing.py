@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from rsir_bench.base.errors import SceneError
+from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.folders import find_dataset, list_scenes
 from rsir_bench.scenes.index import find_card
 from rsir_bench.scenes.inspect.manifest import load_manifest
+from rsir_bench.scenes.own_folder import FOLDER_PREFIX
 
 
 def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
@@ -35,6 +36,8 @@ def dataset_card(name: str) -> str:
     Raises:
         UserError: There is no such dataset.
     """
+    if name.startswith(FOLDER_PREFIX):
+        raise UserError(f"{name}: a folder has no card; look at its scenes with `rsir-bench datasets verify`")
     card = find_card(name)
     scenes = sum(entry.scenes for entry in card.classes)
     lines = [

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
 from rsir_bench.scenes.card import DatasetCard, load_cards
-from rsir_bench.scenes.decode import (
-    OtherBandsError,
-    Resize,
-    ValueRange,
-    read_scene,
-    scene_bands,
-    scene_size,
-    why_unreadable,
-)
+from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
-from rsir_bench.scenes.folders import find_dataset, sort_scenes
-from rsir_bench.scenes.index import FOLDER_PREFIX, find_card, folder_scenes
+from rsir_bench.scenes.folders import endings_in_words, find_dataset, sort_scenes, walk_files
+from rsir_bench.scenes.index import GivenCards, find_card, list_dataset
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
+from rsir_bench.scenes.own_folder import FOLDER_PREFIX, SETTINGS_FILE
+from rsir_bench.scenes.reading.content import read_content
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.unreadable import OtherBandsError
+from rsir_bench.scenes.survey import Look, Survey, look, notes_in_words, survey
 
 
 class Verdict(StrEnum):
@@ -73,6 +69,11 @@ class Verification:
         repeated_across: Groups of scenes with the same bytes across classes: the same scene has several labels.
         comparison: The differences from the manifest, or None without a manifest.
         fingerprint: The content fingerprint that a result on these scenes records; None if a file cannot be opened.
+        survey: What the readable scenes hold.
+        value_range: The values that become 0 and 255; None where all scenes are 8-bit.
+        range_origin: Where the value range comes from, in words.
+        notes: What is worth knowing of files, classes and values, in words.
+        warnings: What most likely is a fault, in words.
     """
 
     name: str
@@ -87,6 +88,11 @@ class Verification:
     repeated_across: tuple[tuple[str, ...], ...]
     comparison: ManifestDiff | None
     fingerprint: str | None
+    survey: Survey
+    value_range: ValueRange
+    range_origin: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def expected(self) -> dict[str, int]:
@@ -134,105 +140,156 @@ class Verification:
         return "complete: every scene can be read; no card says what the folder should hold"
 
 
-def present_datasets(names: Sequence[str], data_root: Path) -> list[str]:
+def present_datasets(names: Sequence[str], data_root: Path, given: GivenCards | None = None) -> list[str]:
     """Return the names with ``all`` replaced by every dataset under the data root.
+
+    Args:
+        names: Of datasets; or ``all``.
+        data_root: The folder that holds the datasets.
+        given: Cards and settings beside those that are installed or lie in a folder.
 
     Raises:
         UserError: A named dataset is missing, or ``all`` finds none; one line for each problem.
     """
+    given = given or GivenCards()
     if "all" in names:
         stored = [card for card in load_cards().values() if card.generator is None]
-        present = [card.name for card in stored if not _problem(card.name, data_root)]
+        present = [card.name for card in stored if not _problem(card.name, data_root, given)]
         if not present:
             raise UserError(f"no dataset under {data_root}; list them with `rsir-bench datasets`, or set --data-root")
         names = [*present, *(name for name in names if name.startswith(FOLDER_PREFIX))]
-    if problems := [problem for name in names if (problem := _problem(name, data_root))]:
+    if problems := [problem for name in names if (problem := _problem(name, data_root, given))]:
         raise UserError("\n".join(problems))
     return list(dict.fromkeys(names))
 
 
-def _problem(name: str, data_root: Path) -> str:
+def _problem(name: str, data_root: Path, given: GivenCards) -> str:
     try:
-        _place(name, data_root)
+        _place(name, data_root, given)
     except UserError as error:
         return str(error)
     return ""
 
 
-def _place(name: str, data_root: Path) -> tuple[DatasetCard | None, Path]:
+@dataclass(frozen=True)
+class _Place:
+    """A dataset as it lies on disk: its scenes by class, and what the card or the folder's settings say of pixels."""
+
+    card: DatasetCard | None
+    folder: Path
+    scenes: dict[str, list[str]]
+    unexpected: list[str]
+    bands: int
+    given_range: ValueRange
+    notes: tuple[str, ...]
+
+
+def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
     if name.startswith(FOLDER_PREFIX):
-        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
-        folder_scenes(folder)
-        return None, folder
-    card = find_card(name)
+        listing = list_dataset(name, data_root, given)
+        assert listing.root is not None
+        bands = listing.settings.bands or _first_bands(listing.root, listing.files)
+        value_range = listing.settings.value_range
+        return _Place(None, listing.root, listing.files, [], bands, value_range, listing.notes)
+    card = find_card(name, given.cards)
     if card.generator is not None:
         raise UserError(f"{name}: needs no verification, since it is generated when it is used")
-    return card, find_dataset(card, data_root)
+    folder = find_dataset(card, data_root)
+    scenes, unexpected = sort_scenes(card, folder)
+    others = Counter(ending for found in walk_files(folder) for ending in found.others)
+    notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
+    return _Place(card, folder, scenes, unexpected, card.bands, card.value_range, notes)
 
 
-def verify(name: str, data_root: Path) -> Verification:
+def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verification:
     """Count, decode in full, hash and compare every scene of a dataset.
 
     Args:
         name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
         data_root: The folder that holds the datasets.
+        given: Cards and settings beside those that are installed or lie in a folder.
 
     Raises:
         UserError: The dataset is unknown, missing, or generated when it is used.
     """
-    card, folder = _place(name, data_root)
+    place = _place(name, data_root, given or GivenCards())
+    card, folder, scenes = place.card, place.folder, place.scenes
     manifest = load_manifest(card) if card else None
-    scenes, unexpected = sort_scenes(card, folder) if card else (folder_scenes(folder), [])
-    bands = card.bands if card else _first_bands(folder, scenes)
     class_of = {path: class_name for class_name, paths in scenes.items() for path in sorted(paths)}
-    looks = _look_at_all(name, folder, list(class_of), bands, card.value_range if card else None)
-    hashes = _hashes(name, folder, list(class_of))
-    within, across = _repetitions(class_of, {path: hashes[path] for path in hashes if looks[path].size})
+    checks = _check_all(name, place, list(class_of))
+    there = [path for path, check in checks.items() if check.opened]
+    hashes = dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
+    within, across = _repetitions(class_of, {path: hashes[path] for path in hashes if checks[path].look})
     complete = len(hashes) == len(class_of)
+    found = survey(check.look for check in checks.values() if check.look)
+    value_range, origin = _range_of(place, found)
+    warning = found.warning(value_range)
     return Verification(
         name=name,
         folder=folder,
         card=card,
         found={class_name: len(paths) for class_name, paths in scenes.items()},
-        unexpected=tuple(unexpected),
-        unreadable={path: look.problem for path, look in looks.items() if look.problem and not look.other_bands},
-        other_bands={path: look.problem for path, look in looks.items() if look.other_bands},
-        sizes={path: look.size for path, look in looks.items() if look.size},
+        unexpected=tuple(place.unexpected),
+        unreadable={path: check.problem for path, check in checks.items() if check.problem and not check.other_bands},
+        other_bands={path: check.problem for path, check in checks.items() if check.other_bands},
+        sizes={path: check.size for path, check in checks.items() if check.look},
         repeated=within,
         repeated_across=across,
         comparison=None if manifest is None else _compare(folder, class_of, hashes, manifest),
         fingerprint=content_fingerprint(list(class_of.values()), list(hashes), list(hashes.values()))
         if complete
         else None,
+        survey=found,
+        value_range=value_range,
+        range_origin=origin,
+        notes=(*place.notes, *notes_in_words(found.notes, len(class_of))),
+        warnings=(f"{warning}; set value_range in {SETTINGS_FILE}, or by --card",) if warning else (),
     )
+
+
+def _range_of(place: _Place, found: Survey) -> tuple[ValueRange, str]:
+    """Return the value range that pixels are scaled by, and where it comes from; None where all scenes are 8-bit."""
+    if found.limits is None:
+        return None, ""
+    if place.given_range is not None:
+        return place.given_range, "from the card" if place.card else f"from {SETTINGS_FILE} or --card"
+    if place.card is None:
+        return found.measured_range, "measured"
+    kind = next(words.split()[0] for words in found.kinds if not words.startswith("uint8"))
+    return whole_type(np.dtype(kind)), "all of the type, as the card gives none"
 
 
 @dataclass(frozen=True)
 class _SceneCheck:
-    """The check of one scene: its size, or the problem with it."""
+    """The check of one scene: what it holds and its size, or the problem with it; ``opened`` if there were bytes."""
 
-    size: tuple[int, int] | None = None
+    opened: bool
+    look: Look | None = None
+    size: tuple[int, int] = (0, 0)
     problem: str = ""
     other_bands: bool = False
 
 
-def _look_at_all(
-    name: str, folder: Path, paths: Sequence[str], bands: int, value_range: ValueRange
-) -> dict[str, _SceneCheck]:
+def _check_all(name: str, place: _Place, paths: Sequence[str]) -> dict[str, _SceneCheck]:
     """Decode all scenes in full, as the pixel cache does."""
 
-    def look(path: str) -> _SceneCheck:
+    def check(path: str) -> _SceneCheck:
+        opened = False
         try:
-            # Decode the whole file, but keep only one pixel of one band.
-            read_scene(folder / path, Resize(1, Image.Resampling.NEAREST), bands, (0,), value_range)
-            return _SceneCheck(scene_size(folder / path))
+            content = read_content(place.folder / path)
+            opened = True
+            scene = open_scene(content)
+            values = scene.values(place.bands)
+            if place.card is not None and not scene.facts.is_8_bit and place.given_range is None:
+                whole_type(values.dtype)  # refuses floats
+            return _SceneCheck(True, look(scene, place.bands, values), (scene.facts.width, scene.facts.height))
         except OtherBandsError as error:
-            return _SceneCheck(problem=str(error), other_bands=True)
-        except Exception as error:  # noqa: BLE001 - decoders raise almost anything on damaged files; it is reported
-            return _SceneCheck(problem=why_unreadable(error))
+            return _SceneCheck(True, problem=str(error), other_bands=True)
+        except UNREADABLE as error:
+            return _SceneCheck(opened, problem=why_unreadable(error))
 
     with ThreadPoolExecutor(worker_count()) as pool:
-        return dict(zip(paths, track(pool.map(look, paths), f"decoding {name}", len(paths)), strict=True))
+        return dict(zip(paths, track(pool.map(check, paths), f"decoding {name}", len(paths)), strict=True))
 
 
 def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
@@ -243,12 +300,6 @@ def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
         except SceneError:
             continue
     return 3
-
-
-def _hashes(name: str, folder: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Return the SHA-256 of each file that can be opened; the others are already known as unreadable."""
-    there = [path for path in paths if os.access(folder / path, os.R_OK)]
-    return dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
 
 
 def _repetitions(

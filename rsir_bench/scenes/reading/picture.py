@@ -73,7 +73,8 @@ class Picture:
             natural=natural,
             type="uint16" if deep else "uint8",
             layout=layout,
-            notes=(*_alpha_note(layout, self._channels), *self._rotation_note()),
+            alpha=self._channels if layout in ("RGB and alpha", "grey and alpha") else 0,
+            notes=self._rotation_note(),
         )
 
     def _rotation_note(self) -> tuple[str, ...]:
@@ -124,10 +125,6 @@ class Picture:
 
 
 ROTATION_NOTE = "has a rotation tag, which is not applied (as in torchvision)"
-
-
-def _alpha_note(layout: str, channels: int) -> tuple[str, ...]:
-    return (alpha_note(channels),) if layout.endswith("and alpha") and not layout.startswith("palette") else ()
 
 
 def alpha_note(channels: int) -> str:

@@ -24,6 +24,7 @@ class Facts:
         type: Type of the values, such as ``uint16``; ``uint8`` also where fewer bits are stretched to 0..255.
         layout: The bands in words, such as ``RGB``, ``grey`` or ``13 bands``.
         nodata: The value that the file names as missing, None where it names none.
+        alpha: The number of the band that is tagged alpha, from 1; 0 for none.
         notes: What is done to the scene or left out of it, in words.
     """
 
@@ -34,6 +35,7 @@ class Facts:
     type: str
     layout: str
     nodata: float | None = None
+    alpha: int = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -15,7 +15,7 @@ from tifffile import COMPRESSION, TiffPage
 
 from rsir_bench.scenes.reading import tif_codecs
 from rsir_bench.scenes.reading.content import check_size
-from rsir_bench.scenes.reading.picture import ORIENTATION, ROTATION_NOTE, alpha_note
+from rsir_bench.scenes.reading.picture import ORIENTATION, ROTATION_NOTE
 from rsir_bench.scenes.reading.stored import Facts, Values, to_8_bit
 from rsir_bench.scenes.reading.tif_pages import (
     JPEGS,
@@ -85,8 +85,6 @@ class Tif:
             total == 1 or alpha or self._colours is Colours.PALETTE or (self._colours is Colours.INKS and small)
         )
         notes = list(self._left_out)
-        if alpha:
-            notes.append(alpha_note(total))
         if is_inverted(page):
             notes.append("0 is white by its tag; values are taken as stored")
         if (tag := page.tags.get(ORIENTATION)) is not None and tag.value not in (0, 1):
@@ -100,6 +98,7 @@ class Tif:
             type="uint8" if small or colours else str(self._dtype),
             layout=layout_in_words(page, len(self._pages), self._colours),
             nodata=self._nodata(),
+            alpha=total if alpha else 0,
             notes=tuple(notes),
         )
 

@@ -47,7 +47,8 @@ def scene_pages(pages: Sequence[TiffPage]) -> tuple[list[TiffPage], tuple[str, .
         sizes = f"{first.imagewidth} x {first.imagelength}, a later one {larger.imagewidth} x {larger.imagelength}"
         raise RefusedError(f"its first page is {sizes}; mark the smaller as reduced, or save the scene alone")
     left_out = len(pages) - len(alike)
-    return alike, (f"{left_out} further pages (previews, masks) are left out",) if left_out else ()
+    pages_in_words = "1 further page (preview or mask) is" if left_out == 1 else f"{left_out} further pages are"
+    return alike, (f"{pages_in_words} left out",) if left_out else ()
 
 
 def _is_aside(page: TiffPage) -> bool:
