@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from rsir_bench.runs.artifacts import describing, scores
 from rsir_bench.runs.golden.golden import FOLDER
 from rsir_bench.scenes import index, pixel_cache
 from rsir_bench.scenes.decode import Resize, decode_scene
+from rsir_bench.scenes.own_folder import FolderSettings, OwnScenes, own_scenes
 from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.training import describe as describe_module
 from rsir_bench.training.describe import Reduction, describe
 
 Patch = pytest.MonkeyPatch
-score, collect_ties, folder_scenes = ranking.score, blocks.collect_ties, index.folder_scenes
+score, collect_ties = ranking.score, blocks.collect_ties
 
 
 def _report() -> dict[str, Any]:
@@ -64,12 +66,13 @@ def channels_of_files(patch: Patch) -> None:
 
 
 def shift_of_classes(patch: Patch) -> None:
-    def rolled(folder: Path) -> dict[str, list[str]]:
-        scenes = folder_scenes(folder)
-        first, second = list(scenes)[:2]
-        return scenes | {first: [*scenes[first], scenes[second][0]], second: scenes[second][1:]}
+    def rolled(folder: Path, settings: FolderSettings) -> OwnScenes:
+        found = own_scenes(folder, settings)
+        first, second = list(found.files)[:2]
+        moved = {first: [*found.files[first], found.files[second][0]], second: found.files[second][1:]}
+        return replace(found, files={**found.files, **moved})
 
-    patch.setattr(index, "folder_scenes", rolled)
+    patch.setattr(index, "own_scenes", rolled)
 
 
 def channels_of_batches(patch: Patch) -> None:
