@@ -46,6 +46,8 @@ def main() -> None:
         stem.parent.mkdir(parents=True, exist_ok=True)
         bands = np.concatenate([_draw(class_index, rng), _draw(class_index + 1, rng)], axis=2)[..., :5]
         tifffile.imwrite(stem.with_suffix(".tif"), _words(bands), photometric="minisblack", planarconfig="contig")
+    for name in ("source", "target", "bands"):  # their 16-bit scenes use the whole type
+        (FOLDER / "scenes" / name / "dataset.toml").write_text("value_range = [0, 65535]\n")
     _train()
 
 
