@@ -179,3 +179,10 @@ def test_what_an_interrupted_call_left_goes(archive: Path, tmp_path: Path) -> No
     (tmp_path / "out/stale").mkdir(parents=True)
     unpack(write(archive, ("a/1.tif", b"one")), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_far_more_files_than_a_dataset_has_are_refused_before_any_is_made(archive: Path, tmp_path: Path) -> None:
+    write(archive, *((f"a/{number}", b"") for number in range(100_001)))
+    with pytest.raises(ArchiveError, match=r"holds 100,001 files and folders, more than 100,000"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

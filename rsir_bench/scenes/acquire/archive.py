@@ -17,6 +17,9 @@ from rsir_bench.scenes.acquire.disk_space import require_space
 MAX_EXPANSION = 20
 """An archive that unpacks to more than this many times its size is refused; pictures hardly compress."""
 
+MOST_MEMBERS = 100_000
+"""An archive of more files and folders is refused: no dataset has a third of that here, and each takes time."""
+
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError)
 """Exceptions that zipfile raises on damaged bytes."""
 
@@ -60,6 +63,11 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _examined(archive: Path, content: zipfile.ZipFile) -> Iterator[tuple[PurePosixPath, zipfile.ZipInfo]]:
     """Yield the files to unpack with their paths below the folder, or refuse the archive."""
+    if len(content.infolist()) > MOST_MEMBERS:
+        count = f"{len(content.infolist()):,} files and folders, more than {MOST_MEMBERS:,}"
+        raise ArchiveError(
+            f"{archive}: refused, it holds {count}; get the archive from elsewhere and unpack it by hand"
+        )
     size, packed = sum(member.file_size for member in content.infolist()), archive.stat().st_size
     if size > MAX_EXPANSION * packed:
         raise ArchiveError(f"{archive}: refused, {packed} bytes would unpack to {size} bytes, too many for pictures")

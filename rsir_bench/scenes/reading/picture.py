@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from rsir_bench.scenes.reading.content import Kind, check_size
+from rsir_bench.scenes.reading.deep_png import read_deep_png
 from rsir_bench.scenes.reading.stored import Facts, Values
 from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError, RefusedError, decoding, needs_codecs
 
@@ -114,7 +115,7 @@ class Picture:
     def _decoded(self) -> Values:
         """Return all bands of more than 8 bits, (height, width, channels) uint16."""
         if self._image.format == "PNG" and self._channels > 1:
-            return _png_of_16_bits(self._content)
+            return read_deep_png(self._content)
         if self._image.format == "JPEG2000" and self._channels > 1:
             return _jpeg_2000(self._content)
         with decoding("cannot be decoded"):
@@ -174,16 +175,6 @@ def _depth_of_jpeg_2000(content: bytes, image: Image.Image) -> tuple[int, int]:
             raise RefusedError(f"JPEG 2000 of {count} bands; save the scene as tif")
         return 8, len(image.getbands())
     return depth, count
-
-
-def _png_of_16_bits(content: bytes) -> Values:
-    """Read colours of 16 bits, of which Pillow keeps 8."""
-    import torch  # takes seconds, and few files need it
-    from torchvision.io import ImageReadMode, decode_png
-
-    with decoding("cannot be decoded"):
-        stored = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        return np.asarray(decode_png(stored, ImageReadMode.UNCHANGED).numpy().transpose(1, 2, 0))
 
 
 def _jpeg_2000(content: bytes) -> Values:
