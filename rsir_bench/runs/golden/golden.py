@@ -117,7 +117,7 @@ def accept(reason: str, expected: Path = FOLDER) -> list[Finding]:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     notes.append({"reason": reason, "created": created, "moved": moved, "environment": environment("cpu", "32")})
     arrays = {"/".join(name): values for name, values in now.arrays.items()}
-    write_atomically(expected / "expected.npz", lambda path: np.savez_compressed(path, allow_pickle=False, **arrays))
+    write_atomically(expected / "expected.npz", lambda path: np.savez_compressed(path, **arrays))  # type: ignore[arg-type]
     write_text(expected / "expected.json", json.dumps({"accepted": notes, "scores": now.scores}, indent=1) + "\n")
     return findings
 
