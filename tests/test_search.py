@@ -231,6 +231,10 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def _sixteen_bits(path: Path) -> None:
+    tifffile.imwrite(path, np.zeros((8, 8, 3), np.uint16), photometric="rgb")
+
+
 def _five_bands(path: Path) -> None:
     tifffile.imwrite(path, np.zeros((8, 8, 5), np.uint16), photometric="minisblack", planarconfig="contig")
 
@@ -243,6 +247,7 @@ def _five_bands(path: Path) -> None:
         ("text.png", _text, "cannot be read .not a picture."),
         ("cut.jpg", _cut, "cannot be read .*truncated"),
         ("bands.tif", _five_bands, "holds 5 bands, not 3 as the scenes of folder-target do"),
+        ("deep.tif", _sixteen_bits, "holds uint16 values, and all scenes of folder-target are 8-bit; convert it"),
     ],
 )
 def test_an_image_that_cannot_be_searched_is_one_line_at_once(

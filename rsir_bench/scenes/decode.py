@@ -183,10 +183,11 @@ def missing_values(values: Values, nodata: float | None) -> npt.NDArray[np.bool_
     """Return which values are NaN, infinite or named as missing: bool of the shape of ``values``; None for none."""
     if values.dtype == np.uint8:
         return None
-    missing = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
+    found = [~np.isfinite(values)] if values.dtype.kind == "f" else []
     if nodata is not None and np.isfinite(nodata):
-        missing |= values == _as_stored(nodata, values.dtype)
-    return missing if missing.any() else None
+        found.append(values == _as_stored(nodata, values.dtype))
+    missing: npt.NDArray[np.bool_] | None = np.logical_or.reduce(found) if found else None
+    return missing if missing is not None and missing.any() else None
 
 
 def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> float:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest
-from rsir_bench.scenes.decode import UNREADABLE, Pixels, read_scene, why_unreadable
+from rsir_bench.scenes.decode import UNREADABLE, Pixels, decode_scene, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_files
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
-from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError
+from rsir_bench.scenes.reading.content import read_content
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError, RefusedError
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,23 @@ def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
     """
     bands = transform.kept_bands(index)
     try:
-        return read_scene(path, transform.resizing, index.bands, bands, index.value_range)
+        content = read_content(path)
+        if index.card is None and index.value_range is None:
+            _refuse_deep(content, index)
+        return decode_scene(content, transform.resizing, index.bands, bands, index.value_range)
     except OtherBandsError as error:
         raise UserError(f"{path}: {error} as the scenes of {index.name} do; give an image of the same bands") from None
     except UNREADABLE as error:
         advice = "give an undamaged image" if isinstance(error, DamagedError) else "give another image"
         raise UserError(f"{path}: cannot be read ({why_unreadable(error)}); {advice}") from error
+
+
+def _refuse_deep(content: bytes, index: SceneIndex) -> None:
+    """Refuse an image that nothing says how to scale: all scenes of a user's folder are 8-bit, and it is not."""
+    scene = open_scene(content)
+    scene.values(index.bands)  # other bands are told first
+    if not (facts := scene.facts).is_8_bit:
+        raise RefusedError(f"holds {facts.type} values, and all scenes of {index.name} are 8-bit; convert it to 8 bits")
 
 
 def _scene_number(path: Path, index: SceneIndex) -> int | None:

@@ -13,6 +13,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from rsir_bench.scenes.reading.tif_codecs import ZSTANDARD, libtiff_undoes
+
 KINDS = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]
 
 
@@ -161,7 +163,8 @@ def by_pillow(path: Path, chance: np.random.Generator) -> RandomTif:
         stored = np.where(stored > 127, 255, 0).astype(np.uint8)
     else:
         image = Image.frombytes(mode, (width, height), stored.tobytes())
-    packings = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "lzma"]
+    packings = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma"]
+    packings += ["zstd"] if libtiff_undoes(ZSTANDARD) else []
     if mode == "1":
         packings = [None, "group4", "group3", "tiff_lzw", "packbits"]
     packed = some(chance, *packings, *(["jpeg"] if mode in ("L", "RGB") else []))

@@ -84,12 +84,16 @@ class Tif:
         is_picture = (
             total == 1 or alpha or self._colours is Colours.PALETTE or (self._colours is Colours.INKS and small)
         )
+        colours = self._colours is Colours.PALETTE
         notes = list(self._left_out)
+        if len(self._pages) > 1:
+            notes.append(f"its {len(self._pages)} pages are taken for bands")
+        if small and bits < 8 and not colours:
+            notes.append(f"values of {bits} bits are stretched to 0..255")
         if is_inverted(page):
             notes.append("0 is white by its tag; values are taken as stored")
         if (tag := page.tags.get(ORIENTATION)) is not None and tag.value not in (0, 1):
             notes.append(ROTATION_NOTE)
-        colours = self._colours is Colours.PALETTE
         return Facts(
             height=int(page.imagelength),
             width=int(page.imagewidth),

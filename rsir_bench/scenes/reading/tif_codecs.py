@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import tifffile
@@ -23,8 +24,12 @@ BY_ZLIB = (8, 32946)
 BY_TIFFFILE = (PLAIN, *BY_ZLIB, 32773, 34925)
 """Compressions that tifffile undoes alone: none, Deflate under both numbers, PackBits and LZMA."""
 
-BY_LIBTIFF = (5, 50000)
-"""Those that only libtiff undoes: LZW and Zstandard."""
+LZW, ZSTANDARD = 5, 50000
+_ONE_LETTER = {
+    LZW: b"\x80\x10\x60\x20",
+    ZSTANDARD: b"\x28\xb5\x2f\xfd\x20\x01\x09\0\0A",
+}
+"""A byte ``A`` packed by each compression that only libtiff undoes."""
 
 FLOATING = 3
 """The predictor of floating-point values, which tifffile leaves to imagecodecs."""
@@ -35,7 +40,18 @@ BITS_TAG, PHOTOMETRIC_TAG, SAMPLES_TAG, PLANES_TAG, FORMAT_TAG = 258, 262, 277, 
 
 def needs_unpacking(page: TiffPage) -> bool:
     """Return whether tifffile alone cannot decode the page, but ``unpacked`` can."""
-    return page.compression in BY_LIBTIFF or (page.compression in BY_ZLIB and page.predictor == FLOATING)
+    if page.compression in BY_ZLIB:
+        return bool(page.predictor == FLOATING)
+    return libtiff_undoes(int(page.compression))
+
+
+@cache
+def libtiff_undoes(compression: int) -> bool:
+    """Return whether Pillow's libtiff was built to undo a compression: LZW or Zstandard."""
+    try:
+        return compression in _ONE_LETTER and _by_libtiff(_ONE_LETTER[compression], 1, compression) == b"A"
+    except DamagedError:
+        return False
 
 
 def has_idle_predictor(page: TiffPage) -> bool:
@@ -126,18 +142,22 @@ def _segments(page: TiffPage) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _decompressed(packed: bytes, size: int, page: TiffPage) -> bytes:
-    """Return the ``size`` bytes of a strip or tile, unpacked by libtiff through Pillow."""
+    """Return the ``size`` bytes of a strip or tile."""
     if page.compression == PLAIN:
         return packed
     if page.compression in BY_ZLIB:
         with decoding("Deflate data cannot be unpacked"):
             return zlib.decompressobj().decompress(packed, size)
+    return _by_libtiff(packed, size, int(page.compression))
+
+
+def _by_libtiff(packed: bytes, size: int, compression: int) -> bytes:
     head = struct.pack("<2sHL", b"II", 42, 8)
     tags = [
         (256, 4, size),
         (257, 4, 1),
         (BITS_TAG, 3, 8),
-        (COMPRESSION_TAG, 3, int(page.compression)),
+        (COMPRESSION_TAG, 3, compression),
         (PHOTOMETRIC_TAG, 3, 1),
         (OFFSETS_TAGS[0], 4, 8 + 2 + 9 * 12 + 4),
         (SAMPLES_TAG, 3, 1),
@@ -147,7 +167,7 @@ def _decompressed(packed: bytes, size: int, page: TiffPage) -> bytes:
     entries = b"".join(struct.pack("<HHLL", code, kind, 1, value) for code, kind, value in tags)
     wrapped = io.BytesIO(head + struct.pack("<H", len(tags)) + entries + bytes(4) + packed)
     with (
-        decoding(f"{COMPRESSION(page.compression).name} data cannot be unpacked"),
+        decoding(f"{COMPRESSION(compression).name} data cannot be unpacked"),
         Image.open(wrapped, formats=["TIFF"]) as image,
     ):
         values = image.tobytes()

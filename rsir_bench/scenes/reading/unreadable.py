@@ -29,7 +29,8 @@ class OtherBandsError(RefusedError):
 
 def needs_codecs(what: str) -> RefusedError:
     """Return the refusal of a file that imagecodecs would read."""
-    return RefusedError(f"{what}: needs imagecodecs, install it with `{CODECS}`, or save the scene without compression")
+    other = "save the scene with 8 or 16 bits and without compression"
+    return RefusedError(f"{what}: needs imagecodecs, install it with `{CODECS}`, or {other}")
 
 
 @contextmanager
