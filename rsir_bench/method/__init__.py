@@ -14,12 +14,15 @@ from rsir_bench.method.contract import (
     Weights,
     WeightSource,
 )
+from rsir_bench.method.embedding_method import EmbeddingMethod, EmbeddingSettings
 from rsir_bench.method.head_method import HeadMethod
 from rsir_bench.scenes.batches import Batch, Scenes, balanced, balanced_of_size
 
 __all__ = [
     "Batch",
     "Card",
+    "EmbeddingMethod",
+    "EmbeddingSettings",
     "FrontEnd",
     "FrontEndCard",
     "HeadMethod",

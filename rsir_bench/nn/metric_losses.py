@@ -1,6 +1,8 @@
-"""Losses that compare descriptors: ranking, triplet and centre losses."""
+"""Losses that compare descriptors with each other, with proxies of classes, or with centres."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -136,3 +138,103 @@ class CentreLoss(nn.Module):
         """Move each centre by alpha times the sum of its features' distances over one more than their number."""
         members = functional.one_hot(labels, len(self.centres)).to(away.dtype)
         self.centres += self.alpha * (members.T @ away) / (1 + members.sum(0)[:, None])
+
+
+def multi_similarity_loss(
+    embeddings: Tensor, labels: Tensor, alpha: float, beta: float, base: float, epsilon: float
+) -> Tensor:
+    """Return the multi-similarity loss of mined pairs (Wang et al., CVPR 2019, equations 11 to 15).
+
+    A negative pair is kept where its cosine exceeds that of the anchor's least similar positive minus ``epsilon``, a
+    positive pair where its cosine is below that of the anchor's most similar negative plus ``epsilon``.
+
+    Args:
+        embeddings: (N, D) float of unit length.
+        labels: (N,) int64 classes.
+        alpha: Sharpness of the positive pairs.
+        beta: Sharpness of the negative pairs.
+        base: Cosine at which a pair starts to count (lambda).
+        epsilon: Margin of the mining.
+
+    Returns:
+        The mean over the N anchors, at least 0; an anchor without a kept pair of a kind adds 0 for that kind.
+    """
+    cosines = embeddings @ embeddings.T
+    positive, negative = _pairs(labels)
+    least = cosines.masked_fill(~positive, torch.inf).amin(1, keepdim=True)
+    most = cosines.masked_fill(~negative, -torch.inf).amax(1, keepdim=True)
+    kept_positive = positive & (cosines < most + epsilon)
+    kept_negative = negative & (cosines > least - epsilon)
+    pull = _log_one_plus_sum(-alpha * (cosines - base), kept_positive) / alpha
+    push = _log_one_plus_sum(beta * (cosines - base), kept_negative) / beta
+    return (pull + push).mean()
+
+
+def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Return the supervised contrastive loss (Khosla et al., NeurIPS 2020, equation 2: the sum outside the logarithm).
+
+    Args:
+        embeddings: (N, D) float of unit length.
+        labels: (N,) int64 classes.
+        temperature: Divisor of the cosines.
+
+    Returns:
+        The mean over the scenes that have a positive in the batch; 0 where none has.
+    """
+    positive, negative = _pairs(labels)
+    logits = (embeddings @ embeddings.T / temperature).masked_fill(~(positive | negative), -torch.inf)
+    shares = logits.log_softmax(1).masked_fill(~positive, 0).sum(1)
+    counts = positive.sum(1)
+    anchors = counts > 0
+    return -(shares[anchors] / counts[anchors]).sum() / max(int(anchors.sum()), 1)
+
+
+def proxy_anchor_loss(cosines: Tensor, labels: Tensor, alpha: float, margin: float) -> Tensor:
+    """Return the proxy-anchor loss (Kim et al., CVPR 2020, equation 4).
+
+    Args:
+        cosines: (N, C) float, of each scene to the proxy of each class.
+        labels: (N,) int64 classes.
+        alpha: Sharpness.
+        margin: Of the cosines.
+
+    Returns:
+        A scalar: for the proxies with a positive in the batch the mean of their pull, for all C the mean of their push.
+    """
+    own = functional.one_hot(labels, cosines.shape[1]).bool()
+    pull = _log_one_plus_sum((-alpha * (cosines - margin)).T, own.T)
+    push = _log_one_plus_sum((alpha * (cosines + margin)).T, ~own.T)
+    return pull.sum() / own.any(0).sum() + push.mean()
+
+
+def arcface_logits(cosines: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
+    """Return logits in which a scene's angle to its own class is larger by a margin (Deng et al., CVPR 2019, eq. 3).
+
+    Where the enlarged angle would exceed pi, the cosine is lowered by ``margin * sin(margin)`` instead, as in the
+    official code, so that it stays monotonic.
+
+    Args:
+        cosines: (N, C) float, of each scene to the weight of each class.
+        labels: (N,) int64 classes.
+        margin: Radians, in [0, pi / 2].
+        scale: Factor on all cosines.
+
+    Returns:
+        (N, C) float, for cross-entropy.
+    """
+    cosine = cosines.gather(1, labels[:, None]).clamp(-1 + 1e-7, 1 - 1e-7)
+    angle = cosine.acos() + margin
+    enlarged = torch.where(angle <= math.pi, angle.cos(), cosine - margin * math.sin(margin))
+    return scale * cosines.scatter(1, labels[:, None], enlarged)
+
+
+def _pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which pairs of different scenes are of one class, and which are not, each bool (N, N)."""
+    same = labels[:, None] == labels
+    return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
+
+
+def _log_one_plus_sum(exponents: Tensor, kept: Tensor) -> Tensor:
+    """Return ``log(1 + sum of exp)`` of the kept values of each row."""
+    rows = exponents.masked_fill(~kept, -torch.inf)
+    return torch.cat([rows.new_zeros(len(rows), 1), rows], 1).logsumexp(1)
