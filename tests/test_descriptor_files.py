@@ -134,7 +134,7 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
         "empty.npy": "cannot be read",
         "text.npz": "cannot be read",
         "text.parquet": "cannot be read",
-        "objects.npy": "cannot be read",
+        "objects.npy": "saved as Python objects",
         "two.npz": "holds first, second",
         "words.parquet": "no numeric column",
         "ragged.parquet": "differ in length",
@@ -179,3 +179,73 @@ def test_missing_labels_and_odd_queries(tmp_path: Path) -> None:
         read_labels(write(tmp_path / "two.npz", first=LABELS, second=LABELS))
     with pytest.raises(UserError, match="no such file"):
         read_labels(tmp_path / "y.txt")
+
+
+def table(path: Path, **columns: object) -> Path:
+    """A table with the descriptors in columns f0 to f5, and others."""
+    frame = pd.DataFrame(ROWS, columns=[f"f{i}" for i in range(6)])
+    frame.assign(**columns).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["id", "target", "f", "year", "f6x"])
+@pytest.mark.parametrize("values", [np.arange(40), np.arange(40) / 2], ids=["whole", "real"])
+def test_a_column_beside_the_block_is_no_dimension(
+    tmp_path: Path, name: str, values: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert np.array_equal(read_descriptors(table(tmp_path / "a.parquet", **{name: values})).descriptors, ROWS)
+    assert f"descriptors are f0 to f5; left out: {name}" in caplog.text
+
+
+def test_a_column_of_lists_beside_others_is_the_descriptors(tmp_path: Path) -> None:
+    contents = read_descriptors(write(tmp_path / "a.parquet", vectors=ROWS, id=np.arange(40), labels=LABELS))
+    assert np.array_equal(contents.descriptors, ROWS)
+
+
+def test_dimensions_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    wide = np.random.default_rng(2).normal(size=(40, 12))
+    frame = pd.DataFrame(wide, columns=[f"f{i}" for i in range(12)])
+    frame[sorted(frame.columns)].to_parquet(tmp_path / "a.parquet")
+    assert np.array_equal(read_descriptors(tmp_path / "a.parquet").descriptors, wide)
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        ("f6 of int64", {"f6": np.arange(40)}),
+        ("lack number 6", {"f7": ROWS[:, 0]}),
+        ("several numbered blocks (f0 to f5, g0 to g1)", {"g0": ROWS[:, 0], "g1": ROWS[:, 1]}),
+    ],
+)
+def test_a_block_that_is_not_clear_is_refused(tmp_path: Path, words: str, columns: dict[str, np.ndarray]) -> None:
+    with pytest.raises(UserError) as caught:
+        read_descriptors(table(tmp_path / "a.parquet", **columns))
+    assert words in str(caught.value)
+
+
+def test_columns_without_numbers_are_no_dimensions(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="numeric columns mean, spread are not numbered"):
+        read_descriptors(write(tmp_path / "a.parquet", mean=ROWS[:, 0], spread=ROWS[:, 1], label=LABELS))
+
+
+@pytest.mark.parametrize("names", [("descriptors", "codes"), ("descriptors", "label", "labels")])
+def test_two_arrays_of_one_meaning_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="keep one of them"):
+        read_descriptors(write(tmp_path / "a.npz", **dict.fromkeys(names, ROWS)))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_pickled_labels_name_the_remedy(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"y{suffix}", labels=LABELS.astype(object))
+    with pytest.raises(UserError, match=r"saved as Python objects.*y\.astype\(str\)"):
+        read_labels(path)
+
+
+def test_categories_and_codes_in_files(tmp_path: Path) -> None:
+    pd.DataFrame({"label": pd.Categorical(LABELS)}).to_parquet(tmp_path / "y.parquet")
+    expected = score(ROWS, LABELS).as_dict()
+    assert score_files(write(tmp_path / "x.npy", x=ROWS), tmp_path / "y.parquet").as_dict() == expected
+    packed = write(tmp_path / "packed.npy", x=np.packbits(ROWS > 0, axis=1, bitorder="little"))
+    codes = score(ROWS > 0, LABELS, codes=True).as_dict()
+    labels = tmp_path / "y.parquet"
+    assert score_files(packed, labels, codes=True, bits=6, bit_order="little").as_dict() == codes

@@ -21,6 +21,9 @@ def score(
     labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
     codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
     bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
+    bit_order: Annotated[
+        str, typer.Option(help="Of packed codes: big, first bit highest (numpy), or little, lowest (faiss).")
+    ] = "big",
     queries: Annotated[Path | None, typer.Option(help="Indices or a mask of the scenes that are queries.")] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
@@ -45,6 +48,7 @@ def score(
             similarity=similarity,
             codes=codes,
             bits=bits,
+            bit_order=bit_order,
             block=block,
             device=device,
             measure=cluster.measure if cluster else None,

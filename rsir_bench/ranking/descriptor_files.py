@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import tokenize
 import zipfile
 import zlib
@@ -55,6 +57,7 @@ def score_files(
     similarity: str = "pearson",
     codes: bool = False,
     bits: int | None = None,
+    bit_order: str = "big",
     block: int | None = None,
     device: str = "cpu",
     measure: Measure | None = None,
@@ -68,6 +71,7 @@ def score_files(
         similarity: As in ``rsir_bench.ranking.score``.
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
+        bit_order: Of packed codes, as in ``rsir_bench.ranking.score``.
         block: Queries per block.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         measure: Ranks and measures, as in ``rsir_bench.ranking.score``; None: this process.
@@ -78,13 +82,16 @@ def score_files(
     contents = read_descriptors(descriptors)
     classes = contents.labels if labels is None else read_labels(labels)
     if classes is None:
-        raise UserError(f"{descriptors}: holds no labels; name a file of labels with --labels")
+        raise UserError(
+            f"{descriptors}: holds no labels; name a file of labels with --labels, or call its array or column 'label'"
+        )
     return score(
         contents.descriptors,
         classes,
         similarity=similarity,
         codes=codes,
         bits=bits,
+        bit_order=bit_order,
         queries=None if queries is None else read_queries(queries),
         block=block,
         device=device,
@@ -96,26 +103,89 @@ def read_descriptors(path: Path) -> DescriptorFile:
     """Read descriptors, and labels where the file has them.
 
     ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and
-    perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists ``descriptors`` or ``codes``, or one
-    numeric column per dimension, and perhaps a column ``label``.
+    perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists, called ``descriptors`` or ``codes`` where
+    there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any name, numbers without a gap); and
+    perhaps a column ``label``. Other columns are left out, which a warning says.
 
     Raises:
-        UserError: There is no such file, its format is unknown, or it holds no descriptors.
+        UserError: There is no such file, its format is unknown, or it is not clear what the descriptors are.
     """
     contents = read_arrays(path)
-    labels = next((contents[name] for name in LABEL_NAMES if name in contents), None)
+    labels = _only(path, contents, LABEL_NAMES)
     others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES)}
-    named = [name for name in DESCRIPTOR_NAMES if name in others]
-    if path.suffix == ".parquet" and not named and all(array.ndim == 1 for array in others.values()):
-        numeric = {name: array for name, array in others.items() if array.dtype.kind in "biuf"}
-        if not numeric:
-            raise UserError(f"{path}: no numeric column; give a column of lists called descriptors, or numeric columns")
-        return DescriptorFile(np.column_stack(list(numeric.values())), labels)
-    if not named and len(others) != 1:
+    named = _only(path, others, DESCRIPTOR_NAMES)
+    if named is not None:
+        return DescriptorFile(named, labels)
+    if path.suffix == ".parquet":
+        return DescriptorFile(_columns(path, others), labels)
+    if len(others) != 1:
         raise UserError(
             f"{path}: holds {', '.join(contents) or 'nothing'}; name the array of descriptors 'descriptors'"
         )
-    return DescriptorFile(others[named[0] if named else next(iter(others))], labels)
+    return DescriptorFile(next(iter(others.values())), labels)
+
+
+def _only(path: Path, contents: dict[str, Array], names: tuple[str, ...]) -> Array | None:
+    """Return the array that has one of some names; None where none has.
+
+    Raises:
+        UserError: Several have.
+    """
+    found = [name for name in names if name in contents]
+    if len(found) > 1:
+        raise UserError(f"{path}: holds {' and '.join(found)}; keep one of them")
+    return contents[found[0]] if found else None
+
+
+def _columns(path: Path, columns: dict[str, Array]) -> Array:
+    """Return the descriptors, (N, D), of a table whose columns do not say so by their names.
+
+    Raises:
+        UserError: There is neither one column of lists nor one numbered block of numeric columns.
+    """
+    lists = [name for name, array in columns.items() if array.ndim > 1]
+    if len(lists) > 1:
+        raise UserError(f"{path}: holds columns of lists {', '.join(lists)}; name the right one 'descriptors'")
+    chosen = lists or _block(path, {name: array for name, array in columns.items() if array.dtype.kind in "biuf"})
+    if rest := [name for name in columns if name not in chosen]:
+        shown = chosen[0] if len(chosen) == 1 else f"{chosen[0]} to {chosen[-1]}"
+        message = "%s: descriptors are %s; left out: %s"
+        logging.getLogger(__name__).warning(message, path, shown, ", ".join(rest))
+    return columns[lists[0]] if lists else np.column_stack([columns[name] for name in chosen])
+
+
+def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
+    """Return the names of the only numbered block of columns, such as ``f0`` to ``f15``, in the order of the numbers.
+
+    Raises:
+        UserError: There is none or another one, a number is missing, or columns of integers are among those of floats.
+    """
+    blocks: dict[str, dict[int, str]] = {}
+    for name in numeric:
+        if numbered := re.fullmatch(r"(.*?)([0-9]+)", name, re.DOTALL):
+            blocks.setdefault(numbered[1], {})[int(numbered[2])] = name
+    blocks = {prefix: block for prefix, block in blocks.items() if len(block) > 1}
+    advice = "give a column of lists called 'descriptors', or number the columns of its dimensions: f0, f1, ..."
+    if not blocks:
+        raise UserError(
+            f"{path}: numeric columns {', '.join(numeric)} are not numbered as dimensions; {advice}"
+            if numeric
+            else f"{path}: no numeric column; {advice}"
+        )
+    if len(blocks) > 1:
+        shown = ", ".join(f"{block[min(block)]} to {block[max(block)]}" for block in blocks.values())
+        raise UserError(f"{path}: holds several numbered blocks ({shown}); keep one, or {advice}")
+    (block,) = blocks.values()
+    names = [block[number] for number in sorted(block)]
+    if gaps := sorted(set(range(min(block), max(block))) - set(block)):
+        raise UserError(f"{path}: columns {names[0]} to {names[-1]} lack number {gaps[0]}; {advice}")
+    whole = [name for name in names if numeric[name].dtype.kind != "f"]
+    if whole and len(whole) < len(names):
+        raise UserError(
+            f"{path}: among columns of floats, {', '.join(whole)} of {numeric[whole[0]].dtype}; "
+            "rename what is no dimension, or make it float"
+        )
+    return names
 
 
 def read_labels(path: Path) -> Array:
@@ -155,7 +225,7 @@ def read_one(path: Path, names: tuple[str, ...]) -> Array:
         return read_lines(path)
     contents = read_arrays(path)
     named = [name for name in names if name in contents]
-    if not named and len(contents) != 1:
+    if len(named) != 1 and len(contents) != 1:
         raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; name the right one {names[0]!r}")
     return contents[named[0] if named else next(iter(contents))]
 
@@ -184,10 +254,17 @@ def read_arrays(path: Path) -> dict[str, Array]:
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(existing(path))
+            if twice := sorted({str(name) for name in table.columns[table.columns.duplicated()]}):
+                raise UserError(f"{path}: several columns are called {', '.join(twice)}; rename them")
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
         loaded = np.load(existing(path), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except UNREADABLE as error:
+        if "Object arrays" in str(error):
+            raise UserError(
+                f"{path}: saved as Python objects, which are not read: loading them may run code; save words with "
+                "np.save(FILE, y.astype(str)), numbers with y.astype(int) or X.astype(np.float32)"
+            ) from None
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 

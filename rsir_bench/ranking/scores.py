@@ -100,6 +100,7 @@ def score(
     similarity: str = "pearson",
     codes: bool = False,
     bits: int | None = None,
+    bit_order: str = "big",
     queries: Any = None,
     gallery: Any = None,
     gallery_labels: Any = None,
@@ -120,11 +121,13 @@ def score(
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
-            (N, ceil(bits / 8)) uint8 packed as ``numpy.packbits`` does, together with ``bits``.
+            (N, ceil(bits / 8)) uint8 packed in ``bit_order``, together with ``bits``.
         labels: (N,) integers or strings, the classes.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
+        bit_order: Of packed codes: "big", the first bit of a byte is the highest, or "little", it is the lowest (as in
+            faiss). Bits that pad the last byte must be 0.
         queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. Each query is left
             out of its own gallery by its index.
         gallery: (M, D) numbers, a separate gallery; nothing is left out then.
@@ -160,6 +163,7 @@ def score(
             similarity=similarity,
             codes=codes,
             bits=bits,
+            bit_order=bit_order,
             queries=queries,
             gallery=gallery,
             gallery_labels=gallery_labels,

@@ -14,6 +14,9 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.threads import Workers
 
 SIMILARITIES = ("pearson", "cosine", "inner product", "euclidean", "hamming")
+BIT_ORDERS = ("big", "little")
+"""Orders of the bits in a byte of a packed code: the first is the highest (as in NumPy) or the lowest (faiss)."""
+
 CHUNK_ELEMENTS = 2**17  # values normalised at a time: they stay in the processor's cache
 
 
@@ -112,10 +115,10 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     return rows, int(without_direction.sum())
 
 
-def unpacked(codes: Tensor, bits: int) -> Tensor:
-    """Return codes (N, bits) uint8 of 0 and 1 from packed ones, (N, bytes) uint8; the first bit is the highest."""
-    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=codes.device)
-    return ((codes[:, :, None] >> shifts) & 1).flatten(1)[:, :bits]
+def unpacked(codes: Tensor, bit_order: str = "big") -> Tensor:
+    """Return all bits (N, 8 bytes) uint8 of 0 and 1 of packed codes, (N, bytes) uint8; see ``BIT_ORDERS``."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=codes.device)
+    return ((codes[:, :, None] >> (shifts.flip(0) if bit_order == "big" else shifts)) & 1).flatten(1)
 
 
 def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
@@ -189,6 +192,8 @@ def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
         raise UserError(f"{what}: the rows differ in length; give an array of shape (scenes, dimensions)") from None
     if array.dtype.kind not in "biuf":
         raise UserError(f"{what}: expected numbers, got {array.dtype}")
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise UserError(f"{what}: integers above {np.iinfo(np.int64).max}; give floats")
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.astype(np.int64)
     if array.dtype == np.longdouble:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.ranking.similarity import SIMILARITIES, Prepared, checked_descriptors, prepare, unpacked
+from rsir_bench.ranking.labels import class_numbers
+from rsir_bench.ranking.similarity import BIT_ORDERS, SIMILARITIES, Prepared, checked_descriptors, prepare, unpacked
 from rsir_bench.ranking.threads import Workers
 
 
@@ -69,6 +70,7 @@ def scoring_task(
     similarity: str,
     codes: bool,
     bits: int | None,
+    bit_order: str,
     queries: Any,
     gallery: Any,
     gallery_labels: Any,
@@ -82,13 +84,15 @@ def scoring_task(
         UserError: The input cannot be scored.
     """
     similarity = checked_similarity(similarity, codes, bits)
+    if bit_order not in BIT_ORDERS:
+        raise UserError(f"bit order {bit_order!r}: choose one of {', '.join(BIT_ORDERS)}")
     if (gallery is None) != (gallery_labels is None):
         raise UserError("gallery: give gallery and gallery_labels together")
     if gallery is not None and queries is not None:
         raise UserError("queries: with a separate gallery every descriptor is a query; leave queries out")
-    rows = checked_rows(descriptors, "descriptors", similarity, bits)
+    rows = checked_rows(descriptors, "descriptors", similarity, bits, bit_order)
     own = gallery is None
-    gallery_rows = rows if own else checked_rows(gallery, "gallery", similarity, bits)
+    gallery_rows = rows if own else checked_rows(gallery, "gallery", similarity, bits, bit_order)
     if rows.shape[1] != gallery_rows.shape[1]:
         raise UserError(f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}")
     names, classes, gallery_classes = class_numbers(labels, len(rows), gallery_labels, len(gallery_rows), class_names)
@@ -144,18 +148,18 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
     return similarity
 
 
-def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> Tensor:
+def checked_rows(values: Any, what: str, similarity: str, bits: int | None, bit_order: str) -> Tensor:
     """Return descriptors as a tensor (N, D) of their dtype, or codes as (N, bits) float32 of -1 and +1.
 
     Raises:
-        UserError: They are not finite numbers (N, D), or codes hold other values than bits.
+        UserError: They are not finite numbers (N, D), or codes hold other values than bits, or bits beyond the last.
     """
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
         return rows
     if bits is not None and rows.dtype == torch.uint8 and rows.shape[1] == -(-bits // 8):
         # A single bit is packed as 0 or 128, so values up to 1 are not packed.
-        rows = rows if bits == 1 and bool((rows <= 1).all()) else unpacked(rows, bits)
+        rows = rows if bits == 1 and bool((rows <= 1).all()) else checked_packed(rows, bits, bit_order, what)
     if bits is not None and rows.shape[1] != bits:
         kind, packed = str(rows.dtype).removeprefix("torch."), -(-bits // 8)
         raise UserError(
@@ -164,6 +168,23 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None) -> T
     if bool(((rows != 0) & (rows != 1)).any()):
         raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")
     return rows.to(torch.float32, copy=True).mul_(2).sub_(1)  # a copy of the caller's rows, whatever their type
+
+
+def checked_packed(rows: Tensor, bits: int, bit_order: str, what: str) -> Tensor:
+    """Return packed codes, (N, bytes) uint8, as (N, bits) uint8 of 0 and 1.
+
+    Raises:
+        UserError: A bit is set that pads the last byte: the codes are longer, or packed in the other order.
+    """
+    every = unpacked(rows, bit_order)
+    if padded := int(every[:, bits:].any(dim=1).sum()):
+        other = next(order for order in BIT_ORDERS if order != bit_order)
+        raise UserError(
+            f"{what}: bits {bits + 1} to {every.shape[1]} are padding, but set in {padded} of {len(rows)} codes; "
+            f"give the number of bits in a code, or the order in which they were packed (bit order {other}, not "
+            f"{bit_order})"
+        )
+    return every[:, :bits]
 
 
 def checked_device(device: Any) -> str:
@@ -206,76 +227,3 @@ def query_indices(queries: Any, scenes: int) -> Tensor:
     if len(np.unique(array)) < len(array):
         raise UserError("queries: a scene is named twice; name each query once")
     return torch.from_numpy(array.astype(np.int64))
-
-
-def class_numbers(
-    labels: Any,
-    scenes: int,
-    gallery_labels: Any,
-    gallery_scenes: int,
-    class_names: Sequence[str] | Mapping[Any, str] | None,
-) -> tuple[list[str], Tensor, Tensor]:
-    """Return classes as numbers 0 to C-1.
-
-    Returns:
-        C names, (N,) int64 in [0, C) of the queries' side, and (M,) int64 of the gallery's.
-
-    Raises:
-        UserError: Labels and names do not fit together.
-    """
-    own = checked_labels(labels, scenes, "labels")
-    other = own if gallery_labels is None else checked_labels(gallery_labels, gallery_scenes, "gallery_labels")
-    if own.dtype.kind != other.dtype.kind:
-        raise UserError(f"gallery_labels: {other.dtype}, but labels are {own.dtype}; give both in one type")
-    values, numbers = np.unique(np.concatenate([own, other]), return_inverse=True)
-    if class_names is not None and not isinstance(class_names, Mapping):
-        class_names = dict(enumerate(class_names))  # in a sequence, -1 would be the last class
-    names = [class_name(value, class_names) for value in values.tolist()]
-    if len(set(names)) < len(names):
-        raise UserError("class_names: two classes have one name; give each class its own")
-    both = torch.from_numpy(numbers.astype(np.int64))
-    return names, both[:scenes], both[:scenes] if gallery_labels is None else both[scenes:]
-
-
-def checked_labels(labels: Any, scenes: int, what: str) -> np.ndarray[Any, Any]:
-    """Return labels as (N,) integers or strings; bools count as integers, bytes as UTF-8.
-
-    Raises:
-        UserError: There is not one label per descriptor, or labels are neither integers nor strings.
-    """
-    values = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
-    if values.ndim != 1 or len(values) != scenes:
-        raise UserError(f"{what}: expected {scenes} labels, one per descriptor, got an array of shape {values.shape}")
-    if values.dtype.kind == "O":
-        kinds = {type(value).__name__ for value in values.tolist()}
-        if kinds != {"str"}:
-            raise UserError(f"{what}: mixed or unknown types ({', '.join(sorted(kinds))}); give integers or strings")
-        values = values.astype(str)
-    if values.dtype.kind == "f":
-        if not (np.isfinite(values).all() and (values == np.round(values)).all()):
-            raise UserError(f"{what}: numbers that are not whole; give integers or strings")
-        values = values.astype(np.int64)
-    if values.dtype.kind in "bu":
-        values = values.astype(np.int64)
-    if values.dtype.kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"{what}: bytes that are not UTF-8; give strings") from None
-    if values.dtype.kind not in "iU":
-        raise UserError(f"{what}: {values.dtype} cannot be classes; give integers or strings")
-    return values
-
-
-def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
-    """Return the name of one label.
-
-    Raises:
-        UserError: ``class_names`` lacks it.
-    """
-    if class_names is None:
-        return str(value)
-    try:
-        return str(class_names[value])
-    except KeyError:
-        raise UserError(f"class_names: no name for label {value!r}") from None
