@@ -28,7 +28,7 @@ class Request:
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
     cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or value_range, rgb, bands of folder:PATH.", ())
     published: Path | None = _parameter("Folder of published records, which count as done.", None)
-    fresh: bool = _parameter("Make every result anew, and remove those that --out holds.", False)
+    fresh: bool = _parameter("Make every result again, and remove what --out holds of these runs.", False)
     time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)
 
     def __post_init__(self) -> None:
