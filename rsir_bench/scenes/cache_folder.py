@@ -59,7 +59,7 @@ def _is_writable(path: Path) -> bool:
 
 
 def _beside(root: Path) -> Path:
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
     return Path(platformdirs.user_cache_dir("rsir-bench")) / "beside" / name
 
 

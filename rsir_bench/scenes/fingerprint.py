@@ -53,7 +53,7 @@ def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = Fal
     Raises:
         SceneError: A file cannot be read.
     """
-    place = ("hashes", f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]}.json")
+    place = ("hashes", f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]}.json")
     known = {} if again else {path: state for store in kept_at(*place) for path, state in _load(store).items()}
     states = _states(root, paths)
     stale = [path for path in paths if known.get(path, ())[:4] != states[path]]

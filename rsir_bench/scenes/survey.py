@@ -174,4 +174,10 @@ _RANGES = ("limits", "inner")
 
 def notes_in_words(counts: Mapping[str, int], total: int) -> list[str]:
     """Return notes on scenes, each with the number of scenes it is about."""
-    return [f"{'every scene' if count == total else f'{count:,} scenes'}: {note}" for note, count in counts.items()]
+    return [f"{_scenes(count, total)}: {note}" for note, count in counts.items()]
+
+
+def _scenes(count: int, total: int) -> str:
+    if count == total:
+        return "every scene"
+    return "1 scene" if count == 1 else f"{count:,} scenes"

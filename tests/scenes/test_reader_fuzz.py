@@ -1,7 +1,8 @@
-"""Random valid tifs: every value is the one that was written and that rasterio reads, or the refusal is right."""
+"""Random tifs: every value is what was written and what rasterio reads, or the refusal is right. Random damage."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from importlib.util import find_spec
@@ -9,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from random_tifs import RandomTif, of_rasterio, random_tif
 
-from rsir_bench.scenes.reading.scene_file import open_scene_at
-from rsir_bench.scenes.reading.unreadable import RefusedError
+from rsir_bench.scenes.decode import Resize, decode_scene, why_unreadable
+from rsir_bench.scenes.reading.content import SETTING
+from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
+from rsir_bench.scenes.reading.unreadable import RefusedError, UnreadableError
+from rsir_bench.scenes.survey import look
 
 NO_RASTERIO = "NO RASTERIO: pip install -e '.[oracles]' to compare tifs with what GDAL reads"
 LOSSY = 3
@@ -62,3 +67,47 @@ def check(tif: RandomTif) -> None:
             assert np.abs(found.astype(int) - values).max() <= LOSSY, tif.words
         else:
             np.testing.assert_array_equal(values, found, err_msg=tif.words)
+
+
+def seeds(folder: Path) -> list[bytes]:
+    """Returns small whole files of every kind that is read."""
+    tifs = [random_tif(folder, number).path.read_bytes() for number in range(40)]
+    pictures = []
+    for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "JPEG2000", "PPM"):
+        stream = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 31, 3), np.uint8)).save(stream, form)
+        pictures.append(stream.getvalue())
+    return [*tifs, *pictures * 3]
+
+
+def damaged(whole: bytes, chance: np.random.Generator) -> bytes:
+    """Returns a file cut off, or with a few other bytes, mostly in its head."""
+    content = bytearray(whole)
+    if chance.random() < 0.25:
+        return bytes(content[: chance.integers(len(content))])
+    for _ in range(chance.integers(1, 4)):
+        content[chance.integers(min(len(content), 300) if chance.random() < 0.7 else len(content))] = chance.integers(
+            256
+        )
+    return bytes(content)
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(12_000, marks=pytest.mark.nightly)])
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_is_done_to_a_file_it_is_read_or_refused(count: int, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(SETTING, "5000000")  # so that no damaged size takes seconds
+    chance, whole = np.random.default_rng(count), seeds(tmp_path)
+    ended: Counter[str] = Counter()
+    for _ in range(count):
+        content = damaged(whole[chance.integers(len(whole))], chance)
+        try:
+            scene = open_scene(content)
+            bands = scene.facts.natural
+            look(scene, bands, scene.values(bands))
+            decode_scene(content, Resize(8, Image.Resampling.BILINEAR), bands, range(min(3, bands)), (0, 100))
+            ended["read"] += 1
+        except UnreadableError as error:
+            assert "\n" not in why_unreadable(error)
+            ended[type(error).__name__] += 1
+    print(dict(ended))
+    assert min(ended["read"], ended["DamagedError"], ended["RefusedError"]) > 0

@@ -78,7 +78,7 @@ def read_content(path: Path) -> bytes:
         if not stat.S_ISREG(state.st_mode):
             raise RefusedError("is no regular file but a pipe, a device or a folder; remove it")
         if state.st_size > FILE_SHARE * most_bytes():
-            raise RefusedError(f"a file of {state.st_size:,} bytes; {_limit_in_words()}")
+            raise RefusedError(f"a file of {state.st_size:,} bytes; {limit_in_words()}")
         return stream.read()
 
 
@@ -135,8 +135,9 @@ def check_size(height: int, width: int, bands: int, item: int) -> None:
         raise DamagedError(f"{width} x {height} pixels of {bands} bands")
     if height * width * bands * item > most_bytes():
         size = f"{width:,} x {height:,} pixels of {bands} bands are {height * width * bands * item:,} bytes"
-        raise RefusedError(f"{size}; {_limit_in_words()}")
+        raise RefusedError(f"{size}; {limit_in_words()}")
 
 
-def _limit_in_words() -> str:
+def limit_in_words() -> str:
+    """Return the limit on a scene's bytes, and what to do about a larger one."""
     return f"a scene may have {most_bytes():,}; cut it into scenes, or raise {SETTING}"

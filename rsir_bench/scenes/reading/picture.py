@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from rsir_bench.scenes.reading.content import Kind, check_size
+from rsir_bench.base.errors import one_line
+from rsir_bench.scenes.reading.content import Kind, check_size, limit_in_words
 from rsir_bench.scenes.reading.deep_png import read_deep_png
 from rsir_bench.scenes.reading.stored import Facts, Values
 from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError, RefusedError, decoding, needs_codecs
@@ -50,7 +51,7 @@ class Picture:
         except UnidentifiedImageError as error:
             raise DamagedError("not a picture") from error
         except Image.DecompressionBombError as error:
-            raise RefusedError(str(error)) from error
+            raise RefusedError(f"{one_line(error)}; {limit_in_words()}") from error
         except Exception as error:
             with decoding("its head cannot be read"):
                 raise error

@@ -81,10 +81,8 @@ class Tif:
         total = page.samplesperpixel * len(self._pages)
         alpha = has_alpha(page, self._colours) and len(self._pages) == 1
         small = self._dtype.kind in "bu" and bits <= 8
-        is_picture = (
-            total == 1 or alpha or self._colours is Colours.PALETTE or (self._colours is Colours.INKS and small)
-        )
         colours = self._colours is Colours.PALETTE
+        is_picture = total == 1 or alpha or colours or (self._colours is Colours.INKS and small and total == 4)
         notes = list(self._left_out)
         if len(self._pages) > 1:
             notes.append(f"its {len(self._pages)} pages are taken for bands")
@@ -147,6 +145,8 @@ class Tif:
     def _decoded_page(self, page: TiffPage, number: int) -> Values:
         """Return one page as (height, width, samples)."""
         self._check_whole(page)
+        if not isinstance(page.compression, COMPRESSION):
+            raise DamagedError(f"compression {page.compression}, which does not exist")
         if page.compression in (*JPEGS, *BILEVEL) or page.bitspersample in (2, 4):
             if (values := self._by_pillow(page, number)) is not None:
                 return values
@@ -247,5 +247,4 @@ def _printed(inks: Values) -> Values:
 def _packing(page: TiffPage) -> str:
     if page.bitspersample % 8:
         return f"values of {page.bitspersample} bits"
-    name = getattr(page.compression, "name", None) or COMPRESSION(page.compression).name
-    return f"compression {name}"
+    return f"compression {COMPRESSION(page.compression).name}"

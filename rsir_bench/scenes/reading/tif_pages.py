@@ -39,6 +39,8 @@ def scene_pages(pages: Sequence[TiffPage]) -> tuple[list[TiffPage], tuple[str, .
         raise DamagedError("a tif without a page")
     if len(pages) > MOST_PAGES:
         raise RefusedError(f"a tif of {len(pages):,} pages; save the scene alone")
+    for page in pages:
+        _check_numbers(page)
     kept = [page for page in pages if not _is_aside(page)] or list(pages[:1])
     first = kept[0]
     alike = [page for page in kept if _shape(page) == _shape(first)]
@@ -49,6 +51,21 @@ def scene_pages(pages: Sequence[TiffPage]) -> tuple[list[TiffPage], tuple[str, .
     left_out = len(pages) - len(alike)
     pages_in_words = "1 further page (preview or mask) is" if left_out == 1 else f"{left_out} further pages are"
     return alike, (f"{pages_in_words} left out",) if left_out else ()
+
+
+def _check_numbers(page: TiffPage) -> None:
+    """Refuse tags that are no single numbers where the format has one: tifffile takes them as they come."""
+    for name in _NUMBERS:
+        if not isinstance(getattr(page, name), int):
+            raise DamagedError(f"its tag for {name} is not a number")
+    if not all(isinstance(place, int) for place in (*page.dataoffsets, *page.databytecounts)):
+        raise DamagedError("its places of strips or tiles are not numbers")
+
+
+_NUMBERS = (
+    *("imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "rowsperstrip"),
+    *("samplesperpixel", "bitspersample", "planarconfig", "predictor", "fillorder"),
+)
 
 
 def _is_aside(page: TiffPage) -> bool:
@@ -77,7 +94,7 @@ def colours_of(page: TiffPage) -> Colours:
         return Colours.RGB
     if photometric == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None:
         return Colours.PALETTE
-    if photometric == PHOTOMETRIC.SEPARATED:
+    if photometric == PHOTOMETRIC.SEPARATED and samples >= 4:
         return Colours.INKS
     name = getattr(photometric, "name", str(photometric))
     raise RefusedError(f"{name} colours of {samples} bands; save the scene as RGB")
