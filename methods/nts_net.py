@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ class NtsNetSettings(Settings):
         overlap: Intersection over union above which the better of two anchors suppresses the other.
         part_size: Side in pixels to which parts are resized; None: the scene's. Smaller is cheaper.
         dropout: Dropout on the pooled features of scenes and parts, in training only.
+        centres: Where the positions of the maps lie: ``"shares"``, the centres of equal shares of the scene, or
+            ``"strides"``, half a stride and then a stride apart, as in the official code.
         rate: Highest learning rate of the navigator, independent of the protocol's.
     """
 
@@ -38,6 +42,7 @@ class NtsNetSettings(Settings):
     overlap: float = Field(0.25, ge=0, le=1)
     part_size: int | None = Field(None, ge=16)
     dropout: float = Field(0.5, ge=0, lt=1)
+    centres: Literal["shares", "strides"] = "shares"
     rate: float = Field(0.001, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -53,11 +58,12 @@ class Navigator(nn.Module):
     Args:
         channels: Channels of the trunk's last maps.
         anchor: Side of the smallest anchors, as a share of the scene's side.
+        strides: Whether positions lie a stride apart; otherwise at the centres of equal shares.
     """
 
-    def __init__(self, channels: int, anchor: float) -> None:
+    def __init__(self, channels: int, anchor: float, strides: bool = False) -> None:
         super().__init__()
-        self.anchor = anchor
+        self.anchor, self.strides = anchor, strides
         self.down = nn.ModuleList(
             [
                 nn.Conv2d(channels, 128, 3, padding=1),
@@ -83,10 +89,12 @@ class Navigator(nn.Module):
         # are not finite on maps of a single position.
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps.float()
-            for down, score, sides in zip(self.down, self.score, SIDES, strict=True):
+            stride = size[0] / maps.shape[2], size[1] / maps.shape[3]
+            for level, (down, score, sides) in enumerate(zip(self.down, self.score, SIDES, strict=True)):
                 maps = down(maps).relu()
                 pixels = [self.anchor * min(size) * side for side in sides]
-                boxes.append(anchors((maps.shape[2], maps.shape[3]), size, pixels, RATIOS))
+                strides = (stride[0] * 2**level, stride[1] * 2**level) if self.strides else None
+                boxes.append(anchors((maps.shape[2], maps.shape[3]), size, pixels, RATIOS, strides))
                 scores.append(score(maps).flatten(1))
         return torch.cat(boxes).to(maps.device), torch.cat(scores, 1)
 
@@ -117,8 +125,8 @@ class NtsNet(Method[NtsNetSettings]):
             "use anchors of 0.2, 0.4 and 0.8 of the scene's side times their scales (official: 48, 96 and 192 of 448 "
             "px, about half of that), chosen on held-out classes of the sources: in a short training the navigator "
             "stays with the smallest anchors, and parts of an eighth of the side hardly help the trunk",
-            "place positions at the centres of equal shares of the scene (official: fixed strides, which leave small "
-            "maps off centre)",
+            "place positions at the centres of equal shares of the scene; centres=strides places them as the official "
+            "code does, a stride apart, which puts the last row and column of the third map on the border at 448 px",
             "fill parts beyond the scene with the mean colour, which is zero after normalisation",
             "make parts as large as the scene: at 224 px, that is the size the trunk's weights know (official: 224 of "
             "448 px); half the side was worse on the held-out classes",
@@ -138,7 +146,7 @@ class NtsNet(Method[NtsNetSettings]):
         super().__init__(setup, settings)
         self.trunk = setup.trunk()
         channels = self.trunk.channels
-        self.navigator = Navigator(channels, settings.anchor)
+        self.navigator = Navigator(channels, settings.anchor, settings.centres == "strides")
         self.dropout = nn.Dropout(settings.dropout)
         self.scene_class = nn.Linear(self.trunk.features, setup.classes)
         self.part_class = nn.Linear(self.trunk.features, setup.classes)

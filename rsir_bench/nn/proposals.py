@@ -14,17 +14,21 @@ from torch.nn import functional
 
 
 def anchors(
-    positions: tuple[int, int], size: tuple[int, int], sides: Sequence[float], ratios: Sequence[float]
+    positions: tuple[int, int],
+    size: tuple[int, int],
+    sides: Sequence[float],
+    ratios: Sequence[float],
+    strides: tuple[float, float] | None = None,
 ) -> Tensor:
     """Return boxes of every side and ratio around every position of a feature map.
-
-    Each position is the centre of its share of the scene, so that the boxes cover all of it whatever the map's size.
 
     Args:
         positions: Rows and columns of the map.
         size: Height and width of the scene in pixels.
         sides: Square roots of the boxes' areas, in pixels.
         ratios: Widths over heights.
+        strides: Distance of two positions down and across, in pixels; the first lies half a stride from the border.
+            None: each position is the centre of its equal share of the scene.
 
     Returns:
         (A * rows * columns, 4) float64 with A = sides * ratios, in the order of a map (A, rows, columns) flattened;
@@ -32,8 +36,9 @@ def anchors(
     """
     side, ratio = torch.cartesian_prod(_doubles(sides), _doubles(ratios)).unbind(1)
     half = torch.stack([side * ratio.sqrt(), side / ratio.sqrt()], 1)[:, None] / 2
+    covered = size if strides is None else (positions[0] * strides[0], positions[1] * strides[1])
     down, across = (
-        _doubles(range(count)).add(0.5) * extent / count for count, extent in zip(positions, size, strict=True)
+        _doubles(range(count)).add(0.5) * extent / count for count, extent in zip(positions, covered, strict=True)
     )
     middle = torch.cartesian_prod(down, across).flip(1)
     return torch.cat([middle - half, middle + half], 2).flatten(0, 1)

@@ -293,3 +293,16 @@ def test_the_navigator_learns_the_order_of_the_parts():
         ranks[-1].backward()
         optimizer.step()
     assert ranks[-1] < 0.4 * ranks[0]
+
+
+def test_centres_move_the_third_map_alone():
+    """At 96 px the trunk's maps have 3 positions, the next 2 and 1: shares and strides differ from the second on."""
+    shares, strides = (
+        tiny_method("nts-net", tiny_setup("data.size=96"), **{"nts-net": {"centres": kind}})
+        for kind in ("shares", "strides")
+    )
+    maps = torch.rand(1, shares.trunk.channels, 3, 3)
+    boxes = [method.navigator(maps, (96, 96))[0] for method in (shares, strides)]
+    first = 3 * 3 * 6
+    assert torch.equal(boxes[0][:first], boxes[1][:first])
+    assert not torch.equal(boxes[0][first:], boxes[1][first:])

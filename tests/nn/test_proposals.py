@@ -59,6 +59,15 @@ def test_anchors_follow_the_order_of_a_map():
         assert (right - left) * (bottom - top) == pytest.approx(sides[a] ** 2)
 
 
+def test_anchors_a_stride_apart_are_the_official_ones():
+    """448 px, a trunk of stride 32: maps of 14, 7 and 4 positions, strides 32, 64 and 128 (official anchors.py)."""
+    boxes = anchors((4, 4), (448, 448), [192], [1.0], (128.0, 128.0))
+    assert ((boxes[:4, 0] + boxes[:4, 2]) / 2).tolist() == [64, 192, 320, 448]
+    assert ((boxes[::4, 1] + boxes[::4, 3]) / 2).tolist() == [64, 192, 320, 448]
+    equal = anchors((14, 14), (448, 448), [48], [1.0])
+    assert torch.equal(anchors((14, 14), (448, 448), [48], [1.0], (32.0, 32.0)), equal)
+
+
 # 1000 boxes are where torchvision goes over to a loop over scenes.
 @pytest.mark.parametrize(("scenes", "number"), [(1, 30), (5, 40), (9, 120)])
 @pytest.mark.parametrize("limit", [0.0, 0.25, 0.6])

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tiny import message, some_scenes, tiny_setup
 from torch import nn
 
-from rsir_bench.nn.trunk import Trunk, find_weights, load_backbone, normalisation, read_weights
+from rsir_bench.nn.checkpoints.reading import read_networks
+from rsir_bench.nn.trunk import Trunk, find_weights, load_backbone, normalisation
 
 FROZEN = ["conv1", "bn1", "layer1", "layer2.0"]
 
@@ -266,7 +267,7 @@ class TestWeights:
         torch.save({"conv1.0.weight": Code()}, tmp_path / "w.pt")
         (tmp_path / "plain.pt").write_bytes(pickle.dumps(Code(), protocol=2))
         for name in ("w.pt", "plain.pt"):
-            text = message(lambda name=name: read_weights(tmp_path / name))
+            text = message(lambda name=name: read_networks(tmp_path / name))
             assert f"{name}: not a readable file of weights" in text
         assert not (tmp_path / "ran").exists()
 
@@ -276,7 +277,7 @@ class TestWeights:
     )
     def test_damaged_files(self, tmp_path, name, content):
         (tmp_path / name).write_bytes(content)
-        assert "not a readable file of weights" in message(lambda: read_weights(tmp_path / name))
+        assert "not a readable file of weights" in message(lambda: read_networks(tmp_path / name))
 
     @pytest.mark.parametrize("cut", [0.3, 0.9])
     @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
@@ -284,12 +285,12 @@ class TestWeights:
         path = self.save(tmp_path / name, state)
         content = path.read_bytes()
         path.write_bytes(content[: int(cut * len(content))])
-        assert "not a readable file of weights" in message(lambda: read_weights(path))
+        assert "not a readable file of weights" in message(lambda: read_networks(path))
 
     @pytest.mark.parametrize("held", [torch.zeros(3), [1, 2], {"state_dict": 5}, 7])
     def test_files_without_a_state_dict(self, tmp_path, held):
         path = self.save(tmp_path / "w.pt", held)
-        assert "not a readable file of weights" in message(lambda: read_weights(path))
+        assert "not a readable file of weights" in message(lambda: read_networks(path))
 
     def test_weights_of_another_model(self, tmp_path, state):
         path = self.save(tmp_path / "w.pt", state)
