@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest
+from rsir_bench.base.progress import log
+from rsir_bench.nn.checkpoints.fitting import fit_file
 
 
 class Trunk(nn.Module):
@@ -196,37 +198,14 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
     )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file or a plain PyTorch state dict, by name; never run code from the file.
-
-    Each is (...) of the shape and dtype in the file, on the CPU.
-
-    Raises:
-        UserError: The file is damaged or contains more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = dict(state.get("state_dict", state))
-    except Exception as error:  # noqa: BLE001 - the unpickler raises anything on bytes that are not a pickle
-        problem = f"not a readable file of weights ({one_line(error)})"
-        raise UserError(f"{path}: {problem}; use safetensors or a state dict") from None
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
-    from timm.models import adapt_input_conv
+    """Load a file of weights; what was taken of it is said where the file does not speak for itself."""
+    fitted = fit_file(backbone, name, path, bands)
+    backbone.load_state_dict(fitted.state)
+    if fitted.entry not in ("", "state_dict") or fitted.prefix or fitted.others:
+        _say(f"{path}: {fitted}")
 
-    state = read_weights(path)
-    wanted = backbone.state_dict()
-    first = getattr(backbone, "pretrained_cfg", {}).get("first_conv")
-    first = first[0] if isinstance(first, (tuple, list)) else first
-    if bands != 3 and f"{first}.weight" in state and state[f"{first}.weight"].shape[1] == 3:
-        state[f"{first}.weight"] = adapt_input_conv(bands, state[f"{first}.weight"])
-    missing = sorted(key for key in set(wanted) - set(state) if not key.endswith(".num_batches_tracked"))
-    other = [key for key in wanted if key in state and wanted[key].shape != state[key].shape]
-    if missing or other:
-        key = (missing or other)[0]
-        raise UserError(f"{path}: not weights of {name} ({'no' if missing else 'another shape of'} {key}); check both")
-    backbone.load_state_dict({**wanted, **{key: state[key] for key in wanted if key in state}})
+
+@cache
+def _say(line: str) -> None:
+    log(f"weights   {line}")

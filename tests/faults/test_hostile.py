@@ -24,7 +24,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import seal_of, slug
 from rsir_bench.base.toml import DEEPEST, LONGEST
 from rsir_bench.method.registry import discover, resolve
-from rsir_bench.nn.trunk import read_weights
+from rsir_bench.nn.checkpoints.reading import read_networks
 from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.protocol.load import parse_value
 from rsir_bench.scenes.card import load_cards, parse_card
@@ -58,7 +58,7 @@ def test_no_pickle_is_run(commands: Commands, reference: Place, tally: Tally, tm
 
     def weights(name: str) -> None:
         with pytest.raises(UserError, match="not a readable file of weights"):
-            read_weights(tmp_path / name)
+            read_networks(tmp_path / name)
         assert not proof.exists()
 
     for name in ("saved.pth", "plain.pth", "named.safetensors"):
