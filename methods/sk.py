@@ -14,13 +14,16 @@ MODEL = "skresnet34.ra_in1k"
 
 
 class SkSettings(Settings):
-    """Weights, if not those that follow from the protocol's.
+    """Weights, if not those that follow from the protocol's, and how blocks start without any.
 
     Attributes:
+        zero_init_last: Whether the last norm of every block starts at zero where there are no weights, as in timm's
+            ResNet34; timm builds skresnet34 without.
         file: Name of a file of skresnet34's weights in a folder of weights; None: the protocol's weights.
         sha256: The file's hash; required with it, so that the results' key depends on its content.
     """
 
+    zero_init_last: bool = False
     file: str | None = Field(None, pattern=r"^[^/\\]+$")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
@@ -55,6 +58,7 @@ class Sk(HeadMethod[SkSettings]):
             "require",
             "use timm's ImageNet weights ra_in1k, trained with stronger augmentation than torchvision's ResNet34: "
             "part of a lead over baseline may be theirs",
+            "from scratch, blocks start as timm builds them; zero_init_last=true starts them as ResNet34's do",
             "average the trunk's maps over all positions, and append FC1 and FC2 as in baseline; fit PCA on FC1 "
             "before its ReLU",
         ],
@@ -66,7 +70,8 @@ class Sk(HeadMethod[SkSettings]):
         """Build the trunk, whose pooled features are the head's input."""
         trunk = setup.protocol.trunk
         source = self.initial_weights(self.settings, trunk)
-        weights = (source.weights, trunk.arguments, setup.bands, setup.weights_folders, source.sha256)
+        arguments = {"zero_init_last": self.settings.zero_init_last, **trunk.arguments}
+        weights = (source.weights, arguments, setup.bands, setup.weights_folders, source.sha256)
         backbone = load_backbone(source.model, *weights)
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
         return self.trunk.features

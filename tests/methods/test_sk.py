@@ -113,3 +113,11 @@ def test_the_protocols_file_of_another_trunk(tmp_path):
     save_file({"conv1.weight": torch.zeros(1)}, file)
     setup = tiny_setup(f"trunk.weights={file.name}", weights_folders=(tmp_path,))
     assert "not weights of skresnet34" in message(lambda: tiny_method("sk", setup))
+
+
+def test_blocks_start_as_those_of_resnet34_on_demand():
+    """The last norm of every block: zero in timm's ResNet34 from scratch, one in its skresnet34."""
+    usual = tiny_method("sk", tiny_setup()).trunk.backbone.layer2[0]
+    zero = tiny_method("sk", tiny_setup(), sk={"zero_init_last": True}).trunk.backbone.layer2[0]
+    last = {float(block.state_dict()["conv2.bn.weight"].abs().max()) for block in (usual, zero)}
+    assert last == {1.0, 0.0}
