@@ -47,7 +47,6 @@ def test_random_tifs_are_read_as_they_were_written(count: int, tmp_path: Path) -
     assert refused.total() <= 0.1 * count
 
 
-@pytest.mark.nightly
 def test_rasterio_is_there_to_compare_with() -> None:
     pytest.importorskip("rasterio", reason=NO_RASTERIO)
 
@@ -85,10 +84,9 @@ def damaged(whole: bytes, chance: np.random.Generator) -> bytes:
     content = bytearray(whole)
     if chance.random() < 0.25:
         return bytes(content[: chance.integers(len(content))])
+    reach = min(len(content), 300) if chance.random() < 0.7 else len(content)
     for _ in range(chance.integers(1, 4)):
-        content[chance.integers(min(len(content), 300) if chance.random() < 0.7 else len(content))] = chance.integers(
-            256
-        )
+        content[chance.integers(reach)] = chance.integers(256)
     return bytes(content)
 
 
@@ -98,6 +96,7 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(count: int, tmp_path: 
     monkeypatch.setenv(SETTING, "5000000")  # so that no damaged size takes seconds
     chance, whole = np.random.default_rng(count), seeds(tmp_path)
     ended: Counter[str] = Counter()
+    reasons: set[str] = set()
     for _ in range(count):
         content = damaged(whole[chance.integers(len(whole))], chance)
         try:
@@ -107,7 +106,8 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(count: int, tmp_path: 
             decode_scene(content, Resize(8, Image.Resampling.BILINEAR), bands, range(min(3, bands)), (0, 100))
             ended["read"] += 1
         except UnreadableError as error:
-            assert "\n" not in why_unreadable(error)
             ended[type(error).__name__] += 1
+            reasons.add(why_unreadable(error))
     print(dict(ended))
+    assert not [reason for reason in reasons if "\n" in reason]
     assert min(ended["read"], ended["DamagedError"], ended["RefusedError"]) > 0

@@ -34,6 +34,9 @@ _ONE_LETTER = {
 FLOATING = 3
 """The predictor of floating-point values, which tifffile leaves to imagecodecs."""
 
+_PREDICTED = {2: (8, 16, 32, 64), FLOATING: (16, 32, 64)}
+"""Bits of the values that each predictor is for."""
+
 COMPRESSION_TAG, PREDICTOR_TAG, OFFSETS_TAGS, COUNTS_TAGS = 259, 317, (273, 324), (279, 325)
 BITS_TAG, PHOTOMETRIC_TAG, SAMPLES_TAG, PLANES_TAG, FORMAT_TAG = 258, 262, 277, 284, 339
 
@@ -95,9 +98,12 @@ def _unpack(stream: io.BytesIO, page: TiffPage, content: bytes) -> None:
 
 
 def _set(page: TiffPage, codes: tuple[int, ...], value: int | list[int]) -> None:
-    tag = next(page.tags[code] for code in codes if code in page.tags)
-    single = isinstance(value, list) and len(value) == 1
-    tag.overwrite(value[0] if single and isinstance(value, list) else value, dtype=_dtype(page, value))
+    tag = next((page.tags[code] for code in codes if code in page.tags), None)
+    if tag is None:
+        raise DamagedError(f"lacks the tag {codes[0]}")
+    plain = value[0] if isinstance(value, list) and len(value) == 1 else value
+    with decoding(f"its tag {tag.code} cannot be read"):
+        tag.overwrite(plain, dtype=_dtype(page, value))
 
 
 def _dtype(page: TiffPage, value: int | list[int]) -> int:
@@ -180,6 +186,8 @@ def _unpredicted(values: bytes, row: int, page: TiffPage) -> bytes:
     """Return the values behind differences along each row, in the byte order of the file."""
     if page.predictor == 1:
         return values
+    if page.bitspersample not in _PREDICTED.get(page.predictor, ()):
+        raise DamagedError(f"predictor {page.predictor} for values of {page.bitspersample} bits")
     item = page.bitspersample // 8
     contiguous = page.samplesperpixel if page.planarconfig == 1 else 1
     if page.predictor == FLOATING:  # bytes are stored by significance, the highest of a whole row first
