@@ -22,7 +22,8 @@ from rsir_bench.scenes.reading.unreadable import OtherBandsError as OtherBandsEr
 
 SCENE_SUFFIXES = (
     *(".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".webp"),
-    *(".jpe", ".jfif", ".jp2", ".j2k", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".gtiff", ".geotiff", ".btf", ".jpe", ".jfif", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"),
 )
 """The endings of files that are taken for scenes; what they hold is known by their content."""
 

@@ -18,7 +18,7 @@ from rsir_bench.base.errors import SceneError, UserError, one_line
 from rsir_bench.base.files import locked
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
-from rsir_bench.scenes.decode import ValueRange, scene_bands
+from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
 from rsir_bench.scenes.folders import find_dataset as find_dataset
 from rsir_bench.scenes.folders import list_scenes
@@ -30,6 +30,7 @@ from rsir_bench.scenes.own_folder import (
     own_scenes,
     read_settings,
 )
+from rsir_bench.scenes.reading.scene_file import open_scene_at
 from rsir_bench.scenes.survey import Survey, kept_survey, notes_in_words
 
 
@@ -261,7 +262,21 @@ def _index(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> Sce
             raise SceneError(
                 f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"
             )
-    return _assemble(card.name, folder, scenes, card.bands, card.rgb, card.value_range, card)
+    index = _assemble(card.name, folder, scenes, card.bands, card.rgb, card.value_range, card)
+    return index if card.value_range else replace(index, notes=_notes_without_range(index))
+
+
+def _notes_without_range(index: SceneIndex) -> tuple[str, ...]:
+    """Return a warning where scenes of a card without a value range are not 8-bit and use little of their type."""
+    try:
+        facts = open_scene_at(index.root / index.paths[0]).facts
+    except UNREADABLE:
+        return ()  # decoding reports it
+    if facts.is_8_bit or not facts.is_integer:
+        return ()
+    found = kept_survey(index.root, index.paths, index.fingerprint, index.bands, index.name)
+    warning = found.warning(whole_type(np.dtype(facts.type)))
+    return (f"WARNING: {warning}; set value_range in the card",) if warning else ()
 
 
 def _assemble(

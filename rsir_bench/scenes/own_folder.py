@@ -19,14 +19,16 @@ from rsir_bench.scenes.folders import Walked, endings_in_words, walk_files
 FOLDER_PREFIX = "folder:"
 SETTINGS_FILE = "dataset.toml"
 
-_NUMBER = re.compile(r"[\d\W_]*\d[\d\W_]*|(19|20)\d\d\D.*|(year|y)[ _-]?\d{4}", re.IGNORECASE)
-"""Names of folders for years, dates and parts by number: 2015, 06, 2015-06-01, 2015_summer, year2015."""
+_COUNTED = "y|year|month|week|day|date|part|tile|batch|fold|split|patch|chunk"
+_NUMBER = re.compile(rf"[\d\W_]*\d[\d\W_]*|(19|20)\d\d\D.*|({_COUNTED})[ _-]?\d+", re.IGNORECASE)
+"""Names of folders for years, dates and parts by number: 2015, 06, 2015-06-01, 2015_summer, year2015, part_3."""
 
 _PARTS = {
     *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "query", "gallery"),
+    *("spring", "summer", "autumn", "fall", "winter"),
     *("image", "images", "img", "imgs", "picture", "pictures", "scenes", "data", "jpg", "png", "tif", "tiff", "rgb"),
 }
-"""Names of folders for parts of a dataset."""
+"""Names of folders for seasons and for parts of a dataset."""
 
 
 class FolderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):

@@ -20,7 +20,7 @@ from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign, describe_plan
 from rsir_bench.scenes.card import parse_card
-from rsir_bench.scenes.index import index_folder, list_dataset, read_cards, resolve_dataset
+from rsir_bench.scenes.index import index_folder, index_scenes, list_dataset, read_cards, resolve_dataset
 from rsir_bench.scenes.inspect.verify import Verdict, verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
@@ -39,6 +39,7 @@ def classes_of(root: Path, *paths: str) -> tuple[str, ...]:
         (["beach/train/1.png", "beach/test/1.png", "forest/images/1.png"], ("beach", "forest")),
         (["train/beach/1.png", "train/forest/1.png", "val/beach/1.png"], ("beach", "forest")),
         (["train/0/1.png", "train/1/1.png", "val/0/1.png"], ("0", "1")),
+        (["beach/part_1/1.png", "beach/tile 2/1.png", "forest/summer/1.png"], ("beach", "forest")),
         (["mine/0/1.png", "mine/1/1.png"], ("0", "1")),
         (["2015/1.png", "2016/1.png"], ("2015", "2016")),
         (["a/river/1.png", "b/river/2.png", "b/field/1.png"], ("field", "river")),
@@ -200,10 +201,16 @@ def test_a_card_of_four_bands_takes_a_band_tagged_alpha(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8)
     for path in data_root.rglob("*.tif"):
         tifffile.imwrite(path, values, photometric="rgb", planarconfig="contig", extrasamples=["unassalpha"])
-    from rsir_bench.scenes.index import index_scenes
-
     index = index_scenes(card, data_root)
     np.testing.assert_array_equal(open_pixels(index, Transform(8, bands="all"))[0], values)
+
+
+def test_a_card_without_a_range_warns_of_scenes_that_use_little_of_their_type(tmp_path: Path) -> None:
+    reflectance(tmp_path / "data/aerial")
+    card = parse_card(CARD.replace("value_range = [0, 5000]\n", ""), "naip.toml")
+    (note,) = index_scenes(card, tmp_path / "data").notes
+    assert note.endswith("6% of the range 0..65535: scenes look flat; set value_range in the card")
+    assert index_scenes(parse_card(CARD, "naip.toml"), tmp_path / "data").notes == ()
 
 
 CARD = """name = "naip"

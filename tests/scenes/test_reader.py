@@ -104,6 +104,14 @@ def test_reduced_pages_and_masks_are_not_the_scene_wherever_they_stand(tmp_path:
     assert open_scene_at(tmp_path / "1.tif").facts.notes == ("3 further pages are left out",)
 
 
+def test_the_old_tag_of_reduced_pages_counts_too(tmp_path: Path) -> None:
+    scene = noise(SIDE, SIDE, 3)
+    with tifffile.TiffWriter(tmp_path / "1.tif") as tif:
+        tif.write(scene[::4, ::4], photometric="rgb", metadata=None, extratags=[(255, "H", 1, 2, True)])
+        tif.write(scene, photometric="rgb", metadata=None)
+    np.testing.assert_array_equal(stored(tmp_path / "1.tif", 3), scene)
+
+
 def test_a_larger_page_behind_the_first_is_asked_about(tmp_path: Path) -> None:
     scene = noise(SIDE, SIDE, 3)
     with tifffile.TiffWriter(tmp_path / "1.tif") as tif:

@@ -43,6 +43,11 @@ class Facts:
         """Whether values are 0..255 already, so that no value range is needed."""
         return self.type == "uint8"
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether values are whole numbers."""
+        return "int" in self.type
+
 
 def to_8_bit(values: Values, bits: int) -> Values:
     """Return unsigned values of 1 to 8 bits, stretched to 0..255, as uint8."""
