@@ -200,7 +200,7 @@ class TestMistakes:
             lambda: load_protocol(str(tmp_path / "mine.toml"))
         )
 
-    @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[data]\n[data]\n"])
+    @pytest.mark.parametrize("content", [b"name = ", b"\xff\xff", b"[data]\n[data]\n"])
     def test_a_file_that_is_no_toml(self, tmp_path, content):
         (tmp_path / "mine.toml").write_bytes(content)
         text = message(lambda: load_protocol(str(tmp_path / "mine.toml")))

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
+from rsir_bench.base.streams import OutputError, guarded
+from rsir_bench.base.text import visible
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -91,12 +94,31 @@ def run_and_exit(command: Callable[[], object], name: str) -> NoReturn:
     """
     code = 0
     try:
-        command()
-    except (RunError, UserError) as error:
-        code = 1 if isinstance(error, RunError) else 2
-        for line in str(error).splitlines():
-            print(f"{name}: {line}", file=sys.stderr)
+        with guarded():
+            code = _told(command, name)
+    except OutputError as error:
+        code = 1
+        if not error.cut_off:
+            print(f"{name}: {error}", file=sys.stderr)
     sys.exit(code)
+
+
+def _told(command: Callable[[], object], name: str) -> int:
+    """Run a command and return its status; errors of the user are printed."""
+    try:
+        command()
+    except SystemExit as end:  # of the command line's own errors and options
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (RunError, UserError) as error:
+        for line in str(error).splitlines():
+            print(f"{name}: {visible(line)}", file=sys.stderr)
+        return 1 if isinstance(error, RunError) else 2
+    except UnicodeEncodeError as error:
+        if error.encoding.lower().startswith("utf"):
+            raise
+        print(f"{name}: {error.object!a}: not in {error.encoding}; set PYTHONUTF8=1", file=sys.stderr)
+        return 2
+    return 0
 
 
 def suggest(word: str, known: dict[str, Any] | list[str]) -> str:

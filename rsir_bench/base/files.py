@@ -16,11 +16,15 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.text import encode
 
 PARTIAL = ".partial-"
 """Prefix of the names of unfinished files."""
 
 SEALED_VERSIONS = 8
+
+RESERVED = ("index", "con", "nul", "aux", "prn")
+"""Names of pages, and of devices of Windows."""
 
 
 def digest(value: Any) -> str:
@@ -78,7 +82,7 @@ def remove_files(folder: Path, suffixes: Collection[str]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically as UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    write_atomically(path, lambda temporary: temporary.write_bytes(encode(text)))
 
 
 def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
@@ -146,3 +150,13 @@ def slug(text: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip("-.")
     kept = plain.replace("-", "") == re.sub(r"[ :()=]", "", text).replace("-", "")
     return plain if kept and len(plain) <= 60 else f"{plain[:50]}-{digest(text)[:8]}"
+
+
+def page_name(text: str) -> str:
+    """Return a file name that no other text has, on any file system: an altered one ends with a digest.
+
+    Unlike ``slug``, which keeps the names of folders of runs, it tells ``set a`` from ``set-a`` and from ``Set-a``.
+    """
+    plain = slug(text)
+    is_own = plain == text and plain == plain.lower() and plain not in RESERVED
+    return plain if is_own or plain.endswith(f"-{digest(text)[:8]}") else f"{plain}-{digest(text)[:8]}"

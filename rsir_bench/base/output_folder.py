@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest, locked, write_text
+from rsir_bench.base.text import encode
 
 OWN = ".rsir-bench"
 """The subfolder that holds the list, the lock and the version in the making."""
@@ -88,7 +89,7 @@ def _is_plain(name: str) -> bool:
 
 def text_digest(text: str) -> str:
     """Return the SHA-256 (hex) of a text as UTF-8."""
-    return sha256(text.encode()).hexdigest()
+    return sha256(encode(text)).hexdigest()
 
 
 def write_page(path: Path, text: str) -> None:

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from rsir_bench.base.text import visible
+
 Item = TypeVar("Item")
 
 
 def log(line: str) -> None:
     """Show a line on standard error, so that standard output holds only what a program may read."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
@@ -38,7 +40,7 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterat
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # brackets in names are no markup
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -46,4 +48,4 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterat
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total, description=title)
+        yield from bar.track(items, total=total, description=visible(title))

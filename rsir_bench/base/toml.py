@@ -6,8 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from rsir_bench.base.text import decode
+
 LONGEST = 50_000
 """Characters: several times the longest shipped file, and parsed at once whatever they are."""
+
+LONGEST_BYTES = 4 * LONGEST + 8
+"""More than that many characters have in any encoding."""
 
 DEEPEST = 20
 """Levels of tables and arrays."""
@@ -20,8 +25,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: ``parse_toml`` refuses it.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        return parse_toml(stream.read(LONGEST + 1))
+    with path.open("rb") as stream:
+        content = stream.read(LONGEST_BYTES)
+    if len(content) == LONGEST_BYTES:
+        raise ValueError(f"longer than {LONGEST:,} characters")
+    return parse_toml(decode(content))
 
 
 def parse_toml(text: str) -> dict[str, Any]:

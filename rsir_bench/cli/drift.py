@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,12 +62,13 @@ def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
     from rsir_bench.publishing.accept import accept
     from rsir_bench.runs.artifacts.code import read_current
 
-    written = accept(read_current(runs, log), baseline, reason)
+    left_out = options.LeftOut()
+    written = accept(read_current(runs, log), baseline, reason, left_out)
     for path in written:
         print(path)
     if not written:
         print(f"nothing to accept: {baseline} has the same results, or none of these runs")
-    return bool(written)
+    return bool(written) and not left_out.count
 
 
 def _compare(runs: Sequence[Path], baseline: Path) -> Report:
@@ -75,7 +76,10 @@ def _compare(runs: Sequence[Path], baseline: Path) -> Report:
     from rsir_bench.records.store import read_published
     from rsir_bench.runs.artifacts.code import read_current
 
-    return drift_report(compare(read_current(runs, log), read_published(baseline)), baseline)
+    left_out = options.LeftOut()
+    drift = compare(read_current(runs, log, left_out), read_published(baseline, left_out))
+    report = drift_report(drift, baseline)
+    return replace(report, passed=report.passed and not left_out.count)
 
 
 def _exact(reason: str | None) -> Report:

@@ -9,7 +9,7 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
-from rsir_bench.cli.options import RESULTS, TABLES
+from rsir_bench.cli.options import RESULTS, TABLES, LeftOut
 
 
 def leaderboard(
@@ -18,7 +18,10 @@ def leaderboard(
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: md, csv, tex, html.")] = "md",
     check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
-    """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML."""
+    """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML.
+
+    A record that cannot be read is named and left out; the exit status is 1 then.
+    """
     from rsir_bench import leaderboard as tables
     from rsir_bench.records.store import read_published
     from rsir_bench.runs.artifacts.code import read_current
@@ -28,16 +31,18 @@ def leaderboard(
         raise UserError(
             f"leaderboard: {TABLES} holds the published records in Markdown only; name another folder with --out"
         )
-    records = read_current(runs, log) if runs else read_published(RESULTS)
+    left_out = LeftOut()
+    records = read_current(runs, log, left_out) if runs else read_published(RESULTS, left_out)
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     if check:
         differing = tables.check(records, out or TABLES, suffixes)
         for path in differing:
             print(f"{path}: differs from the records; run `rsir-bench leaderboard`")
-        raise typer.Exit(1 if differing else 0)
+        raise typer.Exit(1 if differing or left_out.count else 0)
     removed: list[Path] = []
     for path in tables.render_leaderboards(records, out or TABLES, suffixes, removed.append):
         print(path)
     for path in removed:
         print(f"{path}: removed; no records or not in {formats}")
+    left_out.exit_if_any()

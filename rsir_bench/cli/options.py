@@ -40,6 +40,7 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_help("plug
 Cards = Annotated[list[Path] | None, typer.Option("--card", help=_help("cards", "May be repeated."))]
 Distortions = Annotated[str, typer.Option("--distort", help=_help("distortions", "Comma-separated."))]
 TimeLimit = Annotated[float | None, typer.Option(min=0.01, help=_help("time_limit"))]
+Fresh = Annotated[bool, typer.Option("--fresh", help=_help("fresh"))]
 Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
 NoToken = Annotated[bool, typer.Option("--allow-no-token", help="Join a cluster that lets in anyone, without a token.")]
@@ -62,6 +63,23 @@ class ListByDefault(TyperGroup):
                 raise UserError(f"{first} must come after {subcommand!r}")
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+class LeftOut:
+    """The records that a verb leaves out because they cannot be read: each is named, and the verb exits with 1."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, line: str) -> None:
+        """Name one."""
+        self.count += 1
+        log(line)
+
+    def exit_if_any(self) -> None:
+        """End with status 1 where a record was left out; what could be made is there."""
+        if self.count:
+            raise typer.Exit(1)
 
 
 def comma_list(option: str, text: str) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rsir_bench.cli.options import RESULTS
+from rsir_bench.base.progress import log
+from rsir_bench.cli.options import RESULTS, LeftOut
 
 
 def publish(
@@ -17,5 +18,10 @@ def publish(
     """Check finished records and copy them to the folder that leaderboards are rendered from."""
     from rsir_bench.publishing.publish import publish as publish_records
 
-    for path in publish_records(runs, results):
+    left_out = LeftOut()
+    written = publish_records(runs, results, left_out)
+    for path in written:
         print(path)
+    if not written:
+        log(f"nothing to publish: {results} holds all records of {', '.join(map(str, runs))}")
+    left_out.exit_if_any()

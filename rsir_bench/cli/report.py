@@ -9,7 +9,7 @@ import typer
 
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import RESULTS
+from rsir_bench.cli.options import RESULTS, LeftOut
 from rsir_bench.runs.request import Request
 
 
@@ -23,11 +23,16 @@ def report(
     protocol: Annotated[str | None, typer.Option(help="Your own TOML file, for runs under it.")] = None,
     plugin: options.Plugins = None,
 ) -> None:
-    """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them."""
+    """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them.
+
+    A record that cannot be read is named and left out; the exit status is 1 then.
+    """
     from rsir_bench.records.store import read_published
     from rsir_bench.report.site import build_report
     from rsir_bench.runs.artifacts.code import read_current
 
-    found = read_current(records, log) if records else read_published(RESULTS)
+    left_out = LeftOut()
+    found = read_current(records, log, left_out) if records else read_published(RESULTS, left_out)
     pages = build_report(found, out, runs or [], data_root, plugin or [], protocol)
     print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")
+    left_out.exit_if_any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,9 +34,7 @@ def run(
     plugin: options.Plugins = None,
     card: options.Cards = None,
     again: Annotated[bool, typer.Option("--again", help=f"Recompute results that {RESULTS} already holds.")] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help=f"Make every result anew: ignore {RESULTS}, remove what --out holds.")
-    ] = False,
+    fresh: options.Fresh = False,
     time_limit: options.TimeLimit = Request.time_limit,
     launcher: options.Launcher = "local",
     address: options.Address = None,
@@ -98,7 +97,7 @@ def _print_outcome(outcome: CampaignResult, as_json: bool) -> None:
 
     if as_json:
         for record in outcome.records:
-            print(record.model_dump_json())
+            print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
         print(terminal_table(outcome.records))
     for title, reason in outcome.failures.items():

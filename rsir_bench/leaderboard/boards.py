@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 from rsir_bench.base.errors import UserError
 from rsir_bench.records.cells import cell_of, distortion_of, row_label
 from rsir_bench.records.schema import ProtocolPart, Record
+from rsir_bench.records.validity import BOARD
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def boards(records: Iterable[Record]) -> list[Board]:
     names = [board for board, _ in groups]
     result = []
     for (board, protocol_hash), group in sorted(groups.items()):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", board):
+        if not BOARD.fullmatch(board):
             raise UserError(f"board {board!r} of {group[0].method.label}: not a valid folder name; rename the protocol")
         name = board if names.count(board) == 1 else f"{board}-{protocol_hash}"
         result.append(_board(name, group))

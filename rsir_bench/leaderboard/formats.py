@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from rsir_bench.base.html import html_environment
+from rsir_bench.base.text import encode, visible
 from rsir_bench.leaderboard.grids import EMPTY, MINUS, Document, Grid, GridCell, GridRow
 from rsir_bench.leaderboard.significance import SIGN
 from rsir_bench.records import commands
@@ -23,8 +24,10 @@ ORIGIN = "Rendered from result records by `rsir-bench leaderboard`; do not edit.
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, also inside a grid."""
-    return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", visible(" ".join(text.split()))).replace("&", "&amp;")
 
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 
 _LATEX_CHARACTERS = str.maketrans(
     {
@@ -48,7 +51,7 @@ _LATEX_CHARACTERS = str.maketrans(
 
 def escape_latex(text: str) -> str:
     """Return text that LaTeX prints as it is; brackets and stars are braced: after a line end they mean something."""
-    quoted = re.sub(r'"([^"]*)"', r"``\1''", " ".join(text.split()))
+    quoted = re.sub(r'"([^"]*)"', r"``\1''", visible(" ".join(text.split())))
     return quoted.translate(_LATEX_CHARACTERS)
 
 
@@ -105,7 +108,7 @@ def markdown(document: Document) -> str:
     lines = [line for lines in commands.by_method(document.records).values() for line in lines]
     where = "`rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row."
     parts += ["## How to reproduce these results", f"{escape(commands.AGAIN)} {where}"]
-    return "\n\n".join([*parts, textwrap.indent("\n".join(lines), "    ")]) + "\n"
+    return visible("\n\n".join([*parts, textwrap.indent("\n".join(lines), "    ")])) + "\n"
 
 
 def comma_separated(document: Document) -> str:
@@ -113,8 +116,20 @@ def comma_separated(document: Document) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(document.data[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(document.data)
+    writer.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in document.data)
     return stream.getvalue()
+
+
+def spreadsheet_cell(value: str | int) -> str | int:
+    """Return a cell that no spreadsheet takes for a formula: text that would begin one gets an apostrophe.
+
+    >>> [spreadsheet_cell(value) for value in ("=SUM(A1)", "-0.5", "jsst")]
+    ["'=SUM(A1)", '-0.5', 'jsst']
+    """
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _NUMBER.fullmatch(text) else text
 
 
 def latex(document: Document) -> str:
@@ -191,7 +206,7 @@ def _trace(anchor: str, grid: Grid, row: GridRow) -> Trace:
         anchor=anchor,
         title=", ".join(cell.text for cell in row.cells[: grid.words]),
         # From the page of a board, leaderboards/<board>/table_<name>.html.
-        records={file.rpartition("/")[2].removesuffix(".json"): f"../results/{quote(file)}" for file in files},
+        records={file.rpartition("/")[2].removesuffix(".json"): f"../results/{quote(encode(file))}" for file in files},
         commands=commands.commands(row.records),
     )
 

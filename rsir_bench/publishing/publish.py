@@ -8,49 +8,64 @@ from pathlib import Path
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
+from rsir_bench.publishing.folder import path_inside, refuse_no_tables, remove_replaced, writing
 from rsir_bench.records.cells import CellId, describe_cell
-from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
-from rsir_bench.records.store import read_published, read_record, write_record
+from rsir_bench.records.store import LeaveOut, read_each, record_files, write_record
 from rsir_bench.runs.artifacts.code import read_current
 
 
-def publish(runs: Sequence[Path], results: Path) -> list[Path]:
+def publish(runs: Sequence[Path], results: Path, leave_out: LeaveOut = log) -> list[Path]:
     """Copy every record below ``runs`` to ``results/<board>/<method>/<row>-<target>-seed<n>-<key>.json``.
+
+    One process at a time does this in a folder; the others wait. Where it is killed, the same command finishes it.
+
+    Args:
+        runs: Folders of runs.
+        results: The folder of the published records.
+        leave_out: Takes a line for each published record that cannot be read.
 
     Returns:
         The files written. Records that are already published are left alone, and records that a deliberate change has
         replaced are not copied.
 
     Raises:
-        UserError: A record is not sound, or is the second one of a result: then nothing is written. Or a record differs
-            from the published one of the same key.
+        UserError: A record cannot be read, is not sound, is the second one of a result, or cannot share a board with
+            the published ones: then nothing is written. Or a record differs from the published one of the same key.
     """
-    published = read_published(results) if results.is_dir() else []
-    replaced = {part.previous_key for record in published for part in record.accepted}
-    records = [record for record in read_current(runs, log) if record.key not in replaced]
-    for record in records:
+    found = read_current(runs, log)
+    for record in found:
         check_sound(record)
+        path_inside(results, record)
+    if not found:
+        return []
+    if not results.exists():  # nothing is made for records that are refused
+        refuse_no_tables([], _new(found, [], results))
+    with writing(results):
+        published = remove_replaced(results, read_each(record_files(results), leave_out))
+        new = _new(found, published, results)
+        refuse_no_tables(published, new)
+        for record in new:
+            write_record(path_inside(results, record), record)
+    return [path_inside(results, record) for record in new]
+
+
+def _new(found: Sequence[Record], published: Sequence[Record], results: Path) -> list[Record]:
+    """Return the records that are not published yet, nor replaced by a deliberate change."""
+    replaced = {part.previous_key for record in published for part in record.accepted}
+    records = [record for record in found if record.key not in replaced]
     _refuse_second(records, published)
-    written = []
-    paths = [_path_inside(results, record) for record in records]
-    for record, path in zip(records, paths, strict=True):
-        if not path.is_file():
-            write_record(path, record)
-            written.append(path)
-        elif not _same_scores(read_record(path), record):
+    known = {record.key: record for record in published}
+    new = []
+    for record in records:
+        path = path_inside(results, record)
+        if record.key not in known and path.exists():
+            raise UserError(f"{path}: exists and holds another record; move it elsewhere")
+        if not _same_scores(known.setdefault(record.key, record), record):
             raise UserError(f"{path}: differs from the scores of {record.command!r}; delete it to replace it")
-    return written
-
-
-def _path_inside(results: Path, record: Record) -> Path:
-    """Return the published path of a record, whose board's name is not trusted, since it comes from a file."""
-    path = results / record_path(record)
-    if not path.resolve().is_relative_to(results.resolve()):
-        raise UserError(
-            f"{describe_cell(record)}: board {record.protocol.board!r} is outside {results}; rename the protocol"
-        )
-    return path
+        if known[record.key] is record:
+            new.append(record)
+    return new
 
 
 def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> None:

@@ -38,11 +38,11 @@ def request_of(record: Record) -> RequestFields:
     """
     if record.request is not None:
         return record.request
-    words = shlex.split(record.command)
     values: dict[str, list[str]] = defaultdict(list)
-    for option, value in zip(words[2::2], words[3::2], strict=False):  # after "rsir-bench run"; each takes a value
-        values[option].append(value)
     try:
+        words = shlex.split(record.command)
+        for option, value in zip(words[2::2], words[3::2], strict=False):  # after "rsir-bench run"; each takes a value
+            values[option].append(value)
         return RequestFields(
             protocol=values["--protocol"][0],
             method=values["--methods"][0],

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from rsir_bench.base.files import slug
+from rsir_bench.base.files import page_name
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.documents import heading, paper_header
@@ -257,9 +257,9 @@ def environment_in_words(values: Sequence[str]) -> str:
 
 def page_of_method(name: str) -> str:
     """Return the path of a method's page in the report."""
-    return f"methods/{slug(name)}.html"
+    return f"methods/{page_name(name)}.html"
 
 
 def page_of_dataset(name: str) -> str:
     """Return the path of a dataset's page in the report."""
-    return f"datasets/{slug(name)}.html"
+    return f"datasets/{page_name(name)}.html"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rsir_bench.base.files import slug
+from rsir_bench.base.files import page_name
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
 from rsir_bench.leaderboard.robustness import Block, RobustnessRow
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
@@ -297,7 +297,7 @@ def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Targ
 def _drawing(figure: Figure, view: BoardView, target: Target, kind: str, caption: str, alt: str) -> Drawing:
     light, dark = svg(figure)
     width, height = (round(96 * inches) for inches in figure.get_size_inches())  # a CSS pixel is 1/96 inch
-    return Drawing(f"{view.name}/{slug(target.name)}-{kind}", light, dark, caption, alt, width, height)
+    return Drawing(f"{view.name}/{page_name(target.name)}-{kind}", light, dark, caption, alt, width, height)
 
 
 def _count(number: int, what: str) -> str:

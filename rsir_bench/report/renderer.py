@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from rsir_bench.base.files import slug, write_text
+from rsir_bench.base.files import page_name, write_text
 from rsir_bench.base.html import html_environment
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.grids import plain_number, signed_number
@@ -66,7 +66,7 @@ def _environment() -> jinja2.Environment:
         "number": plain_number,
         "signed": signed_number,
         "environment": environment_in_words,
-        "slug": slug,
+        "slug": page_name,
         "method_page": page_of_method,
         "dataset_page": page_of_dataset,
     }

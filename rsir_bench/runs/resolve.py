@@ -10,13 +10,14 @@ from typing import Any
 
 from rsir_bench.base.errors import Problems, suggest
 from rsir_bench.base.files import file_digest
+from rsir_bench.base.progress import log
 from rsir_bench.method import Card, WeightSource, registry
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.nn.trunk import find_weights
 from rsir_bench.protocol import Protocol, board_name, load_protocol, shipped
 from rsir_bench.ranking.queries import choose_queries
-from rsir_bench.records.store import read_record, record_files
+from rsir_bench.records.store import read_each, record_files
 from rsir_bench.runs.request import Request, overridden_method
 from rsir_bench.scenes.distortions import Distortion, parse_distortions
 from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset, read_cards
@@ -253,4 +254,8 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
 
 
 def _read_published(folder: Path) -> dict[str, Path]:
-    return {read_record(path).key: path for path in record_files(folder)}
+    published = {}
+    for path in record_files(folder):
+        for record in read_each([path], log):  # a damaged one is made again
+            published[record.key] = path
+    return published

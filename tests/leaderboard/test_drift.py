@@ -170,7 +170,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def move(runs: Path, by: float, **changes: Any) -> None:
     for path in list(runs.rglob("*.json")):
         old = read_record(path)
-        update = {"metrics": {"mAP": old.metrics["mAP"] + by}, "key": f"moved {old.key}", **changes}
+        update = {"metrics": {"mAP": old.metrics["mAP"] + by}, "key": f"moved-{old.key}", **changes}
         write_record(path, old.model_copy(update=update))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsir_bench.base.files import slug, write_text
+from rsir_bench.base.files import page_name, write_text
 from rsir_bench.report.renderer import Link
 from rsir_bench.report.scenes.targets import RetrievalRun, Target
 from rsir_bench.report.scenes.thumbnails import ACROSS, SHEET, SIDE, Sheets
@@ -73,7 +73,7 @@ def _absent(target: Target) -> list[int]:
 
 
 def _write_method(out: Path, target: Target, shown: RetrievalRun) -> dict[str, Any]:
-    name = f"{DATA}/{target.name}/{slug(shown.record.method.label)}.js"
+    name = f"{DATA}/{target.name}/{page_name(shown.record.method.label)}.js"
     _write(out, name, ranking(target, shown))
     return {
         "label": shown.record.method.label,

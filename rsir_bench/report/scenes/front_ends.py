@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from rsir_bench.base.errors import UserError, one_line
-from rsir_bench.base.files import slug, write_atomically
+from rsir_bench.base.files import page_name, write_atomically
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn.transformation import JointTransformation
 from rsir_bench.report.scenes.targets import Log, RetrievalRun, Target
@@ -92,7 +92,7 @@ def _converted(out: Path, target: Target, shown: RetrievalRun, queries: Sequence
     limits, note = _limits(target, transform, scenes)
     kept = transform.kept_bands(target.index)
     visible = [kept.index(band) for band in target.index.rgb]
-    folder, own = f"scenes/{target.name}/before", f"scenes/{target.name}/after-{slug(shown.record.method.label)}"
+    folder, own = f"scenes/{target.name}/before", f"scenes/{target.name}/after-{page_name(shown.record.method.label)}"
     conversions = []
     for number, (query, path) in enumerate(zip(queries, paths, strict=True)):
         names = []

@@ -46,7 +46,7 @@ def add_scenes(
         Links to the pages, the explorer first; empty where nothing can be shown.
 
     Raises:
-        UserError: A folder of runs does not exist, a record cannot be read, or a file cannot be written.
+        UserError: A folder of runs does not exist, or a file cannot be written.
     """
     missing: list[str] = []
 

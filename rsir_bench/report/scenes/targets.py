@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.base.files import is_intact, slug
+from rsir_bench.base.files import is_intact, page_name
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.cells import printed_title, row_label
@@ -89,7 +89,7 @@ class Target:
     @property
     def name(self) -> str:
         """The name to use in file names."""
-        return f"{slug(self.board)}-{slug(self.index.name)}"
+        return f"{page_name(self.board)}+{page_name(self.index.name)}"  # no board has a "+"
 
 
 def find_targets(
@@ -107,12 +107,12 @@ def find_targets(
         protocol: The user's own protocol file.
 
     Raises:
-        UserError: A folder of runs does not exist, or a record in it cannot be read.
+        UserError: A folder of runs does not exist.
     """
     records: list[Record] = []
     located: dict[str, LocatedResult] = {}
     for folder in runs:
-        found = [record for record in read_records([folder]) if _is_plain(record)]
+        found = [record for record in read_records([folder], log) if _is_plain(record)]
         located |= _located(found, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), log)  # type: ignore[misc]
         records += found
     targets: dict[tuple[str, str], Target] = {}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rsir_bench.base.files import slug, write_atomically
+from rsir_bench.base.files import page_name, write_atomically
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
 from rsir_bench.scenes.decode import UNREADABLE, Pixels, Resize, read_scene, why_unreadable
@@ -123,7 +123,7 @@ def write_sheets(out: Path, index: SceneIndex) -> Sheets:
         UserError: A file cannot be written.
     """
     colours, unreadable = choose_colours(index), []
-    folder = f"thumbnails/{slug(index.name)}-{index.fingerprint[:12]}"
+    folder = f"thumbnails/{page_name(index.name)}-{index.fingerprint[:12]}"
 
     def read(path: str) -> Pixels | str:
         try:

@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from rsir_bench.base.errors import UserError
 from rsir_bench.method.registry import own_code
 from rsir_bench.records.schema import Record
-from rsir_bench.records.store import CODE_NOTE, read_record, result_files
+from rsir_bench.records.store import (
+    CODE_NOTE,
+    LEFT_OUT,
+    LeaveOut,
+    read_each,
+    result_files,
+    without_replaced,
+)
 from rsir_bench.runs.artifacts.notes import read_note, write_note
 from rsir_bench.runs.plan import Plan, Run
 
@@ -41,7 +49,9 @@ def changed_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def read_current(folders: Iterable[Path], log: Callable[[str], object]) -> list[Record]:
+def read_current(
+    folders: Iterable[Path], log: Callable[[str], object], leave_out: LeaveOut | None = None
+) -> list[Record]:
     """Return all records below folders, except those of runs whose method's code has changed since.
 
     The code is compared where the method's files are still where they were; results of other folders, such as the
@@ -50,20 +60,28 @@ def read_current(folders: Iterable[Path], log: Callable[[str], object]) -> list[
     Args:
         folders: Of runs, or of published records.
         log: Takes a line about the results that are left out.
+        leave_out: Takes a line for each record that cannot be read.
 
     Raises:
-        UserError: A folder does not exist, or a record cannot be read.
+        UserError: A folder does not exist; or records cannot be read, and there is no ``leave_out``.
     """
     of_runs: dict[Path, list[Path]] = defaultdict(list)
     for path in result_files(folders):
         of_runs[_run_folder(path)].append(path)
-    records = []
+    current = []
     for folder, paths in of_runs.items():
-        if why := _outdated(_read(folder / CODE_NOTE)):
+        try:
+            why = _outdated(_read(folder / CODE_NOTE))
+        except UserError as error:
+            if leave_out is None:
+                raise
+            leave_out(f"{LEFT_OUT}{error}")
+            continue
+        if why:
             log(f"left out  {len(paths)} results in {folder}: {why} since; `rsir-bench run` makes them again")
         else:
-            records += [read_record(path) for path in paths]
-    return records
+            current += paths
+    return without_replaced(read_each(current, leave_out))
 
 
 def _run_folder(record: Path) -> Path:

@@ -1,0 +1,144 @@
+"""What a result record must hold beyond its fields, so that every table, page and path made from it is sound."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.records.commands import request_of
+from rsir_bench.records.schema import Record
+
+BOARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,120}")
+"""Names of boards, which are names of folders too."""
+
+DEEPEST = 20
+LARGEST = 2**53
+"""Counts beyond it are no longer exact in JSON."""
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_WORDS = ("key", "protocol.hash", "distortion.name")
+_NAMES = ("method.name", "method.label", "row.name", "row.descriptor", "protocol.name", "target.name", "source.name")
+_AT_LEAST = {
+    "seed": 0,
+    "metric_version": 0,
+    "method.version": 0,
+    "row.dimensions": 1,
+    "target.scenes": 0,
+    "target.classes": 0,
+    "target.excluded": 0,
+    "source.scenes": 0,
+    "distortion.severity": 1,
+    "distortion.version": 0,
+    "queries.count": 0,
+    "queries.skipped": 0,
+    "queries.constant": 0,
+    "pixels.size": 1,
+}
+_SETTINGS = (("data", "source", str), ("data", "size", int), ("describe", "pca", int))
+"""Settings that tables print."""
+
+
+def check_record(record: Record) -> None:
+    """Refuse a record that no table could be made from.
+
+    Raises:
+        UserError: A field has an impossible value; the line names the field.
+    """
+    for problem in _problems(record):
+        raise UserError(problem)
+
+
+def _problems(record: Record) -> Iterator[str]:
+    values = record.model_dump()
+    yield from _score_problems(record)
+    yield from _plain_problems(values, "", 0)
+    yield from _name_problems(values)
+    yield from _number_problems(values)
+    yield from _settings_problems(record.protocol.settings)
+    try:
+        datetime.datetime.fromisoformat(record.created)
+    except ValueError:
+        yield f"created: {record.created!r:.60} is no date and time"
+    try:
+        request_of(record)
+    except UserError as error:
+        yield f"command: {error}"
+
+
+def _plain_problems(value: Any, where: str, depth: int) -> Iterator[str]:
+    """Yield texts that hold NUL and numbers that are not finite, anywhere; values that are nested too deeply."""
+    if depth > DEEPEST:
+        yield f"{where:.80}: nested deeper than {DEEPEST} levels"
+    elif isinstance(value, str) and "\0" in value:
+        yield f"{where:.80}: holds NUL"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where:.80} is {value}, not finite"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield f"{where:.80}: more than 64 bits"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _plain_problems(str(key), f"a name in {where or 'the record'}", depth)
+            yield from _plain_problems(inner, f"{where}.{key}".lstrip("."), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _plain_problems(inner, where, depth + 1)
+
+
+def _get(values: dict[str, Any], where: str) -> Any:
+    """Return the value of ``part.field``; None without that part."""
+    part, _, name = where.rpartition(".")
+    return ((values[part] if part else values) or {}).get(name)
+
+
+def _name_problems(values: dict[str, Any]) -> Iterator[str]:
+    for where in _WORDS:
+        if (text := _get(values, where)) is not None and not _WORD.fullmatch(text):
+            yield f"{where}: {text!r:.60} must be letters, digits, '-' and '_'"
+    for where in _NAMES:
+        if (text := _get(values, where)) is not None and not text.strip():
+            yield f"{where}: empty"
+    board = values["protocol"]["board"]
+    if not BOARD.fullmatch(board):
+        yield f"protocol.board: {board!r:.60} is not a valid folder name"
+
+
+def _number_problems(values: dict[str, Any]) -> Iterator[str]:
+    for where, least in _AT_LEAST.items():
+        number = _get(values, where)
+        if number is not None and not least <= number < (2**63 if where == "seed" else LARGEST):
+            yield f"{where} is {number}, below {least} or too large"
+    for name, cost in values["cost"].items():
+        if cost is not None and cost < 0 and name != "train_loss":
+            yield f"cost.{name} is {cost}, below 0"
+
+
+def _score_problems(record: Record) -> Iterator[str]:
+    yield from _outside("metrics", record.metrics)
+    if "mAP" not in record.metrics:
+        yield "metrics: lacks mAP"
+    for name, bounds in record.tie_bounds.items():
+        yield from _outside("tie_bounds", {name: bounds[0], f"{name} ": bounds[1]})
+    for name, scores in record.per_class.items():
+        yield from _outside(f"per_class.{name!r:.60}", scores)
+    kinds = {frozenset(scores) for scores in record.per_class.values()}
+    if len(kinds) > 1 or not all(kind <= record.metrics.keys() for kind in kinds):
+        yield "per_class: classes differ in their metrics, or have others than the record"
+    for accepted in record.accepted:
+        yield from _outside("accepted.previous", accepted.previous)
+
+
+def _outside(where: str, scores: dict[str, float]) -> Iterator[str]:
+    for name, value in scores.items():
+        if not 0 <= value <= 1:  # NaN too
+            yield f"{where}.{name.strip()} is {value}, outside 0..1"
+
+
+def _settings_problems(settings: dict[str, Any]) -> Iterator[str]:
+    for section, name, kind in _SETTINGS:
+        table = settings.get(section)
+        if not isinstance(table, dict) or not isinstance(table.get(name), kind):
+            yield f"protocol.settings: lacks {section}.{name}"
