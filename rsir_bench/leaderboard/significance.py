@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rsir_bench.records.schema import Record
@@ -22,7 +23,8 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
         For each row True (the best, or not shown to be worse), False (worse), or None: not tested, since it has fewer
         than five seeds, no values per class, or nothing to be compared with.
     """
-    scores = {str(position): _per_class(records, metric) for position, records in enumerate(rows)}
+    classes = _classes(rows)
+    scores = {str(position): _per_class(records, metric, classes) for position, records in enumerate(rows)}
     scores = {name: values for name, values in scores.items() if len(values) > 1}
     if len(scores) < 2:
         return [None] * len(rows)
@@ -34,9 +36,16 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
     return [marks.get(str(position)) for position in range(len(rows))]
 
 
-def _per_class(records: Sequence[Record], metric: str) -> list[list[float]]:
-    """Return values (seeds, classes), classes sorted by name; empty where a value is missing or there is one class."""
-    classes = [sorted(record.per_class.items()) for record in records]
-    known = [[values[metric] for _, values in found if metric in values] for found in classes]
-    complete = all(len(row) == len(found) > 1 for row, found in zip(known, classes, strict=True))
-    return known if complete else []
+def _classes(rows: Sequence[Sequence[Record]]) -> list[str]:
+    """Return the classes, sorted, that most records of a target have values of."""
+    counts = Counter(tuple(record.per_class) for records in rows for record in records)
+    return sorted(counts.most_common(1)[0][0]) if counts else []
+
+
+def _per_class(records: Sequence[Record], metric: str, classes: Sequence[str]) -> list[list[float]]:
+    """Return values (seeds, classes); empty where one is missing, a record has other classes, or there is one class."""
+    if len(classes) < 2 or any(record.per_class.keys() != {*classes} for record in records):
+        return []
+    found = [[record.per_class[name].get(metric) for name in classes] for record in records]
+    known = [[value for value in values if value is not None] for values in found]
+    return known if all(len(values) == len(classes) for values in known) else []

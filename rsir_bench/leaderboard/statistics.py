@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from rsir_bench.base.errors import UserError
 
@@ -144,12 +143,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p_values, dtype=np.float64)
+    return [float(value) for value in _holm(np.asarray(p_values, dtype=np.float64))]
+
+
+def _holm(p: Array) -> Array:
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
     adjusted[order] = stepped.clip(max=1)
-    return [float(value) for value in adjusted]
+    return adjusted
 
 
 def not_worse_than_best(
@@ -175,13 +177,68 @@ def not_worse_than_best(
         return marks
     sign = 1 if higher_is_better else -1
     means = {name: sign * float((table @ share).mean()) for name, (table, share) in tables.items()}
-    best = max(tested, key=means.__getitem__)
-    pairs = list(combinations(tested, 2))
-    p_values = [compare(scores[a], scores[b]).p for a, b in pairs]
-    adjusted = dict(zip(pairs, holm([p for p in p_values if p is not None]), strict=True))
-    for name in tested:
-        marks[name] = name == best or max(adjusted.get((name, best), 0), adjusted.get((best, name), 0)) >= alpha
+    best = max(range(len(tested)), key=lambda place: means[tested[place]])
+    pairs = _Pairs([tables[name][0] for name in tested])
+    marks |= dict(zip(tested, (pairs.adjusted(best, alpha) >= alpha).tolist(), strict=True))
     return marks
+
+
+class _Pairs:
+    """The tests of ``compare`` between many methods on the same classes, with at least five seeds each."""
+
+    def __init__(self, tables: Sequence[Array]) -> None:
+        self.classes = tables[0].shape[1]
+        for table in tables:
+            if table.shape[1] != self.classes:
+                raise UserError(
+                    f"comparison: {self.classes} and {table.shape[1]} classes; compare methods on one target"
+                )
+        share = np.full(self.classes, 1 / self.classes)
+        parts = [components([table], share) for table in tables]
+        self.by_class = np.array([table.mean(axis=0) for table in tables])
+        self.means = np.array([(table @ share).mean() for table in tables])
+        self.from_seeds = np.array([part.seeds[0].value for part in parts])
+        self.freedom = np.array([part.seeds[0].freedom for part in parts])
+        self.interaction = np.array([part.interaction.value for part in parts])
+
+    def p_values(self, one: int, others: slice) -> Array:
+        """Return the p-values of one method against others, (n,) float64; arguments are places."""
+        last = self.classes - 1
+        apart = self.by_class[one] - self.by_class[others]
+        centred = apart - apart.mean(axis=1, keepdims=True)
+        of_classes = (centred**2).sum(axis=1) / (self.classes * last)
+        interaction = self.interaction[one] + self.interaction[others]
+        freedom = (self.freedom[one] + self.freedom[others]) * last
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing varies: decided below
+            by_class = special.fdtrc(last, freedom, of_classes / interaction) < 1 - LEVEL
+            by_class = np.where(interaction == 0, of_classes > 0, by_class)
+            total = self.from_seeds[one] + self.from_seeds[others] + by_class * (of_classes - interaction)
+            error = self.from_seeds[one] ** 2 / self.freedom[one] + self.from_seeds[others] ** 2 / self.freedom[others]
+            error += by_class * (of_classes**2 / last + interaction**2 / freedom)
+            difference = np.abs(self.means[one] - self.means[others])
+            p = 2 * special.stdtr(total**2 / error, -difference / np.sqrt(total))
+        found: Array = np.where(total == 0, difference == 0, p)
+        return found
+
+    def adjusted(self, best: int, alpha: float) -> Array:
+        """Return p-values against the best, (n,) float64, the best's own 1, adjusted as among all pairs.
+
+        All pairs are looked at only where it matters: below ``alpha`` divided by their number any adjusted p-value is
+        below ``alpha``, and above ``alpha`` none is. Elsewhere the values are as they were.
+        """
+        number = len(self.means)
+        count = number * (number - 1) // 2
+        against = self.p_values(best, slice(None))
+        against[best] = 1
+        if ((against < alpha / max(count, 1)) | (against >= alpha)).all():
+            return against
+        every = _holm(np.concatenate([self.p_values(place, slice(place + 1, None)) for place in range(number)]))
+        starts = np.cumsum([0, *range(number - 1, 0, -1)])  # where the pairs of each first method begin
+        places = np.arange(number)
+        first, second = np.minimum(places, best), np.maximum(places, best)
+        found: Array = every[np.minimum(starts[first] + second - first - 1, count - 1)]
+        found[best] = 1
+        return found
 
 
 def components(tables: Sequence[Array], share: Array) -> Components:

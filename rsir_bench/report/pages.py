@@ -169,7 +169,7 @@ def _write_board(frame: Frame, content: Content, view: BoardView) -> None:
         view.page,
         view=view,
         parts=parts,
-        tables=content.tables[view.name],
+        tables=content.tables.get(view.name, {}),  # none of distorted scenes alone
         settings=dict(_flat(view.board.protocol.settings)),
         links=[link for link in content.links if link.board == view.name],
     )
