@@ -217,6 +217,54 @@ BROKEN = {
         "SystemExit: 0 (mine.py:30)",
         {"loss": "raise SystemExit(0)"},
     ),
+    "a loss of each scene": (
+        "training set",
+        "loss() gave a tensor of shape (16,); give a scalar",
+        {"swap": "return functional.cross_entropy(fc, batch.labels) => "
+         "return functional.cross_entropy(fc, batch.labels, reduction='none')"},
+    ),
+    "no return": (
+        "training set",
+        "loss() gave None; forgot return?",
+        {"swap": "return functional.cross_entropy => functional.cross_entropy"},
+    ),
+    "a loss in NumPy": ("training set", "loss() gave numpy.float32;", {"loss": "return fc.detach().numpy().mean()"}),
+    "a loss in Python": ("training set", "loss() gave float;", {"loss": "return fc.mean().item()"}),
+    "a detached loss": ("training set", "without a gradient", {"loss": "fc = fc.detach()"}),
+    "a term of several": (
+        "training set",
+        "loss() as term 'all' gave a tensor of shape (16, 7)",
+        {"loss": "return {'all': fc}"},
+    ),
+    "larger batches than asked": (
+        "batches",
+        "batches() gave 17 scenes in a batch, more than the 16 asked for",
+        {"more": "def batches(self, labels, size, generator):\n"
+         "        return super().batches(labels, size + 5, generator)"},
+    ),
+    "labels for indices": (
+        "batches",
+        "batches() gave only indices below 7, the number of classes",
+        {"more": "def batches(self, labels, size, generator):\n"
+         "        return [labels[i] for i in super().batches(labels, size, generator)]"},
+    ),
+    "batches in lists": (
+        "batches",
+        "batches() gave list as a batch",
+        {"more": "def batches(self, labels, size, generator):\n        return [[0, 1]]"},
+    ),
+    "a tensor for descriptors": (
+        "rows",
+        "describe() must give {name: Tensor}, and gave Tensor",
+        {"describe": "return fc"},
+    ),
+    "lists for descriptors": ("rows", "gave list as 'fc'", {"describe": "return {'fc': fc.tolist()}"}),
+    "NumPy for descriptors": ("rows", "gave numpy.ndarray as 'fc'", {"describe": "return {'fc': fc.detach().numpy()}"}),
+    "super().__init__ forgotten": (
+        "builds",
+        "call (mine.py:16)",
+        {"swap": "super().__init__(setup, settings) => pass"},
+    ),
     "a scene without a class": (
         "training set",
         "labels are not int64 classes",
@@ -234,6 +282,73 @@ def test_a_broken_plugin_fails_where_it_is_broken(what, tmp_path):
     (outcome,) = (outcome for outcome in report.outcomes if outcome.check == expected)
     assert says in outcome.detail
     assert "Traceback" not in str(report)
+
+
+# What is wrong with a file -> what the report says, and the lines that make it so.
+UNLOADABLE = {
+    "loss forgotten": ("class Mine lacks loss", {"swap": "def loss => def lost"}),
+    "card forgotten": ("class Mine lacks a card", {"swap": "card = Card( => cart = Card("}),
+    "settings in a dictionary": (
+        "class Mine has Settings that are a dict; derive a class from rsir_bench.method.Settings",
+        {"more": "Settings = {'a': 1}"},
+    ),
+    "name in capitals": (
+        "card.name 'My_Method': lower-case letters, digits and '-'",
+        {"swap": 'name="mine" => name="My_Method"'},
+    ),
+    "no title": ("card.title: is missing", {"swap": 'title="Mine",  => '}),
+    "unknown field": ("card.titel: there is no such field; its fields: name, title,", {"swap": "title= => titel="}),
+    "one class twice": (
+        "class Mine is defined on lines 8 and 34, and only the last counts",
+        {"more": "\nclass Mine(Method):\n    pass\n"},
+    ),
+    "one card twice": (
+        "classes on lines 8 and 34 of ",
+        {"more": "\nclass Other(Mine):\n    card = Mine.card.model_copy(update={'year': 2027})\n"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNLOADABLE)
+def test_a_file_that_cannot_be_loaded_says_what_to_mend(what, tmp_path):
+    says, changes = UNLOADABLE[what]
+    path = plugin(tmp_path, **changes)
+    (report,) = check(str(path))
+    (outcome,) = report.outcomes
+    assert report.failed == ["loads"]
+    assert says in outcome.detail
+    for noise in ("pydantic", "Traceback", "\n"):
+        assert noise not in outcome.detail
+
+
+OWN_TRUNK = (
+    """self.trunk = Trunk(load_backbone("mobilenetv3_small_050", "none", {}, setup.bands), setup.bands, setup.size)"""
+)
+
+
+@pytest.mark.parametrize("frozen", ["", ", frozen=setup.protocol.trunk.frozen"])
+def test_a_trunk_of_another_kind_has_other_parts(frozen, tmp_path):
+    own = OWN_TRUNK[:-1] + f"{frozen})"
+    path = plugin(tmp_path, swap=f"self.trunk = setup.trunk() => {own}")
+    path.write_text("from rsir_bench.nn.trunk import Trunk, load_backbone\n" + path.read_text())
+    (report,) = check(str(path))
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "frozen parts")
+    assert (outcome.state, outcome.detail) == ("ok", "it has a trunk of its own, without the protocol's parts")
+
+
+def test_a_fixed_size_names_the_argument(tmp_path):
+    own = OWN_TRUNK.replace("mobilenetv3_small_050", "vit_tiny_patch16_224")
+    path = plugin(tmp_path, swap=f"self.trunk = setup.trunk() => {own}")
+    path.write_text("from rsir_bench.nn.trunk import Trunk, load_backbone\n" + path.read_text())
+    (report,) = check(str(path))
+    assert report.failed == ["builds"]
+    assert '{"img_size": setup.size}' in str(report)
+
+
+def test_checks_that_were_not_run_are_one_line(tmp_path):
+    (report,) = check(str(plugin(tmp_path, init="1 / 0")))
+    (line,) = (line for line in str(report).splitlines() if "not run" in line)
+    assert "they need what failed: parameter groups, rows, batches, training set" in line
 
 
 def test_a_front_end_is_checked_before_its_method(tmp_path):

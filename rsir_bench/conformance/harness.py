@@ -18,7 +18,9 @@ from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
 from rsir_bench.scenes.batches import Batch, Scenes, flipped, unit_range
+from rsir_bench.training.given import checked_descriptors
 from rsir_bench.training.loop import (
+    epoch_batches,
     loss_terms,
     make_fabric,
     make_optimizer,
@@ -124,8 +126,12 @@ def pixels_of(scenes: Scenes) -> Tensor:
 
 @torch.inference_mode()
 def descriptors(network: Method, scenes: Tensor) -> dict[str, Tensor]:
-    """Return the result of ``describe``, (N, D) float by name, for scenes (N, B, H, W), in evaluation mode."""
-    return network.eval().describe(scenes)
+    """Return the result of ``describe``, (N, D) float by name, for scenes (N, B, H, W), in evaluation mode.
+
+    Raises:
+        RunError: It is no dictionary of such tensors.
+    """
+    return checked_descriptors(network.eval().describe(scenes), len(scenes))
 
 
 class Training:
@@ -146,7 +152,7 @@ class Training:
         torch.use_deterministic_algorithms(True)
         network.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(network, self.recipe)
-        steps = len(network.batches(scenes.labels, self.recipe.batch, torch.Generator().manual_seed(0)))
+        steps = len(epoch_batches(network, scenes.labels, self.recipe, torch.Generator().manual_seed(0)))
         self.schedule = make_schedule(self.optimizer, self.recipe, steps)
         self.steps = 0
         self.without_gradient = {name for name, tensor in network.named_parameters() if tensor.requires_grad}
@@ -159,7 +165,7 @@ class Training:
         """
         generator = seed_everything(0, number)
         self.network.train()
-        batches = self.network.batches(self.scenes.labels, self.recipe.batch, generator)
+        batches = epoch_batches(self.network, self.scenes.labels, self.recipe, generator)
         loss = sum(self._step(self._batch(index, generator)) for index in batches) / len(batches)
         for value in self.network.epoch_metrics().values():
             float(value)

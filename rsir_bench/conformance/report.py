@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import Any, Literal
 import torch
 from tabulate import tabulate
 
-from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.traces import with_place
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
 from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
@@ -58,7 +58,11 @@ class Report:
         return [outcome.check for outcome in self.outcomes if outcome.state == "failed"]
 
     def __str__(self) -> str:
-        lines = [(outcome.check, outcome.state, outcome.detail) for outcome in self.outcomes]
+        lines: list[tuple[str, str, str]] = [
+            (outcome.check, outcome.state, outcome.detail) for outcome in self.outcomes if outcome.state != "not run"
+        ]
+        if later := [outcome.check for outcome in self.outcomes if outcome.state == "not run"]:
+            lines.append((f"{len(later)} more", "not run", f"they need what failed: {', '.join(later)}"))
         table = tabulate(lines, ["check", "result", "what and where"], disable_numparse=True)
         verdict = "keeps the contract" if self.passed else f"fails: {', '.join(self.failed)}"
         return f"{self.name} ({self.source})\n\n{table}\n\n{self.name} {verdict}."
@@ -81,7 +85,7 @@ def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
         try:
             found = discover([*plugins, path])
         except UserError as error:
-            return [Report(path.stem, path, (Outcome("loads", "failed", _reason(error, (path,))),))]
+            return [Report(path.stem, path, (Outcome("loads", "failed", with_place(error, (path,))),))]
         own = [entry.name for entry in found.values() if entry.source.samefile(path)]
     return [check_entry(name, found) for name in own]
 
@@ -122,16 +126,7 @@ def _one_thread() -> Iterator[None]:
 def _outcome(name: str, run: Any, bench: Bench) -> Outcome:
     try:
         return Outcome(name, "ok", run(bench) or "")
-    except Failure as failure:
+    except (Failure, RunError) as failure:
         return Outcome(name, "failed", str(failure))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its author wants to see it all
-        return Outcome(name, "failed", _reason(error, bench.sources))
-
-
-def _reason(error: BaseException, sources: Sequence[Path]) -> str:
-    """Return ``"RuntimeError: its message (mine.py:34)"``, with the innermost line of the method's files, or of all."""
-    cause = error.__cause__ if isinstance(error, UserError) and isinstance(error.__cause__, Exception) else error
-    frames = traceback.extract_tb(cause.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve() in {path.resolve() for path in sources}]
-    place = f" ({Path((own or frames)[-1].filename).name}:{(own or frames)[-1].lineno})" if frames else ""
-    return f"{one_line(error)}{place}"
+        return Outcome(name, "failed", with_place(error, bench.sources))

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import ClassVar
 
-from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.errors import UserError
+from rsir_bench.method.mistakes import classes_twice, in_words
 
 HARNESS = Path(__file__).resolve().parents[1]
 """The package ``rsir_bench``; its code is known by version numbers."""
@@ -44,7 +45,9 @@ def _import(path: Path) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise UserError(f"plugin {path}: cannot be imported ({one_line(error)}); fix it") from error
+        raise UserError(f"plugin {path}: cannot be imported ({in_words(error)}); fix it") from error
+    if twice := classes_twice(path):
+        raise UserError(f"plugin {path}: {twice}; rename one")
     _refuse_other_plugins_module(path, siblings)
     return module
 

@@ -21,6 +21,7 @@ from rsir_bench.base.errors import UserError, one_line, suggest
 from rsir_bench.base.files import digest
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
+from rsir_bench.method.mistakes import claimed_twice, in_words, incomplete
 from rsir_bench.method.plugins import files_of, import_plugins
 from rsir_bench.method.source_digest import source_digest
 from rsir_bench.method.spec import MethodSpec
@@ -60,7 +61,7 @@ def discover(plugins: Sequence[Path] = ()) -> dict[str, RegisteredMethod]:
         for entry in classes:
             other = found.get(entry.name)
             if other is not None and other.method_class is not entry.method_class:
-                raise UserError(f"method {entry.name!r}: both {other.source} and {entry.source} claim it; rename one")
+                raise UserError(f"method {entry.name!r}: {claimed_twice(other.method_class, entry.method_class)}")
             found[entry.name] = entry
     return dict(sorted(found.items()))
 
@@ -81,10 +82,12 @@ def _classes(plugins: Sequence[Path]) -> Iterator[list[RegisteredMethod]]:
                 f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it"
             )
     for path, module in import_plugins(plugins):
+        problem = "; ".join(incomplete(module))
         entries = list(_entries(module))
-        if not entries:
-            problem = "defines no complete subclass of Method or FrontEnd with a card"
-            raise UserError(f"plugin {path}: {problem}; see README, 'Add a method'")
+        if problem or not entries:
+            none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
+            why = ": ".join(part for part in (none, problem) if part)
+            raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")
         yield entries
 
 
@@ -92,7 +95,7 @@ def _import(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{what}: cannot be imported ({one_line(error)}); fix it") from error
+        raise UserError(f"{what}: cannot be imported ({in_words(error)}); fix it") from error
 
 
 def _entries(module: ModuleType) -> Iterator[RegisteredMethod]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.files import file_digest
 from rsir_bench.base.progress import log
 from rsir_bench.nn.checkpoints.fitting import fit_file
+
+
+class NoMapsError(UserError):
+    """A method needs feature maps, and the trunk has none."""
 
 
 class Trunk(nn.Module):
@@ -62,18 +66,53 @@ class Trunk(nn.Module):
         return features
 
     def maps(self, scenes: Tensor) -> Tensor:
-        """Return the last feature maps, (N, C, h, w) float, of scenes (N, B, H, W) in [0, 1]."""
-        maps: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
-        return maps
+        """Return the last feature maps, (N, C, h, w) float, of scenes (N, B, H, W) in [0, 1].
+
+        Maps whose channels come last are turned, and tokens without a class token are laid out as the grid of patches
+        that they stand for; both are the trunk's own values.
+
+        Raises:
+            NoMapsError: The trunk has no feature maps.
+        """
+        layout = self.layout
+        last: Tensor = self.backbone.forward_features((scenes - self.mean) / self.std)  # type: ignore[operator]
+        if layout == "tokens":
+            rows, columns = _grid(self.backbone, scenes.shape[-2:], last.shape[1]) or (1, last.shape[1])
+            return last.transpose(1, 2).reshape(len(last), -1, rows, columns)
+        return last.permute(0, 3, 1, 2) if layout == "channels last" else last
 
     def pool(self, maps: Tensor) -> Tensor:
         """Return pooled features, (N, C) float, of the result of ``maps``; both together are ``forward``."""
+        if self.layout == "tokens":
+            maps = maps.flatten(2).transpose(1, 2)
+        elif self.layout == "channels last":
+            maps = maps.permute(0, 2, 3, 1)
         features: Tensor = self.backbone.forward_head(maps)  # type: ignore[operator]
         return features
 
     @property
+    def layout(self) -> Literal["maps", "channels last", "tokens"]:
+        """How the backbone lays out what ``maps`` turns into (N, C, h, w).
+
+        Raises:
+            NoMapsError: It has no feature maps.
+        """
+        if self._layout is None:
+            shape = " x ".join(map(str, self._last[1:])) or "unknown"
+            what = (
+                f"its last features are {shape} tokens, with a class token or of no grid" if self._last else "unknown"
+            )
+            raise NoMapsError(f"the method needs feature maps, and the trunk gives none ({what}); choose another trunk")
+        return self._layout
+
+    @property
     def channels(self) -> int:
-        """Channels of ``maps``; the pooled features of some backbones have another number."""
+        """Channels of ``maps``; the pooled features of some backbones have another number.
+
+        Raises:
+            NoMapsError: The trunk has no feature maps.
+        """
+        assert self.layout
         return int(self.backbone.num_features)  # type: ignore[arg-type] # by timm's convention
 
     def train(self, mode: bool = True) -> Trunk:
@@ -92,11 +131,46 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def _count_features(self, bands: int, size: int) -> int:
+        """Return the number of pooled features, and note the shape of the last ones before pooling."""
         self.eval()
+        self._last: tuple[int, ...] = ()
+        self._layout: Literal["maps", "channels last", "tokens"] | None = "maps"
+        scene = torch.zeros(1, bands, size, size)
         try:
-            return int(self(torch.zeros(1, bands, size, size)).shape[1])
-        except (AssertionError, RuntimeError) as error:
-            raise UserError(f"trunk: does not accept scenes of {size} px ({one_line(error)}); set data.size") from None
+            features = self(scene)
+            if hasattr(self.backbone, "forward_features"):
+                last = self.backbone.forward_features((scene - self.mean) / self.std)  # type: ignore[operator]
+                self._last = tuple(last.shape) if isinstance(last, Tensor) else ()
+                self._layout = _layout(self.backbone, self._last, (size, size))
+        except (AssertionError, RuntimeError, ValueError, LookupError) as error:
+            reason = f"does not accept scenes of {size} px ({one_line(error)})"
+            where = f'trunk.arguments={{img_size={size}}} (in a method that builds its own: {{"img_size": setup.size}})'
+            raise UserError(f"trunk: {reason}; set data.size, or where the trunk takes it {where}") from None
+        return int(features.shape[1])
+
+
+def _layout(
+    backbone: nn.Module, last: tuple[int, ...], size: tuple[int, int]
+) -> Literal["maps", "channels last", "tokens"] | None:
+    """Return how a backbone lays out its last features, (1, ...) for a scene of the size; None: they are no maps."""
+    channels = getattr(backbone, "num_features", None)
+    if len(last) == 4:
+        turned = last[3] == channels and (last[1] != channels or getattr(backbone, "output_fmt", "") == "NHWC")
+        return "channels last" if turned else "maps"
+    classes = getattr(backbone, "num_prefix_tokens", int(hasattr(backbone, "cls_token")))
+    whole = len(last) == 3 and last[2] == channels and not classes
+    return "tokens" if whole and _grid(backbone, size, last[1]) else None
+
+
+def _grid(backbone: nn.Module, size: Sequence[int], tokens: int) -> tuple[int, int] | None:
+    """Return rows and columns of the patches that tokens stand for; None where they do not cover the scene."""
+    parts = (getattr(backbone, name, None) for name in ("patch_embed", "stem"))
+    patch = next((found for part in parts if (found := getattr(part, "patch_size", None))), None)
+    if patch is None:
+        return None
+    sides = (patch, patch) if isinstance(patch, int) else patch
+    rows, columns = (-(-side // step) for side, step in zip(size, sides, strict=True))
+    return (rows, columns) if rows * columns == tokens else None
 
 
 def normalisation(

@@ -12,6 +12,7 @@ from rsir_bench.method import Method
 from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import PixelArray, Scenes, unit_range
 from rsir_bench.training import distributed
+from rsir_bench.training.given import checked_descriptors
 from rsir_bench.training.loop import without_expected_warnings
 
 Descriptors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -38,6 +39,9 @@ def describe(
         device: The device to compute on.
         what: Title of the progress bar.
         names: The descriptors to return; None: all.
+
+    Raises:
+        RunError: The method gives no descriptors by name.
     """
     method.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
@@ -49,7 +53,8 @@ def describe(
     collected: dict[str, Descriptors] = {}
     for start in starts if collectives.rank() else track(starts, what, len(starts)):
         index = np.arange(start, min(start + size, len(pixels)))
-        for name, values in method.describe(unit_range(scenes.pixels(index).to(device))).items():
+        given = checked_descriptors(method.describe(unit_range(scenes.pixels(index).to(device))), len(index))
+        for name, values in given.items():
             if names is not None and name not in names:
                 continue
             if name not in collected:

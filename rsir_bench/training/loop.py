@@ -33,6 +33,7 @@ from rsir_bench.nn import collectives
 from rsir_bench.protocol import Train
 from rsir_bench.scenes.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as
 from rsir_bench.training import distributed
+from rsir_bench.training.given import checked_batches, checked_loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -195,7 +196,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     kept = distributed.broadcast(lambda: _read_checkpoint(checkpoint, what))
     scenes = scenes if kept is None else _as_before(scenes, kept)
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    first = method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0))
+    first = epoch_batches(method, scenes.labels, recipe, torch.Generator().manual_seed(0))
     if collectives.ranks() > 1:
         distributed.split_method(method.train(), first, method.distributed_loss, fabric.device)
     optimizer = make_optimizer(method, recipe)
@@ -207,7 +208,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     draw = batch_source(scenes, fabric.device)
     for epoch in range(len(log) + 1, recipe.epochs + 1):
         generator = seed_everything(*seed, epoch)
-        batches = method.batches(scenes.labels, recipe.batch, generator)
+        batches = epoch_batches(method, scenes.labels, recipe, generator)
         if len(batches) != steps:
             problem = f"batches() returns {len(batches)} batches, but the schedule is for {steps}"
             raise RunError(f"{what}, epoch {epoch}: {problem}; it must return the same number in every epoch")
@@ -319,12 +320,25 @@ def _epoch(
     return {**figures, "rate": rate, "images": images, "seconds": seconds, "images_per_second": images / seconds}
 
 
+def epoch_batches(method: Method, labels: Tensor, recipe: Train, generator: torch.Generator) -> list[Tensor]:
+    """Return the batches of an epoch, each (n,) int64 indices, for the labels (N,) int64 of the training set.
+
+    Raises:
+        RunError: The method gives anything else.
+        UserError: The recipe's batches are too small for the method.
+    """
+    return checked_batches(method.batches(labels, recipe.batch, generator), labels, recipe.batch)
+
+
 def loss_terms(method: Any, batch: Batch, fabric: Fabric) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the named terms of the loss, scalar floats in the fabric's precision, and their sum."""
+    """Return the named terms of the loss, scalar floats in the fabric's precision, and their sum.
+
+    Raises:
+        RunError: The method gives no scalar.
+    """
     with fabric.autocast():  # on one device, Fabric runs every method but ``forward`` in 32 bit
-        terms = method.loss(batch)
-    terms = terms if isinstance(terms, dict) else {"loss": terms}
-    return terms, torch.stack(list(terms.values())).sum()
+        given = method.loss(batch)
+    return checked_loss(given)
 
 
 def _over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,98 @@
+"""What a method gives, checked: a loss, batches, descriptors. Errors are in the words of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsir_bench.base.errors import RunError
+
+FEW_INDICES = 16  # as many drawn by chance are not all below the number of classes
+
+
+def checked_loss(given: Any) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the named terms of a loss, scalar floats, and their sum.
+
+    Raises:
+        RunError: It is neither a scalar tensor nor several by name, or no gradient leads back from it.
+    """
+    terms = given if isinstance(given, Mapping) else {"loss": given}
+    if not terms:
+        raise RunError("loss() gave no term; give a scalar tensor, or several by name")
+    for name, value in terms.items():
+        _check_term(value, "loss()" if terms is not given else f"loss() as term {name!r}")
+    total = torch.stack(list(terms.values())).sum()
+    if torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not total.requires_grad:
+        raise RunError("loss() gave a tensor without a gradient; compute it from the method's parameters, undetached")
+    return dict(terms), total
+
+
+def _check_term(value: Any, who: str) -> None:
+    if value is None:
+        raise RunError(f"{who} gave None; forgot return?")
+    if not isinstance(value, Tensor):
+        raise RunError(f"{who} gave {_kind(value)}; give a scalar tensor")
+    if value.ndim:
+        raise RunError(f"{who} gave a tensor of shape {tuple(value.shape)}; give a scalar, such as its mean()")
+    if not value.is_floating_point():
+        raise RunError(f"{who} gave a tensor of {value.dtype}; give a floating point scalar")
+
+
+def checked_batches(given: Any, labels: Tensor, size: int) -> list[Tensor]:
+    """Return the batches of an epoch, each (n,) int64 with n from 1 to ``size``, of indices into the training set.
+
+    Args:
+        given: The result of ``batches``.
+        labels: (N,) int64, the classes of the training set.
+        size: Most scenes in a batch.
+
+    Raises:
+        RunError: They are anything else, or labels where indices are due.
+    """
+    if not isinstance(given, Sequence) or not len(given):
+        raise RunError(f"batches() gave {_kind(given) if given else 'no batch'}; give a list of tensors of indices")
+    for index in given:
+        if not isinstance(index, Tensor) or index.dtype != torch.int64 or index.ndim != 1 or not len(index):
+            what = f"{index.dtype} of shape {tuple(index.shape)}" if isinstance(index, Tensor) else _kind(index)
+            raise RunError(f"batches() gave {what} as a batch; give int64 indices of shape (n,)")
+        if index.min() < 0 or index.max() >= len(labels):
+            span = f"indices {index.min()} to {index.max()}"
+            raise RunError(f"batches() gave {span}, but scenes run from 0 to {len(labels) - 1}")
+        if len(index) > size:
+            raise RunError(f"batches() gave {len(index)} scenes in a batch, more than the {size} asked for")
+    drawn, classes = torch.cat(list(given)), int(labels.max()) + 1
+    if len(drawn) >= FEW_INDICES and 2 * classes <= len(labels) and drawn.max() < classes:
+        raise RunError(f"batches() gave only indices below {classes}, the number of classes; give indices, not labels")
+    return list(given)
+
+
+def checked_descriptors(given: Any, count: int) -> dict[str, Tensor]:
+    """Return named descriptors, each (count, D) float.
+
+    Raises:
+        RunError: ``describe`` gave anything else.
+    """
+    if not isinstance(given, Mapping):
+        raise RunError(f"describe() must give {{name: Tensor}}, and gave {_kind(given)}")
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise RunError(f"describe() must give {{name: Tensor}}, and gave {_kind(value)} as {name!r}")
+        if value.ndim != 2 or len(value) != count or not value.shape[1]:
+            raise RunError(
+                f"describe(): descriptor {name!r} has shape {tuple(value.shape)} for {count} scenes, not ({count}, D)"
+            )
+        if not value.is_floating_point():
+            raise RunError(f"describe(): descriptor {name!r} is {value.dtype}, not floating point")
+    return dict(given)
+
+
+def _kind(value: Any) -> str:
+    """Return the type of a value: ``"Tensor"``, ``"numpy.ndarray"``, ``"None"``."""
+    kind = type(value)
+    if value is None:
+        return "None"
+    room = kind.__module__.partition(".")[0]
+    return kind.__name__ if room in ("builtins", "torch") else f"{room}.{kind.__name__}"
