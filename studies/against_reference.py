@@ -20,7 +20,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.leaderboard.statistics import compare, holm
-from rsir_bench.records.cells import cell_of
+from rsir_bench.records.cells import cell_of, machine_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
 
@@ -50,6 +50,8 @@ def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str
             ours, theirs = per_class(found, metric), per_class(plain, metric)
             result = compare(ours, theirs)
             p = result.note if result.p is None else result.p
+            if len(machines := sorted({machine_of(record) for record in (*found, *plain)})) > 1:
+                p = f"not tested: {' and '.join(machines)}"
             lines.append([metric, target, row, method, len(ours), ours.mean(), theirs.mean(), result.difference, p])
     tested = [number for number, line in enumerate(lines) if isinstance(line[-1], float)]
     adjusted = dict(zip(tested, holm([lines[number][-1] for number in tested]), strict=True))  # type: ignore[misc]

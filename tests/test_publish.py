@@ -61,6 +61,21 @@ def test_a_second_record_of_a_result_is_refused_before_anything_is_written(tiny:
     assert sorted(results.rglob("*.json")) == sorted(before)
 
 
+@pytest.mark.parametrize("change", [{"device": "cuda (H200)"}, {"precision": "bf16"}, {"trained on": "cuda (H200)"}])
+def test_a_line_of_two_kinds_of_machines_is_refused(tiny: Tiny, records: list[Record], change: dict[str, str]) -> None:
+    results = tiny.folder / "leaderboards" / "results"
+    publish([tiny.folder / "runs"], results)
+    other = records[0].model_copy(
+        update={"seed": 1, "key": "0" * 64, "environment": {**records[0].environment, **change}}
+    )
+    write_record(tiny.folder / "more" / "results" / "other.json", other)
+    with pytest.raises(UserError, match=r"seed 1: made with .*, but seed 0 with cpu, 32; make all seeds"):
+        publish([tiny.folder / "more"], results)
+    same = other.model_copy(update={"environment": {**records[0].environment, "device": "cpu (another model)"}})
+    write_record(tiny.folder / "more" / "results" / "other.json", same)
+    assert len(publish([tiny.folder / "more"], results)) == 1
+
+
 def test_the_folder_may_have_any_name(tiny: Tiny, records: list[Record]) -> None:
     results, newer = tiny.folder / "pub", tiny.folder / "newer" / "results"
     before = publish([tiny.folder / "runs"], results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rsir_bench.leaderboard import costs, robustness, significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import (
@@ -18,9 +20,14 @@ from rsir_bench.leaderboard.tables import METRICS, OTHER_TARGETS, Block, MethodR
 from rsir_bench.records.paper import PUBLISHED_COLUMNS
 
 
-def documents(board: Board) -> list[Document]:
-    """Return every document that can be made from the records of a board."""
-    found = [table_document(table) for table in tables(board)]
+def documents(board: Board, known: Sequence[Table] | None = None) -> list[Document]:
+    """Return every document that can be made from the records of a board.
+
+    Args:
+        board: The board.
+        known: Its tables, where they are made already.
+    """
+    found = [table_document(table) for table in (tables(board) if known is None else known)]
     return found + [document for build in (costs.document, robustness.document) if (document := build(board))]
 
 
@@ -75,9 +82,9 @@ def _grid(table: Table, block: Block) -> Grid:
 
 def _cells(table: Table, row: MethodRow) -> list[GridCell]:
     footnote = str(row.footnote) if row.footnote else ""
-    cells = [
-        GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), GridCell(str(row.seeds or EMPTY))
-    ]  # fmt: skip
+    apart = significance.APART if row.apart else ""
+    seeds = GridCell(str(row.seeds or EMPTY), superscript=apart)
+    cells = [GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), seeds]
     for metric in METRICS:
         cell = row.cells[metric]
         cells.append(metric_cell(cell))

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from rsir_bench.records.cells import machine_of
 from rsir_bench.records.schema import Record
 
 SIGN = "≈"
+APART = "†"
+APART_NOTE = (
+    f"{APART}: made on another kind of device (CPU, GPU) or in another precision than most rows here, or its seeds on "
+    "several. Such differences have been as large as those between methods: these rows are not tested."
+)
 NOTE = (
     f"{SIGN}: not shown to be worse than the best of the rows with at least five seeds (t tests with seed x class as "
     "the unit, Holm's correction for all pairs, 5 % per target and metric). Classes have equal weights in these tests. "
@@ -21,10 +27,14 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
 
     Returns:
         For each row True (the best, or not shown to be worse), False (worse), or None: not tested, since it has fewer
-        than five seeds, no values per class, or nothing to be compared with.
+        than five seeds, no values per class, nothing to be compared with, or was made apart (see ``made_apart``).
     """
-    classes = _classes(rows)
-    scores = {str(position): _per_class(records, metric, classes) for position, records in enumerate(rows)}
+    classes, others = _classes(rows), made_apart(rows)
+    scores = {
+        str(position): _per_class(records, metric, classes)
+        for position, records in enumerate(rows)
+        if not others[position]
+    }
     scores = {name: values for name, values in scores.items() if len(values) > 1}
     if len(scores) < 2:
         return [None] * len(rows)
@@ -34,6 +44,19 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
     if sum(mark is not None for mark in marks.values()) < 2:
         return [None] * len(rows)
     return [marks.get(str(position)) for position in range(len(rows))]
+
+
+def made_apart(rows: Sequence[Sequence[Record]]) -> list[bool]:
+    """Return which rows, each given by the records of its seeds, are not made as most rows of the target are.
+
+    They were made on another kind of device or in another precision, or their seeds on several.
+    """
+    machines = [{machine_of(record) for record in records} for records in rows]
+    usual = Counter(machine for found in machines if len(found) == 1 for machine in found)
+    if not usual:
+        return [len(found) > 1 for found in machines]
+    most = max(sorted(usual), key=usual.__getitem__)
+    return [bool(found) and found != {most} for found in machines]
 
 
 def _classes(rows: Sequence[Sequence[Record]]) -> list[str]:

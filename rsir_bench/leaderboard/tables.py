@@ -71,12 +71,16 @@ class RowName:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method and row on one target; no ``records`` where only the paper has it or where it was not run."""
+    """One method and row on one target; no ``records`` where only the paper has it or where it was not run.
+
+    ``apart`` says that it was not made as most rows of the target were, see ``significance.made_apart``.
+    """
 
     name: RowName
     records: tuple[Record, ...]
     cells: dict[str, MetricCell]
     footnote: int | None = None
+    apart: bool = False
 
     @property
     def seeds(self) -> int:
@@ -246,7 +250,8 @@ def _cells(results: list[Record], entry: Published | None) -> dict[str, MetricCe
 
 def _marked(rows: list[MethodRow]) -> tuple[MethodRow, ...]:
     """Mark the best, second best and not worse values of each metric, leaving out rows fitted on the target."""
-    rows = [replace(row, cells=dict(row.cells)) for row in rows]
+    apart = significance.made_apart([row.records for row in rows])
+    rows = [replace(row, cells=dict(row.cells), apart=other) for row, other in zip(rows, apart, strict=True)]
     for metric in METRICS:
         records = [() if row.name.target_fit else row.records for row in rows]
         for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
@@ -289,6 +294,8 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
     yield f"Best and second best of our values per target and metric are marked{fits}."
     if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
         yield significance.NOTE
+    if any(row.apart for row in rows):
+        yield significance.APART_NOTE
     yield from _empty_cells(blocks, shows_paper)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest, write_text
 from rsir_bench.base.output_folder import list_of, listed_digests, replaced_folder
-from rsir_bench.leaderboard.boards import boards
+from rsir_bench.base.progress import track
+from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
+from rsir_bench.leaderboard.tables import Table, tables
 from rsir_bench.records.schema import Record
 
 VERB = "leaderboard"
@@ -64,9 +66,26 @@ def write_tables(records: Iterable[Record], folder: Path, formats: Sequence[str]
     Raises:
         UserError: An unknown format, records that cannot share a board, or a file that cannot be written.
     """
-    rendered = _rendered(records, formats)
-    _write(rendered, folder)
-    return [folder / name for name in sorted(rendered)]
+    return write_boards([(board, tables(board)) for board in boards(records)], folder, formats)
+
+
+def write_boards(
+    found: Iterable[tuple[Board, Sequence[Table]]], folder: Path, formats: Sequence[str] = tuple(FORMATS)
+) -> list[Path]:
+    """Write what ``write_tables`` does, from boards with their tables.
+
+    Returns:
+        The files of all tables, sorted.
+
+    Raises:
+        UserError: A file cannot be written.
+    """
+    written = []
+    for board, known in found:  # one by one: the pages of thousands fill the memory
+        rendered = _texts(board, known, formats)
+        _write(rendered, folder)
+        written += [folder / name for name in rendered]
+    return sorted(written)
 
 
 def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED) -> list[Path]:
@@ -105,10 +124,17 @@ def _rendered(records: Iterable[Record], formats: Sequence[str]) -> dict[str, st
     unknown = [suffix for suffix in formats if suffix not in FORMATS]
     if unknown:
         raise UserError(f"--format {','.join(unknown)}: unknown; choose from {', '.join(FORMATS)}")
+    texts: dict[str, str] = {}
+    for board in track(boards(records), "rendering boards"):
+        texts |= _texts(board, None, formats)
+    return texts
+
+
+def _texts(board: Board, known: Sequence[Table] | None, formats: Sequence[str]) -> dict[str, str]:
+    """Return the texts of one board by file name."""
     return {
         f"{board.name}/{document.stem}.{suffix}": FORMATS[suffix](document)
-        for board in boards(records)
-        for document in documents(board)
+        for document in documents(board, known)
         for suffix in formats
     }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.publishing.folder import path_inside, refuse_no_tables, remove_replaced, writing
-from rsir_bench.records.cells import CellId, describe_cell
+from rsir_bench.records.cells import CellId, describe_cell, machine_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import LeaveOut, read_each, record_files, write_record
 from rsir_bench.runs.artifacts.code import read_current
@@ -55,6 +56,7 @@ def _new(found: Sequence[Record], published: Sequence[Record], results: Path) ->
     replaced = {part.previous_key for record in published for part in record.accepted}
     records = [record for record in found if record.key not in replaced]
     _refuse_second(records, published)
+    _refuse_mixed(records, published)
     known = {record.key: record for record in published}
     new = []
     for record in records:
@@ -80,6 +82,25 @@ def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> No
             todo = "replace it with `rsir-bench drift RUNS --accept REASON`"
             raise UserError(f"{describe_cell(record)}: already published with another key ({keys}); {todo}")
         raise UserError(f"{describe_cell(record)}: the runs hold two of it ({keys}); name the folder of one of them")
+
+
+def _refuse_mixed(records: Sequence[Record], published: Sequence[Record]) -> None:
+    """Refuse new records that would give a line several kinds of devices or precisions; a line is averaged."""
+    known = {record.key for record in published}
+    lines: dict[tuple[CellId, str], dict[str, Record]] = defaultdict(dict)
+    for record in published:
+        lines[CellId.of(record), record.protocol.hash].setdefault(machine_of(record), record)
+    for record in records:
+        if record.key in known:
+            continue
+        line = lines[CellId.of(record), record.protocol.hash]
+        line.setdefault(machine_of(record), record)
+        if len(line) > 1:
+            other = next(one for machine, one in line.items() if machine != machine_of(record))
+            raise UserError(
+                f"{describe_cell(record)}: made with {machine_of(record)}, but seed {other.seed} with "
+                f"{machine_of(other)}; make all seeds of a line on one kind of device in one precision"
+            )
 
 
 def _result(record: Record) -> tuple[CellId, int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ def printed_title(record: Record) -> str:
     method = record.method
     settings = method.label.removeprefix(method.name) if method.label.startswith(method.name) else ""
     return method.title + settings
+
+
+def machine_of(record: Record) -> str:
+    """Return the kind of device and the precision that a result was made with: ``"cpu, 32"``, ``"cuda, bf16"``.
+
+    Results of different kinds differ by more than seeds explain; within a kind, processors differ too, and by less.
+    """
+    made = record.environment.get("trained on", record.environment.get("device", "unknown"))
+    kind = re.split(r"[:\s]", made, maxsplit=1)[0]
+    return f"{kind}, {record.environment.get('precision', 'unknown')}"
 
 
 def distortion_of(record: Record) -> str:

@@ -4,8 +4,10 @@ from factory import modified, protocol_part, record
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard.boards import find_board
-from rsir_bench.leaderboard.significance import not_worse
+from rsir_bench.leaderboard.documents import table_document
+from rsir_bench.leaderboard.significance import made_apart, not_worse
 from rsir_bench.leaderboard.statistics import not_worse_than_best
+from rsir_bench.leaderboard.tables import tables
 
 
 def line(label, mean, seeds=5, classes=4, chance=0):
@@ -53,6 +55,40 @@ def test_a_metric_that_one_seed_lacks_is_not_tested():
     lines[1][2] = lines[1][2].model_copy(update={"per_class": {f"c{n}": {} for n in range(4)}})
     assert [mark is None for mark in not_worse(lines, "mAP")] == [False, True, False]
     assert not_worse(lines, "P@5") == [None, None, None]
+
+
+def made_on(records, device, precision="32"):
+    return [one.model_copy(update={"environment": {"device": device, "precision": precision}}) for one in records]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("cuda (H200)", "32"), ("cpu (EPYC)", "bf16")],
+    ids=["device", "precision"],
+)
+def test_rows_of_another_device_or_precision_are_not_tested(other):
+    usual = [
+        made_on(line(name, mean, chance=n), "cpu (Xeon)") for n, (name, mean) in enumerate([("a", 0.5), ("b", 0.3)])
+    ]
+    apart = made_on(line("c", 0.9, chance=2), *other)
+    mixed = [*made_on(line("d", 0.9, chance=3), "cpu (Xeon)")[:4], made_on(line("d", 0.9), *other)[4]]
+    lines = [*usual, apart, mixed]
+    assert made_apart(lines) == [False, False, True, True]
+    assert not_worse(lines, "mAP") == [True, False, None, None]
+    models = [*usual, made_on(line("c", 0.9, chance=2), "cpu (EPYC)")]  # of one kind
+    assert made_apart(models) == [False, False, False]
+    assert not_worse(models, "mAP") == [False, False, True]
+
+
+def test_tables_mark_what_was_made_apart():
+    lines = [made_on(line(name, 0.5, seeds=1), "cpu") for name in "ab"] + [made_on(line("c", 0.5, seeds=1), "cuda")]
+    board = find_board([one for of in lines for one in of], "patternnet", [])
+    (shown,) = [table for table in tables(board) if any(row.apart for block in table.blocks for row in block.rows)]
+    rows = [row for block in shown.blocks for row in block.rows if row.seeds]
+    assert {row.name.label: row.apart for row in rows} == {"a": False, "b": False, "c": True}
+    assert any(note.startswith("†") for note in shown.notes)
+    cells = [cell for grid in table_document(shown).grids for row in grid.rows for cell in row.cells]
+    assert [(cell.text, cell.superscript) for cell in cells if cell.superscript] == [("1", "†")]
 
 
 def test_a_board_is_found_among_others():

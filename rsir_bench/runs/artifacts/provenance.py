@@ -57,7 +57,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
     is_code = cell.row.kind == "code"
     published = cell.row.paper if not run.method.overridden else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
-    here = environment(plan.request.device, _precision(plan, left))
+    here = environment(plan.request.device, _precision(plan, left)) | _trained_on(plan, left)
     request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
     asked = _request(request, run, cell)
     return Record(
@@ -173,6 +173,13 @@ def _precision(plan: Plan, left: Circumstances) -> str:
     """Return the precision of the training, or the protocol's where an older version did not note it."""
     protocols: str = plan.protocol.train.precision
     return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
+
+
+def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
+    """Return the device of the last training, where it was another kind than the one that scores here."""
+    device = left.trainings[-1].get("environment", {}).get("device", "") if left.trainings else ""
+    other = device and device.partition(" ")[0].partition(":")[0] != plan.request.device.partition(":")[0]
+    return {"trained on": device} if other else {}
 
 
 def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
