@@ -53,9 +53,10 @@ def check_record(record: Record) -> None:
 
 
 def _problems(record: Record) -> Iterator[str]:
-    values = record.model_dump()
+    values = record.model_dump(exclude={"per_class"})  # most of a record: its values are looked at once
+    values["classes"] = [*record.per_class]
     yield from _score_problems(record)
-    yield from _plain_problems(values, "", 0)
+    yield from _plain_problems(values)
     yield from _name_problems(values)
     yield from _number_problems(values)
     yield from _settings_problems(record.protocol.settings)
@@ -69,23 +70,32 @@ def _problems(record: Record) -> Iterator[str]:
         yield f"command: {error}"
 
 
-def _plain_problems(value: Any, where: str, depth: int) -> Iterator[str]:
-    """Yield texts that hold NUL and numbers that are not finite, anywhere; values that are nested too deeply."""
-    if depth > DEEPEST:
-        yield f"{where:.80}: nested deeper than {DEEPEST} levels"
-    elif isinstance(value, str) and "\0" in value:
-        yield f"{where:.80}: holds NUL"
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{where:.80} is {value}, not finite"
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield f"{where:.80}: more than 64 bits"
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _plain_problems(str(key), f"a name in {where or 'the record'}", depth)
-            yield from _plain_problems(inner, f"{where}.{key}".lstrip("."), depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _plain_problems(inner, where, depth + 1)
+def _plain_problems(values: dict[str, Any]) -> list[str]:
+    """Return texts that hold NUL, numbers that are not finite or too large, and values that are nested too deeply."""
+    found: list[str] = []
+    level: list[tuple[str, Any]] = [("", values)]
+    for _ in range(DEEPEST):
+        inner: list[tuple[str, Any]] = []
+        for where, value in level:
+            if isinstance(value, dict):
+                found += [f"a name in {where or 'the record'}: holds NUL" for name in value if "\0" in str(name)]
+                inner += [(f"{where}.{name}", part) for name, part in value.items()]
+            elif isinstance(value, (list, tuple)):
+                inner += [(where, part) for part in value]
+            elif problem := _plain_problem(value):
+                found.append(f"{where[1:80]}{problem}")
+        if not inner:
+            return found
+        level = inner
+    return [*found, f"{level[0][0][1:80]}: nested deeper than {DEEPEST} levels"]
+
+
+def _plain_problem(value: Any) -> str:
+    if isinstance(value, str):
+        return ": holds NUL" if "\0" in value else ""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else f" is {value}, not finite"
+    return ": more than 64 bits" if isinstance(value, int) and not -(2**63) <= value < 2**63 else ""
 
 
 def _get(values: dict[str, Any], where: str) -> Any:
@@ -133,7 +143,7 @@ def _score_problems(record: Record) -> Iterator[str]:
 
 def _outside(where: str, scores: dict[str, float]) -> Iterator[str]:
     for name, value in scores.items():
-        if not 0 <= value <= 1:  # NaN too
+        if not 0 <= value <= 1:  # NaN is not either
             yield f"{where}.{name.strip()} is {value}, outside 0..1"
 
 

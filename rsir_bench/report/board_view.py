@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rsir_bench.base.files import page_name
+from rsir_bench.base.progress import track
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.documents import heading, paper_header
@@ -81,9 +82,19 @@ class Standing:
 
 @dataclass(frozen=True)
 class BoardView:
-    """A board as its pages show it."""
+    """A board as its pages show it.
+
+    Attributes:
+        board: The board.
+        rendered: Its tables, as the leaderboards print them.
+        tables: The same with the targets' own names.
+        targets: Its targets.
+        columns: The columns of values.
+        standings: The rows.
+    """
 
     board: Board
+    rendered: tuple[Table, ...]
     tables: tuple[Table, ...]
     targets: tuple[Target, ...]
     columns: tuple[Column, ...]
@@ -168,7 +179,7 @@ def views(records: Iterable[Record]) -> list[BoardView]:
     Raises:
         UserError: Records cannot share a board.
     """
-    every = [_view(board) for board in boards(records)]
+    every = [_view(board) for board in track(boards(records), "comparing methods")]
 
     def rank(view: BoardView) -> tuple[bool, bool, int, str]:
         return not view.shows_paper, view.synthetic, -len(view.board.records), view.name
@@ -177,7 +188,8 @@ def views(records: Iterable[Record]) -> list[BoardView]:
 
 
 def _view(board: Board) -> BoardView:
-    found = [_under_own_names(table) for table in tables(board)]
+    rendered = tables(board)
+    found = [_under_own_names(table) for table in rendered]
     whole = [table for table in found if table.name not in ABLATIONS]
     targets = tuple(Target(block.target, block.title, block.extent) for table in whole for block in table.blocks)
     columns = tuple(
@@ -186,7 +198,7 @@ def _view(board: Board) -> BoardView:
         for block in table.blocks
         for metric in METRICS
     )
-    return BoardView(board, tuple(found), targets, columns, tuple(_standings(board, whole)))
+    return BoardView(board, tuple(rendered), tuple(found), targets, columns, tuple(_standings(board, whole)))
 
 
 def _under_own_names(table: Table) -> Table:

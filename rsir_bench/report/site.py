@@ -9,7 +9,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import write_text
 from rsir_bench.base.output_folder import replaced_folder
 from rsir_bench.base.progress import track
-from rsir_bench.leaderboard import write_tables
+from rsir_bench.leaderboard.write import write_boards
 from rsir_bench.method.registry import discover
 from rsir_bench.records import commands
 from rsir_bench.records.schema import Record
@@ -70,7 +70,7 @@ def _write(
     frame = Frame(out)
     frame.add_static("style.css", "table.js")
     shown = views(records)
-    content = Content(shown, _draw(shown, out), _tables(records, out), discover(plugins), load_cards(), [])
+    content = Content(shown, _draw(shown, out), _tables(records, shown, out), discover(plugins), load_cards(), [])
     if runs:
         from rsir_bench.report.scenes.pages import add_scenes  # its packages are only needed for scenes
 
@@ -92,9 +92,10 @@ def _draw(shown: list[BoardView], out: Path) -> dict[tuple[str, str], list[Drawi
     return drawings
 
 
-def _tables(records: Sequence[Record], out: Path) -> dict[str, dict[str, dict[str, str]]]:
+def _tables(records: Sequence[Record], shown: Sequence[BoardView], out: Path) -> dict[str, dict[str, dict[str, str]]]:
     """Write the tables in all formats, and the records that they link to."""
     folder = out / "tables"
     for record in track(records, "writing records"):
         write_record(folder / "results" / commands.record_path(record), record)
-    return tables_of(write_tables(records, folder), out)
+    boards = ((view.board, view.rendered) for view in track(shown, "writing tables"))
+    return tables_of(write_boards(boards, folder), out)
