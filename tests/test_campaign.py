@@ -147,7 +147,7 @@ def test_a_failing_method_is_reported_and_never_costs_the_others(tiny: Tiny) -> 
     plugin = _broken(tiny)
     outcome = _run(tiny.request("broken,baseline", plugins=[plugin]))
     assert list(outcome.failures) == ["broken seed 0"]
-    assert "ValueError: no such loss (traceback in " in outcome.failures["broken seed 0"]
+    assert "ValueError: no such loss (broken.py:5) (traceback in " in outcome.failures["broken seed 0"]
     assert [record.method.name for record in outcome.records] == ["baseline", "baseline"]
     report = next((tiny.folder / "runs").rglob("error.txt")).read_text()
     assert "raise ValueError('no such loss')" in report
@@ -467,7 +467,10 @@ def test_what_cannot_be_measured_is_said(tiny: Tiny) -> None:
     lines: list[str] = []
     campaign(tiny.request("broken,baseline", plugins=[plugin], seeds=[0, 1]), lines.append, plan_only=True)
     told = lines[0].splitlines()
-    assert "to do     broken seed 1: 2 results, time unknown" in told
+    assert (
+        "to do     broken seed 1: 2 results, time unknown, its step fails: ValueError: no such loss (broken.py:5)"
+        in told
+    )
     assert told[-1].startswith("estimate  at least ")
     assert told[-1].endswith(" of new pixel cache; 2 runs unknown")
 

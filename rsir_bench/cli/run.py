@@ -100,5 +100,5 @@ def _print_outcome(outcome: CampaignResult, as_json: bool) -> None:
             print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
         print(terminal_table(outcome.records))
-    for title, reason in outcome.failures.items():
-        log(f"failed: {title}: {reason}")
+    if outcome.failures:
+        log(f"{len(outcome.failures)} of {len(outcome.plan.runs)} runs failed; each reason stands above")

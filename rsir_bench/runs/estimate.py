@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, map_collecting_errors
 from rsir_bench.base.files import digest, write_text
+from rsir_bench.base.traces import with_place
 from rsir_bench.method import Method, Setup
 from rsir_bench.method.source_digest import source_digest
+from rsir_bench.nn.trunk import NoMapsError
 from rsir_bench.protocol import Train
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
@@ -23,13 +25,20 @@ from rsir_bench.scenes.batches import Batch
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
 from rsir_bench.training.describe import BATCH
-from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer, without_expected_warnings
+from rsir_bench.training.given import checked_descriptors
+from rsir_bench.training.loop import (
+    epoch_batches,
+    loss_terms,
+    make_fabric,
+    make_optimizer,
+    without_expected_warnings,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FEW, MORE = 8, 24
-COST_VERSION = 1  # raise when a step is measured in another way
+COST_VERSION = 2  # raise when a step is measured in another way
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,41 @@ class StepCost:
     lengths: dict[str, int]
 
 
-def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimate | None:
+Costs = dict[str, StepCost | str]
+"""The cost of a step by label of the method, or why it cannot be measured."""
+
+
+def fitting(plan: Plan, known: Costs) -> Plan:
+    """Return the plan without the methods that do not go with the trunk, and measure the others.
+
+    With a time limit, nothing is tried here, and nothing is left out.
+
+    Args:
+        plan: The campaign's plan.
+        known: Takes the costs of a step.
+
+    Raises:
+        UserError: A method cannot be built, or no method is left.
+    """
+    if plan.request.time_limit is not None:
+        return plan
+    unfit: dict[str, str] = {}
+
+    def look(run: Run) -> None:
+        try:
+            estimate(plan, run, known)
+        except NoMapsError as error:
+            unfit[run.method.label] = f"{run.method.name}: {error}"
+
+    map_collecting_errors((run for run in plan.todo if run.method.label not in unfit), look)
+    runs = tuple(run for run in plan.runs if run.method.label not in unfit)
+    absent = [*plan.absent, *unfit.values()]
+    if not runs:
+        raise UserError(f"nothing to run: {'; '.join(absent)}")
+    return replace(plan, runs=runs, absent=absent)
+
+
+def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
     """Return what is left of a run: the sum over its missing artifacts.
 
     Args:
@@ -75,6 +118,7 @@ def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimat
         None where a step of the method cannot be measured.
 
     Raises:
+        NoMapsError: The method does not go with the trunk.
         UserError: The method cannot be built (weights, settings).
     """
     missing = RunArtifacts(plan, run).missing()
@@ -83,7 +127,7 @@ def estimate(plan: Plan, run: Run, known: dict[str, StepCost | None]) -> Estimat
     if run.method.label not in known:
         known[run.method.label] = step_cost(plan, run)
     step = known[run.method.label]
-    if step is None:
+    if isinstance(step, str):
         return None
     trainings = len(missing.networks)
     trained = len(plan.source) * step.epochs * trainings if trainings else 0
@@ -111,30 +155,38 @@ def _row_bytes(plan: Plan, cell: ResultSpec, step: StepCost) -> int:
 # --- the cost of a step ---
 
 
-def step_cost(plan: Plan, run: Run) -> StepCost | None:
+def step_cost(plan: Plan, run: Run) -> StepCost | str:
     """Return the cost of a step of the run's method: that of an earlier plan, or measured now and kept.
 
+    Returns:
+        The cost, or why a step cannot be made.
+
     Raises:
+        NoMapsError: The method does not go with the trunk.
         UserError: The method cannot be built (weights, settings).
     """
-    place = ("steps", f"{_cost_key(plan, run)}.json")
+    place = ("steps", f"{cost_key(plan, run)}.json")
     for path in kept_at(*place):
         if (kept := _read_cost(path)) is not None:
             return kept
-    step = measure(plan, run)
-    if step is not None:
+    try:
+        step = measure(plan, run)
+    except NoMapsError as error:
+        write_text(written_at(*place), json.dumps({"unfit": str(error)}))
+        raise
+    if isinstance(step, StepCost):
         write_text(written_at(*place), json.dumps(asdict(step)))
     return step
 
 
-def _cost_key(plan: Plan, run: Run) -> str:
+def cost_key(plan: Plan, run: Run) -> str:
     """Return the digest of what changes the cost of a step: method, its code, protocol, scenes' shape and machine."""
     setup, protocol = plan.setup(run), plan.protocol
     return digest(
         [
             COST_VERSION,
             [run.method.name, run.card.version, run.method.non_default, run.weights],
-            source_digest(*dict.fromkeys(run.method.sources.values())),
+            [source_digest(*dict.fromkeys(run.method.sources.values())), run.method.own_code],
             protocol.identity(),
             [setup.classes, setup.bands, setup.size],
             environment(plan.request.device, protocol.train.precision),
@@ -144,27 +196,35 @@ def _cost_key(plan: Plan, run: Run) -> str:
 
 def _read_cost(path: Path) -> StepCost | None:
     try:
-        return StepCost(**json.loads(path.read_text(encoding="utf-8")))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if "unfit" in kept:
+            raise NoMapsError(kept["unfit"])
+        return StepCost(**kept)
     except (OSError, ValueError, TypeError):  # not there, or damaged: it is measured again
         return None
 
 
 @without_expected_warnings()
-def measure(plan: Plan, run: Run) -> StepCost | None:
-    """Measure one step of the run's method; None where it raises, which is reported when its run fails.
+def measure(plan: Plan, run: Run) -> StepCost | str:
+    """Measure one step of the run's method, and look at its batches of the source.
+
+    Returns:
+        The cost, or what it raises, which is reported when its run fails.
 
     Raises:
-        UserError: The method cannot be built (weights, settings).
+        UserError: The method cannot be built (weights, settings), or the recipe's batches are too small for it.
     """
     setup = plan.setup(run)
     try:
         method = run.method.build(setup)
         recipe = method.recipe(plan.protocol.train)
+        if run.card.trained:
+            epoch_batches(method, torch.as_tensor(plan.source.labels), recipe, torch.Generator().manual_seed(0))
         training, describing, lengths = _seconds_per_scene(method, setup, recipe, plan.request.device)
     except UserError:
         raise
-    except (Exception, SystemExit):  # noqa: BLE001 - a method may raise anything
-        return None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a method may raise anything
+        return with_place(error, run.method.sources.values())
     state = sum(tensor.nbytes for tensor in method.state_dict().values())
     parameters = sum(tensor.numel() for tensor in method.parameters())
     moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
@@ -188,7 +248,8 @@ def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str)
     scenes = _noise(setup, BATCH["cuda"] if fabric.device.type == "cuda" else MORE, fabric.device).scenes
     method.eval()
     with torch.inference_mode():
-        lengths = {name: values.shape[1] for name, values in method.describe(scenes).items()}
+        given = checked_descriptors(method.describe(scenes), len(scenes))
+        lengths = {name: values.shape[1] for name, values in given.items()}
         describing = _seconds(lambda: method.describe(scenes), fabric.device)
     return training, describing / len(scenes), lengths
 

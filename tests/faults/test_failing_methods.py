@@ -20,9 +20,9 @@ class {kind}(Baseline):
         {body}
 """
 IN_PROCESS = {
-    "raises": ("loss", "raise ValueError('one\\n  two')", "ValueError: one two (traceback in "),
-    "exits": ("loss", "sys.exit(3)", "SystemExit: 3 (traceback in "),
-    "raises MemoryError": ("loss", "raise MemoryError()", "MemoryError (traceback in "),
+    "raises": ("loss", "raise ValueError('one\\n  two')", "ValueError: one two (bad.py:"),
+    "exits": ("loss", "sys.exit(3)", "SystemExit: 3 (bad.py:"),
+    "raises MemoryError": ("loss", "raise MemoryError()", "MemoryError (bad.py:"),
     "NaN loss": ("loss", "return super().loss(given) * float('nan')", "loss is nan at rate"),
     "NaN descriptors": (
         "describe",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rsir_bench.base.errors import map_collecting_errors
+from rsir_bench.nn import collectives
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.code import changed_lines
-from rsir_bench.runs.estimate import StepCost, cache_bytes, estimate
+from rsir_bench.runs.estimate import Costs, cache_bytes, estimate, fitting
 from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
-from rsir_bench.runs.runners.inside import work_off
+from rsir_bench.runs.runners.inside import attempt, work_off
 from rsir_bench.runs.runners.isolated import work_off_apart
+from rsir_bench.runs.trial import is_tried, try_method
 from rsir_bench.scenes.pixel_cache import open_pixels
 
 
@@ -73,22 +76,43 @@ def campaign(
     Raises:
         UserError: Anything that the user must change first; nothing was started then.
     """
-    plan = make_plan(request)
+    plan, known = make_plan(request), Costs()
     if request.fresh and not plan_only:
         _remove_former(plan, log)
-    log(describe_plan(plan))
+    plan = fitting(plan, known)
+    log(describe_plan(plan, known, reasons=plan_only))
     outcome = CampaignResult(plan)
     if not plan_only:
         map_collecting_errors(
             _finished(plan), read_record
         )  # damaged records and scenes are reported before any training
         _open_all_pixels(plan)
-        for done in launcher(plan):
+        for done in _tried_and_launched(plan, launcher):
             log(_describe_outcome(done))
             if done.failure:
                 outcome.failures[done.run.title] = done.failure
     outcome.records = map_collecting_errors(_finished(plan), read_record)
     return outcome
+
+
+def _tried_and_launched(plan: Plan, launcher: Launcher) -> Iterator[RunOutcome]:
+    """Try each method once, then launch the runs of those that pass; a method that fails costs only its own runs.
+
+    With a time limit each run tries its method in its own process, and ranks that work together try nothing.
+    """
+    if plan.request.time_limit is not None or collectives.ranks() > 1:
+        yield from launcher(plan)
+        return
+    failed: dict[str, str] = {}
+    for run in {run.method.label: run for run in reversed(plan.todo)}.values():
+        if not is_tried(plan, run) and (failure := attempt(run, partial(try_method, plan, run))):
+            failed[run.method.label] = failure
+    for run in plan.todo:
+        if failure := failed.get(run.method.label):
+            yield RunOutcome(run, failure)
+    passed = replace(plan, runs=tuple(run for run in plan.runs if run.method.label not in failed))
+    if passed.todo:
+        yield from launcher(passed)
 
 
 def _remove_former(plan: Plan, log: Callable[[str], None]) -> None:
@@ -110,7 +134,7 @@ def _open_all_pixels(plan: Plan) -> None:
 
 def _describe_outcome(done: RunOutcome) -> str:
     where = f" on {done.place}" if done.place else ""
-    return f"FAILED    {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
+    return f"failed: {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
 
 
 def work_off_within_limit(plan: Plan, run: Run) -> str | None:
@@ -119,8 +143,14 @@ def work_off_within_limit(plan: Plan, run: Run) -> str | None:
     return work_off(plan, run) if limit is None else work_off_apart(plan.request, run, limit)
 
 
-def describe_plan(plan: Plan) -> str:
-    """Return the plan in words: what is done, what is left, and the estimated time and disk space."""
+def describe_plan(plan: Plan, costs: Costs | None = None, *, reasons: bool = False) -> str:
+    """Return the plan in words: what is done, what is left, and the estimated time and disk space.
+
+    Args:
+        plan: The plan.
+        costs: Costs of a step that are known; others are looked up or measured.
+        reasons: Say why a step cannot be measured; a run that is started says it when it fails.
+    """
     protocol, todo = plan.protocol, plan.todo
     cells = [cell for run in plan.runs for cell in run.cells]
     done = sum(cell.done for cell in cells)
@@ -137,19 +167,19 @@ def describe_plan(plan: Plan) -> str:
     lines += [f"note      {index.name}: {note}" for index in plan.datasets.values() for note in index.notes]
     lines += [f"absent    {reason}" for reason in plan.absent]
     if todo:
-        lines += _costs(plan, todo)
+        lines += _costs(plan, todo, {} if costs is None else costs, reasons=reasons)
     return "\n".join(lines)
 
 
-def _costs(plan: Plan, todo: list[Run]) -> list[str]:
+def _costs(plan: Plan, todo: list[Run], known: Costs, *, reasons: bool) -> list[str]:
     if plan.request.time_limit is not None:  # what may hang or crash is not tried here, not even for a step
         lines = [f"to do     {run.title}: {len(run.todo)} results" for run in todo]
         return [*lines, f"estimate  none; {plan.request.time_limit:g} minutes at most for each run"]
     lines = []
     seconds, size, unknown = 0.0, 0, 0
-    known: dict[str, StepCost | None] = {}
     for run, taken in zip(todo, map_collecting_errors(todo, lambda run: estimate(plan, run, known)), strict=True):
-        time = "time unknown" if taken is None else f"about {_duration(taken.seconds)}"
+        why = f", its step fails: {known[run.method.label]}" if reasons and taken is None else ""
+        time = f"time unknown{why}" if taken is None else f"about {_duration(taken.seconds)}"
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
         size += taken.run_bytes if taken else 0

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from contextlib import redirect_stdout
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -15,7 +16,8 @@ from multiprocessing.process import BaseProcess
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.runs.plan import Run, find_planned_run
 from rsir_bench.runs.request import Request
-from rsir_bench.runs.runners.inside import work_off
+from rsir_bench.runs.runners.inside import attempt, work_off
+from rsir_bench.runs.trial import is_tried, try_method
 
 PATIENCE = 10
 """Seconds that a subprocess has to end once it has answered."""
@@ -87,7 +89,9 @@ def _answer(sender: Connection, request: Request, key: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with redirect_stdout(sys.stderr):
         try:
-            failure = work_off(*find_planned_run(request, key))
+            plan, run = find_planned_run(request, key)
+            failure = None if is_tried(plan, run) else attempt(run, partial(try_method, plan, run))
+            failure = failure or work_off(plan, run)
         except (RunError, UserError) as error:
             failure = one_line(error)
     sender.send(failure)

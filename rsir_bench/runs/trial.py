@@ -1,0 +1,176 @@
+"""A tiny pass of a method through all that a run does with it, before hours go into one.
+
+A method is tried once with its code, its settings, the protocol and the scenes; that it passed is kept. The first round
+is tried: the first batch of the source (a few scenes of it on a CPU), the smallest one, a few scenes of the target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsir_bench.base.errors import RunError
+from rsir_bench.base.files import digest, write_text
+from rsir_bench.method import Method
+from rsir_bench.protocol import Train
+from rsir_bench.ranking import score
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.estimate import cost_key
+from rsir_bench.runs.plan import Plan, Run
+from rsir_bench.scenes.batches import Scenes, flipped
+from rsir_bench.scenes.cache_folder import kept_at, written_at
+from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training.describe import as_bits, describe
+from rsir_bench.training.loop import (
+    compute_deterministically,
+    epoch_batches,
+    loss_terms,
+    make_fabric,
+    make_optimizer,
+    without_expected_warnings,
+)
+
+FEW = 8
+TRIAL_VERSION = 1  # raise when more is tried
+ROOMS = ("method", "nn", "training")
+
+
+def is_tried(plan: Plan, run: Run) -> bool:
+    """Return whether the run's method has passed with this code, protocol and scenes."""
+    return any(path.is_file() for path in kept_at(*_place(plan, run)))
+
+
+@without_expected_warnings()
+def try_method(plan: Plan, run: Run) -> None:
+    """Build, train, describe and score with a few scenes, and note that it passed.
+
+    Raises:
+        RunError: The method does not keep its contract.
+        UserError: The method cannot be built, or the recipe's batches are too small for it.
+        Exception: Whatever the method raises.
+    """
+    device = _device(plan)
+    compute_deterministically(device)
+    network = RunArtifacts(plan, run).network(1).build()
+    _describe(plan, run, network, device)
+    if run.card.trained:
+        source = _training_set(plan, run, network)
+        recipe = network.recipe(plan.protocol.train)
+        batches = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(0))
+        again = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(1))
+        if len(batches) != len(again):
+            raise RunError(f"batches() gave {len(batches)} batches in one epoch and {len(again)} in another")
+        _train(plan, run, source, _whole_or_few(batches[0], device))
+        smallest = min(batches, key=len)
+        if len(smallest) < min(FEW, len(batches[0])):
+            _train(plan, run, source, [smallest])
+    write_text(written_at(*_place(plan, run)), "{}\n")
+
+
+def _device(plan: Plan) -> torch.device:
+    """Return the device of the runs, or the CPU where this machine, the head of a cluster, lacks it."""
+    device = torch.device(plan.request.device)
+    return device if device.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
+
+
+def _training_set(plan: Plan, run: Run, network: Method) -> Scenes:
+    data = plan.protocol.data
+    source = Scenes.of(open_pixels(plan.source, run.transform), plan.source.labels)
+    pool = None
+    if run.card.needs_unlabelled and data.unlabelled is not None:
+        pixels = open_pixels(plan.datasets[data.unlabelled], run.transform)
+        pool = Scenes.of(pixels, np.full(len(pixels), -1))
+    return network.training_set(1, None, source, pool)
+
+
+def _whole_or_few(batch: Tensor, device: torch.device) -> list[Tensor]:
+    """Return the batches to try in turn until one passes: a method may need more scenes than a few."""
+    return [batch[:FEW], batch] if device.type == "cpu" and len(batch) > FEW else [batch]
+
+
+def _train(plan: Plan, run: Run, source: Scenes, batches: list[Tensor]) -> None:
+    """Make a step of a new network with the first batch that passes.
+
+    Raises:
+        Exception: What the last batch raises.
+    """
+    *fewer, last = batches
+    for batch in fewer:
+        try:
+            return _step(plan, run, source, batch)
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, the whole batch decides
+            continue
+    return _step(plan, run, source, last)
+
+
+def _step(plan: Plan, run: Run, source: Scenes, index: Tensor) -> None:
+    network = RunArtifacts(plan, run).network(1).build()
+    recipe: Train = network.recipe(plan.protocol.train)
+    fabric = make_fabric(str(_device(plan)), recipe.precision)
+    network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped, optimizer = fabric.setup(network, make_optimizer(network, recipe))
+    wrapped.mark_forward_method("loss")
+    wrapped.train()
+    generator = torch.Generator().manual_seed(0)
+    batch = source.batch(index, fabric.device)
+    view = network.augment(flipped(batch, generator) if recipe.flip else batch, generator)
+    fabric.backward(loss_terms(wrapped, view, fabric)[1])
+    optimizer.step()
+    for name, value in network.epoch_metrics().items():
+        if not isinstance(value, int | float | Tensor | np.number):
+            raise RunError(f"epoch_metrics() gave {value!r} as {name!r}; give numbers")
+    if extra := [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]:
+        raise RunError(f"state_dict() holds {extra[0]}, which is no tensor and cannot be saved")
+
+
+def _describe(plan: Plan, run: Run, network: Method, device: torch.device) -> None:
+    """Describe a few scenes of the target and a single one, and score the rows of the round.
+
+    Raises:
+        RunError: A row's descriptor is missing, or not finite.
+    """
+    pixels = open_pixels(plan.datasets[run.cells[0].target], run.transform)
+    names = RunArtifacts(plan, run).network(1).descriptor_names()
+    given = describe(network, pixels[:4], device, f"trying {run.title}", None)
+    if missing := sorted(names - set(given)):
+        raise RunError(f"describe() gives {', '.join(sorted(given)) or 'nothing'} but no {', '.join(missing)}")
+    for name in sorted(names):
+        if not np.isfinite(given[name]).all():
+            raise RunError(f"describe(): values of {name!r} are not finite, before any training")
+    describe(network, pixels[:1], device, f"trying {run.title}", names)
+    if len(pixels) >= 4:
+        _score(plan, run, given)
+
+
+def _score(plan: Plan, run: Run, given: dict[str, np.ndarray]) -> None:
+    labels = np.array([0, 0, 1, 1])
+    for row in run.card.rows.values():
+        if row.descriptor not in given:  # of a later round
+            continue
+        values = given[row.descriptor]
+        if row.kind == "code":
+            score(as_bits(values), labels, codes=True, bits=values.shape[1])
+        elif math.isfinite(float(np.abs(values).max())):
+            score(values, labels, similarity=plan.protocol.score.similarity)
+
+
+def _place(plan: Plan, run: Run) -> tuple[str, str]:
+    """Return where it is noted that a method has passed, below the cache folder."""
+    targets = [plan.datasets[run.cells[0].target].fingerprint]
+    source = plan.source.fingerprint if run.card.trained else None
+    key = digest([TRIAL_VERSION, cost_key(plan, run), source, targets, _harness()])
+    return "trials", f"{key}.json"
+
+
+@cache
+def _harness() -> str:
+    """Return the digest of the code that handles methods."""
+    package = Path(__file__).parents[1]
+    files = [Path(__file__), *(file for room in ROOMS for file in sorted((package / room).rglob("*.py")))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
