@@ -12,7 +12,7 @@ from types import CodeType, ModuleType
 from typing import ClassVar
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.method.mistakes import classes_twice, in_words
+from rsir_bench.method.authoring.mistakes import classes_twice, in_words
 
 HARNESS = Path(__file__).resolve().parents[1]
 """The package ``rsir_bench``; its code is known by version numbers."""

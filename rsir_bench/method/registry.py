@@ -6,11 +6,11 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
@@ -19,9 +19,10 @@ from pydantic import BaseModel, ValidationError
 
 from rsir_bench.base.errors import UserError, one_line, suggest
 from rsir_bench.base.files import digest
+from rsir_bench.base.progress import log
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
-from rsir_bench.method.mistakes import claimed_twice, in_words, incomplete
+from rsir_bench.method.authoring.mistakes import claimed_twice, in_words, incomplete
 from rsir_bench.method.plugins import files_of, import_plugins
 from rsir_bench.method.source_digest import source_digest
 from rsir_bench.method.spec import MethodSpec
@@ -47,40 +48,97 @@ class RegisteredMethod:
         return self.method_class.card.title.replace("{trunk}", "the protocol's trunk")
 
 
-def discover(plugins: Sequence[Path] = ()) -> dict[str, RegisteredMethod]:
-    """Return all methods and front ends by name.
+class Methods(dict[str, RegisteredMethod]):
+    """The methods and front ends that were found, by name.
+
+    Attributes:
+        broken: Why others cannot be used, by the name of the method, of the entry point or of the file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: dict[str, str] = {}
+
+    def add(self, entries: Iterable[RegisteredMethod], *, strict: bool) -> None:
+        """Add methods.
+
+        Raises:
+            UserError: Another file has the name of one. Unless ``strict``, the first keeps the name, and it is broken.
+        """
+        for entry in entries:
+            other = self.setdefault(entry.name, entry)
+            if other.method_class is not entry.method_class:
+                problem = f"method {entry.name!r}: {claimed_twice(other.method_class, entry.method_class)}"
+                if strict:
+                    raise UserError(problem)
+                self.leave_out(entry.name, problem)
+
+    def leave_out(self, name: str, problem: str) -> None:
+        """Note why a method cannot be used, and say so once."""
+        self.broken[name] = problem
+        if problem not in _TOLD:
+            _TOLD.add(problem)
+            log(f"warning   {problem}; left out")
+
+
+_TOLD: set[str] = set()
+
+
+def discover(plugins: Sequence[Path] = (), *, strict: bool = True) -> Methods:
+    """Return all methods and front ends by name, sorted.
+
+    A method file or an installed package that is broken is left out, with a warning: it concerns only who asks for it.
 
     Args:
         plugins: The user's files, as in ``--plugin``.
+        strict: Whether a broken plugin is an error at once.
 
     Raises:
-        UserError: A plugin cannot be imported or defines no method, or two files use the same name.
+        UserError: A plugin cannot be imported, defines no method, or uses the name of another method.
     """
-    found: dict[str, RegisteredMethod] = {}
-    for classes in _classes(plugins):
-        for entry in classes:
-            other = found.get(entry.name)
-            if other is not None and other.method_class is not entry.method_class:
-                raise UserError(f"method {entry.name!r}: {claimed_twice(other.method_class, entry.method_class)}")
-            found[entry.name] = entry
-    return dict(sorted(found.items()))
+    found = Methods()
+    for name, read in _sources():
+        try:
+            found.add(read(), strict=False)
+        except UserError as error:
+            found.leave_out(name, str(error))
+    for path in dict.fromkeys(plugins) if not strict else ():
+        try:
+            found.add(_of_plugins([path]), strict=True)
+        except UserError as error:
+            found.leave_out(path.stem, str(error))
+    if strict:
+        found.add(_of_plugins(plugins), strict=True)
+    ordered = Methods()
+    ordered.broken = found.broken
+    ordered.update(sorted(found.items()))
+    return ordered
 
 
-def _classes(plugins: Sequence[Path]) -> Iterator[list[RegisteredMethod]]:
+def _sources() -> Iterator[tuple[str, Callable[[], list[RegisteredMethod]]]]:
+    """Yield what may hold methods, beside plugins: its name, and a function that reads it."""
     package = importlib.import_module(GROUP)
     for info in pkgutil.iter_modules(package.__path__):
-        yield list(_entries(_import(f"{GROUP}.{info.name}", f"method file {info.name}.py")))
+        yield info.name, partial(_of_file, info.name)
     for point in entry_points(group=GROUP):
-        what = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
-        module = _import(point.module, what)
-        if not point.attr:
-            yield list(_entries(module))
-        elif _is_method(kind := getattr(module, point.attr, None)):
-            yield [RegisteredMethod(kind, Path(inspect.getfile(kind)))]
-        else:
-            raise UserError(
-                f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it"
-            )
+        yield point.name, partial(_of_entry_point, point)
+
+
+def _of_file(name: str) -> list[RegisteredMethod]:
+    return list(_entries(_import(f"{GROUP}.{name}", f"method file {name}.py")))
+
+
+def _of_entry_point(point: EntryPoint) -> list[RegisteredMethod]:
+    what = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
+    module = _import(point.module, what)
+    if not point.attr:
+        return list(_entries(module))
+    if _is_method(kind := getattr(module, point.attr, None)):
+        return [RegisteredMethod(kind, Path(inspect.getfile(kind)))]
+    raise UserError(f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it")
+
+
+def _of_plugins(plugins: Sequence[Path]) -> Iterator[RegisteredMethod]:
     for path, module in import_plugins(plugins):
         problem = "; ".join(incomplete(module))
         entries = list(_entries(module))
@@ -88,7 +146,7 @@ def _classes(plugins: Sequence[Path]) -> Iterator[list[RegisteredMethod]]:
             none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
             why = ": ".join(part for part in (none, problem) if part)
             raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")
-        yield entries
+        yield from entries
 
 
 def _import(name: str, what: str) -> ModuleType:
@@ -267,8 +325,12 @@ def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
     Raises:
         UserError: There is none; the message lists similar names and all names.
     """
+    broken = found.broken if isinstance(found, Methods) else {}
+    if word in broken:
+        raise UserError(broken[word])
     if word not in found:
-        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone")
+        unread = f"; not read: {'; '.join(broken.values())}" if broken else ""
+        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone{unread}")
     return found[word]
 
 
