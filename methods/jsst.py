@@ -22,6 +22,7 @@ from rsir_bench.nn.transformation import (
 
 LOG = logging.getLogger(__name__)
 COLLAPSED = 1e-3  # a parameter that spreads less over scenes counts as constant
+RUNAWAY = 10.0  # a parameter farther from zero leaves nothing of a scene: all of it is outside, black or white
 
 
 class JsstSettings(Settings):
@@ -132,12 +133,18 @@ class Jsst(FrontEnd[JsstSettings]):
     def epoch_metrics(self) -> dict[str, float]:
         """Return each parameter's mean and spread over the epoch's scenes; zero spread means a fixed conversion.
 
-        ``collapsed`` is 1 if no parameter differs between scenes: the conversion is then fixed, which is not JSST.
+        ``collapsed`` is 1 if no parameter differs between scenes: the conversion is then fixed, which is not JSST; and
+        if a parameter has run away, so that scenes are blank.
         """
         found = self.transformation.statistics()
-        collapsed = max(spread for _, spread in found.values()) < COLLAPSED
-        if collapsed:
+        farthest = max(abs(value) for pair in found.values() for value in pair)
+        fixed, away = max(spread for _, spread in found.values()) < COLLAPSED, not farthest <= RUNAWAY
+        collapsed = fixed or away
+        if fixed:
             LOG.warning("%s: collapsed to one transformation for all scenes in this epoch", self.card.name)
+        if away:
+            message = "%s: a parameter of the transformation has run away to %.3g in this epoch: scenes are blank"
+            LOG.warning(message, self.card.name, farthest)
         figures = {
             f"theta_{name}{end}": value
             for name, pair in found.items()

@@ -66,7 +66,7 @@ def as_table(scores: Scores) -> str:
     rows |= scores.per_class
     cells = [[name, *values.values()] for name, values in rows.items()]
     table = tabulate(cells, headers=["", *scores.overall], floatfmt=".4f", disable_numparse=[0])
-    return f"{table}\n\n{_summary(scores)}"
+    return "\n\n".join([table, _summary(scores), *(f"no retrieval: {doubt}" for doubt in scores.doubts())])
 
 
 def _summary(scores: Scores) -> str:

@@ -16,7 +16,7 @@ from rsir_bench.leaderboard.grids import (
     provenance,
     signed_number,
 )
-from rsir_bench.leaderboard.tables import METRICS, OTHER_TARGETS, Block, MethodRow, MetricCell, Table, tables
+from rsir_bench.leaderboard.tables import DOUBT, METRICS, OTHER_TARGETS, Block, MethodRow, MetricCell, Table, tables
 from rsir_bench.records.paper import PUBLISHED_COLUMNS
 
 
@@ -67,7 +67,7 @@ def metric_cell(cell: MetricCell) -> GridCell:
         plain_number(cell.mean),
         cell.mark,
         superscript=significance.SIGN if cell.not_worse else "",
-        suffix="" if cell.sd is None else f"± {plain_number(cell.sd)}",
+        suffix=" ".join(["" if cell.sd is None else f"± {plain_number(cell.sd)}", DOUBT * cell.doubtful]).strip(),
         measured=True,
     )
 
@@ -114,6 +114,8 @@ def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
         if _compared(table, metric):
             fields[paper_header(metric)] = plain_number(cell.paper, empty="")
             fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
+    if any(each.doubts for every in table.blocks for each in every.rows):
+        fields["doubts"] = "; ".join(row.doubts)
     if table.shows_paper:
         fields["slip"] = table.footnotes[row.footnote - 1] if row.footnote else ""
     return fields | provenance(row.records)

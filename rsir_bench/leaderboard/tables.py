@@ -21,6 +21,9 @@ METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
 Results = dict[tuple[str, str, str], list[Record]]
 """The records of each target, method and row."""
 
+DOUBT = "!"
+"""Stands beside values that are none of a retrieval."""
+
 OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
 
 
@@ -34,6 +37,7 @@ class MetricCell:
         paper: The published value of the same quantity.
         mark: Whether the mean is the best or second best of its block.
         not_worse: Whether it is not shown to be worse than the best tested value of its block; None: not tested.
+        doubtful: Whether it is no value of a retrieval, see ``MethodRow.doubts``; it is neither marked nor tested.
     """
 
     mean: float | None = None
@@ -41,6 +45,7 @@ class MetricCell:
     paper: float | None = None
     mark: Mark = ""
     not_worse: bool | None = None
+    doubtful: bool = False
 
     @property
     def difference(self) -> float | None:
@@ -86,6 +91,16 @@ class MethodRow:
     def seeds(self) -> int:
         """The number of seeds that the values are means over."""
         return len(self.records)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the values are none of a retrieval, by seed; empty where nothing is known against them."""
+        return tuple(f"seed {one.seed}: {'; '.join(one.doubts)}" for one in self.records if one.doubts)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the row competes with others: not fitted on the target, and nothing speaks against its values."""
+        return not self.name.target_fit and not self.doubts
 
 
 @dataclass(frozen=True)
@@ -244,6 +259,7 @@ def _cells(results: list[Record], entry: Published | None) -> dict[str, MetricCe
             mean=statistics.fmean(values) if complete else None,
             sd=statistics.stdev(values) if complete and len(values) > 1 else None,
             paper=entry.values.get(metric) if entry else None,
+            doubtful=any(result.doubts for result in results),
         )
     return cells
 
@@ -253,10 +269,10 @@ def _marked(rows: list[MethodRow]) -> tuple[MethodRow, ...]:
     apart = significance.made_apart([row.records for row in rows])
     rows = [replace(row, cells=dict(row.cells), apart=other) for row, other in zip(rows, apart, strict=True)]
     for metric in METRICS:
-        records = [() if row.name.target_fit else row.records for row in rows]
+        records = [row.records if row.counts else () for row in rows]
         for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
             row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
-        means = [None if row.name.target_fit else row.cells[metric].mean for row in rows]
+        means = [row.cells[metric].mean if row.counts else None for row in rows]
         ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
         if sum(mean is not None for mean in means) < 2:
             continue
@@ -296,7 +312,16 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
         yield significance.NOTE
     if any(row.apart for row in rows):
         yield significance.APART_NOTE
+    yield from doubt_notes(blocks)
     yield from _empty_cells(blocks, shows_paper)
+
+
+def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield a sentence for each row whose values are none of a retrieval, and are therefore not marked."""
+    for block in blocks:
+        for row in block.rows:
+            if row.doubts:
+                yield f"{DOUBT} {row.name.label}, {row.name.row}, on {block.title}: {'; '.join(row.doubts)}."
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:

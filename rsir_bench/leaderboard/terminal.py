@@ -9,7 +9,7 @@ from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import block_title, metric_cell
 from rsir_bench.leaderboard.formats import plain_grid
 from rsir_bench.leaderboard.grids import Grid, GridCell, GridRow, word_cells
-from rsir_bench.leaderboard.tables import METRICS, Block, tables
+from rsir_bench.leaderboard.tables import METRICS, Block, doubt_notes, tables
 from rsir_bench.records.schema import Record
 
 
@@ -32,7 +32,8 @@ def _board(board: Board) -> str:
         remarks.append("not comparable with the paper's values")
     grids = [_grid(block) for _, block in blocks] + robustness.grids(board, "{}: retained mAP")
     text = [f"{grid.caption}\n{plain_grid(grid)}" for grid in grids]
-    return "\n\n".join([*text, f"Board {board.name}: {'; '.join(remarks)}."])
+    doubts = "\n".join(doubt_notes([block for _, block in blocks]))
+    return "\n\n".join([*text, *([doubts] if doubts else []), f"Board {board.name}: {'; '.join(remarks)}."])
 
 
 def _ran(block: Block) -> bool:

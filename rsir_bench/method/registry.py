@@ -20,9 +20,9 @@ from pydantic import BaseModel, ValidationError
 from rsir_bench.base.errors import UserError, one_line, suggest
 from rsir_bench.base.files import digest
 from rsir_bench.base.progress import log
+from rsir_bench.method.authoring.mistakes import claimed_twice, in_words, incomplete
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
-from rsir_bench.method.authoring.mistakes import claimed_twice, in_words, incomplete
 from rsir_bench.method.plugins import files_of, import_plugins
 from rsir_bench.method.source_digest import source_digest
 from rsir_bench.method.spec import MethodSpec
@@ -102,13 +102,14 @@ def discover(plugins: Sequence[Path] = (), *, strict: bool = True) -> Methods:
             found.add(read(), strict=False)
         except UserError as error:
             found.leave_out(name, str(error))
-    for path in dict.fromkeys(plugins) if not strict else ():
+    leave_out = None if strict else lambda path, error: found.leave_out(path.stem, str(error))
+    for path, module in import_plugins(plugins, leave_out):
         try:
-            found.add(_of_plugins([path]), strict=True)
+            found.add(_of_plugin(path, module), strict=True)
         except UserError as error:
-            found.leave_out(path.stem, str(error))
-    if strict:
-        found.add(_of_plugins(plugins), strict=True)
+            if leave_out is None:
+                raise
+            leave_out(path, error)
     ordered = Methods()
     ordered.broken = found.broken
     ordered.update(sorted(found.items()))
@@ -138,15 +139,14 @@ def _of_entry_point(point: EntryPoint) -> list[RegisteredMethod]:
     raise UserError(f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it")
 
 
-def _of_plugins(plugins: Sequence[Path]) -> Iterator[RegisteredMethod]:
-    for path, module in import_plugins(plugins):
-        problem = "; ".join(incomplete(module))
-        entries = list(_entries(module))
-        if problem or not entries:
-            none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
-            why = ": ".join(part for part in (none, problem) if part)
-            raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")
-        yield from entries
+def _of_plugin(path: Path, module: ModuleType) -> list[RegisteredMethod]:
+    problem = "; ".join(incomplete(module))
+    entries = list(_entries(module))
+    if problem or not entries:
+        none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
+        why = ": ".join(part for part in (none, problem) if part)
+        raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")
+    return entries
 
 
 def _import(name: str, what: str) -> ModuleType:

@@ -284,3 +284,19 @@ def log_choose(n: Tensor, k: Tensor) -> Tensor:
     """Return the logarithm of the binomial coefficient, (...) float64; meaningless where k < 0 or k > n."""
     n, k = n.double(), k.double()
     return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+
+
+def chance_precision(relevant: Tensor, gallery: int) -> Tensor:
+    """Return the average precision of a random order, its exact mean over all orders, (Q,) float64.
+
+    Args:
+        relevant: (Q,) integers, at least 1, the positives of each query.
+        gallery: Number of scenes that are ranked.
+
+    Examples:
+        >>> chance_precision(torch.tensor([1, 4]), 14)
+        tensor([0.2323, 0.4094], dtype=torch.float64)
+    """
+    harmonic = float(harmonic_numbers(gallery)[gallery])
+    others = (relevant.double() - 1) / max(gallery - 1, 1)
+    return (harmonic + others * (gallery - harmonic)) / gallery

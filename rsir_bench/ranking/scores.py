@@ -13,7 +13,7 @@ from torch import Tensor
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking import metrics
 from rsir_bench.ranking.blocks import measure_blocks
-from rsir_bench.ranking.task import Task, checked_device, scoring_task
+from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
 
@@ -40,7 +40,12 @@ class Scores:
         queries: Number of scored queries.
         skipped: Number of queries without a positive in the gallery; they enter no mean.
         constant: Number of scenes without a direction (constant vectors under Pearson, zero vectors under cosine);
-            their similarity to every scene is 0.
+            their similarity to every scene is 0. Of codes: those that equal the most frequent one where that is a
+            collapse, see ``doubts``.
+        equal: Number of scenes in the largest group of equal descriptors; 0: all differ.
+        mixed: Number of them that are not of the group's main class.
+        scenes: Number of scenes in the gallery.
+        chance: The mAP of a random order.
         curve: (101,) float64 in [0, 1], interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
         class_curves: Class name -> the same over the queries of that class, (101,) float64.
     """
@@ -54,8 +59,29 @@ class Scores:
     queries: int
     skipped: int
     constant: int
+    equal: int
+    mixed: int
+    scenes: int
+    chance: float
     curve: FloatArray
     class_curves: dict[str, FloatArray]
+
+    def doubts(self) -> list[str]:
+        """Return why the scores are none of a retrieval: equal descriptors, and an mAP no better than a random order's.
+
+        Descriptors count as equal where more than a fifth of the scenes have the very descriptor of another class's.
+        An mAP counts as chance within 2 % of the way from chance to 1, or within two standard errors over queries.
+        """
+        found = []
+        if degenerate(self.mixed, self.scenes):
+            found.append(f"{self.equal} of {self.scenes} descriptors are equal")
+        elif 2 * self.constant > self.scenes:
+            found.append(f"{self.constant} of {self.scenes} descriptors have no direction")
+        error = float(np.std(self.per_query["mAP"])) / self.queries**0.5
+        if self.overall["mAP"] <= self.chance + max(0.02 * (1 - self.chance), 2 * error):
+            found.append(f"mAP {self.overall['mAP']:.4f} is chance: a random order has {self.chance:.4f}")
+        least, most = self.lower["mAP"], self.upper["mAP"]
+        return [*found, f"ties leave mAP between {least:.4f} and {most:.4f}"] if found and least < most else found
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
         """Return points of the precision-recall curve.
@@ -84,6 +110,9 @@ class Scores:
             "queries": self.queries,
             "skipped": self.skipped,
             "constant": self.constant,
+            "equal": self.equal,
+            "chance": self.chance,
+            "doubts": self.doubts(),
             "lower": dict(self.lower),
             "upper": dict(self.upper),
             "per_class": {name: dict(values) for name, values in self.per_class.items()},
@@ -262,6 +291,8 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
     sums = np.add.reduceat(table[0], np.concatenate([[0], counts[scored].cumsum()[:-1]]), axis=1)
     overall, lower, upper = (by_name(names, bound.mean(axis=1)) for bound in table)
     order = np.argsort(task.positions.numpy())
+    own = int(task.own_columns is not None)
+    relevant, ranked = task.starts.diff()[task.query_classes] - own, task.gallery_size - own
     return Scores(
         overall=overall,
         lower=lower,
@@ -272,6 +303,10 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
         queries=len(order),
         skipped=task.skipped,
         constant=task.constant,
+        equal=task.equal,
+        mixed=task.mixed,
+        scenes=task.gallery_size,
+        chance=float(metrics.chance_precision(relevant, ranked).mean()),
         curve=curves.sum(axis=0) / len(order),
         class_curves={task.class_names[c]: curves[c] / counts[c] for c in scored},
     )

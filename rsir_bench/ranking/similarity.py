@@ -147,6 +147,13 @@ def duplicate_rows(rows: Tensor, workers: Workers) -> tuple[Tensor, Tensor]:
 
 def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
     """Return where another row has the same 64-bit hash, (N,) bool; rows (N, D) float of equal bytes always have."""
+    _, inverse, counts = torch.unique(row_hashes(rows, workers), return_inverse=True, return_counts=True)
+    shared: Tensor = (counts > 1)[inverse]
+    return shared
+
+
+def row_hashes(rows: Tensor, workers: Workers) -> Tensor:
+    """Return a 64-bit hash of each row, (N,) int64, of rows (N, D) float; equal bytes have equal hashes."""
     words = rows.view(torch.int64) if rows.dtype == torch.float64 or rows.shape[1] % 2 == 0 else rows.view(torch.int32)
     generator = torch.Generator().manual_seed(0)
     weights = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator).mul_(2).add_(1).to(rows.device)
@@ -157,9 +164,23 @@ def shared_hash(rows: Tensor, workers: Workers) -> Tensor:
 
     for _ in workers.map(fill, chunks(words)):
         pass
-    _, inverse, counts = torch.unique(hashes, return_inverse=True, return_counts=True)
-    shared: Tensor = (counts > 1)[inverse]
-    return shared
+    return hashes
+
+
+def largest_equal(rows: Tensor, classes: Tensor, workers: Workers) -> tuple[int, int]:
+    """Return how many rows the largest group of equal ones holds, and how many of them are not of its main class.
+
+    Args:
+        rows: (N, D) float.
+        classes: (N,) int64, their classes.
+        workers: See ``rsir_bench.ranking.threads``.
+    """
+    values, counts = torch.unique(hashes := row_hashes(rows, workers), return_counts=True)
+    most = int(counts.max())
+    if most < 2:
+        return 0, 0
+    members = classes[(hashes == values[counts.argmax()]).cpu()]
+    return most, most - int(members.bincount().max())
 
 
 def checked_descriptors(values: Any, what: str) -> Tensor:

@@ -12,8 +12,19 @@ from torch import Tensor
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.labels import class_numbers
-from rsir_bench.ranking.similarity import BIT_ORDERS, SIMILARITIES, Prepared, checked_descriptors, prepare, unpacked
+from rsir_bench.ranking.similarity import (
+    BIT_ORDERS,
+    SIMILARITIES,
+    Prepared,
+    checked_descriptors,
+    largest_equal,
+    prepare,
+    unpacked,
+)
 from rsir_bench.ranking.threads import Workers
+
+MOST_MIXED = 0.2
+"""Largest share of scenes that may have the very descriptor of another class's; codes of a class may well be equal."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Task:
         class_names: The name of each class.
         skipped: Number of queries left out because the gallery holds no positive for them.
         constant: Number of scenes without a direction.
+        equal: Number of scenes of the gallery in the largest group of equal rows; 0: all differ.
+        mixed: Number of them that are not of the group's main class.
         device: Where the rows live.
     """
 
@@ -44,6 +57,8 @@ class Task:
     class_names: list[str]
     skipped: int
     constant: int
+    equal: int
+    mixed: int
     device: str
 
     @property
@@ -114,6 +129,8 @@ def scoring_task(
     centre = gallery_rows.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
     prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
     separate = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
+    equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
+    flat_codes = equal if similarity == "hamming" and degenerate(mixed, len(order)) else 0
     return Task(
         gallery=prepared,
         starts=starts,
@@ -124,9 +141,16 @@ def scoring_task(
         own_columns=torch.argsort(order)[asked[positions]] if own else None,
         class_names=names,
         skipped=len(asked) - len(positions),
-        constant=prepared.constant + (0 if separate is None else separate.constant),
+        constant=prepared.constant + (0 if separate is None else separate.constant) + flat_codes,
+        equal=equal,
+        mixed=mixed,
         device=device,
     )
+
+
+def degenerate(mixed: int, scenes: int) -> bool:
+    """Return whether so many scenes of several classes have one descriptor that a ranking says little."""
+    return mixed > MOST_MIXED * scenes
 
 
 def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:

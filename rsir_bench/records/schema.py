@@ -116,7 +116,7 @@ class DistortionPart(_Part):
 
 
 class QueriesPart(_Part):
-    """The numbers of queries, of scenes without a positive, and of constant vectors."""
+    """The numbers of queries, of scenes without a positive, and of constant vectors or, newer, constant codes."""
 
     count: int
     skipped: int
@@ -156,7 +156,10 @@ class AcceptedPart(_Part):
 
 
 class Record(_Part):
-    """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first."""
+    """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
+
+    ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
+    """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
     key: str
@@ -180,3 +183,4 @@ class Record(_Part):
     request: RequestFields | None = None
     created: str
     accepted: tuple[AcceptedPart, ...] = ()
+    doubts: tuple[str, ...] = ()

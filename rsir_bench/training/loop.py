@@ -68,6 +68,8 @@ class Trained:
         loss: Mean loss of the last epoch.
         epochs: Number of epochs.
         scenes: Number of scenes of the training set.
+        collapsed: What ``epoch_metrics`` gave by this name at the end: other than 0 where a part of the method has
+            ceased to work.
     """
 
     seconds: float
@@ -75,6 +77,7 @@ class Trained:
     loss: float
     epochs: int
     scenes: int
+    collapsed: float = 0.0
 
 
 def compute_deterministically(device: torch.device) -> None:
@@ -223,7 +226,8 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes), "code": _code_of_training()}
         distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
-    return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes))
+    collapsed = log[-1].get("collapsed", 0.0)
+    return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes), collapsed)
 
 
 def _kept(scenes: Scenes) -> dict[str, Tensor]:

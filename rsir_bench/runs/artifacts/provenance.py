@@ -87,8 +87,16 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         environment=here,
         command=request_command(asked),
         request=asked,
+        doubts=tuple(_doubts(scores, left)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _doubts(scores: Scores, left: Circumstances) -> list[str]:
+    """Return why the scores are none of the method's retrieval."""
+    if left.trainings and left.trainings[-1].get("collapsed"):
+        return ["the front end has collapsed in training (log.csv)", *scores.doubts()]
+    return scores.doubts()
 
 
 def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
