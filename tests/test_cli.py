@@ -311,6 +311,32 @@ def test_a_method_of_an_installed_package_is_listed(cli: InProcess, tmp_path: Pa
     assert "theirs" not in cli("methods", "--json").out
 
 
+def test_a_broken_package_or_plugin_costs_only_itself(tiny: Tiny) -> None:
+    site, torn = tiny.folder / "site", tiny.folder / "torn.py"
+    info = site / "broken_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rsir_bench.methods]\nbrk = nonesuch:Z\n")
+    torn.write_text("1 / 0")
+    plan = ["run", "--protocol", str(tiny.protocol), "--plan", "--plugin", str(torn), "--methods"]
+
+    def call(*words: str) -> tuple[int, list[str]]:
+        end = _process(*words, folder=tiny.folder, PYTHONPATH=str(site))
+        return end.returncode, end.stderr.splitlines()
+
+    code, lines = call("methods")
+    assert (code, len(lines)) == (0, 1)
+    assert lines[0].startswith("warning   entry point brk of broken-package: cannot be imported (ModuleNotFoundError")
+    code, lines = call(*plan, "baseline")
+    assert (code, [line.split()[0] for line in lines[:2]]) == (0, ["warning", "warning"])
+    for asked in ("brk", "all", "baseline,torn"):
+        code, lines = call(*plan, asked)
+        assert code == 2, asked
+        named = [line for line in lines if line.startswith("rsir-bench: ")]
+        assert ("entry point brk" in named[0]) == (asked != "baseline,torn")
+        assert any("plugin" in line and "ZeroDivisionError" in line for line in named) == (asked != "brk")
+
+
 def test_scores_are_printed_as_a_table_or_json(tmp_path: Path) -> None:
     rows, labels = np.random.default_rng(0).normal(size=(20, 4)), np.repeat([0, 1], 10)
     np.savez(tmp_path / "rows.npz", descriptors=rows, labels=labels)

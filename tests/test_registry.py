@@ -78,9 +78,10 @@ class TestFolder:
         (tmp_path / "torn.py").write_text("import nonesuch_package\n")
         monkeypatch.setattr(rsir_bench.methods, "__path__", [*rsir_bench.methods.__path__, str(tmp_path)])
         importlib.invalidate_caches()
-        text = message(discover)
-        assert "method file torn.py: cannot be imported" in text
-        assert "nonesuch_package" in text
+        found = discover()
+        assert "baseline" in found
+        assert "method file torn.py: cannot be imported" in found.broken["torn"]
+        assert "nonesuch_package" in found.broken["torn"]
 
 
 class TestPlugins:
@@ -221,8 +222,21 @@ class TestInstalledPackages:
     def test_a_broken_package_is_named(self, tmp_path, monkeypatch):
         self.install(tmp_path, "torn-package", {"torn_package.py": "1 / 0"}, "retrieval = torn_package")
         monkeypatch.syspath_prepend(tmp_path)
-        text = message(discover)
-        assert "entry point retrieval of torn-package: cannot be imported (ZeroDivisionError" in text
+        found = discover()
+        problem = "entry point retrieval of torn-package: cannot be imported (ZeroDivisionError"
+        assert problem in found.broken["retrieval"]
+        assert resolve("baseline", found, {}, {}).name == "baseline"
+        assert problem in message(lambda: resolve("retrieval", found, {}, {}))
+        assert problem in message(lambda: resolve("nonesuch", found, {}, {}))
+
+    def test_a_name_that_is_taken_stays_with_its_owner_and_is_refused(self, tmp_path, monkeypatch):
+        files = {"taking_package.py": PLUGIN.format(name="baseline", kind="Theirs")}
+        self.install(tmp_path, "taking-package", files, "x = taking_package")
+        monkeypatch.syspath_prepend(tmp_path)
+        found = discover()
+        assert found["baseline"].source.name == "baseline.py"
+        assert "taking_package.py" in message(lambda: resolve("baseline", found, {}, {}))
+        assert resolve("se", found, {}, {}).name == "se"
 
 
 class TestNames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -18,17 +18,31 @@ HARNESS = Path(__file__).resolve().parents[1]
 """The package ``rsir_bench``; its code is known by version numbers."""
 
 
-def import_plugins(paths: Iterable[Path]) -> Iterator[tuple[Path, ModuleType]]:
+def import_plugins(
+    paths: Iterable[Path], leave_out: Callable[[Path, UserError], object] | None = None
+) -> Iterator[tuple[Path, ModuleType]]:
     """Import users' files; each call reads them and the modules beside them anew.
 
     Installed modules come before modules of the same name beside a file.
 
+    Args:
+        paths: The files.
+        leave_out: Called with each file that is broken; None: the first one is an error.
+
     Raises:
-        UserError: One is no Python file, cannot be imported, or needs a module that another has under the same name.
+        UserError: There is no ``leave_out``, and one is no Python file, cannot be imported, or needs a module that
+            another has under the same name.
     """
     _Beside.forget()
     for path in dict.fromkeys(paths):
-        yield path, _import(path)
+        try:
+            module = _import(path)
+        except UserError as error:
+            if leave_out is None:
+                raise
+            leave_out(path, error)
+            continue
+        yield path, module
 
 
 def _import(path: Path) -> ModuleType:

@@ -70,7 +70,8 @@ def _write(
     frame = Frame(out)
     frame.add_static("style.css", "table.js")
     shown = views(records)
-    content = Content(shown, _draw(shown, out), _tables(records, shown, out), discover(plugins), load_cards(), [])
+    methods = discover(plugins, strict=False)
+    content = Content(shown, _draw(shown, out), _tables(records, shown, out), methods, load_cards(), [])
     if runs:
         from rsir_bench.report.scenes.pages import add_scenes  # its packages are only needed for scenes
 

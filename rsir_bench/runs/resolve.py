@@ -124,15 +124,17 @@ def _check_out(out: Path, problems: Problems) -> None:
 
 
 def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> list[MethodSpec]:
-    found: dict[str, RegisteredMethod] = {}
+    found = registry.Methods()
     with problems.collecting():
-        found = registry.discover(request.plugins)
+        found = registry.discover(request.plugins, strict=False)
     if not found:
         return []
     # A user's protocol file may configure methods freely; the label shows what differs from the shipped protocol.
     usual = load_protocol(protocol.name).methods if protocol.name in shipped() else {}
     for name in sorted(set(protocol.methods) - set(found)):
         problems.add(f"methods.{name}: {suggest(name, found)}")
+    if list(request.methods) == ["all"]:
+        problems.lines += found.broken.values()
     names = _method_names(request.methods, found)
     methods = []
     for name in names:
