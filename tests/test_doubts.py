@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Tiny
 from leaderboard.factory import record
 
 import rsir_bench
@@ -17,6 +18,7 @@ from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import comma_separated, markdown
 from rsir_bench.records.store import read_record, write_record
+from rsir_bench.runs.runners.campaign import campaign
 
 LABELS = np.arange(60) % 3
 GOOD = np.eye(3)[LABELS] + 0.1 * np.random.default_rng(0).normal(size=(60, 3))
@@ -114,6 +116,43 @@ def test_sound_rows_have_neither_sign_nor_column() -> None:
     document = documents(board)[0]
     assert "doubts" not in comma_separated(document)
     assert " !" not in markdown(document)
+
+
+FLAT = """import torch
+from rsir_bench.method import Card, Method, Row
+
+class Flat(Method):
+    \"\"\"All scenes alike, but for rounding.\"\"\"
+    card = Card(name="flat", title="Flat", paper="none", year=2026, trained=False, rows={
+        "Real": Row(descriptor="e"), "PCA": Row(descriptor="e", kind="pca"),
+        "Hashing": Row(descriptor="e", kind="code")})
+    def describe(self, scenes):
+        values = torch.linspace(-1, 1, 40) + 1e-7 * (scenes.flatten(1)[:, :40] - 0.5)
+        return {"e": values}
+    def loss(self, batch):
+        raise NotImplementedError
+"""
+
+
+def test_descriptors_that_differ_by_rounding_are_told(tiny: Tiny) -> None:
+    """Components of rounding noise look like descriptors."""
+    (tiny.folder / "flat.py").write_text(FLAT)
+    records = campaign(tiny.request("flat", plugins=[tiny.folder / "flat.py"]), lambda line: None).records
+    assert {one.row.name for one in records} == {"Real", "PCA", "Hashing"}
+    for one in records:
+        assert "the network describes all scenes alike, up to rounding" in one.doubts
+    assert "*" not in terminal_table(records).split("Board")[0]
+
+
+@pytest.mark.parametrize(("rate", "away"), [(3.0, True), (0.03, False)])
+def test_a_front_end_that_runs_away_is_told(rate: float, away: bool, tiny: Tiny) -> None:
+    request = tiny.request("jsst", overrides=[f"train.rate={rate}", "train.epochs=4"])
+    records = campaign(request, lambda line: None).records
+    log = next((tiny.folder / "runs").rglob("log.csv")).read_text().splitlines()
+    assert (log[-1].split(",")[log[0].split(",").index("collapsed")] == "1") is away
+    for one in records:
+        assert ("the front end has collapsed in training (log.csv)" in one.doubts) is away
+    assert ("*" not in terminal_table(records).split("Board")[0]) or not away
 
 
 def test_records_without_doubts_keep_their_bytes(tmp_path: Path) -> None:

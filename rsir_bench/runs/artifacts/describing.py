@@ -85,6 +85,11 @@ class Describing:
             self._last = which, self._describe(network, dataset, distortion)
         return self._last[1]
 
+    def note_flat(self, key: str) -> None:
+        """Note that the raw descriptors behind a file of descriptors, named by its key, differ by rounding only."""
+        note = self.note()
+        write_note(self.path, {**note, "flat": sorted({*note.get("flat", []), key})})
+
     def forget(self) -> None:
         """Free the memory of the last pass."""
         self._last = None
@@ -138,6 +143,7 @@ class Describing:
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
             "normalisation": _normalisation(network),
+            **({"flat": known["flat"]} if "flat" in known else {}),
             "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
         write_note(self.path, note)

@@ -14,6 +14,16 @@ from rsir_bench.scenes.batches import Pixels
 from rsir_bench.training.describe import Descriptors as RawDescriptors
 from rsir_bench.training.describe import Reduction, as_bits, fit_reduction
 
+FLAT = 1e-5
+"""Distance of descriptors from their mean, as a share of their length, that is rounding."""
+
+
+def is_flat(descriptors: RawDescriptors) -> bool:
+    """Return whether descriptors, (N, D) float32, differ by rounding only: components and bits of them are noise."""
+    rows = descriptors.astype(np.float64)
+    length = float(np.square(rows).sum())
+    return len(rows) > 1 and float(np.square(rows - rows.mean(0)).sum()) <= FLAT**2 * length
+
 
 class Descriptors:
     """The descriptors of a row on a target: (N, D) float32, or packed codes (N, bytes) uint8, of all its scenes.
@@ -53,7 +63,10 @@ class Descriptors:
             UserError: A file cannot be read or written.
         """
         fitted = self._fitted()  # first: of two passes over scenes only the last is kept in memory
-        row = self._reduced(self._raw(), fitted)
+        raw = self._raw()
+        row = self._reduced(raw, fitted)
+        if is_flat(raw):
+            self._describing.note_flat(self.key)
         write_sealed(self.path, lambda path: np.save(path, row))
         return row
 

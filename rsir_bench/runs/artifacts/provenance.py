@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,16 +88,18 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         environment=here,
         command=request_command(asked),
         request=asked,
-        doubts=tuple(_doubts(scores, left)),
+        doubts=tuple(_doubts(cell, scores, left)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
-def _doubts(scores: Scores, left: Circumstances) -> list[str]:
-    """Return why the scores are none of the method's retrieval."""
+def _doubts(cell: ResultSpec, scores: Scores, left: Circumstances) -> Iterator[str]:
+    """Yield why the scores are none of the method's retrieval."""
     if left.trainings and left.trainings[-1].get("collapsed"):
-        return ["the front end has collapsed in training (log.csv)", *scores.doubts()]
-    return scores.doubts()
+        yield "the front end has collapsed in training (log.csv)"
+    if cell.descriptors.stem in left.described.get("flat", []):
+        yield "the network describes all scenes alike, up to rounding"
+    yield from scores.doubts()
 
 
 def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
