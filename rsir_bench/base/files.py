@@ -68,6 +68,13 @@ def discard(unfinished: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove the unfinished files that killed processes have left below a folder; call it with the folder's lock."""
+    for path in folder.rglob(f"{PARTIAL}*"):
+        if re.fullmatch(rf"{re.escape(PARTIAL)}\d+-\d+-.+", path.name, re.DOTALL):
+            discard(path)
+
+
 def remove_files(folder: Path, suffixes: Collection[str]) -> None:
     """Remove the files with these suffixes below a folder, and the folders that are then empty."""
     for path in sorted(folder.rglob("*"), reverse=True):  # the contents of a folder before the folder itself

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.base.files import file_digest, locked, write_text
+from rsir_bench.base.files import file_digest, locked, sweep, write_text
 from rsir_bench.base.text import encode
 
 OWN = ".rsir-bench"
@@ -40,11 +40,15 @@ def replaced_folder(folder: Path, verb: str, beside: Collection[str] = ()) -> It
         UserError: The folder is a file, holds files but no list of this verb, or a file in the way was not written by
             it or has changed since. Nothing in the folder is touched then. Or the folder cannot be read or written.
     """
-    with _readable(folder):
-        _refuse_foreign(folder, verb, {OWN, *beside})
+    if not (folder / OWN / "lock").is_file():  # nothing is made in a folder of others
+        with _readable(folder):
+            _refuse_foreign(folder, verb, {OWN, *beside})
     with locked(folder / OWN / "lock"):
+        with _readable(folder):  # another process may have filled it by now
+            _refuse_foreign(folder, verb, {OWN, *beside})
         staging = folder / OWN / "new"
         shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
+        sweep(folder / OWN)
         try:
             with _readable(folder):
                 staging.mkdir()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.base.files import PARTIAL, discard, locked
+from rsir_bench.base.files import discard, locked, sweep
 from rsir_bench.base.output_folder import OWN
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
@@ -17,8 +16,6 @@ from rsir_bench.records.cells import describe_cell
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import without_replaced
-
-_UNFINISHED = re.compile(rf"{re.escape(PARTIAL)}\d+-\d+-.+")
 
 
 @contextmanager
@@ -29,9 +26,7 @@ def writing(results: Path) -> Iterator[None]:
         UserError: The folder cannot be written.
     """
     with locked(results / OWN / "lock"):
-        for path in results.rglob(f"{PARTIAL}*"):
-            if _UNFINISHED.fullmatch(path.name):
-                discard(path)
+        sweep(results)
         yield
 
 
