@@ -192,11 +192,11 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
 
 
 def _best_first(names: list[RowName], targets: Sequence[str], cells: Results) -> list[RowName]:
-    """Sort by mAP on the first target, then on the next; what was not run on a target comes last."""
+    """Sort by mAP on the first target, then on the next; what was not run on a target, or is doubtful, comes last."""
 
     def rank(name: RowName) -> tuple[list[float], str, str]:
-        means = [_cells(cells.get((target, name.label, name.row), []), None)["mAP"].mean for target in targets]
-        return [math.inf if mean is None else -mean for mean in means], name.label, name.row
+        found = [_cells(cells.get((target, name.label, name.row), []), None)["mAP"] for target in targets]
+        return [math.inf if cell.mean is None or cell.doubtful else -cell.mean for cell in found], name.label, name.row
 
     return sorted(names, key=rank)
 

@@ -136,11 +136,11 @@ class BoardView:
         return [table for table in self.tables if table.name not in ABLATIONS]
 
     def ranked(self, column: Column) -> list[Standing]:
-        """Return the rows, the best of a column first and those without a value last."""
+        """Return the rows, the best of a column first and those without a value, or with a doubtful one, last."""
 
         def rank(standing: Standing) -> float:
-            mean = standing.cells[column.target, column.metric].mean
-            return math.inf if mean is None else -mean
+            cell = standing.cells[column.target, column.metric]
+            return math.inf if cell.mean is None or cell.doubtful else -cell.mean
 
         return sorted(self.standings, key=rank)
 
