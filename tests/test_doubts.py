@@ -13,10 +13,11 @@ from leaderboard.factory import record
 
 import rsir_bench
 from rsir_bench.cli.score import as_table
-from rsir_bench.leaderboard import terminal_table
+from rsir_bench.leaderboard import robustness, terminal_table
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import comma_separated, markdown
+from rsir_bench.records.schema import DistortionPart
 from rsir_bench.records.store import read_record, write_record
 from rsir_bench.runs.runners.campaign import campaign
 
@@ -116,6 +117,22 @@ def test_sound_rows_have_neither_sign_nor_column() -> None:
     document = documents(board)[0]
     assert "doubts" not in comma_separated(document)
     assert " !" not in markdown(document)
+
+
+def test_a_doubtful_row_is_not_the_most_robust() -> None:
+    """Equal descriptors keep all of their mAP under every distortion."""
+    haze = DistortionPart(name="haze", severity=3, version=1)
+    records = []
+    for label, under in (("flat", 0.4), ("sound", 0.3)):
+        clean, hazy = (record(label, metrics={"mAP": value}) for value in (0.4, under))
+        records += [clean, hazy.model_copy(update={"distortion": haze, "key": f"{label}-haze"})]
+    records[0] = records[0].model_copy(update={"doubts": SAID})
+    (board,) = boards(records)
+    (grid,) = robustness.grids(board)
+    assert [row.cells[0].text for row in grid.rows] == ["SOUND"]
+    document = robustness.document(board)
+    assert document is not None
+    assert any("doubtful: flat, PCA" in note for note in document.notes)
 
 
 FLAT = """import torch

@@ -82,7 +82,10 @@ class Block:
 
 
 def blocks(board: Board) -> list[Block]:
-    """Return one block for each target with distorted results; a method without a clean result has no row."""
+    """Return one block for each target with distorted results.
+
+    A method without a clean result, or with a doubtful one, has no row: equal descriptors keep all of their mAP.
+    """
     cells: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in board.records:
         cells[cell_of(record)].append(record)
@@ -90,10 +93,14 @@ def blocks(board: Board) -> list[Block]:
     titles = {}
     for (target, _, _), records in cells.items():
         row = _row(records)
-        if row is not None:
+        if row is not None and not _doubtful(records):
             rows[target].append(row)
             titles[target] = records[0].target.title
     return [_block(target, titles[target], found) for target, found in sorted(rows.items())]
+
+
+def _doubtful(records: Iterable[Record]) -> bool:
+    return any(record.doubts for record in records if record.distortion is None)
 
 
 def _condition(record: Record) -> Condition | None:
@@ -211,7 +218,10 @@ def _fields(board: Board, block: Block, row: RobustnessRow) -> Iterator[dict[str
 
 
 def _notes(board: Board) -> tuple[str, ...]:
+    left_out = sorted({f"{one.method.label}, {row_label(one)}" for one in board.records if _doubtful([one])})
+    doubts = (f"Left out, as their values on undistorted scenes are doubtful: {'; '.join(left_out)}.",)
     return (
+        *(doubts if left_out else ()),
         f"Protocol {board.name} (hash {board.protocol.hash}). Each value is mAP on the distorted target divided by mAP "
         "on the undistorted target, with the same trained network, averaged over the severities named in the header; "
         "the mean is over all conditions of the table. A dash: not all of them were run.",
