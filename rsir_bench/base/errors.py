@@ -113,12 +113,29 @@ def _told(command: Callable[[], object], name: str) -> int:
         for line in str(error).splitlines():
             print(f"{name}: {visible(line)}", file=sys.stderr)
         return 1 if isinstance(error, RunError) else 2
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        if not (cause := _lack_of_memory(error)):
+            raise
+        print(f"{name}: too little memory ({one_line(cause)}); end other programs or raise the limit", file=sys.stderr)
+        return 1
     except UnicodeEncodeError as error:
         if error.encoding.lower().startswith("utf"):
             raise
         print(f"{name}: {error.object!a}: not in {error.encoding}; set PYTHONUTF8=1", file=sys.stderr)
         return 2
     return 0
+
+
+_NO_MEMORY = ("failed to map segment", "allocate memory", "alloc failed", "bad_alloc", "start new thread")
+
+
+def _lack_of_memory(error: BaseException | None) -> BaseException | None:
+    """Return what says that memory ran out, among an error and its causes; None where nothing does."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def suggest(word: str, known: dict[str, Any] | list[str]) -> str:

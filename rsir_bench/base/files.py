@@ -39,8 +39,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], needed: int = 0) -> None:
     """Let ``write`` fill a temporary file next to ``path``, then rename it: readers never see half a file.
+
+    Args:
+        path: The file.
+        write: Writes the path that it is given.
+        needed: About how many bytes it takes, for the error.
 
     Raises:
         UserError: The disk is full or the folder cannot be written.
@@ -55,11 +60,26 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap the system's error
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise UserError(f"{path}: cannot be written ({reason}); free space or choose another --out") from None
+        reason = _why(error, temporary)
+        need = f", {needed / 1e6:,.0f} MB are needed" if needed else ""
+        raise UserError(f"{path}: cannot be written ({reason}{need}); free space or choose another --out") from None
     finally:
         if temporary is not None:
             discard(temporary)
+
+
+def _why(error: Exception, unfinished: Path | None) -> str:
+    """Return why a file cannot be written. Torch hides the system's reason; the next bytes meet it again."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    try:
+        if unfinished is not None:
+            with unfinished.open("ab") as stream:
+                stream.write(bytes(1 << 20))
+                os.fsync(stream.fileno())
+    except OSError as reason:
+        return reason.strerror or one_line(reason)
+    return one_line(error)
 
 
 def discard(unfinished: Path) -> None:
@@ -92,7 +112,7 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(encode(text)))
 
 
-def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
+def write_sealed(path: Path, write: Callable[[Path], object], needed: int = 0) -> None:
     """Write a file atomically, with its SHA-256 in ``<path>.sha256``, so that ``is_intact`` can detect damage.
 
     The seal is written first, and it also holds the digests of earlier versions: whenever the process is killed, the
@@ -111,7 +131,7 @@ def write_sealed(path: Path, write: Callable[[Path], object]) -> None:
         kept = [*known, file_digest(temporary).encode()][-SEALED_VERSIONS:]
         write_atomically(seal, lambda unfinished: unfinished.write_bytes(b"\n".join(kept) + b"\n"))
 
-    write_atomically(path, write_and_seal)
+    write_atomically(path, write_and_seal, needed)
 
 
 def seal_for_both(path: Path, sent: bytes) -> bytes:

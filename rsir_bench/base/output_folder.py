@@ -40,8 +40,8 @@ def replaced_folder(folder: Path, verb: str, beside: Collection[str] = ()) -> It
         UserError: The folder is a file, holds files but no list of this verb, or a file in the way was not written by
             it or has changed since. Nothing in the folder is touched then. Or the folder cannot be read or written.
     """
-    if not (folder / OWN / "lock").is_file():  # nothing is made in a folder of others
-        with _readable(folder):
+    with _readable(folder):
+        if not (folder / OWN / "lock").is_file():  # nothing is made in a folder of others
             _refuse_foreign(folder, verb, {OWN, *beside})
     with locked(folder / OWN / "lock"):
         with _readable(folder):  # another process may have filled it by now

@@ -16,6 +16,7 @@ from rsir_bench.base.output_folder import refuse_other_page, write_page
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
+from rsir_bench.records.verdict import Verdict
 
 if TYPE_CHECKING:
     from rsir_bench.publishing.drift import CellDrift, Drift
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 HEADERS = ["verdict", "board", "method", "row", "target", "seed", "metric", "before", "now", "change"]
 STAGE_HEADERS = ["verdict", "step", "what", "deviation"]
+MOST_ROWS, MOST_LINES = 40, 3
+"""Rows, and lines of new or gone results, that are printed without ``--all``."""
+
 TOLERANCES = ["OK to", "OKish to"]
 
 
@@ -34,6 +38,7 @@ def drift(
         str | None, typer.Option(metavar="REASON", help="Replace the baseline by the results; REASON is stored.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Print every result, not only what differs.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare results with a baseline; 1 if any differs by more than seeds explain, or if nothing was compared."""
@@ -49,6 +54,7 @@ def drift(
         if markdown is not None:
             refuse_other_page(markdown)
         report = _exact(accept) if exact else _compare(runs or [], baseline or RESULTS)
+        report = report if every else report.folded()
         if markdown is not None:
             write_page(markdown, report.as_markdown())
         print(json.dumps(report.values, indent=1) if as_json else report.as_text())
@@ -107,6 +113,20 @@ class Report:
     rows: list[list[str]]
     lines: list[str]
     values: dict[str, Any]
+
+    def folded(self) -> Report:
+        """Return a report of many results without the rows that are OK, and with examples of new and gone ones."""
+        rows, lines = self.rows, []
+        if len(rows) > MOST_ROWS:
+            rows = [row for row in rows if row[0] != Verdict.OK.value][:MOST_ROWS]
+            lines.append(f"rows: {len(self.rows) - len(rows):,} more, none worse; --all prints them")
+        for kind in ("new: ", "gone: "):
+            named = [line for line in self.lines if line.startswith(kind)]
+            lines += named[:MOST_LINES]
+            if len(named) > MOST_LINES:
+                lines.append(f"{kind}{len(named) - MOST_LINES:,} more; --all prints them")
+        others = [line for line in self.lines if not line.startswith(("new: ", "gone: "))]
+        return replace(self, rows=rows, lines=[*others, *lines])
 
     def as_text(self) -> str:
         """Return the report for a terminal; the outcome is last, where it stays visible."""

@@ -244,8 +244,16 @@ def _as_before(scenes: Scenes, state: dict[str, Any]) -> Scenes:
 
 
 def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
-    write_sealed(checkpoint, lambda path: torch.save(state, path))
+    write_sealed(checkpoint, lambda path: torch.save(state, path), _bytes_in(state))
     write_text(checkpoint.with_name("log.csv"), _as_csv(state["log"]))
+
+
+def _bytes_in(state: Any) -> int:
+    """Return the bytes of all tensors in nested dicts and lists."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    inner = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return sum(map(_bytes_in, inner))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rsir_bench.base.errors import map_collecting_errors
+from rsir_bench.base.errors import UserError, map_collecting_errors
 from rsir_bench.nn import collectives
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
@@ -77,6 +78,7 @@ def campaign(
         UserError: Anything that the user must change first; nothing was started then.
     """
     plan, known = make_plan(request), Costs()
+    _refuse_read_only(plan)
     if request.fresh and not plan_only:
         _remove_former(plan, log)
     plan = fitting(plan, known)
@@ -113,6 +115,22 @@ def _tried_and_launched(plan: Plan, launcher: Launcher) -> Iterator[RunOutcome]:
     passed = replace(plan, runs=tuple(run for run in plan.runs if run.method.label not in failed))
     if passed.todo:
         yield from launcher(passed)
+
+
+def _refuse_read_only(plan: Plan) -> None:
+    """Refuse folders that the results to make cannot be written into, before hours of decoding and training.
+
+    Raises:
+        UserError: There is one; the message has a line for each.
+    """
+    lines: dict[str, None] = {}
+    for run in plan.todo:
+        folder = run.folder.absolute()
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            lines[f"--out {plan.request.out}: {there} cannot be written; name another folder"] = None
+    if lines:
+        raise UserError("\n".join(lines))
 
 
 def _remove_former(plan: Plan, log: Callable[[str], None]) -> None:
