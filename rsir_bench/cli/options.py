@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,10 +88,35 @@ def comma_list(option: str, text: str) -> list[str]:
     Raises:
         UserError: There is none.
     """
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = _joined(option, text.split(","))
     if not words:
         raise UserError(f"{option} {text!r}: empty list; name at least one")
     return words
+
+
+def _joined(option: str, pieces: list[str]) -> list[str]:
+    """Return the words of a list; one path with commas, behind ``folder:`` or ``@``, is one word.
+
+    Raises:
+        UserError: The shorter path is there too.
+    """
+    words: list[str] = []
+    while pieces:
+        first = pieces[0].strip()
+        path = first.partition("folder:" if first.startswith("folder:") else "@")[2]
+        longer = range(len(pieces), 1, -1) if path else ()
+        taken = next((number for number in longer if _is_there(",".join([path, *pieces[1:number]]).rstrip())), 1)
+        if taken > 1 and _is_there(path):
+            raise UserError(f"{option}: both {path} and {','.join([path, *pieces[1:taken]])} are there; rename one")
+        words.append(",".join([first, *pieces[1:taken]]).strip())
+        pieces = pieces[taken:]
+    return [word for word in words if word]
+
+
+def _is_there(path: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(path).exists()
+    return False
 
 
 def names_or_all(option: str, text: str) -> list[str]:

@@ -82,7 +82,7 @@ def test_the_same_command_finishes_what_a_kill_has_cut_off(
 
     def survives(number: int) -> None:
         place = before(verb, published, tmp_path / str(number))
-        (killed,) = commands(place.verb(*VERBS[verb], kill_after=chance.uniform(0.0, 1.1 * ended.seconds)))
+        (killed,) = commands(place.verb(*VERBS[verb], kill_after=chance.uniform(0.05, 1.1 * ended.seconds)))
         for name in FOREIGN:
             assert (place.folder / name).read_text() == "mine"
         (again,) = commands(place.verb(*VERBS[verb]))

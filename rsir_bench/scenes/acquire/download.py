@@ -113,7 +113,7 @@ def _fetch_checked(name: str, url: str, source: Download, workshop: Path) -> Pat
     if _is_pinned(archive, source):
         return archive
     for _ in range(2):
-        resumed = fetch(url, part, source.size, name)
+        resumed = fetch(url, part, source.size, name, pinned=source.known_hash is not None)
         if _is_pinned(part, source):
             part.replace(archive)
             forget(part)

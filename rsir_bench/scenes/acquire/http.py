@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class _Version(pydantic.BaseModel, frozen=True, extra="forbid"):
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
-def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
+def fetch(url: str, part: Path, size: int | None, what: str, *, pinned: bool = True) -> bool:
     """Download ``url`` to ``part``, resuming after the bytes that ``part`` holds.
 
     A part stays when the download fails, and is started over when the server has another version of the file or
@@ -66,20 +66,24 @@ def fetch(url: str, part: Path, size: int | None, what: str) -> bool:
         part: The file to write; a small file next to it notes the version that the bytes belong to.
         size: The bytes that the file must have, None where that is not known.
         what: The name to show.
+        pinned: Whether the content's hash is known. Otherwise every address on the way must be https: nobody in
+            between can then change what arrives.
 
     Returns:
         Whether ``part`` was joined from more than one answer of the server: if its content is wrong, only a
         download from the start shows whether the server is at fault.
 
     Raises:
-        UserError: The server has no such file, has one of another size, or cannot be reached in several tries; or the
-            disk cannot hold it.
+        UserError: The server has no such file, has one of another size, or cannot be reached in several tries; the
+            disk cannot hold it; or an address is not https and the content's hash is not known.
         OSError: Writing failed.
     """
+    if not pinned:
+        _refuse_plain(what, [url])
     with _byte_bar(f"downloading {what}") as show:
         for pause in (*PAUSES, None):
             try:
-                return _resume(url, part, size, show)
+                return _resume(url, part, size, show, None if pinned else what)
             except (
                 requests.ConnectionError,
                 requests.Timeout,
@@ -102,13 +106,28 @@ def forget(part: Path) -> None:
     _note(part).unlink(missing_ok=True)
 
 
-def _resume(url: str, part: Path, size: int | None, show: ShowBytes) -> bool:
-    """Try once: request the missing bytes, and return whether they were joined to earlier ones."""
+def _refuse_plain(what: str, addresses: Iterable[str]) -> None:
+    """Refuse addresses that are not https, for content whose hash is not known."""
+    for address in addresses:
+        if not address.lower().startswith("https://"):
+            raise UserError(
+                f"{what}: {address} is not https, and the card pins no hash: anybody on the way could change the file; "
+                "add its sha256 to the card, or an address of https"
+            )
+
+
+def _resume(url: str, part: Path, size: int | None, show: ShowBytes, unpinned: str | None = None) -> bool:
+    """Try once: request the missing bytes, and return whether they were joined to earlier ones.
+
+    Only addresses of https are followed for content that is ``unpinned``, which is its name.
+    """
     before = _noted_version(url, part)
     there = part.stat().st_size if before is not None else 0
     if before is not None and before.size == there:
         return True  # stopped after the last byte
     with requests.get(url, headers=_ask(before, there), stream=True, timeout=TIMEOUT) as answer:
+        if unpinned is not None:
+            _refuse_plain(unpinned, [*(step.url for step in answer.history), answer.url])
         _refuse_bad_status(answer, part)
         now = _stated_version(url, answer)
         joins = answer.status_code == requests.codes.partial_content
