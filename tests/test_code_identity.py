@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from conftest import Tiny
 from tiny import message
 
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.method.plugins import files_of
+from rsir_bench.method.code.code_files import code_files, code_of, note_imported
 from rsir_bench.method.registry import discover, own_code, shipped_methods
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.schema import Record
@@ -69,7 +70,7 @@ def test_changed_code_is_made_again_with_a_line(tiny: Tiny, plugin: Path, file: 
     path = plugin.with_name(file)
     path.write_text(path.read_text().replace("* 1.0", "* 0.0 + 1.0").replace("- 0.5)", "* 0 + 1)"))
     after, lines = run(tiny, plugin)
-    assert "changed   colours seed 0: colours.py changed since" in lines
+    assert f"changed   colours seed 0: {file} changed since" in lines
     assert scores(after.records) != scores(before.records)
     assert scores(after.records) == scores(run(tiny, plugin, out="fresh")[0].records)
     path.write_text(path.read_text().replace("* 0.0 + 1.0", "* 1.0").replace("* 0 + 1)", "- 0.5)"))
@@ -118,7 +119,7 @@ def test_results_of_former_code_are_left_out_of_boards(tiny: Tiny, plugin: Path)
     runs, lines = tiny.folder / "runs", list[str]()
     kept = read_current([runs], lines.append)
     assert len(read_records([runs])) == 2 * len(kept)
-    assert [line for line in lines if "colours.py has changed since" in line]
+    assert [line for line in lines if "weighting.py has changed since" in line]
     publish([runs], tiny.folder / "published")
     assert scores(read_records([tiny.folder / "published"])) == scores(kept)
 
@@ -143,10 +144,10 @@ def test_a_changed_shipped_method_is_the_users_own(tmp_path: Path) -> None:
     shipped = discover()["se"].source
     edited = tmp_path / "se.py"
     edited.write_text(f"# prose\n{shipped.read_text()}")
-    assert own_code({"se": edited}) == ""
+    assert own_code({"se": code_of(edited)}) == ""
     edited.write_text(f"{shipped.read_text()}\nOTHER = 1\n")
-    assert own_code({"se": edited}) != ""
-    assert own_code({"baseline": discover()["baseline"].source, "se": edited}) == own_code({"se": edited})
+    assert own_code({"se": code_of(edited)}) != ""
+    assert own_code({"baseline": code_of(discover()["baseline"].source), "se": code_of(edited)}) != ""
     assert set(shipped_methods()) >= set(discover())
 
 
@@ -182,11 +183,84 @@ def test_fresh_makes_everything_again_and_keeps_what_is_foreign(tiny: Tiny, plug
     assert mine.read_text() == "mine"
 
 
-def test_files_of_a_plugin_are_those_it_imports(tmp_path: Path) -> None:
+def test_the_code_of_a_plugin_is_what_it_imports(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     for name in ("tools/__init__.py", "tools/deep.py", "unused.py", "late.py"):
         (tmp_path / name).write_text("")
     (tmp_path / "helper.py").write_text("from tools import deep\n")
-    (tmp_path / "main.py").write_text("import os, helper\nimport rsir_bench\ndef f():\n    from late import x\n")
-    found = [path.relative_to(tmp_path).as_posix() for path in files_of(tmp_path / "main.py")]
-    assert found == ["helper.py", "late.py", "main.py", "tools/__init__.py", "tools/deep.py"]
+    (tmp_path / "main.py").write_text("import os, helper, numpy\nimport rsir_bench\ndef f():\n    from late import x\n")
+    found = [path.relative_to(tmp_path).as_posix() for path in code_files(tmp_path / "main.py")]
+    assert found == ["main.py", "helper.py", "late.py", "tools/__init__.py", "tools/deep.py"]
+
+
+def test_an_installed_package_is_its_own_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below one folder of ``sys.path``, as pip installs them."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mine", "other", "mine-1.dist-info"):
+        (tmp_path / name).mkdir()
+    for name in ("mine/__init__.py", "mine/helper.py", "mine/deep.py", "other/__init__.py"):
+        (tmp_path / name).write_text("")
+    method = tmp_path / "mine" / "method.py"
+    method.write_text("import other, torch\nfrom mine.helper import x\nfrom . import deep\n")
+    names = {path.relative_to(tmp_path).as_posix() for path in code_files(method)}
+    assert names == {"mine/method.py", "mine/__init__.py", "mine/helper.py", "mine/deep.py"}
+
+
+def test_code_that_builds_on_a_shipped_method_is_its_code_too(tmp_path: Path) -> None:
+    plugin = tmp_path / "child.py"
+    plugin.write_text("from rsir_bench.methods.baseline import Baseline\nfrom rsir_bench.method import Card\n")
+    assert [path.name for path in code_files(plugin)] == ["child.py", "baseline.py"]
+
+
+@pytest.mark.parametrize("place", ["beside", "elsewhere"])
+def test_a_module_that_the_user_has_imported_is_imported_anew(
+    tiny: Tiny, plugin: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook, from the plugin's folder or from another one of ``sys.path``."""
+    helper = plugin.with_name("weighting.py")
+    if place == "elsewhere":
+        helper = tiny.folder / "lib" / "weighting.py"
+        helper.parent.mkdir()
+        helper.write_text(HELPER)
+        plugin.with_name("weighting.py").write_text(OTHER)  # not the one that Python takes
+    monkeypatch.syspath_prepend(helper.parent)
+    importlib.import_module("weighting")
+    assert run(tiny, plugin)[0].records[0].queries.constant == 0
+    helper.write_text(OTHER)
+    assert run(tiny, plugin)[0].records[0].queries.constant > 0
+    assert helper in code_files(plugin)
+
+
+def test_a_file_that_python_imports_once_must_not_change(tmp_path: Path) -> None:
+    text = "imported"
+    file = tmp_path / "dropped.py"
+    file.write_text(f'"""{text}"""\n')
+    note_imported(file)
+    assert code_of(file)
+    file.write_text("changed = 1\n")
+    assert "changed since this Python imported it; restart Python" in message(lambda: code_of(file))
+
+
+def test_a_moved_and_changed_plugin_replaces_its_former_results(tiny: Tiny, plugin: Path) -> None:
+    """The former file is gone, so that it cannot be looked at."""
+    run(tiny, plugin)
+    folder = tiny.folder / "moved"
+    plugin.parent.rename(folder)
+    (folder / "weighting.py").write_text(OTHER)
+    after, _ = run(tiny, folder / "colours.py")
+    lines: list[str] = []
+    assert scores(read_current([tiny.folder / "runs"], lines.append)) == scores(after.records)
+    assert ["which is newer" in line for line in lines] == [True]
+
+
+def test_seeds_of_other_pixels_never_share_a_line(tiny: Tiny, plugin: Path) -> None:
+    (record,) = run(tiny, plugin)[0].records
+    pixels = record.pixels.model_copy(update={"value_range": (0.0, 900.0)})
+    twin = record.model_copy(update={"seed": 1, "pixels": pixels})
+    assert "different pixels" in message(lambda: boards([record, twin]))
+
+
+@pytest.mark.parametrize("text", ["x = (\n", "\0", "(" * 5000])
+def test_a_file_that_is_not_python_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert "not valid Python" in message(lambda: code_of(tmp_path / "mine.py"))

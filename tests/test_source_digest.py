@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rsir_bench.method.source_digest import source_digest
+from rsir_bench.method.code.source_digest import source_digest
 
 CODE = '''"""Module."""
 import math

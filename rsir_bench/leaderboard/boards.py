@@ -127,6 +127,9 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         note(f"method {record.method.label}", "codes", record.method.own_code[:8] or "as shipped", record)
         initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")
         note(f"method {record.method.label}", "initial weights", initial, record)
+        if record.pixels is not None:
+            read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
+            note(f"method {record.method.label} on {record.target.name}", "pixels", read, record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
     several = {key: values for key, values in seen.items() if len(values) > 1}
     differing = {f"{subject} has different {kind}": values for (subject, kind), values in several.items()}

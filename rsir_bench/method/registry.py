@@ -17,14 +17,14 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
-from rsir_bench.base.errors import UserError, one_line, suggest
+from rsir_bench.base.errors import UserError, suggest
 from rsir_bench.base.files import digest
 from rsir_bench.base.progress import log
 from rsir_bench.method.authoring.mistakes import claimed_twice, in_words, incomplete
+from rsir_bench.method.code.code_files import code_files, code_of, digest_of, note_imported
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
-from rsir_bench.method.plugins import files_of, import_plugins
-from rsir_bench.method.source_digest import source_digest
+from rsir_bench.method.plugins import import_plugins
 from rsir_bench.method.spec import MethodSpec
 
 GROUP = "rsir_bench.methods"
@@ -126,12 +126,16 @@ def _sources() -> Iterator[tuple[str, Callable[[], list[RegisteredMethod]]]]:
 
 
 def _of_file(name: str) -> list[RegisteredMethod]:
-    return list(_entries(_import(f"{GROUP}.{name}", f"method file {name}.py")))
+    module = _import(f"{GROUP}.{name}", f"method file {name}.py")
+    note_imported(Path(str(module.__file__)))
+    return list(_entries(module))
 
 
 def _of_entry_point(point: EntryPoint) -> list[RegisteredMethod]:
     what = f"entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
     module = _import(point.module, what)
+    for file in code_files(Path(str(module.__file__))):
+        note_imported(file)
     if not point.attr:
         return list(_entries(module))
     if _is_method(kind := getattr(module, point.attr, None)):
@@ -220,7 +224,7 @@ def resolve(
         raise UserError(f"method {name!r}: {problem}") from None
     parts = [_part(last, settings, defaults, argument), *(_part(front, settings, defaults) for front in fronts[::-1])]
     method_class, own_settings = combine(parts, alone=alone)
-    sources = {part.name: part.source for part in registered}
+    code = {part.name: code_of(part.source) for part in registered}
     return MethodSpec(
         name=_plain_name(words, argument),
         requested_as=name,
@@ -231,8 +235,9 @@ def resolve(
         overridden=_merge(part.overridden for part in parts),
         weights=_merge(part.weights for part in parts),
         parts=tuple(dict.fromkeys(part.name for part in registered)),
-        sources=sources,
-        own_code=own_code(sources),
+        sources={part.name: part.source for part in registered},
+        code=_merge(code.values()),
+        own_code=own_code(code),
     )
 
 
@@ -244,26 +249,16 @@ def shipped_methods() -> dict[str, dict[str, Any]]:
     return pinned
 
 
-def own_code(parts: Mapping[str, Path]) -> str:
+def own_code(parts: Mapping[str, Mapping[Path, str]]) -> str:
     """Return the digest of the code of methods that is not as shipped; empty where all of it is.
 
-    The code of a method is its file and the files beside it that it imports.
-
     Args:
-        parts: The files of the methods and front ends, by name.
-
-    Raises:
-        UserError: A file is not Python.
+        parts: The code of the methods and front ends, by name; see ``code_of``.
     """
-    own = []
-    for name, source in parts.items():
-        try:
-            code = source_digest(*files_of(source))
-        except SyntaxError as error:
-            raise UserError(f"method {name!r}: {error.filename}: {one_line(error)}; fix it") from None
-        if code != shipped_methods().get(name, {}).get("code"):
-            own.append(code)
-    return digest(own) if own else ""
+    own = [digest_of(code) for name, code in parts.items()]
+    known = [shipped_methods().get(name, {}).get("code") for name in parts]
+    changed = [code for code, shipped in zip(own, known, strict=True) if code != shipped]
+    return digest(changed) if changed else ""
 
 
 def combine(parts: Sequence[Part], *, alone: bool) -> tuple[type[Method], Any]:
@@ -309,7 +304,7 @@ def _check_combination(fronts: Sequence[RegisteredMethod], last: RegisteredMetho
             raise ValueError(f"row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
 
 
-def _merge(values: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _merge(values: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
     return {key: value for each in values for key, value in each.items()}
 
 

@@ -25,6 +25,7 @@ class MethodSpec:
         weights: Those that name weights.
         parts: The names of the combined classes: front ends, then the method.
         sources: The files that define them, by name.
+        code: The digests of the files of its code, and of what these import.
         own_code: Digest of the code of those that are not as shipped, the user's own above all; empty otherwise.
     """
 
@@ -38,6 +39,7 @@ class MethodSpec:
     weights: dict[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     sources: dict[str, Path] = field(default_factory=dict)
+    code: dict[Path, str] = field(default_factory=dict)
     own_code: str = ""
 
     @property

@@ -15,7 +15,7 @@ from rsir_bench.base.errors import UserError, map_collecting_errors
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.base.traces import with_place
 from rsir_bench.method import Method, Setup
-from rsir_bench.method.source_digest import source_digest
+from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.nn.trunk import NoMapsError
 from rsir_bench.protocol import Train
 from rsir_bench.runs.artifacts.chain import RunArtifacts

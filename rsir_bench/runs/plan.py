@@ -18,6 +18,8 @@ from rsir_bench.scenes.distortions import Distortion
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
 
+ELSEWHERE = "code, weights or scenes here differ from those where the run was planned; make them the same"
+
 
 @dataclass(frozen=True)
 class ResultSpec(RowOnTarget):
@@ -216,7 +218,7 @@ def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
     for run in plan.runs:
         if run.key == key:
             return plan, run
-    raise RunError("code, weights or scenes here differ from those where the run was planned; make them the same")
+    raise RunError(ELSEWHERE)
 
 
 def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:

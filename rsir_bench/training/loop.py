@@ -26,9 +26,9 @@ from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.method import Method
+from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.composition import Composed
 from rsir_bench.method.contract import trainable
-from rsir_bench.method.source_digest import source_digest
 from rsir_bench.nn import collectives
 from rsir_bench.protocol import Train
 from rsir_bench.scenes.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from rsir_bench.conformance.harness import Bench, Training, descriptors, pixels_of
-from rsir_bench.method.plugins import files_of
+from rsir_bench.method.code.code_files import code_of, digest_of
 from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
-from rsir_bench.method.source_digest import source_digest
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.runs.keys import DESCRIBING_VERSION, TRAINING_VERSION
 from rsir_bench.scenes.distortions import DISTORTION_VERSION
@@ -60,7 +59,7 @@ def numbers(entry: RegisteredMethod, found: dict[str, RegisteredMethod]) -> dict
 
 def pin(entry: RegisteredMethod, found: dict[str, RegisteredMethod]) -> dict[str, Any]:
     """All that is pinned of a method."""
-    code = source_digest(*files_of(entry.source))
+    code = digest_of(code_of(entry.source))
     return {"version": entry.method_class.card.version, "code": code, **numbers(entry, found)}
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from golden import FILE, HARNESS, differences, numbers, versions
 
+from rsir_bench.method.code.code_files import code_of
 from rsir_bench.method.registry import discover, own_code
 
 PINNED = json.loads(FILE.read_text())
@@ -22,7 +23,7 @@ def test_every_shipped_method_is_pinned_with_the_versions_of_the_harness() -> No
 @pytest.mark.parametrize("name", FOUND)
 def test_code_losses_and_descriptors_are_the_pinned_ones(name: str) -> None:
     entry = FOUND[name]
-    assert not own_code({name: entry.source}), (
+    assert not own_code({name: code_of(entry.source)}), (
         f"{name}: its code has changed; raise its version if its numbers have: {AGAIN}"
     )
     assert PINNED[name]["version"] == entry.method_class.card.version, AGAIN

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.method.registry import own_code
+from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import (
     CODE_NOTE,
@@ -24,8 +24,8 @@ from rsir_bench.runs.plan import Plan, Run
 
 def note_code(run: Run) -> None:
     """Write down which files the run's method comes from, and what their code is."""
-    sources = {name: str(path.resolve()) for name, path in run.method.sources.items()}
-    write_note(run.folder / CODE_NOTE, {"code": run.method.own_code, "files": sources, "otherwise": run.plain_key})
+    files = {str(path): content for path, content in run.method.code.items()}
+    write_note(run.folder / CODE_NOTE, {"code": run.method.own_code, "files": files, "otherwise": run.plain_key})
 
 
 def changed_since(run: Run) -> Path | None:
@@ -44,8 +44,10 @@ def changed_lines(plan: Plan) -> list[str]:
     lines = []
     for run in plan.todo:
         if former := changed_since(run):
-            names = ", ".join(path.name for path in run.method.sources.values())
-            lines.append(f"{run.title}: {names} changed since {former}; made again")
+            then = _read(former / CODE_NOTE)["files"]
+            changed = [path.name for path, content in run.method.code.items() if content not in then.values()]
+            what = ", ".join(changed) or "the code"
+            lines.append(f"{run.title}: {what} changed since {former}; made again")
     return lines
 
 
@@ -68,19 +70,19 @@ def read_current(
     of_runs: dict[Path, list[Path]] = defaultdict(list)
     for path in result_files(folders):
         of_runs[_run_folder(path)].append(path)
-    current = []
-    for folder, paths in of_runs.items():
+    notes: dict[Path, dict[str, Any]] = {}
+    for folder in of_runs:
         try:
-            why = _outdated(_read(folder / CODE_NOTE))
+            notes[folder] = _read(folder / CODE_NOTE)
         except UserError as error:
             if leave_out is None:
                 raise
             leave_out(f"{LEFT_OUT}{error}")
-            continue
-        if why:
-            log(f"left out  {len(paths)} results in {folder}: {why} since; `rsir-bench run` makes them again")
-        else:
-            current += paths
+    why = {folder: reason for folder, note in notes.items() if (reason := _changed(note))}
+    why |= _replaced({folder: note for folder, note in notes.items() if folder not in why})
+    for folder, reason in why.items():
+        log(f"left out  {len(of_runs[folder])} results in {folder}: {reason}")
+    current = [path for folder in notes if folder not in why for path in of_runs[folder]]
     return without_replaced(read_each(current, leave_out))
 
 
@@ -89,13 +91,35 @@ def _run_folder(record: Path) -> Path:
     return next((folder for folder in record.parents if (folder / CODE_NOTE).is_file()), record.parent)
 
 
-def _outdated(note: dict[str, Any]) -> str | None:
-    """Return which files have changed since a run, in words; None where none has, or none can be looked at."""
-    sources = {name: Path(path) for name, path in note.get("files", {}).items()}
-    if not sources or not all(path.is_file() for path in sources.values()) or own_code(sources) == note["code"]:
+def _changed(note: dict[str, Any]) -> str | None:
+    """Return which files have changed since a run, in words; None where none has, of those that are still there."""
+    files = {Path(path): content for path, content in note.get("files", {}).items()}
+    names = [path.name for path, content in files.items() if path.is_file() and _digest(path) != content]
+    if not names:
         return None
-    names = [path.name for path in sources.values()]
-    return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} changed"
+    have = "has" if len(names) == 1 else "have"
+    return f"{', '.join(names)} {have} changed since; `rsir-bench run` makes them again"
+
+
+def _digest(path: Path) -> str | None:
+    """Return the digest of a file's code; None where it is no longer Python."""
+    try:
+        return source_digest(path)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _replaced(notes: dict[Path, dict[str, Any]]) -> dict[Path, str]:
+    """Return the runs that a newer one of other code has replaced in the same folder, with the reason in words."""
+    alike: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for folder, note in notes.items():
+        if note:
+            alike[folder.parent, note["otherwise"]].append(folder)
+    why: dict[Path, str] = {}
+    for folders in alike.values():
+        newest = max(folders, key=lambda folder: (folder / CODE_NOTE).stat().st_mtime_ns)
+        why |= {folder: f"made with other code than {newest}, which is newer" for folder in folders if folder != newest}
+    return why
 
 
 def _read(path: Path) -> dict[str, Any]:

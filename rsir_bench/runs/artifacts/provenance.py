@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.registry import without_folders
-from rsir_bench.method.source_digest import source_digest
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.ranking import METRIC_VERSION, Scores
 from rsir_bench.records.commands import request_command
