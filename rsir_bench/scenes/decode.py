@@ -17,7 +17,7 @@ from rsir_bench.base.errors import SceneError, one_line
 from rsir_bench.scenes.reading.content import read_content
 from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
 from rsir_bench.scenes.reading.stored import Values
-from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError
+from rsir_bench.scenes.reading.unreadable import DamagedError, NoRangeError, UnreadableError
 from rsir_bench.scenes.reading.unreadable import OtherBandsError as OtherBandsError
 
 SCENE_SUFFIXES = (
@@ -27,11 +27,14 @@ SCENE_SUFFIXES = (
 )
 """The endings of files that are taken for scenes; what they hold is known by their content."""
 
-DECODING_VERSION = 2
+DECODING_VERSION = 3
 """Raised when ``read_scene`` gives other pixels for the same file; the pixel cache is then built again."""
 
 UNREADABLE = (OSError, UnreadableError)
 """What ``read_scene`` raises on a file that cannot be read; anything else is an error of the program."""
+
+SPANS_OF_32_BITS = (1e-30, 1e30)
+"""Value ranges of another width, or that reach further, are scaled by 64-bit floats: 32 bits would overflow."""
 
 Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
@@ -80,7 +83,7 @@ def read_scene(
         resize: To which square, and how.
         total_bands: Bands the file must hold. A grey file serves for three, and alpha beyond three is left out.
         bands: Bands to keep, in this order.
-        value_range: The values that become 0 and 255; None: all of the integer type. Unused for three bands of 8 bits.
+        value_range: The values that become 0 and 255; None: all of the integer type. Unused for scenes of 8 bits.
 
     Returns:
         (size, size, len(bands)) uint8.
@@ -89,8 +92,8 @@ def read_scene(
         OSError: The file cannot be opened.
         DamagedError: It is cut off, or its bytes make no sense.
         OtherBandsError: It has other bands than ``total_bands``.
-        RefusedError: It is no regular file, of a kind that is not read, or larger than any scene; or it holds floats
-            and there is no value range.
+        RefusedError: It is no regular file, of a kind that is not read, or larger than any scene.
+        NoRangeError: It holds floats, and there is no value range.
     """
     return decode_scene(read_content(path), resize, total_bands, bands, value_range)
 
@@ -104,6 +107,7 @@ def decode_scene(
         DamagedError: See ``read_scene``.
         OtherBandsError: Likewise.
         RefusedError: Likewise.
+        NoRangeError: Likewise.
     """
     scene = open_scene(content)
     values = scene.values(total_bands)
@@ -111,7 +115,8 @@ def decode_scene(
         image = Image.fromarray(np.ascontiguousarray(values[..., 0] if values.shape[2] == 1 else values))
         pixels = np.asarray(resize(image))
         return np.repeat(pixels[..., None], len(bands), axis=2) if pixels.ndim == 2 else _chosen(pixels, bands)
-    limits = value_range or whole_type(values.dtype)
+    is_8_bit = values.dtype == np.uint8
+    limits = value_range if value_range and not is_8_bit else whole_type(values.dtype)
     if values.shape[2] < total_bands:  # grey, for all three bands
         return np.repeat(_resize_bands(values, resize, limits, scene.facts.nodata), len(bands), axis=2)
     return _resize_bands(values[..., list(bands)], resize, limits, scene.facts.nodata)
@@ -140,13 +145,16 @@ def why_unreadable(error: Exception) -> str:
     return " ".join(str(error).split()) if isinstance(error, UnreadableError) else one_line(error)
 
 
-def remedy(error: Exception, *, archived: bool = False) -> str:
+def remedy(error: Exception, *, archived: bool = False, settings: str = "the dataset card or dataset.toml") -> str:
     """Return what to do about a scene that ``read_scene`` cannot read.
 
     Args:
         error: What it raised.
         archived: Whether the scenes come from an archive.
+        settings: The file that gives a value range.
     """
+    if isinstance(error, NoRangeError):
+        return f"set value_range in {settings}"
     if isinstance(error, (DamagedError, FileNotFoundError)):
         return "restore it from the archive" if archived else "restore it or remove it"
     return "make it readable" if isinstance(error, OSError) else "convert it or remove it"
@@ -186,37 +194,56 @@ def missing_values(values: Values, nodata: float | None) -> npt.NDArray[np.bool_
         return None
     found = [~np.isfinite(values)] if values.dtype.kind == "f" else []
     if nodata is not None and np.isfinite(nodata):
-        found.append(values == _as_stored(nodata, values.dtype))
+        found.append(_nearly_equal(values, nodata) if values.dtype.kind == "f" else values == nodata)
     missing: npt.NDArray[np.bool_] | None = np.logical_or.reduce(found) if found else None
     return missing if missing is not None and missing.any() else None
 
 
-def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> float:
-    """Return a missing value with the digits that the type keeps: GDAL writes it as text."""
-    return float(np.array(nodata).astype(dtype)) if dtype.kind == "f" else nodata
+def _nearly_equal(values: Values, nodata: float) -> npt.NDArray[np.bool_]:
+    """Return which floats GDAL takes for the missing value, which files give as text, often with fewer digits.
+
+    As there, both types have the tolerance of 32 bits, and a sum that overflows makes two values equal: -3.40282e+38
+    stands for the lowest float32.
+    """
+    kind = np.float64 if values.dtype == np.float64 else np.float32
+    floats: Values = values.astype(kind, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wanted: Values = np.array(nodata).astype(kind)
+        near = np.abs(floats - wanted) < 2 * np.finfo(np.float32).eps * np.abs(floats + wanted)
+        return np.asarray((floats == wanted) | near)
 
 
 def whole_type(dtype: np.dtype[Any]) -> tuple[float, float]:
     """Return the lowest and the highest value of an integer type.
 
     Raises:
-        RefusedError: It is a type of floats.
+        NoRangeError: It is a type of floats.
     """
     if not np.issubdtype(dtype, np.integer):
-        raise RefusedError(f"pixels of type {dtype} need a value_range in the dataset card")
+        raise NoRangeError(f"pixels of type {dtype} need a value_range")
     limits = np.iinfo(str(dtype.newbyteorder("=")))
     return float(limits.min), float(limits.max)
+
+
+def scaled_to(top: float, values: Values, limits: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Return values with the limits mapped to 0 and ``top``; limits of any finite size do not overflow."""
+    exponent = int(np.frexp(max(map(abs, limits)))[1])
+    unit = 2.0 ** -min(max(exponent, -1000), 1024)  # a power of two, which costs no digits
+    low, high = (limit * unit for limit in limits)
+    with np.errstate(over="ignore", invalid="ignore"):  # far outside the range, or NaN
+        return np.asarray((values.astype(np.float64) * unit - low) * (top / (high - low)))
 
 
 def _resize_bands(values: Values, resize: Resize, limits: tuple[float, float], nodata: float | None) -> Pixels:
     """Return (height, width, bands) of any number type as uint8 of the wanted size."""
     low, high = limits
     missing = missing_values(values, nodata)
-    gain = 255.0 / (high - low)
-    if np.can_cast(values.dtype, np.float32):
-        floats, zero = values.astype(np.float32), low
+    narrowest, widest = SPANS_OF_32_BITS
+    is_moderate = narrowest < high - low < widest and max(abs(low), abs(high)) < widest
+    if np.can_cast(values.dtype, np.float32) and is_moderate:
+        floats, zero, gain = values.astype(np.float32), low, 255.0 / (high - low)
     else:  # float32 would lose digits of the values, but not of their place in the range
-        scaled = (values.astype(np.float64) - low) * gain
+        scaled = scaled_to(255.0, values, limits)
         floats, zero, gain = np.clip(scaled, -1e9, 1e9).astype(np.float32), 0.0, 1.0
     if missing is not None:
         floats[missing] = zero

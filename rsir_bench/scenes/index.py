@@ -50,6 +50,8 @@ class SceneIndex:
         value_range: Pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
         card: The card, None for a folder of the user's own.
         title: Its full name; empty: the name.
+        given_bands: The bands that the settings of a user's folder ask for, where its scenes are not taken to have as
+            many without; None elsewhere. It changes what their first three bands are: of CMYK, say.
         notes: What is worth knowing of the files, classes and values of a user's folder, in words.
     """
 
@@ -65,6 +67,7 @@ class SceneIndex:
     card: DatasetCard | None
     title: str = ""
     notes: tuple[str, ...] = ()
+    given_bands: int | None = None
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -229,17 +232,29 @@ def index_folder(folder: Path) -> SceneIndex:
 def _index_folder(listing: SceneListing) -> SceneIndex:
     folder, settings = listing.root, listing.settings
     assert folder is not None
-    bands = settings.bands or scene_bands(folder / next(iter(listing.files.values()))[0])
+    natural = scene_bands(folder / next(iter(listing.files.values()))[0])
+    bands = settings.bands or natural
     rgb = settings.rgb or tuple(min(band, bands - 1) for band in range(3))
     if max(rgb) >= bands:
         raise UserError(f"{folder / SETTINGS_FILE}: rgb {list(rgb)} names a band outside 0..{bands - 1}")
     index = _assemble(f"folder-{folder.resolve().name}", folder, listing.files, bands, rgb, None, None)
-    found = kept_survey(folder, index.paths, index.fingerprint, bands, index.name)
+    found = _survey(index)
     value_range = settings.value_range or found.measured_range
-    if found.all_8_bit and bands == 3:
+    if found.all_8_bit:
         value_range = None  # such pixels are taken as they are
     notes = [*listing.notes, *notes_in_words(found.notes, len(index)), *_range_notes(settings, found, value_range)]
-    return replace(index, value_range=value_range, notes=tuple(notes), title=settings.title or index.name)
+    return replace(
+        index,
+        value_range=value_range,
+        notes=tuple(notes),
+        title=settings.title or index.name,
+        given_bands=None if bands == natural else bands,
+    )
+
+
+def _survey(index: SceneIndex) -> Survey:
+    class_names = [index.classes[label] for label in index.labels]
+    return kept_survey(index.root, index.paths, class_names, index.fingerprint, index.bands, index.name)
 
 
 def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRange) -> list[str]:
@@ -249,9 +264,8 @@ def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRang
     if value_range is not None and settings.value_range is None:
         low, high = value_range
         notes.append(f"value range {low:g}..{high:g}, measured; value_range in {SETTINGS_FILE} sets another")
-    if warning := found.warning(value_range):
-        notes.append(f"WARNING: {warning}; set value_range in {SETTINGS_FILE}")
-    return notes
+    warnings = found.warnings(value_range, measured=settings.value_range is None)
+    return [*notes, *(f"WARNING: {warning}; set value_range in {SETTINGS_FILE}" for warning in warnings)]
 
 
 def _index(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
@@ -274,9 +288,8 @@ def _notes_without_range(index: SceneIndex) -> tuple[str, ...]:
         return ()  # decoding reports it
     if facts.is_8_bit or not facts.is_integer:
         return ()
-    found = kept_survey(index.root, index.paths, index.fingerprint, index.bands, index.name)
-    warning = found.warning(whole_type(np.dtype(facts.type)))
-    return (f"WARNING: {warning}; set value_range in the card",) if warning else ()
+    warnings = _survey(index).warnings(whole_type(np.dtype(facts.type)), measured=False)
+    return tuple(f"WARNING: {warning}; set value_range in the card" for warning in warnings)
 
 
 def _assemble(

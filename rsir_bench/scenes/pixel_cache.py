@@ -32,6 +32,7 @@ from rsir_bench.scenes.decode import (
 )
 from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.own_folder import SETTINGS_FILE
 from rsir_bench.scenes.reading.content import read_content
 
 BLOCK = 256
@@ -250,5 +251,6 @@ def _raise_unreadable(index: SceneIndex, unreadable: Sequence[_Decoded]) -> None
     listed = ", ".join(f"{path} ({why_unreadable(error)})" for path, error in named[:5])
     rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
     archived = index.card is not None and index.card.download is not None
-    remedies = " or ".join(dict.fromkeys(remedy(error, archived=archived) for _, error in named))
+    settings = SETTINGS_FILE if index.card is None else "the dataset card"
+    remedies = " or ".join(dict.fromkeys(remedy(error, archived=archived, settings=settings) for _, error in named))
     raise SceneError(f"{index.name}: {len(named)} unreadable: {listed}{rest}; {remedies}")

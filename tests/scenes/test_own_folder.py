@@ -20,7 +20,7 @@ from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign, describe_plan
 from rsir_bench.scenes.card import parse_card
-from rsir_bench.scenes.index import index_folder, index_scenes, list_dataset, read_cards, resolve_dataset
+from rsir_bench.scenes.index import GivenCards, index_folder, index_scenes, list_dataset, read_cards, resolve_dataset
 from rsir_bench.scenes.inspect.verify import Verdict, verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
@@ -209,7 +209,10 @@ def test_a_card_without_a_range_warns_of_scenes_that_use_little_of_their_type(tm
     reflectance(tmp_path / "data/aerial")
     card = parse_card(CARD.replace("value_range = [0, 5000]\n", ""), "naip.toml")
     (note,) = index_scenes(card, tmp_path / "data").notes
-    assert note.endswith("6% of the range 0..65535: scenes look flat; set value_range in the card")
+    told = "2 of 2 scenes look flat: they use less than 10% of the range 0..65535; set value_range in the card"
+    assert note == f"WARNING: {told}"
+    report = verify("naip", tmp_path / "data", GivenCards({"naip": card}))
+    assert report.warnings == (told,)
     assert index_scenes(parse_card(CARD, "naip.toml"), tmp_path / "data").notes == ()
 
 
@@ -271,10 +274,10 @@ def test_verify_prints_types_and_values_and_warns_of_a_range_hardly_used(tmp_pat
     assert "  types: 3 uint16 4 bands" in words
     assert "  values: 100..65535 where not 8-bit; 100..65535 become 0..255 (measured)" in words
     assert list(report.other_bands) == ["river/2.png"]
-    assert "WARNING" in words
-    assert "of the range 100..65535: scenes look flat; set value_range in dataset.toml, or by --card" in words
+    told = "3 of 3 scenes look flat: they use less than 10% of the range 100..65535; set value_range in dataset.toml"
+    assert f"  WARNING: {told}, or by --card" in words
     (warning,) = (note for note in index_folder(tmp_path).notes if note.startswith("WARNING"))
-    assert "nearly all values are in" in warning
+    assert warning == f"WARNING: {told}"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

@@ -23,7 +23,7 @@ from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest
 from rsir_bench.scenes.own_folder import FOLDER_PREFIX, SETTINGS_FILE
 from rsir_bench.scenes.reading.content import read_content
 from rsir_bench.scenes.reading.scene_file import open_scene
-from rsir_bench.scenes.reading.unreadable import OtherBandsError
+from rsir_bench.scenes.reading.unreadable import NoRangeError, OtherBandsError
 from rsir_bench.scenes.survey import Look, Survey, look, notes_in_words, survey
 
 
@@ -223,7 +223,8 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
     complete = len(hashes) == len(class_of)
     found = survey(check.look for check in checks.values() if check.look)
     value_range, origin = _range_of(place, found)
-    warning = found.warning(value_range)
+    warnings = found.warnings(value_range, measured=place.card is None and place.given_range is None)
+    settings = "the card" if card else f"{SETTINGS_FILE}, or by --card"
     return Verification(
         name=name,
         folder=folder,
@@ -243,7 +244,7 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
         value_range=value_range,
         range_origin=origin,
         notes=(*place.notes, *notes_in_words(found.notes, len(class_of))),
-        warnings=(f"{warning}; set value_range in {SETTINGS_FILE}, or by --card",) if warning else (),
+        warnings=tuple(f"{warning}; set value_range in {settings}" for warning in warnings),
     )
 
 
@@ -285,6 +286,8 @@ def _check_all(name: str, place: _Place, paths: Sequence[str]) -> dict[str, _Sce
             return _SceneCheck(True, look(scene, place.bands, values), (scene.facts.width, scene.facts.height))
         except OtherBandsError as error:
             return _SceneCheck(True, problem=str(error), other_bands=True)
+        except NoRangeError as error:
+            return _SceneCheck(True, problem=f"{error} in the card")
         except UNREADABLE as error:
             return _SceneCheck(opened, problem=why_unreadable(error))
 

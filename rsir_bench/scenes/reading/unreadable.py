@@ -23,6 +23,10 @@ class RefusedError(UnreadableError):
     """The file is whole, but it cannot be read exactly; another copy of it would not help."""
 
 
+class NoRangeError(RefusedError):
+    """A scene holds floats, and nothing says which of their values become 0 and 255."""
+
+
 class OtherBandsError(RefusedError):
     """A scene has other bands than its dataset."""
 
