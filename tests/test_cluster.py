@@ -51,6 +51,12 @@ from rsir_bench.runs.runners.cluster import (  # noqa: E402
     split,
     unpack,
 )
+from rsir_bench.runs.runners.nodes import (  # noqa: E402
+    UserFiles,
+    mark_text,
+    remove_old_marks,
+    why_not_here,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -162,6 +168,7 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_killed(tiny: Tiny, nodes: Node
     assert sorted(line.split(" on ")[0] for line in ended) == [
         f"done    {method} seed {seed}" for method in ("baseline", "stuck") for seed in (0, 1)
     ]
+    assert [line.split()[0] for line in lines if told.read_text()[:8] in line] == ["lost"]
     again = next(line for line in ended if "stuck seed" in line)
     assert f"(node {told.read_text()[:8]})" not in again
     local = _quietly(replace(request, out=tiny.folder / "local"))
@@ -177,8 +184,8 @@ def test_a_method_that_raises_is_reported_as_here_and_never_tried_again(tiny: Ti
     local = _quietly(replace(request, out=tiny.folder / "local"))
     here, there = str(tiny.folder / "local"), str(tiny.folder / "runs")
     assert outcome.failures == {title: line.replace(here, there) for title, line in local.failures.items()}
-    assert "ValueError: no such loss (traceback in " in outcome.failures["broken seed 0"]
-    assert (tiny.folder / "tries").read_text().splitlines().count("task") == 1
+    assert "ValueError: no such loss (broken.py:12) (traceback in " in outcome.failures["broken seed 0"]
+    assert "task" not in (tiny.folder / "tries").read_text()  # tried here, before anything is sent
     assert _told(outcome.records) == _told(local.records)
 
 
@@ -227,6 +234,82 @@ def test_the_command_line_joins_a_cluster(tiny: Tiny, nodes: Nodes) -> None:
     assert [end.returncode for end in ends] == [0, 0], ends[1].stderr
     assert ends[0].stdout == ends[1].stdout
     assert [line.split()[0] for line in ends[1].stderr.splitlines()] == ["cluster"]
+
+
+def test_the_users_files_go_with_a_run(tiny: Tiny) -> None:
+    own = tiny.folder / "own"
+    own.mkdir()
+    (own / "mine.py").write_text(
+        "from helper import NAME\nfrom rsir_bench.methods.baseline import Baseline\n"
+        "class Mine(Baseline):\n    card = Baseline.card.model_copy(update={'name': NAME})\n"
+    )
+    (own / "helper.py").write_text("NAME = 'mine'\n")
+    (own / "tiny.toml").write_bytes(tiny.protocol.read_bytes())
+    request = tiny.request("mine", plugins=[own / "mine.py"], protocol=str(own / "tiny.toml"))
+    plan = make_plan(request)
+    files = UserFiles.of(request)
+    assert {Path(name).name for name in files.contents} >= {"mine.py", "helper.py", "tiny.toml"}
+    assert files.placed(request, tiny.folder / "unused") is request  # all are here
+    keys = [run.key for run in plan.runs]
+    own.rename(tiny.folder / "caller")  # a node that has none of them
+    assert "no such" in str(why_not_here(request, keys))
+    assert why_not_here(files.placed(request, tiny.folder / "one"), keys) is None
+    (tiny.folder / "own").mkdir()
+    (own / "mine.py").write_text("1 / 0")  # and one that has another: the caller's counts
+    assert why_not_here(files.placed(request, tiny.folder / "two"), keys) is None
+    assert "differ from the caller's" in str(why_not_here(files.placed(request, tiny.folder / "two"), ["0" * 64]))
+
+
+def test_a_node_that_lacks_the_scenes_is_named_and_left_out(tiny: Tiny, nodes: Nodes, cluster: Cluster) -> None:
+    """Each node asks for a folder under its own name; only one has it."""
+    lines: list[str] = []
+    plan = make_plan(tiny.request())
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rsir_bench.runs.runners.cluster.ask_node", _only_on(alive[0]))
+        where = replace(cluster, say=lines.append)._where(plan, UserFiles())
+        assert [line.split()[:2] for line in lines] == [["left", "out"]] * (len(alive) - 1)
+        assert all("no such folder" in line for line in lines)
+        (able,) = where["scheduling_strategy"].hard
+        assert (able.key, able.operator.values) == ("ray.io/node-id", [alive[0]])
+        patch.setattr("rsir_bench.runs.runners.cluster.ask_node", _only_on(""))
+        with pytest.raises(UserError, match=r"--launcher ray: .*no such folder"):
+            cluster._where(plan, UserFiles())
+    assert cluster._where(plan, UserFiles()) == {}
+
+
+def _only_on(node: str) -> Any:
+    def ask(*_: Any) -> str | None:
+        return None if ray.get_runtime_context().get_node_id() == node else "folder:x: no such folder"
+
+    return ask
+
+
+def test_marks_of_killed_commands_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    own, host = mark_text(), mark_text().split()[0]
+    texts = {"own": own, "dead": f"{host} {ended.pid}\n", "elsewhere": f"else {ended.pid}\n", "old": "a node\n"}
+    for name, text in texts.items():
+        (tmp_path / f".campaign-{name}").write_text(text)
+    remove_old_marks(tmp_path)
+    assert {path.name.removeprefix(".campaign-") for path in tmp_path.iterdir()} == {"own", "elsewhere", "old"}
+
+
+def test_sigterm_is_one_line_and_143(tiny: Tiny) -> None:
+    words = ["run", "--protocol", str(tiny.protocol), "--methods", "baseline", "--set", "train.epochs=3000"]
+    words += ["--launcher", "ray", "--address", "local", "--data-root", str(tiny.folder), "--out", "runs"]
+    command = [sys.executable, "-m", "rsir_bench", *words]
+    program = subprocess.Popen(command, cwd=tiny.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list((tiny.folder / "runs").glob(".campaign-*")) and program.poll() is None:
+        time.sleep(0.2)
+    time.sleep(2)
+    program.terminate()
+    out, err = program.communicate(timeout=120)
+    assert program.returncode == 143, err
+    assert out == ""
+    assert err.splitlines()[-1] == "ended by SIGTERM: finished runs are kept, and the same command goes on"
+    assert not list((tiny.folder / "runs").glob(".campaign-*"))
 
 
 def test_no_cluster_at_the_address_is_one_line() -> None:

@@ -128,7 +128,8 @@ def write_sealed(path: Path, write: Callable[[Path], object], needed: int = 0) -
         known = seal.read_bytes().split() if seal.is_file() else []
         if not known and path.is_file():
             known = [file_digest(path).encode()]  # from before there were seals
-        kept = [*known, file_digest(temporary).encode()][-SEALED_VERSIONS:]
+        new = file_digest(temporary).encode()
+        kept = [*(one for one in known if one != new), new][-SEALED_VERSIONS:]
         write_atomically(seal, lambda unfinished: unfinished.write_bytes(b"\n".join(kept) + b"\n"))
 
     write_atomically(path, write_and_seal, needed)

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +28,7 @@ import numpy as np
 import ray
 import torch
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import In, NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy
 
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
@@ -36,13 +40,19 @@ from rsir_bench.ranking.task import Task
 from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import RunOutcome, work_off_within_limit
+from rsir_bench.runs.runners.nodes import MARK, UserFiles, mark_text, remove_old_marks, why_not_here
 
 RETRIES = 3  # how often a task is restarted after its node or process dies
 LOWEST_RAY = (2, 54)  # earlier versions have no tokens or accept jobs without one
 PATIENCE = 10.0  # seconds to wait for a cluster to answer
+POLL = 3.0  # seconds between looks at nodes and head
 PARTS_PER_SLOT = 4  # a slow node then delays the others by at most a quarter of its share
 
 Files = dict[str, bytes]
+
+
+class HeadLostError(RunError):
+    """The head of the cluster does not answer any more."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ class RemoteTask:
         folder: The caller's working folder, the base of relative paths.
         mark: Name of a file in the output folder; a node that sees the file shares that folder with the caller.
         threads: Number of threads to compute with.
+        files: The user's own files of the request.
     """
 
     request: Request
@@ -115,6 +126,7 @@ class RemoteTask:
     folder: Path
     mark: str
     threads: int
+    files: UserFiles = field(default_factory=UserFiles)
 
 
 @dataclass(frozen=True)
@@ -168,15 +180,50 @@ class Cluster:
         """
         wanted, out = needs(plan.request.device, self.nodes, self.threads), plan.request.out
         self.say(self._offer("runs", wanted))
-        task = ray.remote(run_on_node).options(**wanted.options)
-        mark = f".campaign-{uuid4().hex}"
-        write_text(out / mark, "a node that sees this file shares the folder\n")
+        files = UserFiles.of(plan.request)
+        options = wanted.options | self._where(plan, files)
+        task = ray.remote(run_on_node).options(**options)
+        remove_old_marks(out)
+        mark = f"{MARK}{uuid4().hex}"
+        write_text(out / mark, mark_text())
         try:
-            started = {task.remote(_remote_task(plan, run, mark, wanted), _sent(run.folder)): run for run in plan.todo}
-            for reference in track(_as_they_end(list(started)), "runs on the cluster", len(started)):
+            started = {
+                task.remote(_remote_task(plan, run, mark, wanted, files), _sent(run.folder)): run for run in plan.todo
+            }
+            for reference in track(_as_they_end(list(started), self.say), "runs on the cluster", len(started)):
                 yield _received(started[reference], reference)
         finally:
             discard(out / mark)
+
+    def _where(self, plan: Plan, files: UserFiles) -> dict[str, Any]:
+        """Ask every node once whether it can make the runs, and return Ray's options for those that can.
+
+        Raises:
+            UserError: None can; the message has a line for each.
+        """
+        ask = ray.remote(ask_node)
+        order = replace(plan.request, published=None), [run.key for run in plan.todo], files, Path.cwd()
+        alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
+        asked = {
+            ask.options(
+                num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            ).remote(*order): node
+            for node in alive
+        }
+        unable: dict[str, str] = {}
+        for reference, node in asked.items():
+            try:
+                reason = ray.get(reference)
+            except RayError as error:
+                reason = f"does not answer ({_first_line(error)})"
+            if reason:
+                unable[node] = f"{alive[node]['NodeManagerHostname']} (node {node[:8]}): {reason}"
+        if len(unable) == len(alive):
+            raise UserError("\n".join(f"--launcher ray: {line}" for line in dict.fromkeys(unable.values())))
+        for line in unable.values():
+            self.say(f"left out  {line}")
+        able = [node for node in alive if node not in unable]
+        return {"scheduling_strategy": NodeLabelSchedulingStrategy({"ray.io/node-id": In(*able)})} if unable else {}
 
     def measure(self, task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
         """Run ``rsir_bench.ranking.scores.measure_queries`` with the queries split over the cluster.
@@ -198,7 +245,7 @@ class Cluster:
         started = {measured.remote(held, part, rows, k, hits, wanted.cpus): part for part in parts}
         tables: dict[int, FloatArray] = {}
         curves: dict[int, FloatArray] = {}
-        for reference in track(_as_they_end(list(started)), "scoring on the cluster", len(parts)):
+        for reference in track(_as_they_end(list(started), self.say), "scoring on the cluster", len(parts)):
             start = started[reference].start
             try:
                 tables[start], curves[start] = ray.get(reference)
@@ -250,9 +297,47 @@ def connected(address: str | None, say: Callable[[str], object], *, allow_no_tok
                 "`RAY_AUTH_MODE=token ray start --head` and give its HOST:PORT, or use --address local to "
                 "start one for this command only"
             ) from None
+        undo.enter_context(_told_shortly(say))
         undo.callback(ray.shutdown)
         offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(tuple(Node(int(offer.get("CPU", 0)), int(offer.get("GPU", 0))) for offer in offers), say)
+        try:
+            yield Cluster(tuple(Node(int(offer.get("CPU", 0)), int(offer.get("GPU", 0))) for offer in offers), say)
+        except HeadLostError as error:  # Ray's own end would wait for the head, too
+            say(f"rsir-bench: {error}")
+            os._exit(1)
+
+
+@contextmanager
+def _told_shortly(say: Callable[[str], object]) -> Iterator[None]:
+    """Print Ray's messages in a line each, and end at SIGTERM as other programs do: Ray prints pages for both."""
+    worker = ray._private.worker
+    printed, handler = worker.print_to_stdstream, None
+    code: list[int] = []
+
+    def short(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        for line in data["lines"]:
+            if "marked dead" not in line:  # said by ourselves
+                say(f"ray       {line.strip().splitlines()[0]:.300}" if line.strip() else "")
+
+    def ended(*_: Any) -> None:
+        say("ended by SIGTERM: finished runs are kept, and the same command goes on")
+        code.append(128 + signal.SIGTERM)
+        raise SystemExit(code[0])
+
+    worker.print_to_stdstream = short
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:
+        handler = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    except SystemExit:
+        if code:  # Ray makes it 1 on the way
+            raise SystemExit(code[0]) from None
+        raise
+    finally:
+        worker.print_to_stdstream = printed
+        if in_main:
+            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
 
 
 def _check_ray() -> None:
@@ -401,14 +486,24 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
         if not order.folder.is_dir():
             raise UserError(f"no folder {order.folder} here; start in a folder that every node has at the same path")
         os.chdir(order.folder)
-        if (order.request.out / order.mark).is_file():
-            return RemoteResult(_work_off(order.request, order.key), place(), None)
-        files = ray.get(list(sent))
         with tempfile.TemporaryDirectory(prefix="rsir-bench-") as name:
-            failure, packed = _work_off_unshared(order, Path(name), files[0] if files else {})
+            order = replace(order, request=order.files.placed(order.request, Path(name) / "own"))
+            if (order.request.out / order.mark).is_file():
+                return RemoteResult(_work_off(order.request, order.key), place(), None)
+            files = ray.get(list(sent))
+            failure, packed = _work_off_unshared(order, Path(name) / "runs", files[0] if files else {})
             return RemoteResult(failure, place(), packed)
     except (RunError, UserError) as error:
         return RemoteResult(one_line(error), place(), None)
+
+
+def ask_node(request: Request, keys: Sequence[str], files: UserFiles, folder: Path) -> str | None:
+    """Return why a node cannot make runs as the caller planned them; None where it can."""
+    if not folder.is_dir():
+        return f"no folder {folder} here; start in a folder that every node has at the same path"
+    os.chdir(folder)
+    with tempfile.TemporaryDirectory(prefix="rsir-bench-") as name:
+        return why_not_here(files.placed(request, Path(name)), keys)
 
 
 def measure_part(
@@ -487,9 +582,9 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
     return [slice(start, min(start + step, queries)) for start in range(0, queries, step)]
 
 
-def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs) -> RemoteTask:
+def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs, files: UserFiles) -> RemoteTask:
     request = replace(plan.request.restricted_to(run.method.requested_as, run.method.parts), seeds=[run.seed])
-    return RemoteTask(request, run.key, Path.cwd(), mark, wanted.cpus)
+    return RemoteTask(request, run.key, Path.cwd(), mark, wanted.cpus, files)
 
 
 def _sent(folder: Path) -> list[Any]:
@@ -509,10 +604,47 @@ def _received(run: Run, reference: Any) -> RunOutcome:
     return RunOutcome(run, answer.failure, answer.place)
 
 
-def _as_they_end(references: list[Any]) -> Iterator[Any]:
+def _as_they_end(references: list[Any], say: Callable[[str], object]) -> Iterator[Any]:
+    """Yield references as their tasks end; say when a node is lost, and end where the head is.
+
+    Raises:
+        HeadLostError: The head does not answer any more.
+    """
+    alive = _alive()
     while references:
-        ended, references = ray.wait(references, num_returns=1)
+        ended, references = ray.wait(references, num_returns=1, timeout=POLL)
+        if not ended:
+            _refuse_lost_head()
+        now = _alive()
+        for node in alive.keys() - now.keys():
+            say(f"lost      {alive[node]} (node {node[:8]}): what it had begun starts again on another node")
+        alive = now
         yield from ended
+
+
+def _alive() -> dict[str, str]:
+    """Return the host names of the cluster's nodes by ID."""
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+
+
+def _refuse_lost_head() -> None:
+    """End where the head has gone: Ray would wait for a minute, and then end this process with its own words.
+
+    Raises:
+        HeadLostError: It does not answer three times in a row.
+    """
+    address = ray.get_runtime_context().gcs_address
+    for _ in range(3):
+        try:
+            _lets_in(address)
+        except ConnectionError:
+            time.sleep(1)
+        else:
+            return
+    raise HeadLostError(
+        f"{address}: the head of the Ray cluster is lost; finished runs are kept: start it again, and the same command "
+        "goes on"
+    )
 
 
 def _lost(error: RayError) -> str:
