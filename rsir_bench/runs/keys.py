@@ -48,7 +48,9 @@ def scenes_as_read(index: SceneIndex, transform: Transform) -> str | list[Any]:
 
     Most cards say nothing, and their datasets are known by the fingerprint alone.
     """
-    read = [transform.kept_bands(index), index.value_range]
+    read: list[Any] = [transform.kept_bands(index), index.value_range]
+    if index.given_bands is not None:  # they change what the first three bands are: of CMYK, say
+        read.append(index.given_bands)
     return index.fingerprint if read == [(0, 1, 2), None] else [index.fingerprint, *read]
 
 

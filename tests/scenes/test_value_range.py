@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError
+from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.scenes import index as index_module
 from rsir_bench.scenes.decode import Resize, missing_values, read_scene
 from rsir_bench.scenes.index import index_folder
@@ -275,6 +276,8 @@ def test_bands_that_change_what_the_first_three_are_are_known_to_the_index(tmp_p
     assert (four.given_bands, four.fingerprint) == (4, plain.fingerprint)
     assert shown.kept_bands(four) == shown.kept_bands(plain)
     assert (open_pixels(four, shown) != open_pixels(plain, shown)).any()
+    assert scenes_as_read(plain, shown) == plain.fingerprint
+    assert scenes_as_read(four, shown) == [four.fingerprint, (0, 1, 2), None, 4]
 
 
 def test_bands_that_all_scenes_have_are_nothing_given(tmp_path: Path) -> None:
