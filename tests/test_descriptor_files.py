@@ -131,7 +131,7 @@ def test_unreadable_files_are_named_in_one_line(tmp_path: Path) -> None:
     expected = {
         "missing.npy": "no such file",
         "missing.parquet": "no such file",
-        "scenes.csv": "unknown format",
+        "scenes.pt": "unknown format",
         "empty.npy": "cannot be read",
         "text.npz": "cannot be read",
         "text.parquet": "cannot be read",
@@ -250,3 +250,23 @@ def test_categories_and_codes_in_files(tmp_path: Path) -> None:
     codes = score(ROWS > 0, LABELS, codes=True).as_dict()
     labels = tmp_path / "y.parquet"
     assert score_files(packed, labels, codes=True, bits=6, bit_order="little").as_dict() == codes
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("header", [True, False])
+def test_csv_as_spreadsheets_write_it(tmp_path: Path, encoding: str, separator: str, header: bool) -> None:
+    frame = pd.DataFrame(np.asarray(ROWS, dtype=np.float64), columns=[f"f{n}" for n in range(np.shape(ROWS)[1])])
+    text = frame.to_csv(index=False, sep=separator, header=header, lineterminator="\r\n")
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    assert np.allclose(read_descriptors(tmp_path / "a.csv").descriptors, ROWS)
+
+
+def test_labels_in_csv_stay_apart_and_none_is_taken_for_a_header(tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("beach\nNA\n01\n1\n")
+    assert list(read_labels(tmp_path / "y.csv")) == ["beach", "NA", "01", "1"]
+    (tmp_path / "h.csv").write_text("label\n01\n1\n")
+    assert list(read_labels(tmp_path / "h.csv")) == ["01", "1"]
+    (tmp_path / "t.csv").write_text("f0,f1,label\n0.5,1,01\n0.5,2,1\n")
+    contents = read_descriptors(tmp_path / "t.csv")
+    assert list(contents.labels) == ["01", "1"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import track
 from rsir_bench.cli import options
 from rsir_bench.cli.options import cluster_of
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def score(
-    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz or .parquet.")],
+    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz, .parquet or .csv.")],
     labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
     codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
     bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
@@ -35,6 +37,7 @@ def score(
 ) -> None:
     """Score descriptors made by any program."""
     from rsir_bench.ranking.descriptor_files import score_files
+    from rsir_bench.ranking.scores import measure_queries
     from rsir_bench.training.loop import find_device
 
     if launcher == "ray" and device != "cpu":
@@ -51,7 +54,7 @@ def score(
             bit_order=bit_order,
             block=block,
             device=device,
-            measure=cluster.measure if cluster else None,
+            measure=cluster.measure if cluster else partial(measure_queries, show=track),
         )
     print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores))
 

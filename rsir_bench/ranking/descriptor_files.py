@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.ranking.scores import Measure, Scores, score
 
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
 QUERY_NAMES = ("queries", "query")
-FORMATS = (".npy", ".npz", ".parquet")
+TABLES = (".parquet", ".csv")
+FORMATS = (".npy", ".npz", *TABLES)
 UNREADABLE = (
     ValueError,
     OSError,
@@ -65,7 +67,7 @@ def score_files(
     """Score the descriptors in a file.
 
     Args:
-        descriptors: ``.npy``, ``.npz`` or ``.parquet``; see ``read_descriptors``.
+        descriptors: ``.npy``, ``.npz``, ``.parquet`` or ``.csv``; see ``read_descriptors``.
         labels: The labels; None: those in the descriptors' file. See ``read_labels``.
         queries: Indices or a mask of the scenes that are queries; None: every scene. See ``read_queries``.
         similarity: As in ``rsir_bench.ranking.score``.
@@ -105,7 +107,8 @@ def read_descriptors(path: Path) -> DescriptorFile:
     ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and
     perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists, called ``descriptors`` or ``codes`` where
     there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any name, numbers without a gap); and
-    perhaps a column ``label``. Other columns are left out, which a warning says.
+    perhaps a column ``label``; ``.csv`` likewise, see ``rsir_bench.base.csv_tables``. Other columns are left
+    out, which a warning says.
 
     Raises:
         UserError: There is no such file, its format is unknown, or it is not clear what the descriptors are.
@@ -116,7 +119,7 @@ def read_descriptors(path: Path) -> DescriptorFile:
     named = _only(path, others, DESCRIPTOR_NAMES)
     if named is not None:
         return DescriptorFile(named, labels)
-    if path.suffix == ".parquet":
+    if path.suffix in TABLES:
         return DescriptorFile(_columns(path, others), labels)
     if len(others) != 1:
         raise UserError(
@@ -252,8 +255,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: unknown format; give {', '.join(FORMATS)}")
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(existing(path))
+        if path.suffix in TABLES:
+            table = _table(existing(path))
             if twice := sorted({str(name) for name in table.columns[table.columns.duplicated()]}):
                 raise UserError(f"{path}: several columns are called {', '.join(twice)}; rename them")
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
@@ -266,6 +269,12 @@ def read_arrays(path: Path) -> dict[str, Array]:
                 "np.save(FILE, y.astype(str)), numbers with y.astype(int) or X.astype(np.float32)"
             ) from None
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return read_csv(path, (*LABEL_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES), LABEL_NAMES)
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking import metrics
-from rsir_bench.ranking.blocks import measure_blocks
+from rsir_bench.ranking.blocks import block_queries, measure_blocks
 from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
@@ -210,6 +210,7 @@ def measure_queries(
     k: Sequence[int],
     hits: int,
     curve: Callable[[PositiveRanks], Tensor] = metrics.precision_at_recall,
+    show: Callable[[Iterable[Any], str, int], Iterable[Any]] = lambda parts, title, total: parts,
 ) -> tuple[FloatArray, FloatArray]:
     """Rank the gallery for every query of a task and measure the rankings, in this process.
 
@@ -219,6 +220,7 @@ def measure_queries(
         k: The cut-offs of P@k.
         hits: The cut-off of AP@{hits}h.
         curve: Returns the precision-recall curves of S queries, (S, 101) float64.
+        show: Shows progress through the parts, given a title and about how many they are.
 
     Returns:
         (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and
@@ -232,7 +234,8 @@ def measure_queries(
         return score_ranks(ranks, k, hits, harmonic).cpu(), curve(ranks).sum(dim=0).cpu()
 
     with workers(task.device) as pool:
-        for rows, (values, class_curve) in measure_blocks(task, pool, block, measure):
+        count = -(-len(task.queries) // block_queries(task, block, pool.count)) + len(task.class_names)
+        for rows, (values, class_curve) in show(measure_blocks(task, pool, block, measure), "ranking queries", count):
             table[:, :, rows] = values
             curves[task.query_classes[rows.start]] += class_curve
     return table.numpy(), curves.numpy()

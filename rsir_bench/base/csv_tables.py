@@ -1,0 +1,58 @@
+"""Descriptors and labels from CSV, as spreadsheets and pandas write it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from rsir_bench.base.text import decode
+
+
+def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.DataFrame:
+    """Return a table, one row per scene; columns without a header are called 0, 1, ...
+
+    A first line is a header where it holds no number, or nothing but the numbers of the columns. A single column has
+    a header only where it is one of ``names``, so that no label is taken for one.
+
+    Args:
+        path: The file: commas, or semicolons where its first line has no comma; in any encoding with a mark, or UTF-8.
+        names: What columns may be called.
+        words: The columns that are kept as text, so that ``01`` and ``1`` stay apart.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no text or no table.
+    """
+    text = decode(path.read_bytes())
+    first = text.partition("\n")[0].rstrip("\r")
+    separator = ";" if ";" in first and "," not in first else ","
+    cells = next(csv.reader([first], delimiter=separator), [])
+    header = _is_header(cells, names)
+    table = pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=0 if header else None,
+        dtype=dict.fromkeys(words, str) if header or len(cells) > 1 else str,
+        keep_default_na=False,  # a class may be called NA
+        skipinitialspace=True,
+    )
+    kinds = {kind.kind for kind in table.dtypes}
+    if header and {"f", "i"} <= kinds:  # a named dimension may hold whole numbers alone, which CSV writes without a dot
+        whole = [name for name in table.columns if table[name].dtype.kind == "i" and name not in names]
+        table = table.astype(dict.fromkeys(whole, "float64"))
+    return table.rename(columns=str)
+
+
+def _is_header(cells: list[str], names: Collection[str]) -> bool:
+    if len(cells) == 1:
+        return cells[0].strip() in names
+    numbers = []
+    for cell in cells:
+        with suppress(ValueError):
+            numbers.append(float(cell))
+    return not numbers or numbers == list(range(len(cells)))
