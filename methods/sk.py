@@ -17,8 +17,8 @@ class SkSettings(Settings):
     """Weights, if not those that follow from the protocol's, and how blocks start without any.
 
     Attributes:
-        zero_init_last: Whether the last norm of every block starts at zero where there are no weights, as in timm's
-            ResNet34; timm builds skresnet34 without.
+        zero_init_last: Whether the last norm of every block starts at zero, as in timm's ResNet34; timm builds
+            skresnet34 without. For a start without weights only.
         file: Name of a file of skresnet34's weights in a folder of weights; None: the protocol's weights.
         sha256: The file's hash; required with it, so that the results' key depends on its content.
     """
@@ -70,9 +70,12 @@ class Sk(HeadMethod[SkSettings]):
         """Build the trunk, whose pooled features are the head's input."""
         trunk = setup.protocol.trunk
         source = self.initial_weights(self.settings, trunk)
-        arguments = {"zero_init_last": self.settings.zero_init_last, **trunk.arguments}
-        weights = (source.weights, arguments, setup.bands, setup.weights_folders, source.sha256)
+        weights = (source.weights, trunk.arguments, setup.bands, setup.weights_folders, source.sha256)
         backbone = load_backbone(source.model, *weights)
+        if self.settings.zero_init_last:
+            for block in backbone.modules():
+                if hasattr(block, "zero_init_last"):
+                    block.zero_init_last()
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
         return self.trunk.features
 

@@ -64,12 +64,12 @@ def pin(entry: RegisteredMethod, found: dict[str, RegisteredMethod]) -> dict[str
 
 
 def differences(pinned: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """The losses and descriptors that differ by more than another processor's rounding."""
+    """The losses and descriptors that differ by more than other processors and versions of torch make them."""
     both = pinned["descriptors"] | {"losses": pinned["losses"]}, now["descriptors"] | {"losses": now["losses"]}
     for name in both[0].keys() | both[1].keys():
         before, after = (each.get(name) for each in both)
         same = before is not None and after is not None and len(before) == len(after)
-        if not same or not np.allclose(before, after, rtol=2e-3, atol=2e-3 * max(map(abs, before), default=0)):
+        if not same or not np.allclose(before, after, rtol=1e-2, atol=1e-2 * max(map(abs, before), default=0)):
             yield f"{name}: {before} before, {after} now"
 
 
