@@ -75,7 +75,7 @@ class Sk(HeadMethod[SkSettings]):
         if self.settings.zero_init_last:
             for block in backbone.modules():
                 if hasattr(block, "zero_init_last"):
-                    block.zero_init_last()
+                    block.zero_init_last()  # type: ignore[operator] # timm's blocks have it
         self.trunk = Trunk(backbone, setup.bands, setup.size, trunk.mean, trunk.std, trunk.frozen)
         return self.trunk.features
 

@@ -208,7 +208,7 @@ class TestBalanced:
     @pytest.mark.parametrize("name", ["dhn", "milan", "t-nlnn"])
     def test_a_training_with_such_a_size_says_so(self, tiny, name):
         """Before anything starts."""
-        with pytest.raises(UserError, match="train.batch=3: too small for two scenes"):
+        with pytest.raises(UserError, match=r"train\.batch=3: too small for two scenes"):
             campaign(tiny.request(name, overrides=["train.batch=3"]), lambda _: None)
         assert not (tiny.folder / "runs").exists()
 

@@ -7,6 +7,7 @@ one dies.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -33,6 +34,10 @@ IDLE = timedelta(days=7)
 # A failed rank waits this long for the others to fail in the same way. Ranks that do not fail hang forever in a
 # collective.
 PATIENCE = timedelta(seconds=10)
+
+
+PR_SET_PDEATHSIG = 1
+"""The option of Linux's ``prctl`` that names the signal sent to a process when its parent ends."""
 
 
 def launched() -> bool:
@@ -62,6 +67,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     if device == "cuda" and devices > torch.cuda.device_count():
         raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} CUDA devices")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # otherwise DDP warns about methods that use every parameter
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # otherwise a file tabulate.py in the working folder would be imported
     # Otherwise every process would use all cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // devices, 1)))
     logging.disable(logging.ERROR)  # the failed rank has already reported its error; a signal needs no report
@@ -112,6 +118,7 @@ def process_group(device: str) -> Iterator[int]:
     if not launched():
         yield 0
         return
+    _end_with_parent()
     # Let SIGINT end this process at once: Python would wait for the running collective and then print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if device.startswith("cuda"):
@@ -128,6 +135,12 @@ def process_group(device: str) -> Iterator[int]:
             _send(None)
         RANKS.rank, RANKS.count, RANKS.orders = 0, 1, None
         dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it ends, even if that is killed; Linux alone can say so."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def size() -> int:
