@@ -116,7 +116,7 @@ def test_other_sizes_are_resampled_as_timm_does(
     found = loaded(tmp_path / "w.pth", wrap(dict(made)), name, **arguments)
     assert not [warning for warning in recwarn if "interpolate" in str(warning.filename)]
     torch.save(made, tmp_path / "plain.pth")
-    overlay = {"file": str(tmp_path / "plain.pth")}
+    overlay = {"file": str(tmp_path / "plain.pth"), "custom_load": False}
     timms = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, **arguments)
     for key, value in timms.state_dict().items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=0)
