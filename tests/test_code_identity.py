@@ -183,6 +183,14 @@ def test_fresh_makes_everything_again_and_keeps_what_is_foreign(tiny: Tiny, plug
     assert mine.read_text() == "mine"
 
 
+def test_fresh_loses_nothing_where_nothing_can_run(tiny: Tiny, plugin: Path) -> None:
+    first, _ = run(tiny, plugin)
+    (tiny.folder / "bad.safetensors").write_bytes(b"no weights")
+    methods = f"colours,timm:test_resnet@{tiny.folder / 'bad.safetensors'}"
+    message(lambda: campaign(tiny.request(methods, plugins=[plugin], fresh=True), lambda line: None))
+    assert read_records([tiny.folder / "runs"]) == first.records
+
+
 def test_the_code_of_a_plugin_is_what_it_imports(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     for name in ("tools/__init__.py", "tools/deep.py", "unused.py", "late.py"):

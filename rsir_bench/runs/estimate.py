@@ -98,7 +98,7 @@ def fitting(plan: Plan, known: Costs) -> Plan:
         except NoMapsError as error:
             unfit[run.method.label] = f"{run.method.name}: {error}"
 
-    map_collecting_errors({run.method.label: run for run in reversed(plan.todo)}.values(), look)
+    map_collecting_errors(plan.first_of_each, look)
     runs = tuple(run for run in plan.runs if run.method.label not in unfit)
     absent = [*plan.absent, *unfit.values()]
     if not runs:

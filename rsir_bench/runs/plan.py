@@ -154,6 +154,14 @@ class Plan:
         """Runs with results left to make."""
         return [run for run in self.runs if run.todo]
 
+    @property
+    def first_of_each(self) -> list[Run]:
+        """The first unfinished run of each method."""
+        found: dict[str, Run] = {}
+        for run in self.todo:
+            found.setdefault(run.method.label, run)
+        return list(found.values())
+
     def setup(self, run: Run) -> Setup:
         """Return the setup to build the run's network for; an untrained network ignores the number of classes."""
         index = self.source if run.card.trained else self.datasets[run.cells[0].target]

@@ -79,9 +79,9 @@ def campaign(
     """
     plan, known = make_plan(request), Costs()
     _refuse_read_only(plan)
+    plan = fitting(plan, known)
     if request.fresh and not plan_only:
         _remove_former(plan, log)
-    plan = fitting(plan, known)
     log(describe_plan(plan, known, reasons=plan_only))
     outcome = CampaignResult(plan)
     if not plan_only:
@@ -106,7 +106,7 @@ def _tried_and_launched(plan: Plan, launcher: Launcher) -> Iterator[RunOutcome]:
         yield from launcher(plan)
         return
     failed: dict[str, str] = {}
-    for run in {run.method.label: run for run in reversed(plan.todo)}.values():
+    for run in plan.first_of_each:
         if not is_tried(plan, run) and (failure := attempt(run, partial(try_method, plan, run))):
             failed[run.method.label] = failure
     for run in plan.todo:
