@@ -77,6 +77,7 @@ def own_trunk_first(name: str):
     return pytest.param(name, marks=pytest.mark.slow) if own else name
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("name", [own_trunk_first(name) for name in FOUND])
 def test_every_method_keeps_the_contract(name):
     report = check_entry(argument(name), FOUND)

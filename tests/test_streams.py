@@ -102,6 +102,7 @@ def test_control_characters_are_seen_and_text_stays() -> None:
     assert encode("a\udcff") == b"a\\udcff"
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 def test_names_that_are_no_text_and_control_characters_on_every_output(tmp_path: Path) -> None:
     for name, seed in (("source", 1), ("target", 2)):

@@ -74,6 +74,7 @@ def test_a_subprocess_that_finds_another_plan_reports_it(tiny: Tiny, capfd: pyte
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.faults
 def test_prints_go_to_standard_error_and_the_working_folder_shadows_nothing(tiny: Tiny) -> None:
     cwd = tiny.folder / "cwd"
     cwd.mkdir()
