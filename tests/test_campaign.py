@@ -325,7 +325,7 @@ def test_all_weights_that_cannot_be_loaded_are_told_together(tiny: Tiny) -> None
     assert [str(path) in line for path, line in zip(names, str(caught.value).splitlines(), strict=True)] == [True, True]
 
 
-def test_corrupt_scenes_are_named_before_training(tiny: Tiny) -> None:
+def test_damaged_scenes_are_named_before_training(tiny: Tiny) -> None:
     damaged = tiny.folder / "target" / "class1" / "scene03.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(UserError, match=str(damaged)):
@@ -480,7 +480,7 @@ def test_weights_that_were_changed_on_disk_are_refused(tiny: Tiny) -> None:
     weights = next((tiny.folder / "runs").rglob("weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     outcome = _run(tiny.request(overrides=["describe.pca=2"]))
-    assert "corrupt or missing; delete" in outcome.failures["baseline seed 0"]
+    assert "damaged or missing; delete" in outcome.failures["baseline seed 0"]
 
 
 def test_queries_of_a_fifth(tiny: Tiny) -> None:

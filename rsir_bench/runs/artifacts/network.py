@@ -85,7 +85,7 @@ class Network:
         if not self.run.card.trained:
             return self.build()
         if not self.path.is_file() or file_digest(self.path) != read_note(self.note)["weights_sha256"]:
-            raise UserError(f"{self.path}: corrupt or missing; delete {self.note} to train again")
+            raise UserError(f"{self.path}: damaged or missing; delete {self.note} to train again")
         try:
             return self.copy(load_file(self.path))
         except (RuntimeError, SafetensorError) as error:
