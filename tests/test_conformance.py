@@ -275,6 +275,7 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_plugin_fails_where_it_is_broken(what, tmp_path):
     expected, says, changes = BROKEN[what]
@@ -327,6 +328,7 @@ OWN_TRUNK = (
 )
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("frozen", ["", ", frozen=setup.protocol.trunk.frozen"])
 def test_a_trunk_of_another_kind_has_other_parts(frozen, tmp_path):
     own = OWN_TRUNK[:-1] + f"{frozen})"
