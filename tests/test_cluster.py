@@ -34,6 +34,7 @@ from rsir_bench.base.files import is_intact, write_sealed  # noqa: E402
 from rsir_bench.ranking import Scores, score  # noqa: E402
 from rsir_bench.records.schema import Record  # noqa: E402
 from rsir_bench.runs.plan import make_plan  # noqa: E402
+from rsir_bench.runs.runners import cluster as cluster_module  # noqa: E402
 from rsir_bench.runs.runners.campaign import CampaignResult, campaign  # noqa: E402
 from rsir_bench.runs.runners.cluster import (  # noqa: E402
     LOWEST_RAY,
@@ -268,13 +269,13 @@ def test_a_node_that_lacks_the_scenes_is_named_and_left_out(tiny: Tiny, nodes: N
     plan = make_plan(tiny.request())
     alive = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rsir_bench.runs.runners.cluster.ask_node", _only_on(alive[0]))
+        patch.setattr(cluster_module, "ask_node", _only_on(alive[0]))
         where = replace(cluster, say=lines.append)._where(plan, UserFiles())
         assert [line.split()[:2] for line in lines] == [["left", "out"]] * (len(alive) - 1)
         assert all("no such folder" in line for line in lines)
         (able,) = where["scheduling_strategy"].hard
         assert (able.key, able.operator.values) == ("ray.io/node-id", [alive[0]])
-        patch.setattr("rsir_bench.runs.runners.cluster.ask_node", _only_on(""))
+        patch.setattr(cluster_module, "ask_node", _only_on(""))
         with pytest.raises(UserError, match=r"--launcher ray: .*no such folder"):
             cluster._where(plan, UserFiles())
     assert cluster._where(plan, UserFiles()) == {}

@@ -277,9 +277,10 @@ def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
     fitted = fit_file(backbone, name, path, bands)
     backbone.load_state_dict(fitted.state)
     if fitted.entry not in ("", "state_dict") or fitted.prefix or fitted.others:
-        _say(f"{path}: {fitted}")
+        say_what_was_taken(f"{path}: {fitted}")
 
 
 @cache
-def _say(line: str) -> None:
+def say_what_was_taken(line: str) -> None:
+    """Say once which tensors of a file were taken."""
     log(f"weights   {line}")

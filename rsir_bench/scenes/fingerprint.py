@@ -55,7 +55,7 @@ def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = Fal
     """
     place = ("hashes", f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]}.json")
     known = {} if again else {path: state for store in kept_at(*place) for path, state in _load(store).items()}
-    states = _states(root, paths)
+    states = states_of(root, paths)
     stale = [path for path in paths if known.get(path, ())[:4] != states[path]]
     if not stale and _is_replaced(root, paths, known):
         stale = list(paths)
@@ -72,7 +72,12 @@ def content_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _states(root: Path, paths: Sequence[str]) -> dict[str, State]:
+def states_of(root: Path, paths: Sequence[str]) -> dict[str, State]:
+    """Return size, times and inode of each scene, by path.
+
+    Raises:
+        SceneError: One is missing or cannot be looked at.
+    """
     try:
         stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
     except OSError as error:

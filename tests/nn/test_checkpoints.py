@@ -31,7 +31,7 @@ def state() -> dict[str, torch.Tensor]:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines about what was taken of a file."""
     lines: list[str] = []
-    monkeypatch.setattr(trunk, "_say", lines.append)
+    monkeypatch.setattr(trunk, "say_what_was_taken", lines.append)
     return lines
 
 

@@ -87,7 +87,7 @@ def test_where_states_tell_nothing_a_few_files_are_compared(own: Path, monkeypat
     same = os.stat_result((0o100644, 1, 1, 1, 0, 0, 1254, 1, 1, 1))
     before = index_folder(own).fingerprint
     states = dict.fromkeys(sorted(index_folder(own).paths), (same.st_size, 1, 1, 1))
-    monkeypatch.setattr(fingerprint, "_states", lambda root, paths: {path: states[path] for path in paths})
+    monkeypatch.setattr(fingerprint, "states_of", lambda root, paths: {path: states[path] for path in paths})
     assert index_folder(own).fingerprint == before
     for path in list(own.rglob("*.bmp")):  # a copy of the whole folder with its times
         inverted(path)

@@ -43,7 +43,7 @@ def _quick_and_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, and blocks that are small beside the archives."""
     monkeypatch.setattr(http, "PAUSES", (0.0,) * 4)
     monkeypatch.setattr(http, "CHUNK", 100)
-    monkeypatch.setattr(http, "_refuse_plain", lambda what, addresses: None)  # the server here has no certificate
+    monkeypatch.setattr(http, "refuse_plain", lambda what, addresses: None)  # the server here has no certificate
 
 
 @pytest.fixture

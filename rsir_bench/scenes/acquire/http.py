@@ -79,7 +79,7 @@ def fetch(url: str, part: Path, size: int | None, what: str, *, pinned: bool = T
         OSError: Writing failed.
     """
     if not pinned:
-        _refuse_plain(what, [url])
+        refuse_plain(what, [url])
     with _byte_bar(f"downloading {what}") as show:
         for pause in (*PAUSES, None):
             try:
@@ -106,7 +106,7 @@ def forget(part: Path) -> None:
     _note(part).unlink(missing_ok=True)
 
 
-def _refuse_plain(what: str, addresses: Iterable[str]) -> None:
+def refuse_plain(what: str, addresses: Iterable[str]) -> None:
     """Refuse addresses that are not https, for content whose hash is not known."""
     for address in addresses:
         if not address.lower().startswith("https://"):
@@ -127,7 +127,7 @@ def _resume(url: str, part: Path, size: int | None, show: ShowBytes, unpinned: s
         return True  # stopped after the last byte
     with requests.get(url, headers=_ask(before, there), stream=True, timeout=TIMEOUT) as answer:
         if unpinned is not None:
-            _refuse_plain(unpinned, [*(step.url for step in answer.history), answer.url])
+            refuse_plain(unpinned, [*(step.url for step in answer.history), answer.url])
         _refuse_bad_status(answer, part)
         now = _stated_version(url, answer)
         joins = answer.status_code == requests.codes.partial_content
