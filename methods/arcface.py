@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings, Method, Setup
+from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings, Setup
 from rsir_bench.nn.metric_losses import arcface_logits
 
 
@@ -55,7 +54,3 @@ class ArcFace(EmbeddingMethod[ArcFaceSettings]):
         cosines = functional.linear(embeddings, functional.normalize(self.classes.weight))
         logits = arcface_logits(cosines, labels, self.settings.margin, self.settings.scale)
         return functional.cross_entropy(logits, labels)
-
-    def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return shuffled batches, each (n,) int64 indices: the loss needs no pairs of a class."""
-        return Method.batches(self, labels, size, generator)

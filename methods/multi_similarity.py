@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings
+from rsir_bench.method import Card, PairMethod, PairSettings
 from rsir_bench.nn.metric_losses import multi_similarity_loss
 
 
-class MultiSimilaritySettings(EmbeddingSettings):
+class MultiSimilaritySettings(PairSettings):
     """Changed by ``--set methods.multi-similarity.beta=40``.
 
     Attributes:
@@ -25,7 +25,7 @@ class MultiSimilaritySettings(EmbeddingSettings):
     epsilon: float = Field(0.1, ge=0)
 
 
-class MultiSimilarity(EmbeddingMethod[MultiSimilaritySettings]):
+class MultiSimilarity(PairMethod[MultiSimilaritySettings]):
     """Wang, Han, Huang, Dong, Scott: sections 3 and 4, on the protocol's trunk."""
 
     card = Card(
@@ -34,7 +34,7 @@ class MultiSimilarity(EmbeddingMethod[MultiSimilaritySettings]):
         paper="Wang, Han, Huang, Dong, Scott: Multi-similarity loss with general pair weighting for deep metric "
         "learning, CVPR 2019",
         year=2019,
-        rows=EmbeddingMethod.ROWS,
+        rows=PairMethod.ROWS,
         stated=[
             "pairs are mined with a margin of 0.1, then weighted: alpha 2, beta 50; embeddings of unit length, 512 "
             "values; batches with several scenes of each class",

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings, Method, ParameterGroup, Setup
+from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings, ParameterGroup, Setup
 from rsir_bench.nn.metric_losses import proxy_anchor_loss
 
 
@@ -76,7 +76,3 @@ class ProxyAnchor(EmbeddingMethod[ProxyAnchorSettings]):
         """Return two groups: the proxies learn faster, without weight decay."""
         rest, proxies = self.split_parameter_group(self.proxies, self.settings.rate)
         return [rest, ParameterGroup(proxies.parameters, proxies.rate, weight_decay=0.0)]
-
-    def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-        """Return shuffled batches, each (n,) int64 indices: the loss needs no pairs of a class."""
-        return Method.batches(self, labels, size, generator)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from rsir_bench.method import Card, EmbeddingMethod, EmbeddingSettings
+from rsir_bench.method import Card, PairMethod, PairSettings
 from rsir_bench.nn.metric_losses import supervised_contrastive_loss
 
 
-class SupConSettings(EmbeddingSettings):
+class SupConSettings(PairSettings):
     """Changed by ``--set methods.supcon.temperature=0.07``.
 
     Attributes:
@@ -19,7 +19,7 @@ class SupConSettings(EmbeddingSettings):
     temperature: float = Field(0.1, gt=0)
 
 
-class SupCon(EmbeddingMethod[SupConSettings]):
+class SupCon(PairMethod[SupConSettings]):
     """Khosla et al.: the loss of section 3.2 (sum outside the logarithm), on the protocol's trunk."""
 
     card = Card(
@@ -28,7 +28,7 @@ class SupCon(EmbeddingMethod[SupConSettings]):
         paper="Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu, Krishnan: Supervised contrastive learning, "
         "NeurIPS 2020",
         year=2020,
-        rows=EmbeddingMethod.ROWS,
+        rows=PairMethod.ROWS,
         stated=[
             "all scenes of a class are positives of each other; the mean over positives outside the logarithm; "
             "temperature 0.1",

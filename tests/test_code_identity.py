@@ -183,6 +183,13 @@ def test_fresh_makes_everything_again_and_keeps_what_is_foreign(tiny: Tiny, plug
     assert mine.read_text() == "mine"
 
 
+def test_fresh_does_not_count_published_results_either(tiny: Tiny, plugin: Path) -> None:
+    run(tiny, plugin)
+    publish([tiny.folder / "runs"], tiny.folder / "published")
+    assert "1 done, 0 to do" in run(tiny, plugin, out="new", published=tiny.folder / "published")[1]
+    assert "0 done, 1 to do" in run(tiny, plugin, out="new", published=tiny.folder / "published", fresh=True)[1]
+
+
 def test_fresh_loses_nothing_where_nothing_can_run(tiny: Tiny, plugin: Path) -> None:
     first, _ = run(tiny, plugin)
     (tiny.folder / "bad.safetensors").write_bytes(b"no weights")

@@ -16,7 +16,7 @@ class OutputError(Exception):
     """Standard output takes no more.
 
     Attributes:
-        cut_off: Whether the reader has gone, as ``head`` does; nobody is told then.
+        cut_off: Whether the reader closed the stream early, as ``head`` does; the program then ends quietly.
     """
 
     def __init__(self, error: OSError) -> None:

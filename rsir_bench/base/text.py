@@ -12,7 +12,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks, and the encoding that each stands for."""
+"""Byte order marks and their encodings."""
 
 # What no line shows: control characters but tab and line end, noncharacters, and marks that turn the direction.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")

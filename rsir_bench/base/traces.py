@@ -1,4 +1,4 @@
-"""Where in a file of its own an exception was raised, in one line."""
+"""Name, in one line, the place in a user's file where an exception was raised."""
 
 from __future__ import annotations
 

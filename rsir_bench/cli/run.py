@@ -69,7 +69,7 @@ def run(
             plugins=plugin or [],
             cards=card or [],
             distortions=distortions,
-            published=None if again or fresh else RESULTS,
+            published=None if again else RESULTS,
             time_limit=time_limit,
             fresh=fresh,
         )

@@ -37,8 +37,8 @@ def boards(records: Iterable[Record]) -> list[Board]:
 
     Raises:
         UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version,
-            code, initial weights or settings; two records are of the same cell and seed; or the name of a board is not
-            a valid folder name.
+            code, initial weights, pixels or settings; two records are of the same cell and seed; or the name of a board
+            is not a valid folder name.
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:

@@ -14,7 +14,7 @@ from rsir_bench.method.contract import (
     Weights,
     WeightSource,
 )
-from rsir_bench.method.embedding_method import EmbeddingMethod, EmbeddingSettings
+from rsir_bench.method.embedding_method import EmbeddingMethod, EmbeddingSettings, PairMethod, PairSettings
 from rsir_bench.method.head_method import HeadMethod
 from rsir_bench.scenes.batches import Batch, Scenes, balanced, balanced_of_size
 
@@ -27,6 +27,8 @@ __all__ = [
     "FrontEndCard",
     "HeadMethod",
     "Method",
+    "PairMethod",
+    "PairSettings",
     "ParameterGroup",
     "Row",
     "Scenes",

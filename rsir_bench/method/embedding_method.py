@@ -20,14 +20,23 @@ class EmbeddingSettings(Settings):
 
     Attributes:
         dimensions: Length of the embedding.
-        per_class: Scenes of each class in a batch.
     """
 
     dimensions: int = Field(512, ge=1)
+
+
+class PairSettings(EmbeddingSettings):
+    """Settings of every embedding method whose loss compares scenes with each other.
+
+    Attributes:
+        per_class: Scenes of each class in a batch.
+    """
+
     per_class: int = Field(4, ge=2)
 
 
 EmbeddingSettingsT = TypeVar("EmbeddingSettingsT", bound=EmbeddingSettings)
+PairSettingsT = TypeVar("PairSettingsT", bound=PairSettings)
 
 
 class EmbeddingMethod(Method[EmbeddingSettingsT]):
@@ -64,6 +73,10 @@ class EmbeddingMethod(Method[EmbeddingSettingsT]):
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
         """Return ``embedding``, (N, dimensions) float32 of unit length."""
         return {"embedding": functional.normalize(self.embed(self.trunk(scenes)).float())}
+
+
+class PairMethod(EmbeddingMethod[PairSettingsT]):
+    """An embedding method whose loss needs several scenes of a class in each batch."""
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """Return batches of P >= 2 classes with K scenes each, (P K,) int64 indices, for ``labels`` (N,) int64."""

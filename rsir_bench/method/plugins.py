@@ -19,7 +19,7 @@ from rsir_bench.method.code.code_files import code_files, forget_modules
 def import_plugins(
     paths: Iterable[Path], leave_out: Callable[[Path, UserError], object] | None = None
 ) -> Iterator[tuple[Path, ModuleType]]:
-    """Import users' files; each call reads them and the modules beside them anew.
+    """Import users' files; each call reads them, and the modules beside them, again.
 
     Installed modules come before modules of the same name beside a file.
 
@@ -59,16 +59,14 @@ def _import(path: Path) -> ModuleType:
         raise UserError(f"plugin {path}: cannot be imported ({in_words(error)}); fix it") from error
     if twice := classes_twice(path):
         raise UserError(f"plugin {path}: {twice}; rename one")
-    beside = path.resolve().parent.iterdir()
-    _refuse_other_plugins_module(path, [file for file in beside if file.suffix == ".py"])
+    _refuse_other_plugins_module(path)
     return module
 
 
-def _refuse_other_plugins_module(path: Path, files: Sequence[Path]) -> None:
-    for file in files:
+def _refuse_other_plugins_module(path: Path) -> None:
+    for file in path.resolve().parent.glob("*.py"):
         loaded = getattr(sys.modules.get(file.stem), "__file__", None)
-        beside = file.parent == path.resolve().parent
-        if beside and loaded and loaded != str(file) and Path(loaded).parent in _Fresh.folders:
+        if loaded and loaded != str(file) and Path(loaded).parent in _Fresh.folders:
             raise UserError(f"plugin {path}: {file.name} and {loaded} have one name; rename one of them")
 
 
@@ -100,7 +98,9 @@ class _Fresh:
             with suppress(UserError):  # importing it tells
                 cls.files |= set(code_files(path)) if path.is_file() else set()
         forget_modules(cls.files)  # the user may have imported them before they changed
-        if cls not in sys.meta_path:
+        if cls in sys.meta_path:
+            sys.meta_path.remove(cls)
+        if plugins:  # otherwise every import of the process would be looked up twice for nothing
             sys.meta_path.insert(0, cls)
 
     @classmethod

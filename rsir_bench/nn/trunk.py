@@ -68,8 +68,8 @@ class Trunk(nn.Module):
     def maps(self, scenes: Tensor) -> Tensor:
         """Return the last feature maps, (N, C, h, w) float, of scenes (N, B, H, W) in [0, 1].
 
-        Maps whose channels come last are turned, and tokens without a class token are laid out as the grid of patches
-        that they stand for; both are the trunk's own values.
+        Channels that come last are moved to the front, and tokens without a class token are arranged in the grid of
+        their patches. The values stay as they are.
 
         Raises:
             NoMapsError: The trunk has no feature maps.
@@ -163,7 +163,7 @@ def _layout(
 
 
 def _grid(backbone: nn.Module, size: Sequence[int], tokens: int) -> tuple[int, int] | None:
-    """Return rows and columns of the patches that tokens stand for; None where they do not cover the scene."""
+    """Return the rows and columns of patches in a scene, or None if the patches do not cover it."""
     parts = (getattr(backbone, name, None) for name in ("patch_embed", "stem"))
     patch = next((found for part in parts if (found := getattr(part, "patch_size", None))), None)
     if patch is None:

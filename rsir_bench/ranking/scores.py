@@ -157,8 +157,8 @@ def score(
         bits: Number of bits of packed codes.
         bit_order: Of packed codes: "big", the first bit of a byte is the highest, or "little", it is the lowest (as in
             faiss). Bits that pad the last byte must be 0.
-        queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. Each query is left
-            out of its own gallery by its index.
+        queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. The gallery of
+            a query leaves out the query itself.
         gallery: (M, D) numbers, a separate gallery; nothing is left out then.
         gallery_labels: (M,) integers or strings, its classes.
         k: The cut-offs of P@k.

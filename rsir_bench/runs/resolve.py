@@ -113,7 +113,7 @@ def resolve(request: Request) -> Resolved:
         targets=targets,
         datasets=datasets,
         distortions=tuple(distortions),
-        published=_read_published(request.published / board) if request.published else {},
+        published=_read_published(request.published / board) if request.published and not request.fresh else {},
     )
 
 

@@ -7,6 +7,7 @@ import importlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -60,7 +61,17 @@ def code_of(path: Path) -> dict[Path, str]:
     for file in files:
         if _IMPORTED.get(file, _state(file)) != _state(file):
             raise UserError(f"{file}: changed since this Python imported it; restart Python to use it as it is now")
-    return {file: _digest(file) for file in files}
+    return {file: file_code(file) for file in files}
+
+
+def file_code(file: Path) -> str:
+    """Return the digest of one file's code.
+
+    Raises:
+        UserError: It is not Python.
+    """
+    with _not_python(file):
+        return source_digest(file)
 
 
 def digest_of(code: Mapping[Path, str]) -> str:
@@ -75,7 +86,7 @@ def note_imported(path: Path) -> None:
 
 
 def forget_modules(files: Iterable[Path]) -> None:
-    """Drop the modules of these files from Python's, so that they are imported anew; those of methods stay."""
+    """Make Python import these files again the next time; files of ``methods/`` stay imported."""
     wanted = {str(file) for file in files if not _is_methods(file)}
     for name, module in list(sys.modules.items()):
         if getattr(module, "__file__", None) in wanted and name != "__main__":
@@ -87,19 +98,19 @@ def _state(file: Path) -> tuple[int, int, int]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _digest(file: Path) -> str:
+@contextmanager
+def _not_python(file: Path) -> Iterator[None]:
+    """Turn what Python raises on a file that is not Python into a ``UserError``."""
     try:
-        return source_digest(file)
+        yield
     except (SyntaxError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: not valid Python ({one_line(error)}); fix it") from None
 
 
 def _imports(file: Path, beside: Path) -> Iterator[Path]:
     """Yield the files that a file's ``import`` statements name, wherever they are."""
-    try:
+    with _not_python(file):
         tree = ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not valid Python ({one_line(error)}); fix it") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -138,7 +149,7 @@ def _modules(dotted: str, beside: Path) -> Iterator[Path]:
 
 
 def _below(folder: Path, dotted: str) -> Iterator[Path]:
-    """Yield the files of a module and of the packages that it lies in, from a folder on."""
+    """Yield the files of a module and of its packages, looked up from a folder."""
     place = folder
     if (folder / "__init__.py").is_file() and not dotted:
         yield (folder / "__init__.py").resolve()

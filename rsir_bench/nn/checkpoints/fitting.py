@@ -142,7 +142,7 @@ def _converted(name: str, backbone: nn.Module, state: Network) -> Network:
             warnings.simplefilter("ignore")  # of timm's interpolation, to its authors
             found = convert(state, backbone, **options) if len(known) > 1 else convert(state)
     except (LookupError, ValueError, RuntimeError, AssertionError, AttributeError, TypeError):
-        return state  # not a checkpoint that it knows: what does not fit is named as it stands in the file
+        return state  # a layout that timm does not convert: the caller names what does not fit
     return dict(found) if isinstance(found, Mapping) else state
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.method.code.source_digest import source_digest
+from rsir_bench.method.code.code_files import file_code
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import (
     CODE_NOTE,
@@ -104,8 +104,8 @@ def _changed(note: dict[str, Any]) -> str | None:
 def _digest(path: Path) -> str | None:
     """Return the digest of a file's code; None where it is no longer Python."""
     try:
-        return source_digest(path)
-    except (SyntaxError, ValueError, RecursionError):
+        return file_code(path)
+    except UserError:
         return None
 
 
