@@ -189,7 +189,7 @@ def table(path: Path, **columns: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["id", "target", "f", "year", "f6x"])
+@pytest.mark.parametrize("name", ["time", "target", "f", "year", "f6x"])
 @pytest.mark.parametrize("values", [np.arange(40), np.arange(40) / 2], ids=["whole", "real"])
 def test_a_column_beside_the_block_is_no_dimension(
     tmp_path: Path, name: str, values: np.ndarray, caplog: pytest.LogCaptureFixture

@@ -16,8 +16,8 @@ from rsir_bench.base.text import decode
 def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.DataFrame:
     """Return a table, one row per scene; columns without a header are called 0, 1, ...
 
-    A first line is a header where it holds no number, or nothing but the numbers of the columns. A single column has
-    a header only where it is one of ``names``, so that no label is taken for one.
+    A first line is a header where it holds no number, or nothing but the numbers of the columns and some of ``names``
+    (``id,0,1,2``). A single column has a header only where it is one of ``names``, so that no label is taken for one.
 
     Args:
         path: The file: commas, or semicolons where its first line has no comma; in any encoding with a mark, or UTF-8.
@@ -55,4 +55,5 @@ def _is_header(cells: list[str], names: Collection[str]) -> bool:
     for cell in cells:
         with suppress(ValueError):
             numbers.append(float(cell))
-    return not numbers or numbers == list(range(len(cells)))
+    named = sum(cell.strip() in names for cell in cells)
+    return not numbers or (numbers == list(range(len(numbers))) and len(numbers) + named == len(cells))

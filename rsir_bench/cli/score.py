@@ -13,20 +13,27 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import track
 from rsir_bench.cli import options
 from rsir_bench.cli.options import cluster_of
+from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
     from rsir_bench.ranking import Scores
 
 
 def score(
-    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz, .parquet or .csv.")],
+    descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz, .parquet, .csv or .h5.")],
     labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The dataset whose scenes the descriptors' file names by id, or folder:PATH.")
+    ] = None,
+    data_root: options.DataRoot = Request.data_root,
     codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
     bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
     bit_order: Annotated[
         str, typer.Option(help="Of packed codes: big, first bit highest (numpy), or little, lowest (faiss).")
     ] = "big",
-    queries: Annotated[Path | None, typer.Option(help="Indices or a mask of the scenes that are queries.")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="The scenes that are queries: indices or a mask; ids with --dataset.")
+    ] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
     device: options.Device = "cpu",
@@ -35,9 +42,15 @@ def score(
     allow_no_token: options.NoToken = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Score descriptors made by any program."""
+    r"""Score descriptors made by any program.
+
+    \b
+    rsir-bench score --descriptors X.npy --labels y.npy
+    rsir-bench score --descriptors X.parquet --dataset ucm --data-root data
+    """
     from rsir_bench.ranking.descriptor_files import score_files
     from rsir_bench.ranking.scores import measure_queries
+    from rsir_bench.scenes.index import resolve_dataset
     from rsir_bench.training.loop import find_device
 
     if launcher == "ray" and device != "cpu":
@@ -47,6 +60,7 @@ def score(
         scores = score_files(
             descriptors,
             labels,
+            dataset=None if dataset is None else resolve_dataset(dataset, data_root),
             queries=queries,
             similarity=similarity,
             codes=codes,

@@ -16,13 +16,16 @@ import pandas as pd
 
 from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.ranking.files import hdf5, ids
 from rsir_bench.ranking.scores import Measure, Scores, score
+from rsir_bench.scenes.index import SceneIndex
 
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
 QUERY_NAMES = ("queries", "query")
+ID_NAMES = ("ids", "id")
 TABLES = (".parquet", ".csv")
-FORMATS = (".npy", ".npz", *TABLES)
+FORMATS = (".npy", ".npz", *TABLES, *hdf5.SUFFIXES)
 UNREADABLE = (
     ValueError,
     OSError,
@@ -45,16 +48,19 @@ class DescriptorFile:
     Attributes:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.
         labels: (N,) classes, or None where the file has none.
+        ids: (N,) names of the scenes, of the file's dtype, or None where the file has none.
     """
 
     descriptors: Array
     labels: Array | None
+    ids: Array | None = None
 
 
 def score_files(
     descriptors: Path,
     labels: Path | None = None,
     *,
+    dataset: SceneIndex | None = None,
     queries: Path | None = None,
     similarity: str = "pearson",
     codes: bool = False,
@@ -67,9 +73,11 @@ def score_files(
     """Score the descriptors in a file.
 
     Args:
-        descriptors: ``.npy``, ``.npz``, ``.parquet`` or ``.csv``; see ``read_descriptors``.
+        descriptors: ``.npy``, ``.npz``, ``.parquet``, ``.csv`` or ``.h5``; see ``read_descriptors``.
         labels: The labels; None: those in the descriptors' file. See ``read_labels``.
-        queries: Indices or a mask of the scenes that are queries; None: every scene. See ``read_queries``.
+        dataset: Whose scenes the file names by id; its classes are the labels.
+        queries: Indices or a mask of the scenes that are queries, or with a dataset their ids; None: every scene. See
+            ``read_queries``.
         similarity: As in ``rsir_bench.ranking.score``.
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
@@ -81,51 +89,80 @@ def score_files(
     Raises:
         UserError: A file cannot be read, there are no labels, or the contents cannot be scored.
     """
+    inputs = _inputs(descriptors, labels, queries) if dataset is None else _by_id(descriptors, dataset, labels, queries)
+    return score(
+        inputs.descriptors,
+        inputs.labels,
+        similarity=similarity,
+        codes=codes,
+        bits=bits,
+        bit_order=bit_order,
+        queries=inputs.queries,
+        block=block,
+        device=device,
+        class_names=inputs.class_names,
+        measure=measure,
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is scored: (N, ...) descriptors, (N,) labels, queries as ``score`` takes them, and names of classes."""
+
+    descriptors: Array
+    labels: Array
+    queries: Array | None
+    class_names: list[str] | None = None
+
+
+def _inputs(descriptors: Path, labels: Path | None, queries: Path | None) -> _Inputs:
+    """Read files whose rows are in one order."""
     contents = read_descriptors(descriptors)
     classes = contents.labels if labels is None else read_labels(labels)
     if classes is None:
         raise UserError(
             f"{descriptors}: holds no labels; name a file of labels with --labels, or call its array or column 'label'"
         )
-    return score(
-        contents.descriptors,
-        classes,
-        similarity=similarity,
-        codes=codes,
-        bits=bits,
-        bit_order=bit_order,
-        queries=None if queries is None else read_queries(queries),
-        block=block,
-        device=device,
-        measure=measure,
-    )
+    return _Inputs(contents.descriptors, classes, None if queries is None else read_queries(queries))
+
+
+def _by_id(descriptors: Path, dataset: SceneIndex, labels: Path | None, queries: Path | None) -> _Inputs:
+    """Read files that name the scenes of a dataset."""
+    if labels is not None:
+        raise UserError(f"--labels {labels}: the labels are the classes of {dataset.name}; omit --labels")
+    contents = read_descriptors(descriptors)
+    rows = ids.by_scene(contents.descriptors, contents.ids, dataset, descriptors)
+    chosen = None
+    if queries is not None:
+        chosen = ids.query_scenes(read_one(queries, (*QUERY_NAMES, *ID_NAMES)), dataset, queries)
+    return _Inputs(rows, dataset.labels, chosen, list(dataset.classes))
 
 
 def read_descriptors(path: Path) -> DescriptorFile:
-    """Read descriptors, and labels where the file has them.
+    """Read descriptors, and labels and ids where the file has them.
 
-    ``.npy`` is one array. ``.npz`` holds an array ``descriptors`` or ``codes`` (or a single array of any name) and
-    perhaps ``labels``. ``.parquet`` has one row per scene: a column of lists, called ``descriptors`` or ``codes`` where
-    there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any name, numbers without a gap); and
-    perhaps a column ``label``; ``.csv`` likewise, see ``rsir_bench.base.csv_tables``. Other columns are left
-    out, which a warning says.
+    ``.npy`` is one array. ``.npz`` and ``.h5`` hold an array ``descriptors`` or ``codes`` (or a single array of any
+    name) and perhaps ``labels`` and ``ids``. ``.parquet`` has one row per scene: a column of lists, called
+    ``descriptors`` or ``codes`` where there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any
+    name, numbers without a gap); and perhaps columns ``label`` and ``id``; ``.csv`` likewise, see
+    ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
 
     Raises:
         UserError: There is no such file, its format is unknown, or it is not clear what the descriptors are.
     """
     contents = read_arrays(path)
-    labels = _only(path, contents, LABEL_NAMES)
-    others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES)}
+    labels, names = _only(path, contents, LABEL_NAMES), _only(path, contents, ID_NAMES)
+    others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES, *ID_NAMES)}
     named = _only(path, others, DESCRIPTOR_NAMES)
     if named is not None:
-        return DescriptorFile(named, labels)
+        return DescriptorFile(named, labels, names)
     if path.suffix in TABLES:
-        return DescriptorFile(_columns(path, others), labels)
+        return DescriptorFile(_columns(path, others), labels, names)
     if len(others) != 1:
         raise UserError(
             f"{path}: holds {', '.join(contents) or 'nothing'}; name the array of descriptors 'descriptors'"
         )
-    return DescriptorFile(next(iter(others.values())), labels)
+    return DescriptorFile(next(iter(others.values())), labels, names)
 
 
 def _only(path: Path, contents: dict[str, Array], names: tuple[str, ...]) -> Array | None:
@@ -260,6 +297,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
             if twice := sorted({str(name) for name in table.columns[table.columns.duplicated()]}):
                 raise UserError(f"{path}: several columns are called {', '.join(twice)}; rename them")
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
+        if path.suffix in hdf5.SUFFIXES:
+            return hdf5.read_hdf5(existing(path))
         loaded = np.load(existing(path), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except UNREADABLE as error:
@@ -274,7 +313,8 @@ def read_arrays(path: Path) -> dict[str, Array]:
 def _table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    return read_csv(path, (*LABEL_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES), LABEL_NAMES)
+    words = (*LABEL_NAMES, *ID_NAMES)
+    return read_csv(path, (*words, *QUERY_NAMES, *DESCRIPTOR_NAMES), words)
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:

@@ -1,0 +1,1 @@
+"""Descriptors from files that need a library, or that name their scenes by id."""

@@ -1,0 +1,1 @@
+"""How files name the scenes of a dataset."""
