@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
+from rsir_bench.scenes.reading.store import FolderStore
 
 EVERY = 3
 
@@ -31,11 +32,14 @@ def split(index: SceneIndex, out: Path, every: int = EVERY) -> tuple[Path, Path]
         The folder to train on and the one to retrieve in.
 
     Raises:
-        UserError: One of them is there already, or a part would have fewer than two classes.
+        UserError: One of them is there already, or a part would have fewer than two classes, or the scenes
+            have no files of their own.
     """
     held = [every > 0 and number % every == 0 for number in range(1, len(index.classes) + 1)]
     if min(sum(held), len(held) - sum(held)) < 2:
         raise UserError(f"--every {every}: of {len(held)} classes each part needs two at least; choose another")
+    if not isinstance(index.store, FolderStore):
+        raise UserError(f"{index.root}: its scenes have no files to link; name a folder of class folders")
     folders = out / f"{index.name}-trained", out / f"{index.name}-retrieved"
     for folder in folders:
         if folder.exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import tifffile
 from PIL import Image, features
 
 from rsir_bench.base.errors import SceneError, one_line
-from rsir_bench.scenes.reading.content import read_content
-from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.store import SceneStore
 from rsir_bench.scenes.reading.stored import Values
 from rsir_bench.scenes.reading.unreadable import DamagedError, NoRangeError, UnreadableError
 from rsir_bench.scenes.reading.unreadable import OtherBandsError as OtherBandsError
@@ -28,10 +27,10 @@ SCENE_SUFFIXES = (
 """The endings of files that are taken for scenes; what they hold is known by their content."""
 
 DECODING_VERSION = 3
-"""Raised when ``read_scene`` gives other pixels for the same file; the pixel cache is then built again."""
+"""Raised when ``decode_scene`` gives other pixels for the same file; the pixel cache is then built again."""
 
 UNREADABLE = (OSError, UnreadableError)
-"""What ``read_scene`` raises on a file that cannot be read; anything else is an error of the program."""
+"""What reading and decoding a scene raise on a file that cannot be read; anything else is an error of the program."""
 
 SPANS_OF_32_BITS = (1e-30, 1e30)
 """Value ranges of another width, or that reach further, are scaled by 64-bit floats: 32 bits would overflow."""
@@ -64,12 +63,8 @@ class Resize:
         return image.transform(square, Image.Transform.EXTENT, whole, self.filter)
 
 
-def read_scene(
-    path: Path,
-    resize: Resize,
-    total_bands: int,
-    bands: Sequence[int],
-    value_range: ValueRange,
+def decode_scene(
+    content: bytes, resize: Resize, total_bands: int, bands: Sequence[int], value_range: ValueRange
 ) -> Pixels:
     """Return one scene, resized directly to a square.
 
@@ -79,7 +74,7 @@ def read_scene(
     applied.
 
     Args:
-        path: A regular file; its content says how it is read, not its name.
+        content: The bytes of the scene's file; they say how it is read, not its name.
         resize: To which square, and how.
         total_bands: Bands the file must hold. A grey file serves for three, and alpha beyond three is left out.
         bands: Bands to keep, in this order.
@@ -89,25 +84,10 @@ def read_scene(
         (size, size, len(bands)) uint8.
 
     Raises:
-        OSError: The file cannot be opened.
-        DamagedError: It is cut off, or its bytes make no sense.
+        DamagedError: The file is cut off, or its bytes make no sense.
         OtherBandsError: It has other bands than ``total_bands``.
-        RefusedError: It is no regular file, of a kind that is not read, or larger than any scene.
+        RefusedError: It is of a kind that is not read, or larger than any scene.
         NoRangeError: It holds floats, and there is no value range.
-    """
-    return decode_scene(read_content(path), resize, total_bands, bands, value_range)
-
-
-def decode_scene(
-    content: bytes, resize: Resize, total_bands: int, bands: Sequence[int], value_range: ValueRange
-) -> Pixels:
-    """Return one scene from the bytes of its file, as ``read_scene`` does.
-
-    Raises:
-        DamagedError: See ``read_scene``.
-        OtherBandsError: Likewise.
-        RefusedError: Likewise.
-        NoRangeError: Likewise.
     """
     scene = open_scene(content)
     values = scene.values(total_bands)
@@ -122,17 +102,16 @@ def decode_scene(
     return _resize_bands(values[..., list(bands)], resize, limits, scene.facts.nodata)
 
 
-def read_whole(path: Path, total_bands: int) -> Values:
+def whole_scene(content: bytes, total_bands: int) -> Values:
     """Return a scene as its file has it, neither resized nor scaled.
 
     Returns:
         (height, width, total_bands) of the type that is stored.
 
     Raises:
-        OSError: See ``read_scene``.
-        UnreadableError: Likewise.
+        UnreadableError: See ``decode_scene``.
     """
-    values = open_scene_at(path).values(total_bands)
+    values = open_scene(content).values(total_bands)
     return np.broadcast_to(values, (*values.shape[:2], total_bands))
 
 
@@ -141,12 +120,12 @@ def _chosen(pixels: Pixels, bands: Sequence[int]) -> Pixels:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Return in one line why ``read_scene`` failed."""
+    """Return in one line why ``decode_scene`` failed."""
     return " ".join(str(error).split()) if isinstance(error, UnreadableError) else one_line(error)
 
 
 def remedy(error: Exception, *, archived: bool = False, settings: str = "the dataset card or dataset.toml") -> str:
-    """Return what to do about a scene that ``read_scene`` cannot read.
+    """Return what to do about a scene that ``decode_scene`` cannot read.
 
     Args:
         error: What it raised.
@@ -160,32 +139,22 @@ def remedy(error: Exception, *, archived: bool = False, settings: str = "the dat
     return "make it readable" if isinstance(error, OSError) else "convert it or remove it"
 
 
-def scene_size(path: Path) -> tuple[int, int]:
-    """Return width and height in pixels, as the head of the file states them.
-
-    Raises:
-        OSError: The file cannot be opened.
-        UnreadableError: Its head makes no sense.
-    """
-    facts = open_scene_at(path).facts
-    return facts.width, facts.height
-
-
-def scene_bands(path: Path, wanted: int | None = None) -> int:
-    """Return the number of bands of a file: 3 for grey, for colours and for these with alpha, else all that it stores.
+def scene_bands(store: SceneStore, path: str, wanted: int | None = None) -> int:
+    """Return the number of bands of a scene: 3 for grey, for colours and for these with alpha, else all that it stores.
 
     Args:
-        path: The file.
+        store: The dataset's.
+        path: The scene's there.
         wanted: Also returned where the file stores as many, alpha included.
 
     Raises:
         SceneError: The file cannot be read.
     """
     try:
-        facts = open_scene_at(path).facts
+        facts = open_scene(store.read(path)).facts
         return facts.bands if facts.bands == wanted else facts.natural
     except UNREADABLE as error:
-        raise SceneError(f"cannot read {path} ({why_unreadable(error)}); {remedy(error)}") from error
+        raise SceneError(f"cannot read {store.root / path} ({why_unreadable(error)}); {remedy(error)}") from error
 
 
 def missing_values(values: Values, nodata: float | None) -> npt.NDArray[np.bool_] | None:

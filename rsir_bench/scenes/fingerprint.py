@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.base.files import is_intact, locked, write_sealed
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
-from rsir_bench.scenes.reading.content import read_content
+from rsir_bench.scenes.reading.store import SceneStore
 from rsir_bench.scenes.reading.unreadable import UnreadableError
-
-State = tuple[int, int, int, int]
-"""Size in bytes, time of the last change in ns, number of the inode, time of its last change in ns."""
 
 FileState = tuple[int, int, int, int, str]
 """The state of a file when it was read, and the SHA-256 of its bytes."""
@@ -38,29 +35,30 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def hash_files(root: Path, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
-    """Return the SHA-256 of each file; files whose state is unchanged are not read again, but for a few.
+def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
+    """Return the SHA-256 of each scene's file; where its state is unchanged it is not read again, but for a few.
 
     A file replaced by another of the same size and time has another inode, or its inode another time. Where a file
     system knows neither, the few files that are read all the same may tell; ``again`` does tell.
 
     Args:
-        root: The folder of the dataset.
-        paths: Files relative to it.
+        store: The dataset's.
+        paths: Scenes of it.
         what: Text before the progress bar.
         again: Read all of them: a disk that loses bits changes no state.
 
     Raises:
         SceneError: A file cannot be read.
     """
-    place = ("hashes", f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]}.json")
-    known = {} if again else {path: state for store in kept_at(*place) for path, state in _load(store).items()}
-    states = states_of(root, paths)
+    place = ("hashes", f"{hashlib.sha256(store.identity).hexdigest()[:24]}.json")
+    known = {} if again else {path: state for kept in kept_at(*place) for path, state in _load(kept).items()}
+    states = store.states(paths)
     stale = [path for path in paths if known.get(path, ())[:4] != states[path]]
-    if not stale and _is_replaced(root, paths, known):
+    if not stale and _is_replaced(store, paths, known):
         stale = list(paths)
     if stale:
-        digests = track(_digests(root, stale), what, len(stale))
+        stale = [stale[position] for position in store.reading_order(stale)]
+        digests = track(_digests(store, stale), what, len(stale))
         read = {path: (*states[path], digest) for path, digest in zip(stale, digests, strict=True)}
         known = {**known, **read}
         _save(written_at(*place), {path: known[path] for path in paths})
@@ -72,44 +70,29 @@ def content_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def states_of(root: Path, paths: Sequence[str]) -> dict[str, State]:
-    """Return size, times and inode of each scene, by path.
-
-    Raises:
-        SceneError: One is missing or cannot be looked at.
-    """
-    try:
-        stats = [os.stat(f"{root}/{path}") for path in paths]  # noqa: PTH116 - making 30,000 Paths takes longer than this
-    except OSError as error:
-        raise SceneError(f"cannot read {error.filename}: {error.strerror}; restore the scenes of {root}") from error
-    return {
-        path: (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
-        for path, stat in zip(paths, stats, strict=True)
-    }
-
-
-def _is_replaced(root: Path, paths: Sequence[str], known: dict[str, FileState]) -> bool:
+def _is_replaced(store: SceneStore, paths: Sequence[str], known: dict[str, FileState]) -> bool:
     """Return whether one of a few evenly spaced files has other bytes than are known of it."""
     step = max(1, -(-len(paths) // SPOT_CHECKS))
-    changed = [path for path in paths[::step] if _sha256(root / path) != known[path][4]]
+    changed = [path for path in paths[::step] if _sha256(store, path) != known[path][4]]
     if changed:
         line = "%s: other bytes under the same size and time; all scenes of the dataset are read again"
-        logging.getLogger(__name__).warning(line, root / changed[0])
+        logging.getLogger(__name__).warning(line, store.root / changed[0])
     return bool(changed)
 
 
-def _digests(root: Path, paths: Sequence[str]) -> Iterator[str]:
+def _digests(store: SceneStore, paths: Sequence[str]) -> Iterator[str]:
     with ThreadPoolExecutor(worker_count()) as pool:
-        yield from pool.map(_sha256, (root / path for path in paths))
+        yield from pool.map(partial(_sha256, store), paths)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(store: SceneStore, path: str) -> str:
     try:
-        return content_digest(read_content(path))
+        return content_digest(store.read(path))
     except UnreadableError as error:
-        raise SceneError(f"cannot read {path}: {error}") from error
+        raise SceneError(f"cannot read {store.root / path}: {error}") from error
     except OSError as error:
-        raise SceneError(f"cannot read {path}: {error.strerror}; restore the file or its permissions") from error
+        remedy = "restore the file or its permissions"
+        raise SceneError(f"cannot read {store.root / path}: {error.strerror}; {remedy}") from error
 
 
 def _load(store: Path) -> dict[str, FileState]:

@@ -19,7 +19,7 @@ from rsir_bench.base.files import locked
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
-from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
+from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
 from rsir_bench.scenes.folders import find_dataset as find_dataset
 from rsir_bench.scenes.folders import list_scenes
 from rsir_bench.scenes.own_folder import (
@@ -30,7 +30,8 @@ from rsir_bench.scenes.own_folder import (
     own_scenes,
     read_settings,
 )
-from rsir_bench.scenes.reading.scene_file import open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.store import FolderStore, SceneStore
 from rsir_bench.scenes.survey import Survey, kept_survey, notes_in_words
 
 
@@ -40,8 +41,8 @@ class SceneIndex:
 
     Attributes:
         name: The dataset's name on the command line.
-        root: The folder that ``paths`` start from.
-        paths: N relative paths with ``/``.
+        store: Where the scenes are.
+        paths: N paths in it, with ``/``.
         labels: (N,) int64, positions in ``classes``.
         classes: Class names.
         fingerprint: SHA-256 of the content, see ``rsir_bench.scenes.fingerprint.content_fingerprint``.
@@ -56,7 +57,7 @@ class SceneIndex:
     """
 
     name: str
-    root: Path
+    store: SceneStore
     paths: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
@@ -73,6 +74,11 @@ class SceneIndex:
         """Return the number of scenes."""
         return len(self.paths)
 
+    @property
+    def root(self) -> Path:
+        """What ``paths`` start from."""
+        return self.store.root
+
 
 @dataclass(frozen=True)
 class SceneListing:
@@ -81,15 +87,15 @@ class SceneListing:
     Attributes:
         name: As on the command line.
         card: The card, None for a folder of the user's own.
-        root: The folder that the files start from; None for a synthetic dataset, which is drawn when it is indexed.
-        files: Relative paths by class.
+        store: Where the files are; None for a synthetic dataset, which is drawn when it is indexed.
+        files: Paths there by class.
         settings: Of a user's folder.
         notes: What is worth knowing of how its classes and files were found, in words.
     """
 
     name: str
     card: DatasetCard | None
-    root: Path | None
+    store: SceneStore | None
     files: dict[str, list[str]]
     settings: FolderSettings = field(default_factory=FolderSettings)
     notes: tuple[str, ...] = ()
@@ -150,13 +156,13 @@ def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) ->
     if card.generator is not None:
         return SceneListing(name, card, None, {})
     folder = find_dataset(card, data_root)
-    return SceneListing(name, card, folder, list_scenes(card, folder))
+    return SceneListing(name, card, FolderStore(folder), list_scenes(card, folder))
 
 
 def _list_folder(name: str, folder: Path, given: FolderSettings | None) -> SceneListing:
     settings = given or read_settings(folder / SETTINGS_FILE)
     found = own_scenes(folder, settings)
-    return SceneListing(name, None, folder, found.files, settings, found.notes)
+    return SceneListing(name, None, FolderStore(folder), found.files, settings, found.notes)
 
 
 def index_listing(listing: SceneListing) -> SceneIndex:
@@ -166,14 +172,14 @@ def index_listing(listing: SceneListing) -> SceneIndex:
         SceneError: A scene cannot be read, or has other bands than the card says.
         UserError: The settings of a folder do not fit its scenes.
     """
-    card, root, files = listing.card, listing.root, listing.files
+    card, store, files = listing.card, listing.store, listing.files
     if card is None:
         return _index_folder(listing)
-    if root is None:
+    if store is None:
         assert card.generator is not None
-        root = _synthesize(card.name, card.generator)
-        files = list_scenes(card, root)
-    return _index(card, root, files)
+        store = FolderStore(_synthesize(card.name, card.generator))
+        files = list_scenes(card, store.root)
+    return _index(card, store, files)
 
 
 def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
@@ -213,7 +219,7 @@ def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
         SceneError: The dataset is missing, has other class folders, or other counts than its card.
     """
     folder = find_dataset(card, data_root)
-    return _index(card, folder, list_scenes(card, folder))
+    return _index(card, FolderStore(folder), list_scenes(card, folder))
 
 
 def index_folder(folder: Path) -> SceneIndex:
@@ -230,14 +236,14 @@ def index_folder(folder: Path) -> SceneIndex:
 
 
 def _index_folder(listing: SceneListing) -> SceneIndex:
-    folder, settings = listing.root, listing.settings
-    assert folder is not None
-    natural = scene_bands(folder / next(iter(listing.files.values()))[0])
+    store, settings = listing.store, listing.settings
+    assert store is not None
+    natural = scene_bands(store, next(iter(listing.files.values()))[0])
     bands = settings.bands or natural
     rgb = settings.rgb or tuple(min(band, bands - 1) for band in range(3))
     if max(rgb) >= bands:
-        raise UserError(f"{folder / SETTINGS_FILE}: rgb {list(rgb)} names a band outside 0..{bands - 1}")
-    index = _assemble(f"folder-{folder.resolve().name}", folder, listing.files, bands, rgb, None, None)
+        raise UserError(f"{store.root / SETTINGS_FILE}: rgb {list(rgb)} names a band outside 0..{bands - 1}")
+    index = _assemble(f"folder-{store.root.resolve().name}", store, listing.files, bands, rgb, None, None)
     found = _survey(index)
     value_range = settings.value_range or found.measured_range
     if found.all_8_bit:
@@ -254,7 +260,7 @@ def _index_folder(listing: SceneListing) -> SceneIndex:
 
 def _survey(index: SceneIndex) -> Survey:
     class_names = [index.classes[label] for label in index.labels]
-    return kept_survey(index.root, index.paths, class_names, index.fingerprint, index.bands, index.name)
+    return kept_survey(index.store, index.paths, class_names, index.fingerprint, index.bands, index.name)
 
 
 def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRange) -> list[str]:
@@ -268,22 +274,21 @@ def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRang
     return [*notes, *(f"WARNING: {warning}; set value_range in {SETTINGS_FILE}" for warning in warnings)]
 
 
-def _index(card: DatasetCard, folder: Path, scenes: dict[str, list[str]]) -> SceneIndex:
+def _index(card: DatasetCard, store: SceneStore, scenes: dict[str, list[str]]) -> SceneIndex:
     if card.bands != 3:
-        first = folder / scenes[card.classes[0].name][0]
-        found = scene_bands(first, card.bands)
+        found = scene_bands(store, scenes[card.classes[0].name][0], card.bands)
         if found != card.bands:
             raise SceneError(
-                f"{card.name}: {folder} holds scenes of {found} bands, not {card.bands}; get the copy with all"
+                f"{card.name}: {store.root} holds scenes of {found} bands, not {card.bands}; get the copy with all"
             )
-    index = _assemble(card.name, folder, scenes, card.bands, card.rgb, card.value_range, card)
+    index = _assemble(card.name, store, scenes, card.bands, card.rgb, card.value_range, card)
     return index if card.value_range else replace(index, notes=_notes_without_range(index))
 
 
 def _notes_without_range(index: SceneIndex) -> tuple[str, ...]:
     """Return a warning where scenes of a card without a value range are not 8-bit and use little of their type."""
     try:
-        facts = open_scene_at(index.root / index.paths[0]).facts
+        facts = open_scene(index.store.read(index.paths[0])).facts
     except UNREADABLE:
         return ()  # decoding reports it
     if facts.is_8_bit or not facts.is_integer:
@@ -294,7 +299,7 @@ def _notes_without_range(index: SceneIndex) -> tuple[str, ...]:
 
 def _assemble(
     name: str,
-    root: Path,
+    store: SceneStore,
     scenes: dict[str, list[str]],
     bands: int,
     rgb: tuple[int, ...],
@@ -302,7 +307,7 @@ def _assemble(
     card: DatasetCard | None,
 ) -> SceneIndex:
     found = [path for files in scenes.values() for path in files]
-    contents = dict(zip(found, hash_files(root, found, f"hashing the scenes of {name}"), strict=True))
+    contents = dict(zip(found, hash_scenes(store, found, f"hashing the scenes of {name}"), strict=True))
     paths: list[str] = []
     labels: list[int] = []
     for label, files in enumerate(scenes.values()):
@@ -312,7 +317,7 @@ def _assemble(
     classes = tuple(scenes)
     fingerprint = content_fingerprint([classes[label] for label in labels], paths, [contents[path] for path in paths])
     return SceneIndex(
-        name, root, tuple(paths), np.array(labels, np.int64), classes, fingerprint, bands, rgb, value_range, card
+        name, store, tuple(paths), np.array(labels, np.int64), classes, fingerprint, bands, rgb, value_range, card
     )
 
 

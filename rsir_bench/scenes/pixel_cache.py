@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.base.files import discard, is_intact, locked, seal_of, write_text
+from rsir_bench.base.files import discard, file_digest, is_intact, locked, seal_of, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
 from rsir_bench.scenes.decode import (
@@ -33,7 +33,6 @@ from rsir_bench.scenes.decode import (
 from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.own_folder import SETTINGS_FILE
-from rsir_bench.scenes.reading.content import read_content
 
 BLOCK = 256
 """Scenes decoded before they are written: bounds the memory of the build."""
@@ -167,23 +166,21 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
 def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
     """Write the cache file under another name and move it into place when it is complete."""
     unreadable: list[_Decoded] = []
-    digests: list[str] = []
+    digests = [""] * len(index)
     unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
-    sha256 = hashlib.sha256()
     try:
         with unfinished.open("wb") as file:
             for scene in _decoded(index, transform):
-                digests.append(scene.digest)
+                digests[scene.row] = scene.digest
                 if scene.pixels is None:
                     unreadable.append(scene)
                 elif not unreadable:
-                    content = scene.pixels.tobytes()
-                    sha256.update(content)
-                    file.write(content)
+                    file.seek(scene.row * scene.pixels.nbytes)
+                    file.write(scene.pixels.tobytes())
             _raise_unreadable(index, unreadable)
             _raise_changed(index, digests)
             _flush(file)
-        write_text(seal_of(path), sha256.hexdigest() + "\n")
+        write_text(seal_of(path), file_digest(unfinished) + "\n")
         unfinished.replace(path)
     except OSError as error:
         needed = estimated_bytes(index, transform) / 1e9
@@ -203,32 +200,33 @@ def _flush(file: IO[bytes]) -> None:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """One scene: its path, the SHA-256 of the bytes that were decoded, and its pixels or why there are none."""
+    """One scene: its row, the SHA-256 of the bytes that were decoded, and its pixels or why there are none."""
 
-    path: Path
+    row: int
     digest: str
     pixels: Pixels | None = None
     error: Exception | None = None
 
 
 def _decoded(index: SceneIndex, transform: Transform) -> Iterator[_Decoded]:
-    """Yield each scene in order, decoded from the very bytes that are hashed. Pillow decodes without the GIL."""
+    """Yield each scene, as they lie, decoded from the very bytes that are hashed. Pillow decodes without the GIL."""
     bands = transform.kept_bands(index)
+    order = index.store.reading_order(index.paths)
 
-    def decode(scene: str) -> _Decoded:
-        path, digest = index.root / scene, ""
+    def decode(row: int) -> _Decoded:
+        digest = ""
         try:
-            content = read_content(path)
+            content = index.store.read(index.paths[row])
             digest = content_digest(content)
             pixels = decode_scene(content, transform.resizing, index.bands, bands, index.value_range)
         except UNREADABLE as error:
-            return _Decoded(path, digest, error=error)
-        return _Decoded(path, digest, pixels)
+            return _Decoded(row, digest, error=error)
+        return _Decoded(row, digest, pixels)
 
     def blocks() -> Iterator[_Decoded]:
         with ThreadPoolExecutor(worker_count()) as pool:
             for start in range(0, len(index), BLOCK):
-                yield from pool.map(decode, index.paths[start : start + BLOCK])
+                yield from pool.map(decode, order[start : start + BLOCK])
 
     return track(blocks(), f"decoding {index.name} at {transform.size} px", len(index))
 
@@ -247,7 +245,8 @@ def _raise_changed(index: SceneIndex, digests: Sequence[str]) -> None:
 def _raise_unreadable(index: SceneIndex, unreadable: Sequence[_Decoded]) -> None:
     if not unreadable:
         return
-    named = [(scene.path, scene.error) for scene in unreadable if scene.error is not None]
+    ordered = sorted(unreadable, key=lambda scene: scene.row)
+    named = [(index.root / index.paths[scene.row], scene.error) for scene in ordered if scene.error is not None]
     listed = ", ".join(f"{path} ({why_unreadable(error)})" for path, error in named[:5])
     rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
     archived = index.card is not None and index.card.download is not None

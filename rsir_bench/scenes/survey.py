@@ -18,9 +18,9 @@ from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
 from rsir_bench.scenes.decode import DECODING_VERSION, UNREADABLE, ValueRange, missing_values, scaled_to
 from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
-from rsir_bench.scenes.reading.content import read_content
 from rsir_bench.scenes.reading.picture import alpha_note
 from rsir_bench.scenes.reading.scene_file import SceneFile, open_scene
+from rsir_bench.scenes.reading.store import SceneStore
 from rsir_bench.scenes.reading.stored import Values
 
 Limits = tuple[float, float]
@@ -171,15 +171,15 @@ def _hull(ranges: Sequence[Limits]) -> Limits:
 
 
 def kept_survey(
-    root: Path, paths: Sequence[str], class_names: Sequence[str], fingerprint: str, bands: int, name: str
+    store: SceneStore, paths: Sequence[str], class_names: Sequence[str], fingerprint: str, bands: int, name: str
 ) -> Survey:
     """Return the survey of the scenes of a fingerprint; the scenes are read on the first call only.
 
     Scenes that cannot be read are passed over here, since decoding reports them; the survey of the others is not kept.
 
     Args:
-        root: The folder of the dataset.
-        paths: The scenes, relative to it.
+        store: The dataset's.
+        paths: Its scenes.
         class_names: The class of each.
         fingerprint: Of the scenes' content.
         bands: Those that are taken of each.
@@ -196,17 +196,20 @@ def kept_survey(
     def read(path: str) -> tuple[str, Look | None]:
         sha256 = ""
         try:
-            content = read_content(root / path)
+            content = store.read(path)
             sha256 = content_digest(content)
             scene = open_scene(content)
             return sha256, look(scene, bands, None if scene.facts.is_8_bit else scene.values(bands))
         except UNREADABLE:
             return sha256, None
 
+    order = store.reading_order(paths)
     with ThreadPoolExecutor(worker_count()) as pool:
-        hashes, looks = zip(*track(pool.map(read, paths), f"looking at the scenes of {name}", len(paths)), strict=True)
+        reading = pool.map(read, (paths[position] for position in order))
+        hashes, looks = zip(*track(reading, f"looking at the scenes of {name}", len(paths)), strict=True)
+    class_names, paths = [class_names[position] for position in order], [paths[position] for position in order]
     if all(hashes) and content_fingerprint(class_names, paths, hashes) != fingerprint:
-        raise SceneError(f"{name}: scenes in {root} changed while they were read; run the command again")
+        raise SceneError(f"{name}: scenes in {store.root} changed while they were read; run the command again")
     found = survey(entry for entry in looks if entry is not None)
     if all(hashes) and None not in looks:
         write_text(written_at(*place), json.dumps(asdict(found)))

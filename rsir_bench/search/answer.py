@@ -13,7 +13,7 @@ from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.search.gallery import Gallery, Hit, find_run
 from rsir_bench.search.index import APPROXIMATE, RecallReport, refuse_approximate_codes
-from rsir_bench.search.query import Query, read_pixels, read_query
+from rsir_bench.search.query import Query, read_pixels, read_query, scene_pixels
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,13 @@ def as_page(answer: Answer) -> str:
             "scene": answer.scenes.paths[hit.scene],
             "itself": hit.itself,
             "same": answer.same_class(hit),
-            "picture": _picture(answer.scenes.root / answer.scenes.paths[hit.scene], answer.scenes),
+            "picture": as_address(scene_pixels(hit.scene, answer.scenes, PICTURE)),
         }
         for rank, hit in enumerate(answer.hits, start=1)
     ]
     query = {
         "name": answer.query.path.name,
         "class": answer.query_class,
-        "picture": _picture(answer.query.path, answer.scenes),
+        "picture": as_address(read_pixels(answer.query.path, answer.scenes, PICTURE)),
     }
     return template.render(query=query, target=answer.scenes.name, lines=answer.lines, hits=hits)
-
-
-def _picture(path: Path, index: SceneIndex) -> str:
-    """Return a scene as a data URI."""
-    return as_address(read_pixels(path, index, PICTURE))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest
 from rsir_bench.scenes.decode import UNREADABLE, Pixels, decode_scene, why_unreadable
-from rsir_bench.scenes.fingerprint import hash_files
+from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
 from rsir_bench.scenes.reading.content import read_content
@@ -55,9 +57,23 @@ def read_pixels(path: Path, index: SceneIndex, transform: Transform) -> Pixels:
     Raises:
         UserError: The image cannot be read, or has other bands.
     """
+    return _decoded(path, partial(read_content, path), index, transform)
+
+
+def scene_pixels(number: int, index: SceneIndex, transform: Transform) -> Pixels:
+    """Return a scene of the index as (size, size, bands) uint8.
+
+    Raises:
+        UserError: The scene can no longer be read, or has other bands.
+    """
+    path = index.paths[number]
+    return _decoded(index.root / path, partial(index.store.read, path), index, transform)
+
+
+def _decoded(path: Path, read: Callable[[], bytes], index: SceneIndex, transform: Transform) -> Pixels:
     bands = transform.kept_bands(index)
     try:
-        content = read_content(path)
+        content = read()
         if index.card is None and index.value_range is None:
             _refuse_deep(content, index)
         return decode_scene(content, transform.resizing, index.bands, bands, index.value_range)
@@ -79,6 +95,10 @@ def _refuse_deep(content: bytes, index: SceneIndex) -> None:
 def _scene_number(path: Path, index: SceneIndex) -> int | None:
     """Return the scene that is this file, else the first one with the same bytes, else None."""
     digest = file_digest(path)
-    hashes = hash_files(index.root, index.paths, f"hashing the scenes of {index.name}")
+    hashes = hash_scenes(index.store, index.paths, f"hashing the scenes of {index.name}")
     same = [number for number, scene in enumerate(hashes) if scene == digest]
-    return min(same, key=lambda number: not path.samefile(index.root / index.paths[number]), default=None)
+    return min(same, key=lambda number: not _is_same(path, index.root / index.paths[number]), default=None)
+
+
+def _is_same(path: Path, scene: Path) -> bool:
+    return scene.exists() and path.samefile(scene)  # scenes in shards have no file

@@ -23,7 +23,7 @@ from rsir_bench.base.files import (
 )
 from rsir_bench.base.toml import DEEPEST, LONGEST, parse_toml
 from rsir_bench.records.store import record_files
-from rsir_bench.scenes.decode import Resize, read_scene
+from rsir_bench.scenes.decode import Resize, decode_scene
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -120,7 +120,7 @@ def test_a_tif_of_bands_is_read_under_any_name(tmp_path: Path) -> None:
     bands = np.arange(5 * 24 * 24, dtype=np.uint16).reshape(5, 24, 24)
     tifffile.imwrite(tmp_path / "scene.tif", bands, photometric="minisblack")
     resize = Resize(24, Image.Resampling.NEAREST)
-    named = read_scene(tmp_path / "scene.tif", resize, 5, range(5), (0, 2879))
+    named = decode_scene((tmp_path / "scene.tif").read_bytes(), resize, 5, range(5), (0, 2879))
     (tmp_path / "scene.tif").rename(tmp_path / "scene.png")
-    assert np.array_equal(read_scene(tmp_path / "scene.png", resize, 5, range(5), (0, 2879)), named)
+    assert np.array_equal(decode_scene((tmp_path / "scene.png").read_bytes(), resize, 5, range(5), (0, 2879)), named)
     assert named[0, 0].tolist() == [0, 51, 102, 153, 204]

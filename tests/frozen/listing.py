@@ -22,6 +22,7 @@ from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import SceneIndex, SceneListing
+from rsir_bench.scenes.reading.store import FolderStore
 
 PLUGIN = Path(__file__).resolve().parent.parent / "plugins" / "everything.py"
 SPECIAL = ["jsst+se", "jsst+jsst-tps+baseline", "wallis+dhn", "timm:resnet18@none", "timm:resnet18", "everything"]
@@ -39,7 +40,7 @@ def fake_dataset(name: str) -> SceneIndex:
     plain = name.rpartition("/")[2]
     return SceneIndex(
         name=name if card else plain,
-        root=Path(plain),
+        store=FolderStore(Path(plain)),
         paths=tuple(f"{name}/{number}.png" for name in classes for number in range(10)),
         labels=np.repeat(np.arange(len(classes)), 10),
         classes=classes,

@@ -15,9 +15,9 @@ from fake_data import write_scene
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.scenes import fingerprint
 from rsir_bench.scenes.index import index_folder
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
+from rsir_bench.scenes.reading.store import FolderStore
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_where_states_tell_nothing_a_few_files_are_compared(own: Path, monkeypat
     same = os.stat_result((0o100644, 1, 1, 1, 0, 0, 1254, 1, 1, 1))
     before = index_folder(own).fingerprint
     states = dict.fromkeys(sorted(index_folder(own).paths), (same.st_size, 1, 1, 1))
-    monkeypatch.setattr(fingerprint, "states_of", lambda root, paths: {path: states[path] for path in paths})
+    monkeypatch.setattr(FolderStore, "states", lambda store, paths: {path: states[path] for path in paths})
     assert index_folder(own).fingerprint == before
     for path in list(own.rglob("*.bmp")):  # a copy of the whole folder with its times
         inverted(path)

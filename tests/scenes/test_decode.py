@@ -10,7 +10,9 @@ import tifffile
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.scenes.decode import OtherBandsError, Resize, read_scene, scene_bands, scene_size
+from rsir_bench.scenes.decode import OtherBandsError, Resize, decode_scene, scene_bands
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.store import FolderStore
 
 HEIGHT, WIDTH = 10, 12  # not square, so that no axis passes for the other
 GEOGRAPHIC = [  # Sentinel-2 scenes have such tags, and tifffile takes files with them for a kind of their own
@@ -55,21 +57,29 @@ def as_read(values: np.ndarray) -> np.ndarray:
     return np.rint(values[rows].astype(np.float64) * 255 / np.iinfo(values.dtype).max)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height that the head of a file states."""
+    facts = open_scene(path.read_bytes()).facts
+    return facts.width, facts.height
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_tifs_are_read_as_they_were_written(layout: str, kind: type[np.unsignedinteger], tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     values = write_tif(path, layout, kind)
     bands = values.shape[2]
-    assert scene_size(path) == (WIDTH, HEIGHT)
-    assert scene_bands(path) == bands
+    assert size_of(path) == (WIDTH, HEIGHT)
+    assert scene_bands(FolderStore(tmp_path), path.name) == bands
     every, backwards = list(range(bands)), list(range(bands))[::-1]
     resize = Resize(WIDTH, Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(read_scene(path, resize, bands, every, None), as_read(values))
+    np.testing.assert_array_equal(decode_scene(path.read_bytes(), resize, bands, every, None), as_read(values))
     if bands != 3:  # pictures are always red, green, blue
-        np.testing.assert_array_equal(read_scene(path, resize, bands, backwards, None), as_read(values[..., ::-1]))
+        np.testing.assert_array_equal(
+            decode_scene(path.read_bytes(), resize, bands, backwards, None), as_read(values[..., ::-1])
+        )
     with pytest.raises(OtherBandsError, match=f"bands, not {bands + 5}"):
-        read_scene(path, resize, bands + 5, every, None)
+        decode_scene(path.read_bytes(), resize, bands + 5, every, None)
 
 
 @pytest.mark.parametrize("shape", [(1, 12), (12, 1), (1, 1)])
@@ -78,9 +88,9 @@ def test_sides_of_one_pixel_are_sides(shape: tuple[int, int], bands: int, tmp_pa
     path = tmp_path / "scene.tif"
     values = np.arange(1, 1 + np.prod(shape) * bands, dtype=np.uint16).reshape(*shape, bands)
     tifffile.imwrite(path, values[..., 0] if bands == 1 else values, **GREY, **(CONTIGUOUS if bands > 1 else {}))
-    assert scene_size(path) == shape[::-1]
-    assert scene_bands(path) == max(bands, 3)
-    pixels = read_scene(path, Resize(12, Image.Resampling.NEAREST), max(bands, 3), [0, 1, 2], (0, 255))
+    assert size_of(path) == shape[::-1]
+    assert scene_bands(FolderStore(tmp_path), path.name) == max(bands, 3)
+    pixels = decode_scene(path.read_bytes(), Resize(12, Image.Resampling.NEAREST), max(bands, 3), [0, 1, 2], (0, 255))
     expected = np.broadcast_to(np.minimum(values[..., : min(bands, 3)], 255), (12, 12, 3))
     np.testing.assert_array_equal(pixels, expected)
 
@@ -90,8 +100,8 @@ def test_names_that_tifffile_gives_to_axes_are_not_relied_on(tmp_path: Path, mon
     monkeypatch.setattr(tifffile.TiffPageSeries, "sizes", property(lambda series: {}))
     path = tmp_path / "scene.tif"
     values = write_tif(path, "13 bands planar", np.uint16)
-    assert (scene_size(path), scene_bands(path)) == ((WIDTH, HEIGHT), 13)
-    pixels = read_scene(path, Resize(WIDTH, Image.Resampling.NEAREST), 13, list(range(13)), None)
+    assert (size_of(path), scene_bands(FolderStore(tmp_path), path.name)) == ((WIDTH, HEIGHT), 13)
+    pixels = decode_scene(path.read_bytes(), Resize(WIDTH, Image.Resampling.NEAREST), 13, list(range(13)), None)
     np.testing.assert_array_equal(pixels, as_read(values))
 
 
@@ -100,4 +110,4 @@ def test_tifs_without_height_cannot_be_read(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="zero-size"):
         tifffile.imwrite(path, np.zeros((0, 5), np.uint16))
     with pytest.raises(SceneError, match=r"cannot read .*scene\.tif"):
-        scene_bands(path)
+        scene_bands(FolderStore(tmp_path), path.name)

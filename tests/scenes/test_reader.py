@@ -15,9 +15,10 @@ import tifffile
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.scenes.decode import Resize, read_scene, remedy, scene_bands
+from rsir_bench.scenes.decode import Resize, decode_scene, remedy, scene_bands
 from rsir_bench.scenes.reading.content import SETTING, most_bytes, read_content
-from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.store import FolderStore
 from rsir_bench.scenes.reading.tif_codecs import ZSTANDARD, libtiff_undoes
 from rsir_bench.scenes.reading.unreadable import DamagedError, OtherBandsError, RefusedError
 
@@ -30,7 +31,7 @@ def noise(*shape: int, kind: str = "uint8", high: int = 256) -> np.ndarray:
 
 
 def stored(path: Path, bands: int) -> np.ndarray:
-    return open_scene_at(path).values(bands)
+    return open_scene(path.read_bytes()).values(bands)
 
 
 def paeth(a: int, b: int, c: int) -> int:
@@ -69,7 +70,7 @@ def test_three_bands_are_three_bands_by_any_tag(photometric: str, layout: str, t
     values = noise(SIDE, SIDE, 3)
     written = np.moveaxis(values, 2, 0) if layout == "separate" else values
     tifffile.imwrite(tmp_path / "1.tif", written, photometric=photometric, planarconfig=layout)
-    np.testing.assert_array_equal(read_scene(tmp_path / "1.tif", AS_IS, 3, (0, 1, 2), None), values)
+    np.testing.assert_array_equal(decode_scene((tmp_path / "1.tif").read_bytes(), AS_IS, 3, (0, 1, 2), None), values)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
@@ -79,16 +80,16 @@ def test_a_fourth_band_tagged_alpha_is_left_out_or_kept_as_the_dataset_says(
 ) -> None:
     values = noise(SIDE, SIDE, 4, kind=kind)
     tifffile.imwrite(tmp_path / "1.tif", values, photometric="rgb", planarconfig="contig", extrasamples=[tag])
-    assert (scene_bands(tmp_path / "1.tif"), scene_bands(tmp_path / "1.tif", 4)) == (3, 4)
+    assert (scene_bands(FolderStore(tmp_path), "1.tif"), scene_bands(FolderStore(tmp_path), "1.tif", 4)) == (3, 4)
     np.testing.assert_array_equal(stored(tmp_path / "1.tif", 3), values[..., :3])
     np.testing.assert_array_equal(stored(tmp_path / "1.tif", 4), values)
-    assert open_scene_at(tmp_path / "1.tif").facts.alpha == 4
+    assert open_scene((tmp_path / "1.tif").read_bytes()).facts.alpha == 4
 
 
 def test_a_fourth_band_that_is_not_alpha_is_never_dropped(tmp_path: Path) -> None:
     values = noise(SIDE, SIDE, 4)
     tifffile.imwrite(tmp_path / "1.tif", values, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"])
-    assert scene_bands(tmp_path / "1.tif") == 4
+    assert scene_bands(FolderStore(tmp_path), "1.tif") == 4
     with pytest.raises(OtherBandsError, match="holds 4 bands, not 3"):
         stored(tmp_path / "1.tif", 3)
 
@@ -101,7 +102,7 @@ def test_reduced_pages_and_masks_are_not_the_scene_wherever_they_stand(tmp_path:
         tif.write(scene, photometric="rgb")
         tif.write(scene[::2, ::2], photometric="rgb", subfiletype=1)
     np.testing.assert_array_equal(stored(tmp_path / "1.tif", 3), scene)
-    assert open_scene_at(tmp_path / "1.tif").facts.notes == ("3 further pages are left out",)
+    assert open_scene((tmp_path / "1.tif").read_bytes()).facts.notes == ("3 further pages are left out",)
 
 
 def test_the_old_tag_of_reduced_pages_counts_too(tmp_path: Path) -> None:
@@ -133,13 +134,13 @@ def test_an_orientation_tag_turns_nothing(tmp_path: Path) -> None:
     values = noise(SIDE, 7, 3)
     for number, packed in enumerate((None, "tiff_lzw", "jpeg")):
         Image.fromarray(values).save(tmp_path / f"{number}.tif", compression=packed, tiffinfo={274: 6})
-        scene = open_scene_at(tmp_path / f"{number}.tif")
+        scene = open_scene((tmp_path / f"{number}.tif").read_bytes())
         assert scene.values(3).shape == (SIDE, 7, 3)
         assert scene.facts.notes == ("has a rotation tag, which is not applied (as in torchvision)",)
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(values).save(tmp_path / "1.png", exif=exif)
-    scene = open_scene_at(tmp_path / "1.png")
+    scene = open_scene((tmp_path / "1.png").read_bytes())
     np.testing.assert_array_equal(scene.values(3), values)
     assert scene.facts.notes == ("has a rotation tag, which is not applied (as in torchvision)",)
 
@@ -148,7 +149,7 @@ def test_an_orientation_tag_turns_nothing(tmp_path: Path) -> None:
 def test_png_of_16_bits_keeps_all_of_them(channels: int, tmp_path: Path) -> None:
     values = noise(SIDE, SIDE, channels, kind="uint16", high=65_536)
     (tmp_path / "1.png").write_bytes(png_of_16_bits(values))
-    scene = open_scene_at(tmp_path / "1.png")
+    scene = open_scene((tmp_path / "1.png").read_bytes())
     assert (scene.facts.type, scene.facts.natural) == ("uint16", 3)
     np.testing.assert_array_equal(scene.values(channels), values)
     np.testing.assert_array_equal(scene.values(3), values[..., : 1 if channels < 3 else 3])
@@ -185,7 +186,7 @@ def test_values_of_any_type_are_scaled_by_their_range(kind: str, tmp_path: Path)
     low, high = (0, 100) if kind.startswith(("f", "u")) else (-100, 100)
     values = np.random.default_rng(1).integers(low, high, (SIDE, SIDE, 4), endpoint=True).astype(kind)
     tifffile.imwrite(tmp_path / "1.tif", values, photometric="minisblack", planarconfig="contig")
-    pixels = read_scene(tmp_path / "1.tif", AS_IS, 4, range(4), (low, high))
+    pixels = decode_scene((tmp_path / "1.tif").read_bytes(), AS_IS, 4, range(4), (low, high))
     exact = (values.astype(np.float64) - low) * 255 / (high - low)
     assert np.abs(pixels - exact).max() <= 0.5 + 1e-4
 
@@ -193,7 +194,7 @@ def test_values_of_any_type_are_scaled_by_their_range(kind: str, tmp_path: Path)
 def test_large_integers_keep_their_digits(tmp_path: Path) -> None:
     values = 2**31 + np.arange(SIDE * SIDE, dtype=np.uint32).reshape(SIDE, SIDE)
     tifffile.imwrite(tmp_path / "1.tif", values)
-    pixels = read_scene(tmp_path / "1.tif", AS_IS, 3, (0, 1, 2), (2**31, 2**31 + 143))
+    pixels = decode_scene((tmp_path / "1.tif").read_bytes(), AS_IS, 3, (0, 1, 2), (2**31, 2**31 + 143))
     np.testing.assert_array_equal(pixels[..., 0], np.rint(np.arange(144) * 255 / 143).reshape(SIDE, SIDE))
 
 
@@ -201,8 +202,8 @@ def test_missing_values_become_the_low_end_and_spoil_no_neighbour(tmp_path: Path
     values = np.full((SIDE, SIDE), 50, np.float32)
     values[3, 3], values[5, 5], values[7, 7] = np.nan, np.inf, -9999
     tifffile.imwrite(tmp_path / "1.tif", values, extratags=[(42113, "s", 0, "-9999", True)])
-    assert open_scene_at(tmp_path / "1.tif").facts.nodata == -9999
-    pixels = read_scene(tmp_path / "1.tif", AS_IS, 3, (0, 1, 2), (0, 100))[..., 0]
+    assert open_scene((tmp_path / "1.tif").read_bytes()).facts.nodata == -9999
+    pixels = decode_scene((tmp_path / "1.tif").read_bytes(), AS_IS, 3, (0, 1, 2), (0, 100))[..., 0]
     assert [pixels[at, at] for at in (3, 5, 7)] == [0, 0, 0]
     assert set(np.unique(pixels)) == {0, 128}
 
@@ -210,7 +211,9 @@ def test_missing_values_become_the_low_end_and_spoil_no_neighbour(tmp_path: Path
 def test_a_card_of_three_bands_may_name_their_order(tmp_path: Path) -> None:
     values = noise(SIDE, SIDE, 3)
     Image.fromarray(values).save(tmp_path / "1.png")
-    np.testing.assert_array_equal(read_scene(tmp_path / "1.png", AS_IS, 3, (2, 1, 0), None), values[..., ::-1])
+    np.testing.assert_array_equal(
+        decode_scene((tmp_path / "1.png").read_bytes(), AS_IS, 3, (2, 1, 0), None), values[..., ::-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,7 +266,7 @@ def test_a_scene_of_too_many_bytes_is_refused_before_it_is_decoded(tmp_path: Pat
         open_scene(bytes(png)).values(3)
     monkeypatch.setenv(SETTING, "100")
     (tmp_path / "2.png").write_bytes(png_of_16_bits(noise(3, 3, 3, kind="uint16", high=9)))
-    assert open_scene_at(tmp_path / "2.png").values(3).nbytes == 54
+    assert open_scene((tmp_path / "2.png").read_bytes()).values(3).nbytes == 54
     with pytest.raises(RefusedError, match="a file of 1,024 bytes; a scene may have 100"):
         read_content(tmp_path / "1.tif")
     monkeypatch.setenv(SETTING, "many")
@@ -281,7 +284,7 @@ def test_only_regular_files_are_read_and_a_pipe_is_not_waited_for(tmp_path: Path
             read_content(path)
     assert read_content(tmp_path / "z.png") == (tmp_path / "y.png").read_bytes()
     with pytest.raises(SceneError, match=r"x\.png \(is no regular file"):
-        scene_bands(tmp_path / "x.png")
+        scene_bands(FolderStore(tmp_path), "x.png")
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -295,4 +298,4 @@ def test_an_animation_is_no_scene(form: str) -> None:
 def test_an_error_of_the_program_is_not_taken_for_damage(tmp_path: Path, monkeypatch) -> None:
     tifffile.imwrite(tmp_path / "1.tif", noise(SIDE, SIDE, 5), photometric="minisblack", planarconfig="contig")
     with pytest.raises(TypeError):
-        read_scene(tmp_path / "1.tif", None, 5, range(5), None)  # type: ignore[arg-type]
+        decode_scene((tmp_path / "1.tif").read_bytes(), None, 5, range(5), None)  # type: ignore[arg-type]

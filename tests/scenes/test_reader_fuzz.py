@@ -15,7 +15,7 @@ from random_tifs import RandomTif, of_rasterio, random_tif
 
 from rsir_bench.scenes.decode import Resize, decode_scene, why_unreadable
 from rsir_bench.scenes.reading.content import SETTING
-from rsir_bench.scenes.reading.scene_file import open_scene, open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
 from rsir_bench.scenes.reading.unreadable import RefusedError, UnreadableError
 from rsir_bench.scenes.survey import look
 
@@ -53,7 +53,7 @@ def test_rasterio_is_there_to_compare_with() -> None:
 
 def check(tif: RandomTif) -> None:
     """Compares a tif with what was written, and with rasterio where that is installed."""
-    scene = open_scene_at(tif.path)
+    scene = open_scene(tif.path.read_bytes())
     bands = 3 if scene.facts.layout == "palette" else scene.facts.bands
     values = scene.values(bands)
     assert values.shape == tif.stored.shape, tif.words

@@ -13,12 +13,12 @@ from PIL import Image
 from rsir_bench.base.errors import SceneError
 from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.scenes import index as index_module
-from rsir_bench.scenes.decode import Resize, missing_values, read_scene
+from rsir_bench.scenes.decode import Resize, decode_scene, missing_values
 from rsir_bench.scenes.index import index_folder
 from rsir_bench.scenes.inspect.verify import verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 from rsir_bench.scenes.reading.content import SETTING
-from rsir_bench.scenes.reading.scene_file import open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
 
 SIDE = 8
 AS_IS = Transform(SIDE, "nearest", bands="all")
@@ -207,7 +207,7 @@ def test_missing_floats_are_nearly_equal_to_their_text_as_in_gdal(
     """The expected ones are those that GDAL 3.10 masks."""
     stored = np.array([values], kind)
     tifffile.imwrite(tmp_path / "1.tif", stored, extratags=[(NODATA_TAG, "s", 0, text, True)])
-    scene = open_scene_at(tmp_path / "1.tif")
+    scene = open_scene((tmp_path / "1.tif").read_bytes())
     found = missing_values(scene.values(3), scene.facts.nodata)
     assert found is not None
     assert found[0, :, 0].tolist() == missing
@@ -257,7 +257,9 @@ def test_values_of_any_size_fill_0_to_255(kind: str, low: float, high: float, tm
     folder = own(tmp_path, values, values)
     assert warnings_of(folder) == []
     assert np.abs(pixels_of(folder)[1][..., 0] - places * 255).max() <= 0.6
-    whole = read_scene(folder / "a/00.tif", Resize(SIDE, Image.Resampling.BILINEAR), 3, (0,), (low, high))
+    whole = decode_scene(
+        (folder / "a/00.tif").read_bytes(), Resize(SIDE, Image.Resampling.BILINEAR), 3, (0,), (low, high)
+    )
     assert np.abs(whole[..., 0] - places * 255).max() <= 0.6
 
 

@@ -17,7 +17,7 @@ from rsir_bench.nn.transformation import JointTransformation
 from rsir_bench.report.scenes.targets import Log, RetrievalRun, Target
 from rsir_bench.report.scenes.thumbnails import PERCENTILES, stretched
 from rsir_bench.scenes.batches import unit_range
-from rsir_bench.scenes.decode import Pixels, read_scene
+from rsir_bench.scenes.decode import Pixels, decode_scene
 from rsir_bench.scenes.pixel_cache import Transform
 
 LISTED = 24  # parameters that are printed one by one
@@ -130,7 +130,8 @@ def _scenes(target: Target, paths: Sequence[str], transform: Transform) -> torch
     bands = transform.kept_bands(index)
     pixels = []
     for path in paths:
-        pixels.append(read_scene(index.root / path, transform.resizing, index.bands, bands, index.value_range))
+        content = index.store.read(path)
+        pixels.append(decode_scene(content, transform.resizing, index.bands, bands, index.value_range))
     return unit_range(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2))
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from rsir_bench.base.files import page_name, write_atomically
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
-from rsir_bench.scenes.decode import UNREADABLE, Pixels, Resize, read_scene, why_unreadable
+from rsir_bench.scenes.decode import UNREADABLE, Pixels, Resize, decode_scene, why_unreadable
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.reading.scene_file import open_scene_at
+from rsir_bench.scenes.reading.scene_file import open_scene
 
 SIDE = 96
 ACROSS = 10
@@ -59,7 +59,7 @@ def choose_colours(index: SceneIndex) -> Colours:
         UnreadableError: A scene cannot be read.
     """
     bands = tuple(index.rgb)
-    if index.bands == 3 and open_scene_at(index.root / index.paths[0]).facts.is_8_bit:
+    if index.bands == 3 and open_scene(index.store.read(index.paths[0])).facts.is_8_bit:
         return Colours(bands, None)
     sampled = [index.paths[number] for number in np.linspace(0, len(index) - 1, SAMPLED).astype(int)]
     limits = [index.value_range or WIDEST] * len(bands)
@@ -154,4 +154,5 @@ def _sheet(pictures: list[Pixels | None]) -> Image.Image:
 def _read(
     index: SceneIndex, path: str, bands: tuple[int, ...], limits: tuple[float, float] | None, side: int
 ) -> Pixels:
-    return read_scene(index.root / path, Resize(side, Image.Resampling.BILINEAR), index.bands, bands, limits)
+    content = index.store.read(path)
+    return decode_scene(content, Resize(side, Image.Resampling.BILINEAR), index.bands, bands, limits)

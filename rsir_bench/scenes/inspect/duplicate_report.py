@@ -15,7 +15,7 @@ from rsir_bench.base.html import html_environment
 from rsir_bench.base.output_folder import replaced_folder
 from rsir_bench.scenes.card import folder_key
 from rsir_bench.scenes.data_uri import PICTURE, as_address
-from rsir_bench.scenes.decode import read_scene
+from rsir_bench.scenes.decode import decode_scene
 from rsir_bench.scenes.index import SceneIndex, resolve_dataset
 from rsir_bench.scenes.inspect import duplicates
 from rsir_bench.scenes.inspect.duplicates import DuplicateKind, Pair, find_pairs
@@ -194,5 +194,5 @@ def _section(report: DuplicateReport) -> dict[str, Any]:
 def _scene(index: SceneIndex, row: int) -> dict[str, str]:
     path = index.paths[row]
     bands = PICTURE.kept_bands(index)
-    pixels = read_scene(index.root / path, PICTURE.resizing, index.bands, bands, index.value_range)
+    pixels = decode_scene(index.store.read(path), PICTURE.resizing, index.bands, bands, index.value_range)
     return {"path": path, "name": f"{index.name}/{path}", "picture": as_address(pixels)}

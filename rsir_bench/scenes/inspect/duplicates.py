@@ -29,8 +29,8 @@ from scipy import ndimage, signal
 from rsir_bench.base.files import digest, write_atomically
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import kept_at, written_at
-from rsir_bench.scenes.decode import DECODING_VERSION, Pixels, decoder_versions, read_whole
-from rsir_bench.scenes.fingerprint import hash_files
+from rsir_bench.scenes.decode import DECODING_VERSION, Pixels, decoder_versions, whole_scene
+from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
@@ -221,7 +221,7 @@ def _same_bytes(first: SceneIndex, second: SceneIndex) -> list[tuple[int, int]]:
 
 
 def _digests(index: SceneIndex) -> list[str]:
-    return hash_files(index.root, index.paths, f"hashing the scenes of {index.name}")
+    return hash_scenes(index.store, index.paths, f"hashing the scenes of {index.name}")
 
 
 def _small(index: SceneIndex) -> Pixels:
@@ -231,7 +231,7 @@ def _small(index: SceneIndex) -> Pixels:
 
 def _whole(index: SceneIndex, row: int) -> npt.NDArray[Any]:
     """Return a scene as stored, (H, W, bands) of its own size and depth; grey as three equal bands."""
-    return read_whole(index.root / index.paths[row], index.bands)
+    return whole_scene(index.store.read(index.paths[row]), index.bands)
 
 
 def _hashes(index: SceneIndex) -> npt.NDArray[np.bool_]:

@@ -16,13 +16,13 @@ from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
 from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
-from rsir_bench.scenes.fingerprint import content_fingerprint, hash_files
+from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
 from rsir_bench.scenes.folders import endings_in_words, find_dataset, sort_scenes, walk_files
 from rsir_bench.scenes.index import GivenCards, find_card, list_dataset
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
 from rsir_bench.scenes.own_folder import FOLDER_PREFIX, SETTINGS_FILE
-from rsir_bench.scenes.reading.content import read_content
 from rsir_bench.scenes.reading.scene_file import open_scene
+from rsir_bench.scenes.reading.store import FolderStore, SceneStore
 from rsir_bench.scenes.reading.unreadable import NoRangeError, OtherBandsError
 from rsir_bench.scenes.survey import Look, Survey, look, notes_in_words, survey
 
@@ -176,7 +176,7 @@ class _Place:
     """A dataset as it lies on disk: its scenes by class, and what the card or the folder's settings say of pixels."""
 
     card: DatasetCard | None
-    folder: Path
+    store: SceneStore
     scenes: dict[str, list[str]]
     unexpected: list[str]
     bands: int
@@ -187,10 +187,10 @@ class _Place:
 def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
     if name.startswith(FOLDER_PREFIX):
         listing = list_dataset(name, data_root, given)
-        assert listing.root is not None
-        bands = listing.settings.bands or _first_bands(listing.root, listing.files)
+        assert listing.store is not None
+        bands = listing.settings.bands or _first_bands(listing.store, listing.files)
         value_range = listing.settings.value_range
-        return _Place(None, listing.root, listing.files, [], bands, value_range, listing.notes)
+        return _Place(None, listing.store, listing.files, [], bands, value_range, listing.notes)
     card = find_card(name, given.cards)
     if card.generator is not None:
         raise UserError(f"{name}: needs no verification, since it is generated when it is used")
@@ -198,7 +198,7 @@ def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
     scenes, unexpected = sort_scenes(card, folder)
     others = Counter(ending for found in walk_files(folder) for ending in found.others)
     notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
-    return _Place(card, folder, scenes, unexpected, card.bands, card.value_range, notes)
+    return _Place(card, FolderStore(folder), scenes, unexpected, card.bands, card.value_range, notes)
 
 
 def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verification:
@@ -213,12 +213,12 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
         UserError: The dataset is unknown, missing, or generated when it is used.
     """
     place = _place(name, data_root, given or GivenCards())
-    card, folder, scenes = place.card, place.folder, place.scenes
+    card, store, scenes = place.card, place.store, place.scenes
     manifest = load_manifest(card) if card else None
     class_of = {path: class_name for class_name, paths in scenes.items() for path in sorted(paths)}
     checks = _check_all(name, place, list(class_of))
-    there = [path for path, check in checks.items() if check.opened]
-    hashes = dict(zip(there, hash_files(folder, there, f"hashing {name}", again=True), strict=True))
+    there = [path for path, check in checks.items() if check.length is not None]
+    hashes = dict(zip(there, hash_scenes(store, there, f"hashing {name}", again=True), strict=True))
     within, across = _repetitions(class_of, {path: hashes[path] for path in hashes if checks[path].look})
     complete = len(hashes) == len(class_of)
     found = survey(check.look for check in checks.values() if check.look)
@@ -227,7 +227,7 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
     settings = "the card" if card else f"{SETTINGS_FILE}, or by --card"
     return Verification(
         name=name,
-        folder=folder,
+        folder=store.root,
         card=card,
         found={class_name: len(paths) for class_name, paths in scenes.items()},
         unexpected=tuple(place.unexpected),
@@ -236,7 +236,7 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
         sizes={path: check.size for path, check in checks.items() if check.look},
         repeated=within,
         repeated_across=across,
-        comparison=None if manifest is None else _compare(folder, class_of, hashes, manifest),
+        comparison=None if manifest is None else _compare(class_of, checks, hashes, manifest),
         fingerprint=content_fingerprint(list(class_of.values()), list(hashes), list(hashes.values()))
         if complete
         else None,
@@ -262,9 +262,9 @@ def _range_of(place: _Place, found: Survey) -> tuple[ValueRange, str]:
 
 @dataclass(frozen=True)
 class _SceneCheck:
-    """The check of one scene: what it holds and its size, or the problem with it; ``opened`` if there were bytes."""
+    """The check of one scene: its bytes, what it holds and its size, or the problem with it; None if not opened."""
 
-    opened: bool
+    length: int | None
     look: Look | None = None
     size: tuple[int, int] = (0, 0)
     problem: str = ""
@@ -275,31 +275,33 @@ def _check_all(name: str, place: _Place, paths: Sequence[str]) -> dict[str, _Sce
     """Decode all scenes in full, as the pixel cache does."""
 
     def check(path: str) -> _SceneCheck:
-        opened = False
+        length = None
         try:
-            content = read_content(place.folder / path)
-            opened = True
+            content = place.store.read(path)
+            length = len(content)
             scene = open_scene(content)
             values = scene.values(place.bands)
             if place.card is not None and not scene.facts.is_8_bit and place.given_range is None:
                 whole_type(values.dtype)  # refuses floats
-            return _SceneCheck(True, look(scene, place.bands, values), (scene.facts.width, scene.facts.height))
+            return _SceneCheck(length, look(scene, place.bands, values), (scene.facts.width, scene.facts.height))
         except OtherBandsError as error:
-            return _SceneCheck(True, problem=str(error), other_bands=True)
+            return _SceneCheck(length, problem=str(error), other_bands=True)
         except NoRangeError as error:
-            return _SceneCheck(True, problem=f"{error} in the card")
+            return _SceneCheck(length, problem=f"{error} in the card")
         except UNREADABLE as error:
-            return _SceneCheck(opened, problem=why_unreadable(error))
+            return _SceneCheck(length, problem=why_unreadable(error))
 
+    ordered = [paths[position] for position in place.store.reading_order(paths)]
     with ThreadPoolExecutor(worker_count()) as pool:
-        return dict(zip(paths, track(pool.map(check, paths), f"decoding {name}", len(paths)), strict=True))
+        checks = dict(zip(ordered, track(pool.map(check, ordered), f"decoding {name}", len(paths)), strict=True))
+    return {path: checks[path] for path in paths}
 
 
-def _first_bands(folder: Path, scenes: Mapping[str, Sequence[str]]) -> int:
+def _first_bands(store: SceneStore, scenes: Mapping[str, Sequence[str]]) -> int:
     """Return the bands of the first scene with a readable header, or 3 if there is none; decoding then reports it."""
     for path in (path for paths in scenes.values() for path in paths):
         try:
-            return scene_bands(folder / path)
+            return scene_bands(store, path)
         except SceneError:
             continue
     return 3
@@ -318,13 +320,16 @@ def _repetitions(
 
 
 def _compare(
-    folder: Path, class_of: Mapping[str, str], hashes: Mapping[str, str], manifest: Mapping[SceneKey, Original]
+    class_of: Mapping[str, str],
+    checks: Mapping[str, _SceneCheck],
+    hashes: Mapping[str, str],
+    manifest: Mapping[SceneKey, Original],
 ) -> ManifestDiff:
     keys = {path: scene_key(class_name, path) for path, class_name in class_of.items()}
 
     def is_original(path: str, original: Original) -> bool:
         same_name = path.rsplit("/", 1)[-1] == original.path.rsplit("/", 1)[-1]
-        return same_name and hashes.get(path) == original.sha256 and (folder / path).stat().st_size == original.bytes
+        return same_name and hashes.get(path) == original.sha256 and checks[path].length == original.bytes
 
     listed = {path: manifest[key] for path, key in keys.items() if key in manifest}
     differing = tuple(path for path, original in listed.items() if not is_original(path, original))

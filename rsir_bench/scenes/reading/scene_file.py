@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
-from rsir_bench.scenes.reading.content import Kind, kind_of, read_content
+from rsir_bench.scenes.reading.content import Kind, kind_of
 from rsir_bench.scenes.reading.picture import Picture
 from rsir_bench.scenes.reading.stored import Facts, Values
 from rsir_bench.scenes.reading.tif import Tif
@@ -39,14 +38,3 @@ def open_scene(content: bytes) -> SceneFile:
     """
     kind = kind_of(content)
     return Tif(content) if kind is Kind.TIF else Picture(content, kind)
-
-
-def open_scene_at(path: Path) -> SceneFile:
-    """Return the scene of a file.
-
-    Raises:
-        OSError: The file cannot be opened.
-        DamagedError: Its bytes make no sense.
-        RefusedError: It is of a kind that is not read, or larger than any scene.
-    """
-    return open_scene(read_content(path))
