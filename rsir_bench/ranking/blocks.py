@@ -38,29 +38,53 @@ def measure_blocks(
     Yields:
         A slice of queries of one class, and the result of ``measure`` for them.
     """
-    rows = block_queries(task, block, workers.count)
-    buffers: SimpleQueue[Tensor] = SimpleQueue()
-    for _ in range(workers.count):
-        buffers.put(torch.empty(rows, task.gallery_size + 1, dtype=task.gallery.rows.dtype, device=task.device))
     counting = Lock()
 
-    def measured(start: int) -> list[tuple[slice, Measured]]:
-        queries = slice(start, min(start + rows, len(task.queries)))
-        buffer, count = buffers.get(), False
+    def measured(queries: slice, distances: Tensor) -> list[tuple[slice, Measured]]:
+        # Counting makes short calls that hold the interpreter, so only one worker counts at a time. With two workers,
+        # the other one computes its product meanwhile, or waits. With more, the others sort, which takes longer but
+        # runs in parallel.
+        count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
         try:
-            distances = buffer[: queries.stop - queries.start]
-            fill_distances(task, queries, distances)
-            # Counting makes short calls that hold the interpreter, so only one worker counts at a time. With two
-            # workers, the other one computes its product meanwhile, or waits. With more, the others sort, which takes
-            # longer but runs in parallel.
-            count = task.device == "cpu" and counting.acquire(blocking=workers.count <= 2)
             return [(part, measure(ranks)) for part, ranks in ranked_slices(task, queries, distances, count)]
         finally:
             if count:
                 counting.release()
+
+    return over_blocks(task, workers, block, measured)
+
+
+def over_blocks(
+    task: Task, workers: Workers, block: int | None, measured: Callable[[slice, Tensor], list[tuple[slice, Measured]]]
+) -> Iterator[tuple[slice, Measured]]:
+    """Compute the distances of every query to the gallery, one block of queries per worker, and measure them.
+
+    Args:
+        task: Queries and gallery.
+        workers: See ``rsir_bench.ranking.threads``.
+        block: Queries per block; None chooses.
+        measured: Given the queries of a block and their distances as ``fill_distances`` writes them, which it may
+            reorder, returns results for slices of them; called in several threads.
+
+    Yields:
+        What ``measured`` returns, slice by slice.
+    """
+    rows = block_queries(task, block, workers.count)
+    buffers: SimpleQueue[Tensor] = SimpleQueue()
+    for _ in range(workers.count):
+        buffers.put(torch.empty(rows, task.gallery_size + 1, dtype=task.gallery.rows.dtype, device=task.device))
+
+    def work(start: int) -> list[tuple[slice, Measured]]:
+        queries = slice(start, min(start + rows, len(task.queries)))
+        buffer = buffers.get()
+        try:
+            distances = buffer[: queries.stop - queries.start]
+            fill_distances(task, queries, distances)
+            return measured(queries, distances)
+        finally:
             buffers.put(buffer)  # also after a failure: other workers wait for it
 
-    for parts in workers.map(measured, range(0, len(task.queries), rows)):
+    for parts in workers.map(work, range(0, len(task.queries), rows)):
         yield from parts
 
 

@@ -98,6 +98,63 @@ def scoring_task(
     Raises:
         UserError: The input cannot be scored.
     """
+    given = checked_descriptor_rows(
+        descriptors,
+        gallery,
+        gallery_labels,
+        queries,
+        similarity=similarity,
+        codes=codes,
+        bits=bits,
+        bit_order=bit_order,
+    )
+    scenes, gallery_scenes = len(given.rows), len(given.gallery_rows)
+    names, classes, gallery_classes = class_numbers(labels, scenes, gallery_labels, gallery_scenes, class_names)
+    counts = torch.bincount(gallery_classes, minlength=len(names))
+    if int((counts > 0).sum()) < 2:
+        raise UserError(
+            "labels: the gallery holds one class only, so every ranking is perfect; give two or more classes"
+        )
+    asked = query_indices(queries, scenes)
+    relevant = counts[classes[asked]] - int(given.own)
+    if not bool((relevant > 0).any()):
+        raise UserError("labels: no query has another scene of its class in the gallery, so there is nothing to score")
+    return prepared_task(given, names, classes, gallery_classes, asked, relevant > 0, device, workers)
+
+
+@dataclass(frozen=True)
+class GivenRows:
+    """Checked descriptors.
+
+    Attributes:
+        rows: (N, D) finite numbers, or codes of -1 and +1.
+        gallery_rows: (M, D), the same object where the gallery is not separate.
+        own: Whether the gallery is not separate, so that each query is left out of its own ranking.
+        similarity: One of ``SIMILARITIES``.
+    """
+
+    rows: Tensor
+    gallery_rows: Tensor
+    own: bool
+    similarity: str
+
+
+def checked_descriptor_rows(
+    descriptors: Any,
+    gallery: Any,
+    gallery_labels: Any,
+    queries: Any,
+    *,
+    similarity: str,
+    codes: bool,
+    bits: int | None,
+    bit_order: str,
+) -> GivenRows:
+    """Return the descriptors of queries and gallery; ``rsir_bench.ranking.score`` documents the arguments.
+
+    Raises:
+        UserError: They cannot be scored, or the arguments do not go together.
+    """
     similarity = checked_similarity(similarity, codes, bits)
     if bit_order not in BIT_ORDERS:
         raise UserError(f"bit order {bit_order!r}: choose one of {', '.join(BIT_ORDERS)}")
@@ -106,39 +163,59 @@ def scoring_task(
     if gallery is not None and queries is not None:
         raise UserError("queries: with a separate gallery every descriptor is a query; leave queries out")
     rows = checked_rows(descriptors, "descriptors", similarity, bits, bit_order)
-    own = gallery is None
-    gallery_rows = rows if own else checked_rows(gallery, "gallery", similarity, bits, bit_order)
+    gallery_rows = rows if gallery is None else checked_rows(gallery, "gallery", similarity, bits, bit_order)
     if rows.shape[1] != gallery_rows.shape[1]:
         raise UserError(f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}")
-    names, classes, gallery_classes = class_numbers(labels, len(rows), gallery_labels, len(gallery_rows), class_names)
+    return GivenRows(rows, gallery_rows, gallery is None, similarity)
 
+
+def prepared_task(
+    given: GivenRows,
+    names: list[str],
+    classes: Tensor,
+    gallery_classes: Tensor,
+    asked: Tensor,
+    scored: Tensor,
+    device: str,
+    workers: Workers,
+) -> Task:
+    """Return the task of ranking a gallery, with queries and gallery sorted by class.
+
+    Args:
+        given: The descriptors.
+        names: The C classes.
+        classes: (N,) int64 in [0, C), of the descriptors.
+        gallery_classes: (M,) int64 in [0, C), of the gallery.
+        asked: (Q,) int64, the rows that are queries.
+        scored: (Q,) bool, which of them are scored.
+        device: Where the rows will live.
+        workers: See ``rsir_bench.ranking.threads``.
+
+    Raises:
+        UserError: A row cannot be normalised.
+    """
     order = torch.argsort(gallery_classes, stable=True)
     starts = torch.searchsorted(gallery_classes[order], torch.arange(len(names) + 1))
-    if int((starts.diff() > 0).sum()) < 2:
-        raise UserError(
-            "labels: the gallery holds one class only, so every ranking is perfect; give two or more classes"
-        )
-    asked = query_indices(queries, len(rows))
-    relevant = starts.diff()[classes[asked]] - int(own)
-    positions = torch.nonzero(relevant > 0)[:, 0]
-    if not len(positions):
-        raise UserError("labels: no query has another scene of its class in the gallery, so there is nothing to score")
+    positions = torch.nonzero(scored)[:, 0]
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
+    queries, similarity = asked[positions], given.similarity
 
-    dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
-    centre = gallery_rows.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
-    prepared = prepare(gallery_rows.to(dtype), order, similarity, device, workers, centre)
-    separate = None if own else prepare(rows.to(dtype), asked[positions], similarity, device, workers, centre)
+    dtype = torch.promote_types(given.rows.dtype, given.gallery_rows.dtype)
+    centre = None
+    if similarity == "euclidean":
+        centre = given.gallery_rows.mean(dim=0, dtype=torch.float64).to(device)
+    prepared = prepare(given.gallery_rows.to(dtype), order, similarity, device, workers, centre)
+    separate = None if given.own else prepare(given.rows.to(dtype), queries, similarity, device, workers, centre)
     equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
     flat_codes = equal if similarity == "hamming" and degenerate(mixed, len(order)) else 0
     return Task(
         gallery=prepared,
         starts=starts,
         query_rows=None if separate is None else separate.rows,
-        queries=asked[positions],
+        queries=queries,
         positions=positions,
-        query_classes=classes[asked[positions]],
-        own_columns=torch.argsort(order)[asked[positions]] if own else None,
+        query_classes=classes[queries],
+        own_columns=torch.argsort(order)[queries] if given.own else None,
         class_names=names,
         skipped=len(asked) - len(positions),
         constant=prepared.constant + (0 if separate is None else separate.constant) + flat_codes,
