@@ -46,6 +46,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "decay": 0.5,
         "warmup": 0.1,
         "flip": True,
+        "distort": 0.5,
         "precision": "bf16",
     },
     "describe": {"pca": 64, "pca_fit": ["source", "target"]},

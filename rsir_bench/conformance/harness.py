@@ -17,7 +17,8 @@ from rsir_bench.method import Method, Setup
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
-from rsir_bench.scenes.batches import Batch, Scenes, flipped, unit_range
+from rsir_bench.scenes.batches import Batch, Scenes, unit_range
+from rsir_bench.training.augmentation import augmented
 from rsir_bench.training.given import checked_descriptors
 from rsir_bench.training.loop import (
     epoch_batches,
@@ -173,7 +174,7 @@ class Training:
 
     def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:
         batch = self.scenes.batch(index, torch.device("cpu"))
-        return self.network.augment(flipped(batch, generator) if self.recipe.flip else batch, generator)
+        return self.network.augment(augmented(batch, self.recipe, generator), generator)
 
     def _step(self, batch: Batch) -> float:
         terms, total = loss_terms(self.network, batch, self.fabric)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal
 
@@ -144,11 +144,14 @@ class ParameterGroup:
         parameters: The tensors; those that do not require gradients are skipped.
         rate: Factor on the protocol's learning rate.
         weight_decay: None: the protocol's.
+        absolute_rate: The highest learning rate itself, in place of the factor; the schedule lowers it as it does the
+            protocol's. None: the factor counts.
     """
 
     parameters: list[nn.Parameter]
     rate: float = 1.0
     weight_decay: float | None = None
+    absolute_rate: float | None = None
 
 
 class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
@@ -293,8 +296,5 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
 def trainable(groups: Iterable[ParameterGroup]) -> list[ParameterGroup]:
     """Return the groups without frozen parameters, and without groups that are then empty."""
-    kept = [
-        ParameterGroup([p for p in group.parameters if p.requires_grad], group.rate, group.weight_decay)
-        for group in groups
-    ]
+    kept = [replace(group, parameters=[p for p in group.parameters if p.requires_grad]) for group in groups]
     return [group for group in kept if group.parameters]

@@ -90,6 +90,9 @@ class Train(_Section):
         default=0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises."
     )
     flip: bool = Field(default=False, description="Random horizontal and vertical flips.")
+    distort: float = Field(
+        default=0.0, ge=0, le=1, description="Strength of random distortions: gain, offset, scale, shift, rotation."
+    )
     precision: Literal["32", "bf16", "auto"] = Field(
         default="32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
     )

@@ -23,9 +23,10 @@ from rsir_bench.ranking import score
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.estimate import cost_key
 from rsir_bench.runs.plan import Plan, Run
-from rsir_bench.scenes.batches import Scenes, flipped
+from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training.augmentation import augmented
 from rsir_bench.training.describe import as_bits, describe
 from rsir_bench.training.loop import (
     compute_deterministically,
@@ -119,7 +120,7 @@ def _step(plan: Plan, run: Run, source: Scenes, index: Tensor) -> None:
     wrapped.train()
     generator = torch.Generator().manual_seed(0)
     batch = source.batch(index, fabric.device)
-    view = network.augment(flipped(batch, generator) if recipe.flip else batch, generator)
+    view = network.augment(augmented(batch, recipe, generator), generator)
     fabric.backward(loss_terms(wrapped, view, fabric)[1])
     optimizer.step()
     for name, value in network.epoch_metrics().items():

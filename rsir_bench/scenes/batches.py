@@ -227,21 +227,3 @@ def _draw(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
     if len(members) >= count:
         return members[torch.randperm(len(members), generator=generator)[:count]]
     return members[torch.randint(len(members), (count,), generator=generator)]
-
-
-def flipped(batch: Batch, generator: torch.Generator) -> Batch:
-    """Return the batch with its scenes, (N, B, H, W) float32, flipped along each axis with probability 1/2."""
-    return flipped_as(batch, draw_flips(len(batch.scenes), generator))
-
-
-def draw_flips(count: int, generator: torch.Generator) -> Tensor:
-    """Draw which of ``count`` scenes are flipped up-down and left-right: (2, count) bool."""
-    return torch.stack([torch.rand(count, generator=generator) < 0.5 for _ in range(2)])
-
-
-def flipped_as(batch: Batch, flips: Tensor) -> Batch:
-    """Return the batch with its scenes (N, B, H, W) flipped by ``flips``, (2, N) bool from ``draw_flips``."""
-    scenes = batch.scenes
-    for dimension, chosen in zip((2, 3), flips.to(scenes.device), strict=True):
-        scenes = torch.where(chosen[:, None, None, None], scenes.flip(dimension), scenes)
-    return batch.with_scenes(scenes)

@@ -31,8 +31,9 @@ from rsir_bench.method.composition import Composed
 from rsir_bench.method.contract import trainable
 from rsir_bench.nn import collectives
 from rsir_bench.protocol import Train
-from rsir_bench.scenes.batches import Batch, Scenes, batch_source, draw_flips, flipped, flipped_as
+from rsir_bench.scenes.batches import Batch, Scenes, batch_source
 from rsir_bench.training import distributed
+from rsir_bench.training.augmentation import Augmentation, augmented
 from rsir_bench.training.given import checked_batches, checked_loss
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def make_optimizer(method: Method, recipe: Train) -> Optimizer:
     groups = [
         {
             "params": group.parameters,
-            "lr": recipe.rate * group.rate,
+            "lr": recipe.rate * group.rate if group.absolute_rate is None else group.absolute_rate,
             "weight_decay": recipe.weight_decay if group.weight_decay is None else group.weight_decay,
         }
         for group in trainable(method.parameter_groups())
@@ -284,22 +285,21 @@ def _loader(
             yield _part(method, draw, index, recipe, generator)
         else:
             batch = draw(index)
-            view = method.augment(flipped(batch, generator) if recipe.flip else batch, generator)
+            view = method.augment(augmented(batch, recipe, generator), generator)
             yield _Step(view, len(view.labels))
 
 
 def _part(
     method: Method, draw: Callable[[Tensor], Batch], index: Tensor, recipe: Train, generator: torch.Generator
 ) -> _Step:
-    """Return this rank's part of a batch, flipped and augmented as in the whole batch."""
+    """Return this rank's part of a batch, augmented as in the whole batch."""
     count = len(index)
     mine = distributed.shard(count)
     own_view = type(method.inner if isinstance(method, Composed) else method).augment is not Method.augment
     # A method draws random numbers for the batch that it gets: it must get the whole one.
     seen = slice(None) if own_view else mine
     batch = draw(index[seen])
-    if recipe.flip:
-        batch = flipped_as(batch, draw_flips(count, generator)[:, seen])
+    batch = Augmentation.draw(recipe, count, batch.scenes.shape[1], generator)[seen].apply(batch)
     if own_view:
         batch = method.augment(batch, generator).part(mine)
     weight = 1.0 if method.distributed_loss == "gathered" else len(batch.labels) * collectives.ranks() / count

@@ -152,6 +152,42 @@ class TestOptimizer:
     def test_rate_is_a_setting(self):
         assert {group.rate for group in front_end(rate=0.5).parameter_groups()} == {0.5}
 
+    def test_an_absolute_rate_is_the_parameter_networks_whatever_the_protocols_is(self):
+        method = tiny_method("jsst", tiny_setup("train.rate=0.3"), jsst={"absolute_rate": 1e-3})
+        rates = {
+            id(p): g["lr"]
+            for g in make_optimizer(method, method.setup.protocol.train).param_groups
+            for p in g["params"]
+        }
+        assert {rates[id(parameter)] for parameter in method.front.parameters()} == {1e-3}
+        assert {rates[id(parameter)] for parameter in method.inner.parameters()} == {0.3}
+
+    def test_one_of_two_rates_would_change_nothing(self):
+        text = message(lambda: tiny_method("jsst", tiny_setup(), jsst={"rate": 0.5, "absolute_rate": 1e-3}))
+        assert "rate changes nothing with absolute_rate; leave it out" in text
+
+
+class TestIdleEpochs:
+    def test_scenes_are_converted_after_them_and_in_describing(self):
+        front, scenes = front_end(idle_epochs=2), some_scenes(4)
+        for _ in range(2):
+            assert torch.equal(front.train()(scenes), scenes)
+            assert not torch.equal(front.eval()(scenes), scenes)
+            assert front.epoch_metrics() == {}
+        assert not torch.equal(front.train()(scenes), scenes)
+        assert "theta_s1" in front.epoch_metrics()
+
+    def test_a_resumed_training_counts_on(self):
+        front, resumed = (front_end(idle_epochs=1) for _ in range(2))
+        front.epoch_metrics()
+        resumed.load_state_dict(front.state_dict())
+        scenes = some_scenes(4)
+        assert not torch.equal(resumed.train()(scenes), scenes)
+
+    def test_a_conversion_that_never_trains_is_refused(self):
+        with pytest.raises(ValueError, match="idle_epochs=3: nothing is left of 3 epochs; set fewer"):
+            tiny_method("jsst", tiny_setup("train.epochs=3"), jsst={"idle_epochs": 3})
+
 
 def test_few_parameters_beside_the_papers_trunk():
     assert sum(parameter.numel() for parameter in front_end().parameters()) < 500_000

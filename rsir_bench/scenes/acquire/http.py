@@ -225,8 +225,11 @@ def _cause(error: BaseException) -> str:
 @contextmanager
 def _byte_bar(what: str) -> Iterator[ShowBytes]:
     """Yield a function that shows how many bytes of how many have arrived; silent unless at a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda there, size: None
+        return
     columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
 
         def show(there: int, size: int | None) -> None:
