@@ -344,6 +344,12 @@ def test_scores_are_printed_as_a_table_or_json(tmp_path: Path) -> None:
     expected = rsir_bench.score(rows, labels, similarity="cosine")
     assert json.loads(CliRunner().invoke(app, [*words, "--json"]).output) == expected.as_dict()
     assert f"{expected.overall['mAP']:.4f}" in CliRunner().invoke(app, words).output
+    names = ["mAP@5/R", "hit@1"]
+    chosen = CliRunner().invoke(app, [*words, "--metrics", ", ".join(names), "--json"]).output
+    assert json.loads(chosen) == rsir_bench.score(rows, labels, similarity="cosine", metrics=names).as_dict()
+    header, _, first, *_ = CliRunner().invoke(app, [*words, "--metrics", ",".join(names)]).output.splitlines()
+    assert header.split() == ["mAP@5/R", "hit@1", "(R@1)"]
+    assert first.split() == ["all", "queries", *(f"{json.loads(chosen)[name]:.4f}" for name in names)]
 
 
 def test_a_run_takes_the_parameters_of_a_request() -> None:

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from ranking_reference import has_work, metrics_of, others
 
 import rsir_bench
+from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import statistics
-from rsir_bench.ranking import METRIC_VERSION, counting, metrics, score, scores, ties
+from rsir_bench.ranking import METRIC_VERSION, counting, score, scores, ties
 from rsir_bench.ranking.counting import counts_before
+from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, named, positions
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
 
@@ -30,9 +32,12 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(300, 16)) + 0.5 * rng.normal(size=(5, 16))[labels], labels
 
 
-@pytest.mark.parametrize("module", [counting, metrics, ties, scores, statistics])
+@pytest.mark.parametrize(
+    "module",
+    [counting, averages, cutoffs, first_positive, groups, named, positions, ties, scores, statistics],
+)
 def test_examples_in_docstrings(module: object) -> None:
-    result = doctest.testmod(module)
+    result = doctest.testmod(module, extraglobs={"ranking": ties.ranking})
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -50,7 +55,8 @@ def test_equals_the_plain_definitions(seed: int, n: int, classes: int, similarit
     rows, labels = rng.normal(size=(n, 9)), rng.integers(0, classes, n)
     assume(has_work(labels))
     k, hits = (1, 5, 20), 4
-    result = score(rows, labels, similarity=similarity, k=k, hits=hits, block=block)
+    names = list(metrics_of(np.ones(1), k, hits))
+    result = score(rows, labels, similarity=similarity, metrics=names, block=block)
     similarities = plain_similarities(rows, similarity)
     scored = [i for i in range(n) if (labels == labels[i]).sum() > 1]
     assert result.query_index.tolist() == scored
@@ -141,6 +147,44 @@ def test_blocks_change_scores_by_rounding_only(clusters: tuple[np.ndarray, np.nd
         assert single.overall == pytest.approx(reference.overall, abs=2e-5)
 
 
+def test_metrics_are_chosen_by_name(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = clusters
+    usual = score(rows, labels)
+    chosen = score(rows, labels, metrics=["nDCG@10", "P@5", "hit@1"])
+    assert list(chosen.overall) == list(chosen.per_query) == list(chosen.per_class["1"]) == ["nDCG@10", "P@5", "hit@1"]
+    assert chosen.overall["P@5"] == usual.overall["P@5"]
+    assert chosen.overall["hit@1"] == pytest.approx(score(rows, labels, k=(1,)).overall["P@1"])
+    assert (chosen.doubts(), chosen.ranked, chosen.error) == (usual.doubts(), usual.ranked, usual.error)
+    assert list(score(rows > 0, labels, codes=True, metrics=["P@H2"]).overall) == ["P@H2"]
+    assert list(score(rows, labels, metrics=["MRR", "mAP", "MRR"]).overall) == ["MRR", "mAP"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (
+            {"metrics": ["map"]},
+            "metric 'map': not known, did you mean mAP.*; known are mAP, .*, P@H2; k is a number$",
+        ),
+        ({"metrics": ["R@1"]}, r"metric 'R@1': not known, did you mean hit@1 or recall@1\?; known are"),
+        ({"metrics": ["mAP@100H"]}, r"metric 'mAP@100H': not known, did you mean mAP@100h or .*\?; known are"),
+        ({"metrics": ["ndcg@20"]}, r"metric 'ndcg@20': not known, did you mean nDCG@20\?; known are"),
+        ({"metrics": ["recall"]}, r"metric 'recall': not known, did you mean recall@10\?; known are"),
+        ({"metrics": ["P@0"]}, r"metric 'P@0': not known, did you mean P@10.*; known are"),
+        ({"metrics": ["beauty"]}, "metric 'beauty': not known; known are mAP, mAP@R, mAP@k, mAP@k/R"),
+        ({"metrics": ["P@H2"]}, "metric P@H2: .* of codes only$"),
+        ({"metrics": []}, "metrics: none given; known are"),
+        ({"metrics": "mAP"}, "metrics: 'mAP' is one string; give a list of names"),
+        ({"metrics": ["mAP"], "k": (1,)}, "metrics: names hold their cut-offs; leave out k and hits"),
+        ({"metrics": ["mAP"], "hits": 5}, "metrics: names hold their cut-offs; leave out k and hits"),
+    ],
+)
+def test_a_metric_that_is_not_known_is_one_line(asked: dict[str, object], line: str) -> None:
+    with pytest.raises(UserError, match=f"^{line}") as caught:
+        score(np.eye(4), [0, 0, 1, 1], **asked)
+    assert "\n" not in str(caught.value)
+
+
 def test_types_of_descriptors_agree(clusters: tuple[np.ndarray, np.ndarray]) -> None:
     rows, labels = clusters
     rows = np.round(rows * 16) / 16  # exact in half precision
@@ -183,8 +227,8 @@ def test_near_neighbours_far_from_the_origin_keep_their_euclidean_order() -> Non
     """|a|^2 + |b|^2 - 2ab in float32 would lose these distances entirely."""
     near = np.array([0.0, 1.0, 2.5, 4.5, 7.0, 10.0])[:, None] * 1e-3
     rows, labels = np.vstack([near + 1000, near - 1000]), [0, 0, 1, 1, 0, 1] * 2
-    for positions in (rows, rows.astype(np.float32)):
-        result = score(positions, labels, similarity="euclidean", k=(1,))
+    for given_rows in (rows, rows.astype(np.float32)):
+        result = score(given_rows, labels, similarity="euclidean", k=(1,))
         assert result.per_query["P@1"].tolist() == [1, 1, 0, 1, 0, 0] * 2
 
 

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from ranking_reference import has_work, others, over_all_orders
+from ranking_reference import has_work, metrics_of, near_precision, others, over_all_orders
 
 from rsir_bench.ranking import Scores, score
 
 K = (1, 2, 3)
+
+
+def names_of(hits: int) -> list[str]:
+    return list(metrics_of(np.ones(1), K, hits))
 
 
 def assert_equals_all_orders(scores: Scores, distances: np.ndarray, labels: np.ndarray, hits: int) -> None:
@@ -29,13 +33,21 @@ def assert_equals_all_orders(scores: Scores, distances: np.ndarray, labels: np.n
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), n=st.integers(3, 7), bits=st.integers(1, 3), hits=st.integers(1, 5))
+@given(data=st.data(), n=st.integers(3, 7), bits=st.integers(1, 5), hits=st.integers(1, 5))
 def test_codes_equal_the_mean_over_all_orders(data: st.DataObject, n: int, bits: int, hits: int) -> None:
     codes = data.draw(arrays.arrays(np.uint8, (n, bits), elements=st.integers(0, 1)))
     labels = data.draw(arrays.arrays(np.int64, n, elements=st.integers(0, 2)))
     assume(has_work(labels))
     distances = (codes[:, None] != codes[None]).sum(axis=2)
-    assert_equals_all_orders(score(codes, labels, codes=True, k=K, hits=hits), distances, labels, hits)
+    scores = score(codes, labels, codes=True, metrics=[*names_of(hits), "P@H2"])
+    assert_equals_all_orders(scores, distances, labels, hits)
+    near = [
+        near_precision(distances[query][rest], labels[rest] == labels[query], 2)
+        for query in scores.query_index
+        if len(rest := others(n, query))
+    ]
+    assert scores.per_query["P@H2"] == pytest.approx(near, abs=1e-12)
+    assert scores.lower["P@H2"] == scores.upper["P@H2"] == scores.overall["P@H2"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,7 +67,7 @@ def test_duplicate_and_constant_rows_equal_the_mean_over_all_orders(
     labels = data.draw(arrays.arrays(np.int64, n, elements=st.integers(0, 2)))
     assume(has_work(labels))
     distances = plain_distances(distinct.astype(np.float64), similarity)[np.ix_(kinds, kinds)]
-    scores = score(distinct[kinds], labels, similarity=similarity, k=K, hits=hits)
+    scores = score(distinct[kinds], labels, similarity=similarity, metrics=names_of(hits))
     assert_equals_all_orders(scores, distances, labels, hits)
     constant = {"pearson": kinds >= 3, "cosine": kinds >= 4}.get(similarity, np.zeros(n, bool))
     assert scores.constant == constant.sum()

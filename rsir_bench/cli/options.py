@@ -44,6 +44,9 @@ Fresh = Annotated[bool, typer.Option("--fresh", help=_help("fresh"))]
 Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
 Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
 NoToken = Annotated[bool, typer.Option("--allow-no-token", help="Join a cluster that lets in anyone, without a token.")]
+Metrics = Annotated[
+    str | None, typer.Option(help="Comma-separated, with cut-offs: mAP, recall@10, hit@1, MRR, nDCG@10, mAP@100, ...")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -80,6 +83,11 @@ class LeftOut:
         """End with status 1 where a record was left out; what could be made is there."""
         if self.count:
             raise typer.Exit(1)
+
+
+def metric_list(text: str | None) -> list[str] | None:
+    """Return the names of ``--metrics``, of which commas are no part; None: the default ones."""
+    return None if text is None else [word for piece in text.split(",") if (word := piece.strip())]
 
 
 def comma_list(option: str, text: str) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import track
 from rsir_bench.cli import options
-from rsir_bench.cli.options import cluster_of
+from rsir_bench.cli.options import cluster_of, metric_list
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def score(
         Path | None, typer.Option(help="The scenes that are queries: indices or a mask; ids with --dataset.")
     ] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
+    metrics: options.Metrics = None,
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
     device: options.Device = "cpu",
     launcher: options.Launcher = "local",
@@ -66,6 +67,7 @@ def score(
             codes=codes,
             bits=bits,
             bit_order=bit_order,
+            metrics=metric_list(metrics),
             block=block,
             device=device,
             measure=cluster.measure if cluster else partial(measure_queries, show=track),
@@ -77,12 +79,15 @@ def as_table(scores: Scores) -> str:
     """Return the scores overall, the bounds that ties leave, and the scores of each class, as text."""
     from tabulate import tabulate
 
+    from rsir_bench.ranking.metrics.named import shown_name
+
     rows = {"all queries": scores.overall}
     if scores.lower != scores.upper:
         rows |= {"least, by ties": scores.lower, "greatest, by ties": scores.upper}
     rows |= scores.per_class
+    headings = [shown_name(metric) for metric in scores.overall]
     cells = [[name, *values.values()] for name, values in rows.items()]
-    table = tabulate(cells, headers=["", *scores.overall], floatfmt=".4f", disable_numparse=[0])
+    table = tabulate(cells, headers=["", *headings], floatfmt=".4f", disable_numparse=[0])
     return "\n\n".join([table, _summary(scores), *(f"no retrieval: {doubt}" for doubt in scores.doubts())])
 
 

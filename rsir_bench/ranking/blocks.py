@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
@@ -21,6 +22,7 @@ Measured = TypeVar("Measured")
 
 TOTAL_ELEMENTS = 2**26  # distances held at a time, all workers together: 256 MiB of float32
 BLOCK_QUERIES = 768  # more rows make a product no faster
+RADIUS = 2  # Hamming, of P@H2
 SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time
 
 
@@ -117,11 +119,24 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
         positives = sorted_rows(rows[:, columns].clone())
         if task.own_columns is not None:
             positives = positives[:, :-1]
+        near = None if task.gallery.whole is None else counts_near(rows, positives, task.gallery.whole)
         if rows.is_cuda:
-            yield part, positive_ranks(sorted_rows(rows), positives)
+            ranks = positive_ranks(sorted_rows(rows), positives)
         else:
             counts = counts_before(rows.numpy(), np.ascontiguousarray(positives), count, task.gallery.whole)
-            yield part, collect_ties(*map(torch.from_numpy, counts))
+            ranks = collect_ties(*map(torch.from_numpy, counts))
+        yield part, replace(ranks, near=near)
+
+
+def counts_near(rows: Tensor, positives: Tensor, bits: int) -> Tensor:
+    """Return how many scenes and how many positives are within Hamming distance 2 of each query, (2, S) int64.
+
+    Args:
+        rows: (S, N + 1) float, negated products of codes of -1 and +1: twice the Hamming distance, less the bits.
+        positives: (S, R) float, those of the positives.
+        bits: Bits of the codes.
+    """
+    return torch.stack([(values <= 2 * RADIUS - bits).sum(dim=1) for values in (rows, positives)])
 
 
 def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:

@@ -7,6 +7,7 @@ import re
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def score_files(
     codes: bool = False,
     bits: int | None = None,
     bit_order: str = "big",
+    metrics: Sequence[str] | None = None,
     block: int | None = None,
     device: str = "cpu",
     measure: Measure | None = None,
@@ -82,6 +84,7 @@ def score_files(
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
         bit_order: Of packed codes, as in ``rsir_bench.ranking.score``.
+        metrics: Names of metrics, as in ``rsir_bench.ranking.score``.
         block: Queries per block.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         measure: Ranks and measures, as in ``rsir_bench.ranking.score``; None: this process.
@@ -98,6 +101,7 @@ def score_files(
         bits=bits,
         bit_order=bit_order,
         queries=inputs.queries,
+        metrics=metrics,
         block=block,
         device=device,
         class_names=inputs.class_names,

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.ranking import metrics
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
+from rsir_bench.ranking.metrics.averages import chance_precision
+from rsir_bench.ranking.metrics.groups import harmonic_numbers
+from rsir_bench.ranking.metrics.named import Metric, cutoff_names, metric_names, named_metric
+from rsir_bench.ranking.metrics.positions import RECALL_LEVELS, precision_at_recall
 from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
@@ -21,8 +24,14 @@ METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-Measure = Callable[[Task, int | None, Sequence[int], int], tuple[FloatArray, FloatArray]]
-"""The type of ``measure_queries``: called with a task, queries per block, and the cut-offs k and hits."""
+Measure = Callable[[Task, int | None, Sequence[str]], tuple[FloatArray, FloatArray]]
+"""The type of ``measure_queries``: called with a task, queries per block, and the names of metrics."""
+
+CUTOFFS, HITS = (5, 10, 50, 100), 10
+"""The default cut-offs of P@k and AP@kh."""
+
+AVERAGE = "mAP"
+"""What ``Scores.doubts`` is about, measured whether it is asked for or not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +55,8 @@ class Scores:
         mixed: Number of them that are not of the group's main class.
         scenes: Number of scenes in the gallery.
         chance: The mAP of a random order.
+        ranked: The mAP of the rankings, its least and its greatest value under any order of tied scenes.
+        error: The standard error of the mAP over queries.
         curve: (101,) float64 in [0, 1], interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
         class_curves: Class name -> the same over the queries of that class, (101,) float64.
     """
@@ -63,6 +74,8 @@ class Scores:
     mixed: int
     scenes: int
     chance: float
+    ranked: tuple[float, float, float]
+    error: float
     curve: FloatArray
     class_curves: dict[str, FloatArray]
 
@@ -77,10 +90,9 @@ class Scores:
             found.append(f"{self.equal} of {self.scenes} descriptors are equal")
         elif 2 * self.constant > self.scenes:
             found.append(f"{self.constant} of {self.scenes} descriptors have no direction")
-        error = float(np.std(self.per_query["mAP"])) / self.queries**0.5
-        if self.overall["mAP"] <= self.chance + max(0.02 * (1 - self.chance), 2 * error):
-            found.append(f"mAP {self.overall['mAP']:.4f} is chance: a random order has {self.chance:.4f}")
-        least, most = self.lower["mAP"], self.upper["mAP"]
+        mean, least, most = self.ranked
+        if mean <= self.chance + max(0.02 * (1 - self.chance), 2 * self.error):
+            found.append(f"mAP {mean:.4f} is chance: a random order has {self.chance:.4f}")
         return [*found, f"ties leave mAP between {least:.4f} and {most:.4f}"] if found and least < most else found
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
@@ -133,8 +145,9 @@ def score(
     queries: Any = None,
     gallery: Any = None,
     gallery_labels: Any = None,
-    k: Sequence[int] = (5, 10, 50, 100),
-    hits: int = 10,
+    metrics: Sequence[str] | None = None,
+    k: Sequence[int] | None = None,
+    hits: int | None = None,
     block: int | None = None,
     device: str | torch.device = "cpu",
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
@@ -161,8 +174,10 @@ def score(
             a query leaves out the query itself.
         gallery: (M, D) numbers, a separate gallery; nothing is left out then.
         gallery_labels: (M,) integers or strings, its classes.
-        k: The cut-offs of P@k.
-        hits: The cut-off of AP@{hits}h.
+        metrics: Names of metrics with their cut-offs, for example ``["mAP", "recall@10", "hit@1"]``; see
+            ``rsir_bench.ranking.metrics.named``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
+        k: Other cut-offs of P@k than those, without ``metrics``.
+        hits: Another cut-off of AP@{hits}h than 10, without ``metrics``.
         block: Queries per block; None chooses by memory. Changes scores by rounding only.
         device: Where products, sorting and searching run, for example "cuda"; on the CPU they run in as many threads
             as ``torch.get_num_threads`` says.
@@ -183,7 +198,10 @@ def score(
         >>> scores.per_query["mAP"].tolist()  # ranks of the positive: 2, 1 or 2 (tied with the third), 3, 2
         [0.5, 0.5, 0.3333333333333333, 0.5]
     """
-    names = metric_names(k, hits)
+    if metrics is not None and (k is not None or hits is not None):
+        raise UserError("metrics: names hold their cut-offs; leave out k and hits")
+    wanted = cutoff_names(CUTOFFS if k is None else k, HITS if hits is None else hits) if metrics is None else metrics
+    names = metric_names(wanted, codes=codes or similarity == "hamming")
     device = checked_device(device)
     with workers(device) as pool:
         task = scoring_task(
@@ -200,16 +218,16 @@ def score(
             device=device,
             workers=pool,
         )
-    table, curves = (measure or measure_queries)(task, block, k, hits)
-    return assemble(task, names, table, curves)
+    measured = names if AVERAGE in names else [AVERAGE, *names]
+    table, curves = (measure or measure_queries)(task, block, measured)
+    return assemble(task, measured, names, table, curves)
 
 
 def measure_queries(
     task: Task,
     block: int | None,
-    k: Sequence[int],
-    hits: int,
-    curve: Callable[[PositiveRanks], Tensor] = metrics.precision_at_recall,
+    names: Sequence[str],
+    curve: Callable[[PositiveRanks], Tensor] = precision_at_recall,
     show: Callable[[Iterable[Any], str, int], Iterable[Any]] = lambda parts, title, total: parts,
 ) -> tuple[FloatArray, FloatArray]:
     """Rank the gallery for every query of a task and measure the rankings, in this process.
@@ -217,8 +235,7 @@ def measure_queries(
     Args:
         task: Queries and gallery.
         block: Queries per block; None chooses.
-        k: The cut-offs of P@k.
-        hits: The cut-off of AP@{hits}h.
+        names: The metrics, see ``rsir_bench.ranking.metrics.named``.
         curve: Returns the precision-recall curves of S queries, (S, 101) float64.
         show: Shows progress through the parts, given a title and about how many they are.
 
@@ -226,12 +243,12 @@ def measure_queries(
         (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and
         (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """
-    harmonic = metrics.harmonic_numbers(task.gallery_size, task.device)
-    table = torch.empty(3, len(metric_names(k, hits)), len(task.queries), dtype=torch.float64)
-    curves = torch.zeros(len(task.class_names), metrics.RECALL_LEVELS, dtype=torch.float64)
+    metrics, harmonic = [named_metric(name) for name in names], harmonic_numbers(task.gallery_size, task.device)
+    table = torch.empty(3, len(metrics), len(task.queries), dtype=torch.float64)
+    curves = torch.zeros(len(task.class_names), RECALL_LEVELS, dtype=torch.float64)
 
     def measure(ranks: PositiveRanks) -> tuple[Tensor, Tensor]:
-        return score_ranks(ranks, k, hits, harmonic).cpu(), curve(ranks).sum(dim=0).cpu()
+        return score_ranks(ranks, metrics, harmonic).cpu(), curve(ranks).sum(dim=0).cpu()
 
     with workers(task.device) as pool:
         count = -(-len(task.queries) // block_queries(task, block, pool.count)) + len(task.class_names)
@@ -241,55 +258,32 @@ def measure_queries(
     return table.numpy(), curves.numpy()
 
 
-def metric_names(k: Sequence[int], hits: int) -> list[str]:
-    """Return the names of the metrics in the order of ``score_ranks``.
-
-    Raises:
-        UserError: A cut-off is not a whole number of at least 1.
-    """
-    for cutoff in (*k, hits):
-        if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
-            raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
-    return ["mAP", f"AP@{hits}h", *(f"P@{cutoff}" for cutoff in k), "mAP@R", "R-precision", "ANMRR"]
-
-
-def score_ranks(ranks: PositiveRanks, k: Sequence[int], hits: int, harmonic: Tensor) -> Tensor:
-    """Return every metric of S queries of one class: expectation, least and greatest value.
+def score_ranks(ranks: PositiveRanks, metrics: Sequence[Metric], harmonic: Tensor) -> Tensor:
+    """Return metrics of S queries of one class: expectation, least and greatest value, (3, metrics, S) float64.
 
     Args:
         ranks: Those of the S queries.
-        k: The cut-offs of P@k.
-        hits: The cut-off of AP@{hits}h.
-        harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.harmonic_numbers``.
-
-    Returns:
-        (3, metrics, S) float64.
+        metrics: The metrics.
+        harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
     """
-    values = torch.stack(
-        [
-            metrics.average_precision(ranks, harmonic),
-            metrics.average_precision_at_hits(ranks, hits, harmonic),
-            *(metrics.precision_at(ranks, cutoff) for cutoff in k),
-            metrics.average_precision_at_r(ranks, harmonic),
-            metrics.r_precision(ranks),
-            metrics.nmrr(ranks),
-        ],
-        dim=1,
-    )
-    expected, worst, best = values
+    expected, worst, best = torch.stack([metric.measure(ranks, harmonic) for metric in metrics], dim=1)
     return torch.stack([expected, worst.minimum(best), worst.maximum(best)])
 
 
-def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
+def assemble(task: Task, measured: list[str], names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
     """Put the queries back into the caller's order and take the means.
 
     Args:
         task: What was scored.
-        names: The metrics.
+        measured: The metrics of the table; mAP is one of them.
+        names: Those that are wanted.
         table: (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task.
         curves: (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """
     counts = np.bincount(task.query_classes.numpy(), minlength=len(curves))
+    average = table[:, measured.index(AVERAGE)]
+    expected, least, greatest = average.mean(axis=1).tolist()
+    table = table[:, [measured.index(name) for name in names]]
     scored = np.flatnonzero(counts)
     sums = np.add.reduceat(table[0], np.concatenate([[0], counts[scored].cumsum()[:-1]]), axis=1)
     overall, lower, upper = (by_name(names, bound.mean(axis=1)) for bound in table)
@@ -309,7 +303,9 @@ def assemble(task: Task, names: list[str], table: FloatArray, curves: FloatArray
         equal=task.equal,
         mixed=task.mixed,
         scenes=task.gallery_size,
-        chance=float(metrics.chance_precision(relevant, ranked).mean()),
+        chance=float(chance_precision(relevant, ranked).mean()),
+        ranked=(expected, least, greatest),
+        error=float(np.std(average[0])) / len(order) ** 0.5,
         curve=curves.sum(axis=0) / len(order),
         class_curves={task.class_names[c]: curves[c] / counts[c] for c in scored},
     )

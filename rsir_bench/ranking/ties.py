@@ -71,10 +71,13 @@ class PositiveRanks:
     Attributes:
         before: (S, R) float64, number of scenes ranked before the i-th positive; +inf if it is tied with another scene.
         groups: The tie groups that hold at least two scenes and at least one positive.
+        near: (2, S) int64, the number of scenes within Hamming distance 2, and of positives among them; None where
+            descriptors are no codes.
     """
 
     before: Tensor
     groups: TieGroups
+    near: Tensor | None = None
 
     @property
     def queries(self) -> int:

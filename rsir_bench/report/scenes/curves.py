@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from rsir_bench.ranking.metrics import RECALL_LEVELS
+from rsir_bench.ranking.metrics.positions import RECALL_LEVELS
 from rsir_bench.report.plot_style import REST, Drawing, legend, looks, settings, svg
 from rsir_bench.report.scenes.targets import Target
 

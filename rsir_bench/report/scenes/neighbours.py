@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.ranking import score
-from rsir_bench.ranking.metrics import RECALL_LEVELS
+from rsir_bench.ranking.metrics.positions import RECALL_LEVELS
 from rsir_bench.ranking.nearest import nearest
 from rsir_bench.ranking.scores import measure_queries
 from rsir_bench.ranking.ties import PositiveRanks

@@ -225,7 +225,7 @@ class Cluster:
         able = [node for node in alive if node not in unable]
         return {"scheduling_strategy": NodeLabelSchedulingStrategy({"ray.io/node-id": In(*able)})} if unable else {}
 
-    def measure(self, task: Task, block: int | None, k: Sequence[int], hits: int) -> tuple[FloatArray, FloatArray]:
+    def measure(self, task: Task, block: int | None, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Run ``rsir_bench.ranking.scores.measure_queries`` with the queries split over the cluster.
 
         The caller prepares the gallery once, and each node stores one copy, however many tasks it runs. Parts end at
@@ -242,7 +242,7 @@ class Cluster:
         parts = split(len(task.queries), rows, PARTS_PER_SLOT * wanted.slots(self.nodes))
         self.say(self._offer(f"{len(parts)} parts of the queries", wanted))
         held, measured = ray.put(_as_arrays(task)), ray.remote(measure_part).options(**wanted.options)
-        started = {measured.remote(held, part, rows, k, hits, wanted.cpus): part for part in parts}
+        started = {measured.remote(held, part, rows, names, wanted.cpus): part for part in parts}
         tables: dict[int, FloatArray] = {}
         curves: dict[int, FloatArray] = {}
         for reference in track(_as_they_end(list(started), self.say), "scoring on the cluster", len(parts)):
@@ -507,7 +507,7 @@ def ask_node(request: Request, keys: Sequence[str], files: UserFiles, folder: Pa
 
 
 def measure_part(
-    task: Task, part: slice, block: int, k: Sequence[int], hits: int, threads: int
+    task: Task, part: slice, block: int, names: Sequence[str], threads: int
 ) -> tuple[FloatArray, FloatArray]:
     """Measure some queries of a task on a node.
 
@@ -515,7 +515,7 @@ def measure_part(
         As ``rsir_bench.ranking.scores.measure_queries``, (3, metrics, q) and (classes, 101) float64.
     """
     torch.set_num_threads(threads)
-    return measure_queries(_as_tensors(task).part(part), block, k, hits)
+    return measure_queries(_as_tensors(task).part(part), block, names)
 
 
 def place() -> str:

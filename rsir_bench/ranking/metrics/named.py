@@ -1,0 +1,156 @@
+"""The metrics by name: ``mAP``, ``recall@10``, ``mAP@100/R`` and so on; k is any whole number from 1."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.metrics.averages import (
+    average_precision,
+    average_precision_at,
+    average_precision_at_hits,
+    average_precision_at_r,
+)
+from rsir_bench.ranking.metrics.cutoffs import ndcg_at, precision_at, precision_within_radius, r_precision, recall_at
+from rsir_bench.ranking.metrics.first_positive import hit_at, reciprocal_rank
+from rsir_bench.ranking.metrics.positions import nmrr
+from rsir_bench.ranking.ties import PositiveRanks
+
+DEFAULT = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR")
+"""What ``score`` measures unless it is asked for others."""
+
+RECORDED = (
+    *DEFAULT,
+    *("recall@10", "recall@100", "hit@1", "hit@5", "hit@10", "MRR"),
+    *("mAP@100", "mAP@100/R", "mAP@100h", "nDCG@10", "nDCG@100"),
+)
+"""What the record of a result holds; that of codes also holds ``P@H2``."""
+
+OF_CODES = ("P@H2",)
+"""Metrics that only codes have."""
+
+LOWER_IS_BETTER = ("ANMRR",)
+
+_FORMULAS: dict[str, Callable[[PositiveRanks, int, Tensor], Tensor]] = {
+    "mAP": lambda ranks, _, harmonic: average_precision(ranks, harmonic),
+    "mAP@R": lambda ranks, _, harmonic: average_precision_at_r(ranks, harmonic),
+    "mAP@k": lambda ranks, k, harmonic: average_precision_at(ranks, k, min(k, ranks.relevant), harmonic),
+    "mAP@k/R": lambda ranks, k, harmonic: average_precision_at(ranks, k, ranks.relevant, harmonic),
+    "mAP@kh": average_precision_at_hits,
+    "AP@kh": average_precision_at_hits,
+    "P@k": lambda ranks, k, _: precision_at(ranks, k),
+    "recall@k": lambda ranks, k, _: recall_at(ranks, k),
+    "hit@k": lambda ranks, k, _: hit_at(ranks, k),
+    "nDCG@k": lambda ranks, k, harmonic: ndcg_at(ranks, min(k, len(harmonic) - 1)),
+    "MRR": lambda ranks, *_: reciprocal_rank(ranks),
+    "R-precision": lambda ranks, *_: r_precision(ranks),
+    "ANMRR": lambda ranks, *_: nmrr(ranks),
+    "P@H2": lambda ranks, *_: precision_within_radius(ranks),
+}
+
+KNOWN = f"known are {', '.join(_FORMULAS)}; k is a number"
+
+_MEANT = {"r@k": ["hit@k", "recall@k"], "cmc@k": ["hit@k"], "rank-k": ["hit@k"], "precision@k": ["P@k"], "ap": ["mAP"]}
+"""Names that others give the same metrics, in lower case."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: As in tables and records, for example ``recall@10``.
+        formula: Its name with k for the cut-off.
+        cutoff: k, or 0 where it has none.
+    """
+
+    name: str
+    formula: str
+    cutoff: int
+
+    def measure(self, ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
+        """Return the metric of S queries, (3, S) float64: expectation, worst and best order of tied scenes.
+
+        Args:
+            ranks: Those of the S queries.
+            harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
+        """
+        return _FORMULAS[self.formula](ranks, self.cutoff, harmonic)
+
+
+def named_metric(name: str) -> Metric:
+    """Return the metric of a name.
+
+    Raises:
+        UserError: It is not known.
+
+    Examples:
+        >>> named_metric("mAP@100/R")
+        Metric(name='mAP@100/R', formula='mAP@k/R', cutoff=100)
+    """
+    formula, cutoff = _split(name)
+    if formula in _FORMULAS:
+        return Metric(name, formula, cutoff)
+    raise UserError(f"metric {name!r}: not known{_meant(formula, cutoff)}; {KNOWN}")
+
+
+def metric_names(names: Sequence[str], codes: bool) -> list[str]:
+    """Return the names of metrics, checked, each once.
+
+    Args:
+        names: The names asked for.
+        codes: Whether the descriptors are codes.
+
+    Raises:
+        UserError: There are none, one is not known, or one is of codes only.
+    """
+    if isinstance(names, str):
+        raise UserError(f"metrics: {names!r} is one string; give a list of names")
+    found = [named_metric(name).name for name in dict.fromkeys(names)]
+    if not found:
+        raise UserError(f"metrics: none given; {KNOWN}")
+    if not codes and (only := [name for name in found if name in OF_CODES]):
+        raise UserError(f"metric {only[0]}: counts scenes within a Hamming radius, so it is of codes only")
+    return found
+
+
+def shown_name(name: str) -> str:
+    """Return the heading of a metric: its name, and where it has one the name that metric learning prints.
+
+    >>> shown_name("hit@1"), shown_name("recall@1")
+    ('hit@1 (R@1)', 'recall@1')
+    """
+    return f"{name} (R@{name.removeprefix('hit@')})" if name.startswith("hit@") else name
+
+
+def cutoff_names(k: Sequence[int], hits: int) -> list[str]:
+    """Return the default metrics with other cut-offs: P@k for each k, and AP@{hits}h.
+
+    Raises:
+        UserError: A cut-off is not a whole number of at least 1.
+    """
+    for cutoff in (*k, hits):
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
+            raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
+    return ["mAP", f"AP@{hits}h", *(f"P@{cutoff}" for cutoff in k), "mAP@R", "R-precision", "ANMRR"]
+
+
+def _split(name: str) -> tuple[str, int]:
+    """Return ``("mAP@k/R", 100)`` for ``"mAP@100/R"``, and a name without a cut-off with 0."""
+    found = re.fullmatch(r"(.*[@-])([1-9][0-9]{0,8})(h|/R|)", name, re.IGNORECASE)
+    return (f"{found[1]}k{found[3]}", int(found[2])) if found else (name, 0)
+
+
+def _meant(formula: str, cutoff: int) -> str:
+    """Return what an unknown name may mean, as the middle of a sentence."""
+    plain = {known.lower(): known for known in _FORMULAS}
+    close = _MEANT.get(formula.lower()) or [plain[it] for it in difflib.get_close_matches(formula.lower(), plain, 2)]
+    if not close:
+        return ""
+    return f", did you mean {' or '.join(re.sub('k(?=h|/R|$)', str(cutoff or 10), it) for it in close)}?"
