@@ -208,7 +208,7 @@ def test_hdf5_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         file.create_dataset("features", (4, 5), "f4", external=[(str(tmp_path / "raw"), 0, 80)])
     for name in ("link", "virtual", "raw"):
-        with pytest.raises(UserError, match=r"features lies in another file; copy it into this one"):
+        with pytest.raises(UserError, match=r"features is in another file; copy it into this one"):
             read_descriptors(tmp_path / f"{name}.h5")
     (tmp_path / "text.h5").write_text("no table")
     with pytest.raises(UserError, match=r"text.h5: cannot be read: OSError"):
@@ -218,7 +218,6 @@ def test_hdf5_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.h5").touch()
     monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("rsir_bench.ranking.files.hdf5.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"x.h5: HDF5 needs h5py; install it with `pip install 'rsir-bench\[hdf5\]'`"):
         read_descriptors(tmp_path / "x.h5")

@@ -19,6 +19,7 @@ from rsir_bench.base.errors import run_and_exit
 from rsir_bench.base.progress import log
 from rsir_bench.cli import datasets, methods
 from rsir_bench.cli.drift import drift
+from rsir_bench.cli.export import export
 from rsir_bench.cli.leaderboard import leaderboard
 from rsir_bench.cli.options import TYPER
 from rsir_bench.cli.publish import publish
@@ -28,7 +29,7 @@ from rsir_bench.cli.score import score
 from rsir_bench.cli.search import search
 
 app = typer.Typer(help="Train and score methods of remote sensing image retrieval, and tabulate them.", **TYPER)
-for verb in (run, score, search, leaderboard, report, publish, drift):
+for verb in (run, score, search, leaderboard, report, publish, drift, export):
     app.command()(verb)
 app.add_typer(methods.app, name="methods")
 app.add_typer(datasets.app, name="datasets")

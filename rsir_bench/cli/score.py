@@ -43,12 +43,12 @@ def score(
     allow_no_token: options.NoToken = False,
     as_json: options.AsJson = False,
 ) -> None:
-    r"""Score descriptors made by any program.
+    """Score descriptors made by any program.
 
     \b
     rsir-bench score --descriptors X.npy --labels y.npy
     rsir-bench score --descriptors X.parquet --dataset ucm --data-root data
-    """
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.ranking.descriptor_files import score_files
     from rsir_bench.ranking.scores import measure_queries
     from rsir_bench.scenes.index import resolve_dataset

@@ -19,7 +19,7 @@ def read_hdf5(path: Path) -> dict[str, Array]:
     """Return the datasets at the top of an HDF5 file by name, each (...) of the file's dtype; text as str.
 
     Raises:
-        UserError: h5py is not installed, or a dataset lies in another file.
+        UserError: h5py is not installed, or a dataset is in another file.
         OSError: The file is no HDF5, or damaged.
     """
     if find_spec("h5py") is None:
@@ -31,11 +31,11 @@ def read_hdf5(path: Path) -> dict[str, Array]:
         for name in file:
             link = file.get(name, getlink=True)
             if isinstance(link, h5py.ExternalLink):
-                raise UserError(f"{path}: {name} lies in another file; copy it into this one")
+                raise UserError(f"{path}: {name} is in another file; copy it into this one")
             if not isinstance(dataset := file[name], h5py.Dataset):
                 continue  # a group, or a type
             if dataset.is_virtual or dataset.external:
-                raise UserError(f"{path}: {name} lies in another file; copy it into this one")
+                raise UserError(f"{path}: {name} is in another file; copy it into this one")
             text = h5py.check_string_dtype(dataset.dtype) is not None
             arrays[name] = dataset.asstr()[()] if text else dataset[()]
     return arrays

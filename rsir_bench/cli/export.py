@@ -1,0 +1,113 @@
+"""``rsir-bench export``: results in the formats of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.progress import log
+from rsir_bench.cli import options
+from rsir_bench.cli.options import LeftOut, comma_list
+from rsir_bench.runs.request import Request
+
+ONLY_WITH = {
+    "--depth": ("trec",),
+    "--metric": ("hf",),
+    "--dataset-id": ("hf",),
+    "--dataset": ("trec", "parquet"),
+    "--plugin": ("trec", "parquet"),
+    "--protocol": ("trec", "parquet"),
+}
+"""The formats that an option belongs to."""
+OF_A_FILE = ("--codes", "--bits", "--similarity")
+"""Options of a file of descriptors, which ``--dataset`` goes with."""
+OF_RUNS = ("--boards", "--methods", "--plugin", "--protocol", "--rows", "--targets")
+"""Options of results, which no file of descriptors has."""
+
+Names = Annotated[str, typer.Option(help="Comma-separated; all by default.")]
+
+
+def export(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or records; for trec and parquet also a file of descriptors.")
+    ],
+    to: Annotated[str, typer.Option(help="trec, parquet (from descriptors), mteb or hf (from records).")],
+    out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier export.")],
+    boards: Names = "",
+    methods: Names = "",
+    targets: Names = "",
+    rows: Names = "",
+    data_root: options.DataRoot = Request.data_root,
+    plugin: options.Plugins = None,
+    protocol: Annotated[str | None, typer.Option(help="A .toml file, for results of a protocol of your own.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="With trec: scenes per query; all by default.")] = None,
+    metric: Annotated[str | None, typer.Option(help="With hf: the metric; mAP by default.")] = None,
+    dataset_id: Annotated[
+        list[str] | None, typer.Option(help="With hf: TARGET=OWNER/NAME, a target's id on the hub. May be repeated.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="The dataset whose scenes a file names by id.")] = None,
+    similarity: Annotated[str | None, typer.Option(help="Of a file's descriptors; pearson by default.")] = None,
+    codes: Annotated[bool, typer.Option("--codes", help="The file holds binary codes.")] = False,
+    bits: Annotated[int | None, typer.Option(min=1, help="Bits of packed codes.")] = None,
+) -> None:
+    """Write results in the formats of others (docs/export.md).
+
+    \b
+    rsir-bench export runs --to trec --methods baseline --targets ucm --data-root data --out trec
+    rsir-bench export X.parquet --to trec --dataset ucm --data-root data --out trec
+    rsir-bench export runs --to parquet --data-root data --out descriptors
+    rsir-bench export leaderboards/results --to mteb --boards aid --out mteb
+    rsir-bench export leaderboards/results --to hf --methods jsst --targets ucm --dataset-id ucm=me/ucm --out hf
+    """  # noqa: D301 - keeps the lines of the examples apart
+    given = {
+        **{"--boards": boards, "--methods": methods, "--targets": targets, "--rows": rows},
+        **{"--plugin": plugin, "--protocol": protocol, "--dataset": dataset},
+        **{"--similarity": similarity, "--codes": codes, "--bits": bits},
+        **{"--depth": depth, "--metric": metric, "--dataset-id": dataset_id},
+    }
+    _check(to, {name for name, value in given.items() if value})
+    words = {"boards": boards, "methods": methods, "targets": targets, "rows": rows}
+    chosen = {name: comma_list(f"--{name}", text) if text else [] for name, text in words.items()}
+    from rsir_bench.publishing.export.described import from_file, from_runs
+    from rsir_bench.publishing.export.formats import OF_DESCRIPTORS, export_descriptors, export_records
+    from rsir_bench.publishing.export.hub import dataset_ids
+    from rsir_bench.publishing.export.selection import Selection
+    from rsir_bench.runs.artifacts.code import read_current
+    from rsir_bench.scenes.index import resolve_dataset
+
+    left_out, wanted = LeftOut(), Selection(**chosen)
+    if to in OF_DESCRIPTORS:
+        if dataset is None:
+            described = from_runs(sources, data_root, wanted, left_out, plugins=plugin or [], protocol=protocol)
+        else:
+            index = resolve_dataset(dataset, data_root)
+            measure = similarity or "pearson"
+            described = (from_file(path, index, measure, codes=codes, bits=bits) for path in sources)
+        written = export_descriptors(described, to, out, log, depth)
+    else:
+        records = wanted.of(read_current(sources, log, left_out))
+        written = export_records(records, to, out, metric or "mAP", dataset_ids(dataset_id or []))
+    for path in written:
+        print(path)
+    left_out.exit_if_any()
+
+
+def _check(to: str, given: set[str]) -> None:
+    """Refuse an unknown format, and options that would change nothing.
+
+    Raises:
+        UserError: One line for the first of them.
+    """
+    known = sorted({form for forms in ONLY_WITH.values() for form in forms} | {"mteb"})
+    if to not in known:
+        raise UserError(f"--to {to}: unknown; choose from {', '.join(known)}")
+    for option in sorted(given):
+        if to not in ONLY_WITH.get(option, known):
+            raise UserError(f"{option}: changes nothing with --to {to}; omit it")
+        if option in OF_A_FILE and "--dataset" not in given:
+            raise UserError(f"{option}: only a file of descriptors has it; name its dataset with --dataset")
+        if option in OF_RUNS and "--dataset" in given:
+            raise UserError(f"{option}: a file of descriptors belongs to no run; omit it, or --dataset")

@@ -1,0 +1,1 @@
+"""Results in the formats of others: TREC, mteb, Hugging Face, parquet."""

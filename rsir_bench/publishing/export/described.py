@@ -1,0 +1,158 @@
+"""Descriptors of a dataset's scenes with their ids: from a run, or from a file of anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import slug
+from rsir_bench.publishing.export.selection import Selection
+from rsir_bench.ranking.descriptor_files import read_descriptors
+from rsir_bench.ranking.files.ids import by_scene
+from rsir_bench.ranking.queries import choose_queries
+from rsir_bench.records.cells import describe_cell
+from rsir_bench.records.commands import record_path
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import LEFT_OUT
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.artifacts.code import read_current
+from rsir_bench.runs.locate import LocatedResult, locate
+from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.naming.scene_ids import scene_ids
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """The descriptors of the scenes of a dataset that count.
+
+    Attributes:
+        stem: The path of its file, without a suffix.
+        about: Where it comes from, for formats that can say so.
+        dataset: The name of the dataset, and the start of its fingerprint.
+        method: The method's label, or the name of the file.
+        ids: Of the scenes, in the order of the dataset.
+        labels: (N,) int64, positions in ``classes``.
+        classes: Class names.
+        descriptors: (N, D) numbers, or (N, bits) uint8 of 0 and 1.
+        code: Whether they are binary codes.
+        similarity: As in ``rsir_bench.ranking.score``.
+        queries: (Q,) int64 scenes that are queries; None: all.
+    """
+
+    stem: Path
+    about: dict[str, Any]
+    dataset: str
+    method: str
+    ids: tuple[str, ...]
+    labels: Array
+    classes: tuple[str, ...]
+    descriptors: Array
+    code: bool
+    similarity: str
+    queries: Array | None
+
+
+def from_runs(
+    folders: Sequence[Path],
+    data_root: Path,
+    wanted: Selection,
+    leave_out: Callable[[str], object],
+    *,
+    plugins: Sequence[Path] = (),
+    protocol: str | None = None,
+) -> Iterator[Described]:
+    """Yield the descriptors behind the results of runs.
+
+    Args:
+        folders: Folders that ``run`` wrote.
+        data_root: The folder of the datasets.
+        wanted: Which results.
+        leave_out: Takes a line for each result whose descriptors cannot be had.
+        plugins: Files of methods that are found nowhere else.
+        protocol: The user's own protocol file, for results of its name.
+
+    Raises:
+        UserError: A folder does not exist, no result is wanted, or a method or dataset is not there.
+    """
+    for folder in folders:
+        records = wanted.of(read_current([folder], leave_out, leave_out))
+        found = locate(records, folder, data_root, plugins, protocol)
+        for record in records:
+            if record.key not in found:
+                leave_out(f"{LEFT_OUT}{describe_cell(record)}: today's code, protocol and scenes give another result")
+            elif described := _of_result(record, found[record.key], leave_out):
+                yield described
+
+
+def _of_result(record: Record, located: LocatedResult, leave_out: Callable[[str], object]) -> Described | None:
+    plan, cell = located.plan, located.cell
+    artifacts = RunArtifacts(plan, located.run)
+    described = artifacts.descriptors(cell)
+    if not described.exists():
+        leave_out(f"{LEFT_OUT}{describe_cell(record)}: {described.path} is not there; run `{record.command} --again`")
+        return None
+    index, counted, settings = plan.datasets[cell.target], artifacts.counted(cell.target), plan.protocol.score
+    rows, code = described.load()[counted], cell.row.kind == "code"
+    return Described(
+        stem=Path(record_path(record)).with_suffix(""),
+        about={
+            "board": record.protocol.board,
+            "protocol": record.protocol.hash,
+            "method": record.method.label,
+            "row": record.row.name,
+            "seed": record.seed,
+            "key": record.key,
+            "target": index.name,
+            "fingerprint": index.fingerprint,
+        },
+        dataset=f"{index.name}-{index.fingerprint[:8]}",
+        method=record.method.label,
+        ids=tuple(name for name, counts in zip(scene_ids(index), counted, strict=True) if counts),
+        labels=index.labels[counted],
+        classes=index.classes,
+        descriptors=np.unpackbits(rows, axis=1, count=record.row.dimensions) if code else rows,
+        code=code,
+        similarity="hamming" if code else settings.similarity,
+        queries=choose_queries(index.labels[counted], settings.queries, settings.query_seed),
+    )
+
+
+def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bits: int | None) -> Described:
+    """Return the descriptors in a file that names the scenes of a dataset by id.
+
+    Args:
+        path: See ``rsir_bench.ranking.descriptor_files.read_descriptors``.
+        index: The dataset.
+        similarity: As in ``rsir_bench.ranking.score``.
+        codes: Whether the descriptors are binary codes.
+        bits: Number of bits of packed codes; None: they are columns of 0 and 1.
+
+    Raises:
+        UserError: The file cannot be read, or does not hold every scene once.
+    """
+    contents = read_descriptors(path)
+    rows = by_scene(contents.descriptors, contents.ids, index, path)
+    if codes and bits is not None and rows.shape[1] != bits:
+        if rows.dtype != np.uint8 or rows.shape[1] != -(-bits // 8):
+            raise UserError(f"{path}: {rows.shape[1]} columns of {rows.dtype} are no codes of {bits} bits")
+        rows = np.unpackbits(rows, axis=1, count=bits)
+    return Described(
+        stem=Path(slug(path.stem)),
+        about={"file": path.name, "target": index.name, "fingerprint": index.fingerprint},
+        dataset=f"{index.name}-{index.fingerprint[:8]}",
+        method=path.stem,
+        ids=scene_ids(index),
+        labels=index.labels,
+        classes=index.classes,
+        descriptors=rows.astype(np.uint8) if codes else rows,
+        code=codes,
+        similarity="hamming" if codes else similarity,
+        queries=None,
+    )

@@ -1,0 +1,316 @@
+"""Exports, read back by the programs that they are for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import InProcess
+from conftest import NO_ORACLES, REPOSITORY, Tiny, write_scenes
+from leaderboard import factory
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.publishing.export.described import from_file, from_runs
+from rsir_bench.publishing.export.formats import export_descriptors, export_records
+from rsir_bench.publishing.export.hub import dataset_ids
+from rsir_bench.publishing.export.selection import Selection
+from rsir_bench.publishing.export.trec import word
+from rsir_bench.ranking import score
+from rsir_bench.ranking.descriptor_files import score_files
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import write_record
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.index import SceneIndex, index_folder
+from rsir_bench.scenes.naming.scene_ids import scene_ids
+
+NO_MTEB = "NO MTEB: pip install -e '.[mteb]' to read exported results with mteb"
+
+
+@pytest.fixture
+def stripes(tmp_path: Path) -> SceneIndex:
+    """Three classes of five scenes, one with a space in its name."""
+    folder = write_scenes(tmp_path / "stripes", 3, 5, seed=3, pixels=8)
+    (folder / "class2").rename(folder / "dense residential")
+    return index_folder(folder)
+
+
+def descriptors_file(folder: Path, index: SceneIndex, values: np.ndarray) -> Path:
+    """A file that names the scenes in reverse order."""
+    name = "codes" if values.dtype == np.uint8 else "descriptors"
+    np.savez(folder / "mine.npz", ids=np.array(scene_ids(index))[::-1], **{name: values[::-1]})
+    return folder / "mine.npz"
+
+
+def values(index: SceneIndex) -> np.ndarray:
+    return np.random.default_rng(7).normal(size=(len(index), 6)).astype(np.float32)
+
+
+def trec(folder: Path, described: object, depth: int | None = None) -> tuple[list[str], list[str], list[str]]:
+    """The lines of the run, those of the judgements, and what was logged."""
+    told: list[str] = []
+    qrels, run = sorted(
+        export_descriptors([described], "trec", folder, told.append, depth), key=lambda path: path.suffix
+    )
+    assert (qrels.suffix, run.suffix) == (".qrels", ".run")
+    return run.read_text().splitlines(), qrels.read_text().splitlines(), told
+
+
+def test_a_run_of_trec_holds_every_ranking_without_the_query(tmp_path: Path, stripes: SceneIndex) -> None:
+    described = from_file(
+        descriptors_file(tmp_path, stripes, values(stripes)), stripes, "cosine", codes=False, bits=None
+    )
+    lines, judged, told = trec(tmp_path / "out", described)
+    unit = values(stripes) / np.linalg.norm(values(stripes), axis=1, keepdims=True)
+    names = [word(name) for name in scene_ids(stripes)]
+    expected = []
+    for query, row in enumerate(unit @ unit.T):
+        order = [scene for scene in np.argsort(-row) if scene != query]
+        expected += [f"{names[query]} Q0 {names[scene]} {rank} {15 - rank} mine" for rank, scene in enumerate(order, 1)]
+    assert lines == expected
+    assert judged[:4] == [f"class0/scene00 0 class0/scene0{number} 1" for number in range(1, 5)]
+    assert len(judged) == 15 * 4
+    assert "dense%20residential/scene04 0 dense%20residential/scene03 1" in judged
+    assert told == []
+    assert trec(tmp_path / "out", described, depth=2)[0][:3] == [
+        expected[0].replace(" 14 mine", " 2 mine"),
+        expected[1].replace(" 13 mine", " 1 mine"),
+        expected[14].replace(" 14 mine", " 2 mine"),
+    ]
+
+
+def test_trec_is_read_back_to_the_scores(tmp_path: Path, stripes: SceneIndex) -> None:
+    ir_measures = pytest.importorskip("ir_measures", reason=NO_ORACLES)
+    path = descriptors_file(tmp_path, stripes, values(stripes))
+    trec(tmp_path / "out", from_file(path, stripes, "pearson", codes=False, bits=None))
+    run = list(ir_measures.read_trec_run(str(tmp_path / "out" / "mine.run")))
+    (judged,) = (tmp_path / "out").glob("*.qrels")
+    names = {"mAP": "AP", "P@5": "P@5", "P@10": "P@10", "R-precision": "Rprec"}
+    measures = [ir_measures.parse_measure(name) for name in names.values()]
+    found = ir_measures.calc_aggregate(measures, ir_measures.read_trec_qrels(str(judged)), run)
+    expected = score_files(path, dataset=stripes).overall
+    for mine, theirs in zip(names, measures, strict=True):
+        assert found[theirs] == pytest.approx(expected[mine], abs=1e-9)
+
+
+def test_ties_are_in_the_order_of_ids_and_told(tmp_path: Path, stripes: SceneIndex) -> None:
+    codes = np.zeros((len(stripes), 8), np.uint8)
+    codes[:, 0] = stripes.labels == 0
+    described = from_file(descriptors_file(tmp_path, stripes, codes), stripes, "pearson", codes=True, bits=None)
+    lines, _, told = trec(tmp_path / "out", described)
+    first = [line.split()[2] for line in lines if line.startswith("class1/scene02 ")]
+    assert first == [word(name) for name in [*sorted(scene_ids(stripes)[5:]), *sorted(scene_ids(stripes)[:5])]
+                     if name != "class1/scene02"]  # fmt: skip
+    (line,) = told
+    assert line.startswith("mine: 15 rankings hold scenes of equal similarity, in the order of their ids")
+
+
+def test_packed_codes_are_ranked_by_their_bits(tmp_path: Path, stripes: SceneIndex) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (len(stripes), 12), dtype=np.uint8)
+    plain = from_file(descriptors_file(tmp_path, stripes, bits), stripes, "pearson", codes=True, bits=None)
+    packed = from_file(
+        descriptors_file(tmp_path, stripes, np.packbits(bits, axis=1)), stripes, "pearson", codes=True, bits=12
+    )
+    assert trec(tmp_path / "a", plain) == trec(tmp_path / "b", packed)
+    with pytest.raises(UserError, match=r"2 columns of uint8 are no codes of 20 bits"):
+        from_file(tmp_path / "mine.npz", stripes, "pearson", codes=True, bits=20)
+
+
+def test_a_disk_without_the_space_is_told_before_anything_is_written(
+    tmp_path: Path, stripes: SceneIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = from_file(
+        descriptors_file(tmp_path, stripes, values(stripes)), stripes, "cosine", codes=False, bits=None
+    )
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
+    with pytest.raises(UserError, match=r"mine.run: about 0\.0 GB are needed .* with --depth 1000"):
+        trec(tmp_path / "out", described)
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["lock"]
+
+
+@pytest.fixture
+def finished(tiny: Tiny) -> list[Record]:
+    """Results of a run with real descriptors, and of an untrained code."""
+    return campaign(tiny.request("dhn,baseline"), lambda line: None).records
+
+
+def test_what_runs_have_described_is_exported(tiny: Tiny, finished: list[Record], cli: InProcess) -> None:
+    words = ["--to", "parquet", "--out", "out", "--data-root", tiny.folder, "--protocol", tiny.protocol]
+    result = cli("export", "runs", *words)
+    assert result.code == 0, result.err
+    files = [tiny.folder / line for line in result.out.splitlines()]
+    assert len(files) == len(finished) == 3
+    for record in finished:
+        (path,) = (path for path in files if record.key[:8] in path.name)
+        code = record.row.kind == "code"
+        table = pd.read_parquet(path)
+        assert list(table.columns) == ["id", "label", "codes" if code else "descriptors"]
+        assert np.stack(table.iloc[:, 2]).shape == (18, record.row.dimensions)
+        again = score(np.stack(table.iloc[:, 2]), table["label"], codes=code)
+        assert again.overall == pytest.approx(record.metrics, abs=1e-9)
+        joined = score_files(path, dataset=index_folder(tiny.folder / "target"), codes=code)
+        assert joined.overall == pytest.approx(record.metrics, abs=1e-9)
+    from pyarrow import parquet
+
+    about = json.loads(parquet.read_schema(files[0]).metadata[b"rsir-bench"])
+    assert about["key"] in {record.key for record in finished}
+    assert about["fingerprint"] == finished[0].target.fingerprint
+
+
+def test_a_run_as_trec_gives_its_record(tiny: Tiny, finished: list[Record], cli: InProcess) -> None:
+    ir_measures = pytest.importorskip("ir_measures", reason=NO_ORACLES)
+    words = ["--to", "trec", "--out", "out", "--data-root", tiny.folder, "--protocol", tiny.protocol]
+    result = cli("export", "runs", *words, "--methods", "baseline", "--rows", "FC")
+    assert result.code == 0, result.err
+    qrels, run = sorted(result.out.splitlines(), key=lambda path: path.rpartition(".")[2])
+    (record,) = (record for record in finished if record.row.name == "FC")
+    average = ir_measures.parse_measure("AP")
+    found = ir_measures.calc_aggregate(
+        [average], ir_measures.read_trec_qrels(qrels), list(ir_measures.read_trec_run(run))
+    )
+    assert found[average] == pytest.approx(record.metrics["mAP"], abs=1e-9)
+
+
+def test_results_whose_descriptors_cannot_be_had_are_named(tiny: Tiny, finished: list[Record]) -> None:
+    told: list[str] = []
+    protocol = str(tiny.protocol)
+    for path in (tiny.folder / "runs" / "baseline").rglob("PCA-*.npy"):
+        path.unlink()
+    found = list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(), told.append, protocol=protocol))
+    assert [one.about["row"] for one in found] == ["FC", "Hashing"]
+    (line,) = told
+    assert line.startswith("left out  ")
+    assert "PCA" in line
+    told.clear()
+    assert list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(), told.append)) == []
+    assert len(told) == 3
+    assert all("today's code, protocol and scenes give another result" in line for line in told)
+    with pytest.raises(UserError, match="nothing to write"):
+        export_descriptors([], "parquet", tiny.folder / "out", told.append)
+    with pytest.raises(UserError, match=r"--methods jsst: .*known: baseline, dhn"):
+        list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(methods=["jsst"]), told.append))
+
+
+def published(folder: Path) -> Path:
+    """Published records: two seeds of a method on two targets."""
+    for seed in (0, 1):
+        for target, best in (("ucm", 0.9), ("rsscn7", 0.7)):
+            metrics = {**factory.scores(best + seed / 100), "recall@10": 0.25, "nDCG@10": 0.5, "mAP@100": 0.4}
+            record = factory.record("se", row="FC", target=target, seed=seed, metrics=metrics)
+            write_record(folder / f"{target}{seed}.json", record)
+    return folder
+
+
+MTEB = """
+import sys
+from pathlib import Path
+from mteb.results import TaskResult
+import json
+for path in map(Path, sys.argv[1:]):
+    found = TaskResult.from_disk(path)
+    print(json.dumps({
+        "task": found.task_name, "revision": found.dataset_revision, "main": found.get_score(),
+        "scores": found.scores["test"][0],
+    }))
+"""
+
+
+def test_mteb_reads_its_files_back(tmp_path: Path, cli: InProcess) -> None:
+    result = cli("export", published(tmp_path / "records"), "--to", "mteb", "--out", "out")
+    assert result.code == 0, result.err
+    files = [tmp_path / line for line in result.out.splitlines()]
+    assert [path.relative_to(tmp_path / "out").parts[0] for path in files] == ["rsir-bench__se-FC"] * 4
+    assert {path.name for path in files} == {"RSIRBench-patternnet-ucm.json", "RSIRBench-patternnet-rsscn7.json"}
+    scores = json.loads(next(path for path in files if "ucm" in path.name).read_text())["scores"]["test"][0]
+    assert scores["main_score"] == scores["mAP"]
+    assert scores["precision_at_5"] == scores["P@5"]
+    assert (scores["recall_at_10"], scores["ndcg_at_10"]) == (0.25, 0.5)
+    assert "map_at_100" not in scores  # mAP@100 is over min(k, R), mteb's over R
+
+
+@pytest.mark.nightly
+def test_mteb_itself_reads_the_files(tmp_path: Path, cli: InProcess) -> None:
+    """In another folder: ``datasets/`` of this repository would be taken for the package of that name."""
+    pytest.importorskip("mteb", reason=NO_MTEB)
+    files = cli("export", published(tmp_path / "records"), "--to", "mteb", "--out", "out").out.splitlines()
+    code = [sys.executable, "-c", MTEB, *files]
+    done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 4
+    for one, path in zip(found, files, strict=True):
+        written = json.loads((tmp_path / path).read_text())
+        assert one["task"] == written["task_name"]
+        assert one["revision"] == written["dataset_revision"]
+        assert one["main"] == pytest.approx(one["scores"]["mAP"], abs=1e-9)
+        assert one["scores"]["P@5"] == pytest.approx(written["scores"]["test"][0]["P@5"], abs=1e-9)
+
+
+def test_the_package_called_datasets_is_not_hidden_outside_of_the_checkout(tmp_path: Path) -> None:
+    """An installed rsir-bench brings its cards as ``rsir_bench.datasets`` and no module called ``datasets``."""
+    code = "import importlib.util, rsir_bench; s = importlib.util.find_spec('datasets'); print(s and s.origin)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert not done.stdout.strip().startswith(str(REPOSITORY / "datasets"))
+
+
+def test_results_of_the_hub_are_means_over_seeds(tmp_path: Path, cli: InProcess) -> None:
+    yaml = pytest.importorskip("yaml")
+    folder = published(tmp_path / "records")
+    words = ["--to", "hf", "--out", "out", "--targets", "ucm", "--dataset-id", "ucm=somebody/ucm"]
+    result = cli("export", folder, *words)
+    assert result.code == 0, result.err
+    (path,) = result.out.splitlines()
+    assert path == "out/se-FC/.eval_results/rsir-bench-patternnet.yaml"
+    (entry,) = yaml.safe_load((tmp_path / path).read_text())
+    assert entry["dataset"] == {"id": "somebody/ucm", "task_id": "mAP"}
+    first, second = factory.scores(0.9)["mAP"], factory.scores(0.91)["mAP"]
+    assert entry["value"] == pytest.approx((first + second) / 2, abs=1e-9)
+    assert "mean of 2 seeds, standard deviation 0.0071" in entry["notes"]
+    hub = pytest.importorskip("huggingface_hub", minversion="1.0")
+    (read,) = hub._eval_results.parse_eval_result_entries([entry])
+    assert (read.dataset_id, read.value) == ("somebody/ucm", entry["value"])
+    result = cli("export", folder, "--to", "hf", "--out", "out", "--dataset-id", "ucm=somebody/ucm")
+    assert result.code == 2
+    assert "rsscn7: has no id on the hub; give it with --dataset-id rsscn7=OWNER/NAME" in result.err
+    assert (tmp_path / path).is_file()  # an export that fails leaves the former one
+    result = cli("export", folder, *words, "--metric", "nDCG@7")
+    assert "--metric nDCG@7: se on ucm has AP@10h, " in result.err
+
+
+@pytest.mark.parametrize("text", ["ucm", "ucm=", "=a/b", "ucm=a", "ucm=a/b/c", "ucm=../b"])
+def test_ids_of_the_hub_have_one_form(text: str) -> None:
+    with pytest.raises(UserError, match="write TARGET=OWNER/NAME"):
+        dataset_ids([text])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--to csv", "--to csv: unknown; choose from hf, mteb, parquet, trec"),
+        ("--to mteb --depth 5", "--depth: changes nothing with --to mteb; omit it"),
+        ("--to trec --metric mAP", "--metric: changes nothing with --to trec; omit it"),
+        ("--to trec --codes", "--codes: only a file of descriptors has it; name its dataset with --dataset"),
+        ("--to trec --dataset ucm --methods se", "--methods: a file of descriptors belongs to no run"),
+    ],
+)
+def test_options_that_change_nothing_are_refused(words: str, message: str, cli: InProcess) -> None:
+    result = cli("export", "runs", "--out", "out", *words.split())
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_nothing_of_others_is_overwritten(tmp_path: Path, cli: InProcess) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    result = cli("export", published(tmp_path / "records"), "--to", "mteb", "--out", "out")
+    assert result.code == 2
+    assert "holds files of others (mine.txt)" in result.err
+    assert export_records([factory.record("se", row="FC")], "mteb", tmp_path / "new") != []
