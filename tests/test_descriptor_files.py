@@ -162,9 +162,14 @@ def test_lines_are_read_without_byte_order_mark_and_spaces_at_their_ends(tmp_pat
     assert read_queries(tmp_path / "q.txt").tolist() == [3, 1]
 
 
+def test_lines_are_read_as_their_byte_order_mark_says(tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_text("forest\nstädtisch\n", encoding="utf-16")
+    assert read_labels(tmp_path / "y.txt").tolist() == ["forest", "städtisch"]
+
+
 def test_lines_in_another_encoding_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y.txt").write_text("städtisch\n", encoding="latin-1")
-    with pytest.raises(UserError, match="not UTF-8; save it as UTF-8"):
+    with pytest.raises(UserError, match=r"y\.txt: no text in UTF-8 at byte 2; save it as UTF-8"):
         read_labels(tmp_path / "y.txt")
 
 

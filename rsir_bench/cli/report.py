@@ -10,7 +10,7 @@ import typer
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS, LeftOut
-from rsir_bench.runs.request import Request
+from rsir_bench.runs.request import Request, UserFiles
 
 
 def report(
@@ -22,6 +22,7 @@ def report(
     data_root: options.DataRoot = Request.data_root,
     protocol: Annotated[str | None, typer.Option(help="Your own TOML file, for runs under it.")] = None,
     plugin: options.Plugins = None,
+    card: options.Cards = None,
 ) -> None:
     """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them.
 
@@ -33,6 +34,6 @@ def report(
 
     left_out = LeftOut()
     found = read_current(records, log, left_out) if records else read_published(RESULTS, left_out)
-    pages = build_report(found, out, runs or [], data_root, plugin or [], protocol)
+    pages = build_report(found, out, runs or [], UserFiles(data_root, plugin or [], card or [], protocol))
     print(f"{out / 'index.html'}: open it in a browser; {len(pages)} pages")
     left_out.exit_if_any()

@@ -17,6 +17,7 @@ import pandas as pd
 
 from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.text import decode
 from rsir_bench.ranking.files import hdf5, ids
 from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
@@ -278,12 +279,12 @@ def read_lines(path: Path) -> Array:
     """Return the lines of a text file, (N,) str.
 
     Raises:
-        UserError: The file is not UTF-8, or cannot be read.
+        UserError: The file is no text, or cannot be read.
     """
     try:
-        text = existing(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save it as UTF-8") from None
+        text = decode(existing(path).read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
     return np.array([line.strip() for line in text.splitlines()], dtype=str)
 
 

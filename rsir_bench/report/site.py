@@ -19,6 +19,7 @@ from rsir_bench.report.figures import figures
 from rsir_bench.report.pages import Content, tables_of, write_pages
 from rsir_bench.report.plot_style import Drawing
 from rsir_bench.report.renderer import NAVIGATION, Frame
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.card import load_cards
 
 EXPLORER = "explorer.html"
@@ -28,9 +29,7 @@ def build_report(
     records: Sequence[Record],
     out: Path,
     runs: Sequence[Path] = (),
-    data_root: Path = Path("data"),
-    plugins: Sequence[Path] = (),
-    protocol: str | None = None,
+    files: UserFiles | None = None,
 ) -> list[Path]:
     """Write the report, which opens from disk at ``out / "index.html"``.
 
@@ -40,9 +39,7 @@ def build_report(
         records: Records of any boards.
         out: A new folder, an empty one, or an earlier report, which is replaced.
         runs: Folders of runs, for pages of scenes.
-        data_root: The folder of the datasets; only needed for pages of scenes.
-        plugins: Files with further methods.
-        protocol: The user's own protocol file, for runs under it.
+        files: What the runs were made with; None: only what is found by name.
 
     Returns:
         Every page.
@@ -54,7 +51,7 @@ def build_report(
     if not records:
         raise UserError("no records to report; make some with `rsir-bench run`, or name a folder that holds them")
     with replaced_folder(out, "report") as staging:
-        pages = _write(records, staging, runs, data_root, plugins, protocol)
+        pages = _write(records, staging, runs, files or UserFiles())
     return [out / page.relative_to(staging) for page in pages]
 
 
@@ -62,21 +59,19 @@ def _write(
     records: Sequence[Record],
     out: Path,
     runs: Sequence[Path],
-    data_root: Path,
-    plugins: Sequence[Path],
-    protocol: str | None,
+    files: UserFiles,
 ) -> list[Path]:
     """Write the report into an empty folder and return its pages."""
     frame = Frame(out)
     frame.add_static("style.css", "table.js")
     shown = views(records)
-    methods = discover(plugins, strict=False)
+    methods = discover(files.plugins, strict=False)
     content = Content(shown, _draw(shown, out), _tables(records, shown, out), methods, load_cards(), [])
     if runs:
         from rsir_bench.report.scenes.pages import add_scenes  # its packages are only needed for scenes
 
         frame.nav = [*NAVIGATION, ("Explorer", EXPLORER)]
-        content.links.extend(add_scenes(out, runs, data_root, frame.render, plugins, protocol))
+        content.links.extend(add_scenes(out, runs, files, frame.render))
     frame.nav = [*NAVIGATION, *([("Explorer", EXPLORER)] if content.links else [])]
     write_pages(frame, content)
     return frame.pages

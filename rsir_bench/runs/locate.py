@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rsir_bench.records.cells import distortion_of
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
 from rsir_bench.runs.plan import Plan, ResultSpec, Run, make_plan
-from rsir_bench.runs.request import Request
+from rsir_bench.runs.request import Request, UserFiles
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,24 @@ class LocatedResult:
     cell: ResultSpec
 
 
-def locate(
-    records: Iterable[Record], out: Path, data_root: Path, plugins: Sequence[Path] = (), protocol: str | None = None
-) -> dict[str, LocatedResult]:
+def locate(records: Iterable[Record], out: Path, files: UserFiles) -> dict[str, LocatedResult]:
     """Return the run, result and plan of each record, by key.
 
     Args:
         records: Of any boards; the method's code and the datasets must be there.
         out: The folder of the runs.
-        data_root: The folder of the datasets.
-        plugins: Files of methods that are found nowhere else.
-        protocol: The user's own protocol file, for records of its name.
+        files: What the runs were made with.
 
     Returns:
         Only records that today's code, protocols and scenes would give again. All others are left out, and so are
-        records of protocols that are neither shipped nor ``protocol``.
+        records of protocols that are neither shipped nor ``files.protocol``.
 
     Raises:
         UserError: A method or dataset of the records is not there.
     """
     known = {name: [name] for name in shipped()}
-    if protocol:  # a changed copy of a shipped protocol may have kept its name
-        known.setdefault(load_protocol(protocol).name, []).append(protocol)
+    if files.protocol:  # a changed copy of a shipped protocol may have kept its name
+        known.setdefault(load_protocol(files.protocol).name, []).append(files.protocol)
     found: dict[str, LocatedResult] = {}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in records:
@@ -63,10 +59,11 @@ def locate(
             targets=_unique(request_of(record).target for record in group),
             protocol=place,
             seeds=sorted({record.seed for record in group}),
-            data_root=data_root,
+            data_root=files.data_root,
             out=out,
             overrides=overrides,
-            plugins=plugins,
+            plugins=files.plugins,
+            cards=files.cards,
             distortions=_distortions(group),
         )
         plan = make_plan(request)

@@ -55,6 +55,23 @@ class Request:
         return replace(self, methods=[method], overrides=kept)
 
 
+@dataclass(frozen=True)
+class UserFiles:
+    """The files that runs were made with, for those who read the runs: see ``DESCRIPTIONS``.
+
+    Attributes:
+        data_root: The folder of the datasets.
+        plugins: Files of methods that are found nowhere else.
+        cards: Cards of datasets, or settings of ``folder:``.
+        protocol: The user's own protocol file, for records of its name.
+    """
+
+    data_root: Path = Path("data")
+    plugins: Sequence[Path] = ()
+    cards: Sequence[Path] = ()
+    protocol: str | None = None
+
+
 DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}
 """What each parameter is, in one sentence, by name."""
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from rsir_bench.base.errors import SceneError, UserError, one_line
 from rsir_bench.base.files import locked
+from rsir_bench.base.text import decode
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
@@ -124,8 +125,8 @@ def read_cards(files: Sequence[Path]) -> GivenCards:
     settings: FolderSettings | None = None
     for path in files:
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            text = decode(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise UserError(f"--card {path}: cannot be read ({one_line(error)}); name a TOML file") from error
         if re.search(r"^\s*name\s*=", text, re.MULTILINE):
             card = parse_card(text, path.name, any_name=True)

@@ -12,6 +12,7 @@ from listing import listing
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.store import read_published, read_record, record_files
 from rsir_bench.runs.locate import locate
+from rsir_bench.runs.request import UserFiles
 
 RESULTS = Path(__file__).resolve().parents[2] / "leaderboards" / "results"
 
@@ -41,6 +42,6 @@ def test_the_code_of_today_finds_what_it_published(board: str, request: pytest.F
     """The keys of published records, from the scenes and weights themselves."""
     data_root = tmp_path if board == "demo" else request.getfixturevalue("shared") / "data"
     records = read_published(RESULTS / board)
-    found = locate(records, tmp_path, data_root)
+    found = locate(records, tmp_path, UserFiles(data_root))
     lost = [record for record in records if record.key not in found]
     assert not lost, f"{len(lost)} of {len(records)}, as {lost[0].command}"

@@ -14,7 +14,7 @@ from conftest import TINY_PROTOCOL, write_scenes
 from rsir_bench.report.renderer import Frame, Link
 from rsir_bench.report.scenes.pages import add_scenes
 from rsir_bench.report.scenes.targets import Target, find_targets
-from rsir_bench.runs.request import Request
+from rsir_bench.runs.request import Request, UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 
 EVIL = "<i>class2&amp;"
@@ -70,7 +70,7 @@ def _make(base: Path) -> Scenery:
             assert not campaign(request, lambda _: None).failures
         out = folder / "report"
         frame = Frame(out)
-        links = add_scenes(out, [folder / "runs"], folder, frame.render, protocol=str(protocol))
+        links = add_scenes(out, [folder / "runs"], UserFiles(folder, protocol=str(protocol)), frame.render)
         frame.add_static("style.css")
-        targets = find_targets([folder / "runs"], folder, pytest.fail, protocol=str(protocol))
+        targets = find_targets([folder / "runs"], UserFiles(folder, protocol=str(protocol)), pytest.fail)
     return Scenery(folder, folder / "runs", out, str(protocol), links, targets)

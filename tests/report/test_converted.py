@@ -15,6 +15,7 @@ from rsir_bench.report.scenes.front_ends import affine_outline, convert
 from rsir_bench.report.scenes.panels import choose_queries
 from rsir_bench.report.scenes.targets import find_targets
 from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.request import UserFiles
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_network_that_is_gone_is_said_and_not_trained_again(made: Scenery, tmp
     runs = shutil.copytree(made.runs, tmp_path / "runs")
     for note in (runs / "jsst").rglob("trained.json"):
         note.unlink()
-    (target,) = find_targets([runs], made.folder, pytest.fail, protocol=made.protocol)
+    (target,) = find_targets([runs], UserFiles(made.folder, protocol=made.protocol), pytest.fail)
     lines: list[str] = []
     assert [one.method.record.method.name for one in convert(tmp_path, target, [0], lines.append)] == ["gamma"]
     (line,) = lines

@@ -18,6 +18,7 @@ from rsir_bench.report.scenes.explorer import ranking
 from rsir_bench.report.scenes.neighbours import find_neighbours
 from rsir_bench.report.scenes.pages import add_scenes
 from rsir_bench.report.scenes.targets import find_targets
+from rsir_bench.runs.request import UserFiles
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_links_say_what_they_are(made: Scenery) -> None:
 
 def again(made: Scenery, runs: Path, out: Path) -> list:
     frame = Frame(out)
-    return add_scenes(out, [runs], made.folder, frame.render, protocol=made.protocol)
+    return add_scenes(out, [runs], UserFiles(made.folder, protocol=made.protocol), frame.render)
 
 
 def test_missing_descriptors_are_said_and_leave_the_rest(
@@ -170,7 +171,7 @@ def test_of_seeds_in_two_folders_the_first_is_shown_once(made: Scenery, tmp_path
         shutil.copytree(run, folder / "baseline" / run.name)
     seeds = [{record.seed for record in read_records([folder])} for folder in folders]
     assert seeds == [{1}, {0}]
-    (target,) = find_targets(folders, made.folder, pytest.fail, protocol=made.protocol)
+    (target,) = find_targets(folders, UserFiles(made.folder, protocol=made.protocol), pytest.fail)
     (shown,) = target.methods
     assert shown.record.seed == 0
     assert shown.recorded.cell.descriptors.is_relative_to(folders[1])
@@ -182,7 +183,7 @@ def test_missing_scenes_are_one_line_and_no_page(
     protocol = tmp_path / "tiny.toml"
     protocol.write_text(Path(made.protocol).read_text().replace("/source", "/gone"))
     frame = Frame(tmp_path / "out")
-    assert add_scenes(tmp_path / "out", [made.runs], made.folder, frame.render, protocol=str(protocol)) == []
+    assert add_scenes(tmp_path / "out", [made.runs], UserFiles(made.folder, protocol=str(protocol)), frame.render) == []
     lines = capsys.readouterr().err.splitlines()
     assert any("gone" in line for line in lines)
     assert lines[-1].startswith("no retrieved scenes shown")

@@ -16,6 +16,7 @@ from rsir_bench.report.scenes.front_ends import convert
 from rsir_bench.report.scenes.panels import RULE, choose_queries, make_panels
 from rsir_bench.report.scenes.targets import Target, find_targets
 from rsir_bench.report.scenes.thumbnails import Sheets, write_sheets
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.decode import UNREADABLE, remedy, why_unreadable
 
 STATIC = ("explorer.css", "explorer.js")
@@ -24,10 +25,8 @@ STATIC = ("explorer.css", "explorer.js")
 def add_scenes(
     out: Path,
     runs: Sequence[Path],
-    data_root: Path,
+    files: UserFiles,
     render: Callable[..., Path],
-    plugins: Sequence[Path] = (),
-    protocol: str | None = None,
 ) -> list[Link]:
     """Add the query explorer, and a page for each target with curves, retrieval panels and converted scenes.
 
@@ -37,10 +36,8 @@ def add_scenes(
     Args:
         out: The report's folder.
         runs: Folders that ``rsir-bench run --out`` wrote.
-        data_root: The folder of the datasets.
+        files: What the runs were made with.
         render: ``Frame.render`` of the report's frame.
-        plugins: Files with further methods.
-        protocol: The user's own protocol file, for records of that name.
 
     Returns:
         Links to the pages, the explorer first; empty where nothing can be shown.
@@ -54,7 +51,7 @@ def add_scenes(
         missing.append(line)
         log(line)
 
-    targets = _with_sheets(out, find_targets(runs, data_root, log_missing, plugins, protocol), log_missing)
+    targets = _with_sheets(out, find_targets(runs, files, log_missing), log_missing)
     if not targets:
         log_missing(
             f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes"

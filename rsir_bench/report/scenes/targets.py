@@ -20,6 +20,7 @@ from rsir_bench.records.store import read_records
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.locate import LocatedResult, locate
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.index import SceneIndex
 
 Log = Callable[[str], None]
@@ -92,19 +93,15 @@ class Target:
         return f"{page_name(self.board)}+{page_name(self.index.name)}"  # no board has a "+"
 
 
-def find_targets(
-    runs: Sequence[Path], data_root: Path, log: Log, plugins: Sequence[Path] = (), protocol: str | None = None
-) -> list[Target]:
+def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Target]:
     """Return every target of the runs whose scenes and descriptors exist, with its methods ranked.
 
     One row of each method represents it, with its first seed and on undistorted scenes; see ``preferred``.
 
     Args:
         runs: Folders that ``rsir-bench run --out`` wrote.
-        data_root: The folder that holds the datasets.
+        files: What the runs were made with.
         log: Called with one line for each thing that is missing.
-        plugins: Files with further methods.
-        protocol: The user's own protocol file.
 
     Raises:
         UserError: A folder of runs does not exist.
@@ -113,7 +110,7 @@ def find_targets(
     located: dict[str, LocatedResult] = {}
     for folder in runs:
         found = [record for record in read_records([folder], log) if _is_plain(record)]
-        located |= _located(found, lambda some, folder=folder: locate(some, folder, data_root, plugins, protocol), log)  # type: ignore[misc]
+        located |= _located(found, lambda some, folder=folder: locate(some, folder, files), log)  # type: ignore[misc]
         records += found
     targets: dict[tuple[str, str], Target] = {}
     for record, recorded in track(preferred(records, located), "ranking scenes"):
