@@ -34,6 +34,12 @@ def score(
     queries: Annotated[
         Path | None, typer.Option(help="The scenes that are queries: indices or a mask; ids with --dataset.")
     ] = None,
+    gallery: Annotated[Path | None, typer.Option(help="A separate gallery; without it, the descriptors.")] = None,
+    gallery_labels: Annotated[Path | None, typer.Option(help="Its labels, unless its file has them.")] = None,
+    own: Annotated[Path | None, typer.Option(help="The row of each query in the gallery, left out; -1: none.")] = None,
+    ignore: Annotated[
+        Path | None, typer.Option(help="Rows of the gallery that count neither as hit nor as miss; a line per query.")
+    ] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     metrics: options.Metrics = None,
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
@@ -48,21 +54,23 @@ def score(
     \b
     rsir-bench score --descriptors X.npy --labels y.npy
     rsir-bench score --descriptors X.parquet --dataset ucm --data-root data
+    rsir-bench score --descriptors Q.npy --labels yq.npy --gallery G.npy --gallery-labels yg.npy --own own.npy
     """  # noqa: D301 - keeps the lines of the examples apart
-    from rsir_bench.ranking.descriptor_files import score_files
+    from rsir_bench.ranking.descriptor_files import GalleryFiles, score_files
     from rsir_bench.ranking.scores import measure_queries
     from rsir_bench.scenes.index import resolve_dataset
     from rsir_bench.training.loop import find_device
 
     if launcher == "ray" and device != "cpu":
         raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
-    device = find_device(device)
+    device, files = find_device(device), (gallery, gallery_labels, own, ignore)
     with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster:
         scores = score_files(
             descriptors,
             labels,
             dataset=None if dataset is None else resolve_dataset(dataset, data_root),
             queries=queries,
+            apart=GalleryFiles(*files) if any(files) else None,
             similarity=similarity,
             codes=codes,
             bits=bits,

@@ -114,11 +114,10 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
         distances: (S, N + 1) float, as ``fill_distances`` writes them; they may be reordered.
         count: Count the scenes before the positives instead of sorting all scenes; the ranks are the same.
     """
+    relevant = task.relevant
     for part, columns in class_slices(task, queries):
         rows = distances[part.start - queries.start : part.stop - queries.start]
-        positives = sorted_rows(rows[:, columns].clone())
-        if task.own_columns is not None:
-            positives = positives[:, :-1]
+        positives = sorted_rows(rows[:, columns].clone())[:, : int(relevant[part.start])]  # behind them: left out, +inf
         near = None if task.gallery.whole is None else counts_near(rows, positives, task.gallery.whole)
         if rows.is_cuda:
             ranks = positive_ranks(sorted_rows(rows), positives)
@@ -140,14 +139,15 @@ def counts_near(rows: Tensor, positives: Tensor, bits: int) -> Tensor:
 
 
 def class_slices(task: Task, queries: slice) -> Iterator[tuple[slice, slice]]:
-    """Cut a block of queries where the class changes and where the distances grow too many.
+    """Cut a block of queries where the class or the number of positives changes, or the distances grow too many.
 
     Yields:
         A slice of queries, and the slice of the gallery that holds their class.
     """
-    classes, counts = torch.unique_consecutive(task.query_classes[queries], return_counts=True)
+    kinds = torch.stack([task.query_classes[queries], task.relevant[queries]])
+    found, counts = torch.unique_consecutive(kinds, dim=1, return_counts=True)
     first, most = queries.start, SLICE_ELEMENTS[task.gallery.rows.device.type]
-    for number, count in zip(classes.tolist(), counts.tolist(), strict=True):
+    for number, count in zip(found[0].tolist(), counts.tolist(), strict=True):
         columns = slice(int(task.starts[number]), int(task.starts[number + 1]))
         step = max(1, most // task.gallery_size)
         for start in range(first, first + count, step):
@@ -161,7 +161,8 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
     Args:
         task: Queries and gallery.
         rows: The queries of the block.
-        buffer: (S, N + 1) float, to fill; +inf in the last column and from each query to itself in the gallery.
+        buffer: (S, N + 1) float, to fill; +inf in the last column and to what a ranking leaves out: the query itself in
+            the gallery, and ``task.left_out``.
     """
     gallery = task.gallery.rows
     own = None if task.own_columns is None else task.own_columns[rows].to(task.device)
@@ -178,6 +179,8 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
         distances[:, task.gallery.repeats] = distances[:, task.gallery.originals]
     if own is not None:
         distances.scatter_(1, own[:, None], torch.inf)
+    if task.left_out is not None:
+        distances[task.left_out.part(rows).cells()] = torch.inf
 
 
 def sorted_rows(rows: Tensor) -> Tensor:

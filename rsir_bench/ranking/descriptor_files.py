@@ -25,6 +25,8 @@ from rsir_bench.scenes.index import SceneIndex
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
 QUERY_NAMES = ("queries", "query")
+OWN_NAMES = ("own",)
+JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
 TABLES = (".parquet", ".csv")
 FORMATS = (".npy", ".npz", *TABLES, *hdf5.SUFFIXES)
@@ -64,6 +66,7 @@ def score_files(
     *,
     dataset: SceneIndex | None = None,
     queries: Path | None = None,
+    apart: GalleryFiles | None = None,
     similarity: str = "pearson",
     codes: bool = False,
     bits: int | None = None,
@@ -81,6 +84,7 @@ def score_files(
         dataset: Whose scenes the file names by id; its classes are the labels.
         queries: Indices or a mask of the scenes that are queries, or with a dataset their ids; None: every scene. See
             ``read_queries``.
+        apart: A separate gallery, and what rankings leave out; None: the descriptors are the gallery.
         similarity: As in ``rsir_bench.ranking.score``.
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
@@ -93,6 +97,8 @@ def score_files(
     Raises:
         UserError: A file cannot be read, there are no labels, or the contents cannot be scored.
     """
+    if dataset is not None and apart is not None:
+        raise UserError("--gallery, --own and --ignore number the rows of files; omit them or --dataset")
     inputs = _inputs(descriptors, labels, queries) if dataset is None else _by_id(descriptors, dataset, labels, queries)
     return score(
         inputs.descriptors,
@@ -102,12 +108,47 @@ def score_files(
         bits=bits,
         bit_order=bit_order,
         queries=inputs.queries,
+        **({} if apart is None else apart.read()),
         metrics=metrics,
         block=block,
         device=device,
         class_names=inputs.class_names,
         measure=measure,
     )
+
+
+@dataclass(frozen=True)
+class GalleryFiles:
+    """Files of a gallery, as ``rsir_bench.ranking.score`` takes it; None: not given.
+
+    Attributes:
+        gallery: Descriptors; see ``read_descriptors``.
+        labels: Their labels, unless their own file holds them; see ``read_labels``.
+        own: The row in the gallery of each query, -1 for none; formats as for ``read_labels``.
+        ignore: See ``read_junk``.
+    """
+
+    gallery: Path | None = None
+    labels: Path | None = None
+    own: Path | None = None
+    ignore: Path | None = None
+
+    def read(self) -> dict[str, Any]:
+        """Return the arguments of ``score``.
+
+        Raises:
+            UserError: A file cannot be read, or the gallery has no labels.
+        """
+        found: dict[str, Any] = {
+            "own": None if self.own is None else _numbers(self.own, read_one(self.own, OWN_NAMES)),
+            "ignore": None if self.ignore is None else read_junk(self.ignore),
+        }
+        if self.gallery is None:
+            if self.labels is not None:
+                raise UserError(f"--gallery-labels {self.labels}: there is no gallery; give --gallery, or omit it")
+            return found
+        contents, labels = _labelled(self.gallery, self.labels, "--gallery-labels")
+        return found | {"gallery": contents, "gallery_labels": labels}
 
 
 @dataclass(frozen=True)
@@ -122,13 +163,19 @@ class _Inputs:
 
 def _inputs(descriptors: Path, labels: Path | None, queries: Path | None) -> _Inputs:
     """Read files whose rows are in one order."""
+    rows, classes = _labelled(descriptors, labels, "--labels")
+    return _Inputs(rows, classes, None if queries is None else read_queries(queries))
+
+
+def _labelled(descriptors: Path, labels: Path | None, option: str) -> tuple[Array, Array]:
+    """Return descriptors and their labels, from a file that the option names or from their own."""
     contents = read_descriptors(descriptors)
     classes = contents.labels if labels is None else read_labels(labels)
     if classes is None:
         raise UserError(
-            f"{descriptors}: holds no labels; name a file of labels with --labels, or call its array or column 'label'"
+            f"{descriptors}: holds no labels; name a file of labels with {option}, or call its array or column 'label'"
         )
-    return _Inputs(contents.descriptors, classes, None if queries is None else read_queries(queries))
+    return contents.descriptors, classes
 
 
 def _by_id(descriptors: Path, dataset: SceneIndex, labels: Path | None, queries: Path | None) -> _Inputs:
@@ -251,13 +298,36 @@ def read_queries(path: Path) -> Array:
     Raises:
         UserError: The file cannot be read, or a line is not a whole number.
     """
-    queries = read_one(path, QUERY_NAMES)
-    if queries.dtype.kind != "U":
-        return queries
+    return _numbers(path, read_one(path, QUERY_NAMES))
+
+
+def read_junk(path: Path) -> Array | list[list[int]]:
+    """Return what each ranking ignores, as ``rsir_bench.ranking.score`` takes it.
+
+    A ``.txt`` has a line per query, rows of the gallery separated by spaces; other formats hold (N, W) integers, filled
+    up with -1.
+
+    Raises:
+        UserError: The file cannot be read, or a word is not a whole number.
+    """
+    if path.suffix != ".txt":
+        return read_one(path, JUNK_NAMES)
+    lines = [np.array(line.split(), dtype=str) for line in read_lines(path).tolist()]
+    return [_numbers(path, words, "indices, separated by spaces").tolist() for words in lines]
+
+
+def _numbers(path: Path, words: Array, expected: str = "one index per line") -> Array:
+    """Return the words of a text file as int64; values of other files as they are.
+
+    Raises:
+        UserError: A word is not a whole number.
+    """
+    if words.dtype.kind != "U":
+        return words
     try:
-        return queries.astype(np.int64)
+        return words.astype(np.int64)
     except (ValueError, OverflowError):
-        raise UserError(f"{path}: expected one index per line") from None
+        raise UserError(f"{path}: expected {expected}") from None
 
 
 def read_one(path: Path, names: tuple[str, ...]) -> Array:

@@ -145,6 +145,8 @@ def score(
     queries: Any = None,
     gallery: Any = None,
     gallery_labels: Any = None,
+    own: Any = None,
+    ignore: Any = None,
     metrics: Sequence[str] | None = None,
     k: Sequence[int] | None = None,
     hits: int | None = None,
@@ -172,8 +174,12 @@ def score(
             faiss). Bits that pad the last byte must be 0.
         queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. The gallery of
             a query leaves out the query itself.
-        gallery: (M, D) numbers, a separate gallery; nothing is left out then.
+        gallery: (M, D) numbers, a separate gallery; nothing but ``own`` and ``ignore`` is left out then.
         gallery_labels: (M,) integers or strings, its classes.
+        own: (N,) integers, the row in the gallery of the scene that a descriptor is of, which its ranking leaves out;
+            -1 where the gallery does not have it.
+        ignore: For each descriptor a list of rows of the gallery that count neither as hits nor as misses (junk) and
+            are left out of its ranking; or (N, W) integers, filled up with -1.
         metrics: Names of metrics with their cut-offs, for example ``["mAP", "recall@10", "hit@1"]``; see
             ``rsir_bench.ranking.metrics.named``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
         k: Other cut-offs of P@k than those, without ``metrics``.
@@ -214,6 +220,8 @@ def score(
             queries=queries,
             gallery=gallery,
             gallery_labels=gallery_labels,
+            own=own,
+            ignore=ignore,
             class_names=class_names,
             device=device,
             workers=pool,
@@ -288,8 +296,6 @@ def assemble(task: Task, measured: list[str], names: list[str], table: FloatArra
     sums = np.add.reduceat(table[0], np.concatenate([[0], counts[scored].cumsum()[:-1]]), axis=1)
     overall, lower, upper = (by_name(names, bound.mean(axis=1)) for bound in table)
     order = np.argsort(task.positions.numpy())
-    own = int(task.own_columns is not None)
-    relevant, ranked = task.starts.diff()[task.query_classes] - own, task.gallery_size - own
     return Scores(
         overall=overall,
         lower=lower,
@@ -303,7 +309,7 @@ def assemble(task: Task, measured: list[str], names: list[str], table: FloatArra
         equal=task.equal,
         mixed=task.mixed,
         scenes=task.gallery_size,
-        chance=float(chance_precision(relevant, ranked).mean()),
+        chance=float(chance_precision(task.relevant, task.ranked).mean()),
         ranked=(expected, least, greatest),
         error=float(np.std(average[0])) / len(order) ** 0.5,
         curve=curves.sum(axis=0) / len(order),

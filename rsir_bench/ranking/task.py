@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.labels import class_numbers
+from rsir_bench.ranking.queries import LeftOut, LeftOutPairs, left_out_pairs, query_indices
 from rsir_bench.ranking.similarity import (
     BIT_ORDERS,
     SIMILARITIES,
@@ -19,6 +20,7 @@ from rsir_bench.ranking.similarity import (
     checked_descriptors,
     largest_equal,
     prepare,
+    row_hashes,
     unpacked,
 )
 from rsir_bench.ranking.threads import Workers
@@ -39,6 +41,7 @@ class Task:
         positions: (Q,) int64, the place of each scored query among the queries that the caller asked for.
         query_classes: (Q,) int64, their classes.
         own_columns: (Q,) int64, the gallery column of each query, to be left out; None where the gallery is separate.
+        left_out: What else the rankings leave out; None: nothing.
         class_names: The name of each class.
         skipped: Number of queries left out because the gallery holds no positive for them.
         constant: Number of scenes without a direction.
@@ -54,6 +57,7 @@ class Task:
     positions: Tensor
     query_classes: Tensor
     own_columns: Tensor | None
+    left_out: LeftOut | None
     class_names: list[str]
     skipped: int
     constant: int
@@ -66,6 +70,18 @@ class Task:
         """The number of scenes in the gallery, including the query where it is one of them."""
         return int(self.starts[-1])
 
+    @property
+    def relevant(self) -> Tensor:
+        """The number of positives of each query, (Q,) int64."""
+        count = self.starts.diff()[self.query_classes] - int(self.own_columns is not None)
+        return count if self.left_out is None else count - self.left_out.positives
+
+    @property
+    def ranked(self) -> Tensor:
+        """The number of scenes that are ranked for each query, (Q,) int64."""
+        count = torch.full_like(self.queries, self.gallery_size - int(self.own_columns is not None))
+        return count if self.left_out is None else count - self.left_out.starts.diff()
+
     def part(self, queries: slice) -> Task:
         """Return the same gallery with some of the queries; they are measured as in the whole."""
         return replace(
@@ -75,6 +91,7 @@ class Task:
             positions=self.positions[queries],
             query_classes=self.query_classes[queries],
             own_columns=None if self.own_columns is None else self.own_columns[queries],
+            left_out=None if self.left_out is None else self.left_out.part(queries),
         )
 
 
@@ -89,6 +106,8 @@ def scoring_task(
     queries: Any,
     gallery: Any,
     gallery_labels: Any,
+    own: Any,
+    ignore: Any,
     class_names: Sequence[str] | Mapping[Any, str] | None,
     device: str,
     workers: Workers,
@@ -116,10 +135,13 @@ def scoring_task(
             "labels: the gallery holds one class only, so every ranking is perfect; give two or more classes"
         )
     asked = query_indices(queries, scenes)
+    pairs = left_out_pairs(own, ignore, scenes, None if given.own else gallery_scenes)
     relevant = counts[classes[asked]] - int(given.own)
+    if pairs is not None:
+        relevant -= pairs.of_class(classes, gallery_classes)[asked]
     if not bool((relevant > 0).any()):
         raise UserError("labels: no query has another scene of its class in the gallery, so there is nothing to score")
-    return prepared_task(given, names, classes, gallery_classes, asked, relevant > 0, device, workers)
+    return prepared_task(given, names, classes, gallery_classes, asked, relevant > 0, device, workers, pairs)
 
 
 @dataclass(frozen=True)
@@ -178,6 +200,7 @@ def prepared_task(
     scored: Tensor,
     device: str,
     workers: Workers,
+    pairs: LeftOutPairs | None = None,
 ) -> Task:
     """Return the task of ranking a gallery, with queries and gallery sorted by class.
 
@@ -190,13 +213,18 @@ def prepared_task(
         scored: (Q,) bool, which of them are scored.
         device: Where the rows will live.
         workers: See ``rsir_bench.ranking.threads``.
+        pairs: What rankings leave out besides queries that are rows of the gallery; None: nothing.
 
     Raises:
         UserError: A row cannot be normalised.
     """
     order = torch.argsort(gallery_classes, stable=True)
     starts = torch.searchsorted(gallery_classes[order], torch.arange(len(names) + 1))
+    columns = torch.argsort(order)
     positions = torch.nonzero(scored)[:, 0]
+    if pairs is not None:  # within a class, queries of equally many positives are neighbours
+        fewer = pairs.of_class(classes, gallery_classes)[asked[positions]]
+        positions = positions[torch.argsort(fewer, stable=True)]
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
     queries, similarity = asked[positions], given.similarity
 
@@ -206,6 +234,8 @@ def prepared_task(
         centre = given.gallery_rows.mean(dim=0, dtype=torch.float64).to(device)
     prepared = prepare(given.gallery_rows.to(dtype), order, similarity, device, workers, centre)
     separate = None if given.own else prepare(given.rows.to(dtype), queries, similarity, device, workers, centre)
+    if separate is not None and pairs is None:
+        warn_of_known_queries(separate, prepared, workers)
     equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
     flat_codes = equal if similarity == "hamming" and degenerate(mixed, len(order)) else 0
     return Task(
@@ -215,7 +245,8 @@ def prepared_task(
         queries=queries,
         positions=positions,
         query_classes=classes[queries],
-        own_columns=torch.argsort(order)[queries] if given.own else None,
+        own_columns=columns[queries] if given.own else None,
+        left_out=None if pairs is None else pairs.of_queries(queries, columns, classes, gallery_classes),
         class_names=names,
         skipped=len(asked) - len(positions),
         constant=prepared.constant + (0 if separate is None else separate.constant) + flat_codes,
@@ -223,6 +254,22 @@ def prepared_task(
         mixed=mixed,
         device=device,
     )
+
+
+def warn_of_known_queries(queries: Prepared, gallery: Prepared, workers: Workers) -> None:
+    """Warn where rows of a separate gallery equal queries, which then find themselves.
+
+    Different scenes may well have one code. So codes are suspect only where most queries equal one row each.
+    """
+    values, counts = torch.unique(row_hashes(gallery.rows, workers), return_counts=True)
+    hashes = row_hashes(queries.rows, workers)
+    hashes = hashes[queries.rows.any(dim=1)]  # a row without a direction equals all others
+    if gallery.whole is not None:
+        values = values[counts == 1]
+    known = int(torch.isin(hashes, values).sum())
+    if known > (0 if gallery.whole is None else len(queries.rows) // 2):
+        message = "gallery: %d of %d queries equal a row of the gallery; if it is the same scene, give own, its row"
+        logging.getLogger(__name__).warning(message, known, len(queries.rows))
 
 
 def degenerate(mixed: int, scenes: int) -> bool:
@@ -298,33 +345,3 @@ def checked_device(device: Any) -> str:
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
     return name
-
-
-def query_indices(queries: Any, scenes: int) -> Tensor:
-    """Return the scenes that are queries, (Q,) int64.
-
-    Args:
-        queries: (Q,) integers or an (N,) bool mask; None: every scene.
-        scenes: N.
-
-    Raises:
-        UserError: There are none, or they are not distinct scenes.
-    """
-    if queries is None:
-        return torch.arange(scenes)
-    array = np.asarray(queries.cpu() if isinstance(queries, Tensor) else queries)
-    if array.size == 0:
-        raise UserError("queries: none given; name at least one scene")
-    if array.ndim != 1 or array.dtype.kind not in "biu":
-        raise UserError(f"queries: expected indices or a mask of shape (scenes,), got {array.dtype} {array.shape}")
-    if array.dtype.kind == "b":
-        if len(array) != scenes:
-            raise UserError(f"queries: a mask of {len(array)} for {scenes} descriptors; give one value per descriptor")
-        array = np.flatnonzero(array)
-        if not len(array):
-            raise UserError("queries: the mask is False everywhere; name at least one scene")
-    if array.min() < 0 or array.max() >= scenes:
-        raise UserError(f"queries: index {array.min()} to {array.max()}, but rows run from 0 to {scenes - 1}")
-    if len(np.unique(array)) < len(array):
-        raise UserError("queries: a scene is named twice; name each query once")
-    return torch.from_numpy(array.astype(np.int64))

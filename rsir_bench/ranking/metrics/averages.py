@@ -133,17 +133,17 @@ def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harm
     )
 
 
-def chance_precision(relevant: Tensor, gallery: int) -> Tensor:
+def chance_precision(relevant: Tensor, ranked: Tensor) -> Tensor:
     """Return the average precision of a random order, its exact mean over all orders, (Q,) float64.
 
     Args:
         relevant: (Q,) integers, at least 1, the positives of each query.
-        gallery: Number of scenes that are ranked.
+        ranked: (Q,) integers, the scenes that are ranked for each.
 
     Examples:
-        >>> chance_precision(torch.tensor([1, 4]), 14)
+        >>> chance_precision(torch.tensor([1, 4]), torch.tensor([14, 14]))
         tensor([0.2323, 0.4094], dtype=torch.float64)
     """
-    harmonic = float(harmonic_numbers(gallery)[gallery])
-    others = (relevant.double() - 1) / max(gallery - 1, 1)
-    return (harmonic + others * (gallery - harmonic)) / gallery
+    harmonic = harmonic_numbers(int(ranked.max()))[ranked]
+    others = (relevant.double() - 1) / (ranked - 1).clamp(min=1)
+    return (harmonic + others * (ranked - harmonic)) / ranked

@@ -18,7 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomica
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.blocks import block_queries
 from rsir_bench.ranking.scores import FloatArray, measure_queries
-from rsir_bench.ranking.similarity import Prepared
 from rsir_bench.ranking.task import Task
 from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
@@ -669,5 +668,5 @@ def _as_tensors(part: Any) -> Any:
 def _converted(part: Any, kind: type, convert: Callable[[Any], Any]) -> Any:
     values = {entry.name: getattr(part, entry.name) for entry in fields(part)}
     changed = {name: convert(value) for name, value in values.items() if isinstance(value, kind)}
-    nested = {name: _converted(value, kind, convert) for name, value in values.items() if isinstance(value, Prepared)}
+    nested = {name: _converted(value, kind, convert) for name, value in values.items() if is_dataclass(value)}
     return replace(part, **changed, **nested)
