@@ -23,6 +23,7 @@ from rsir_bench.nn.transformation import (
 
 LOG = logging.getLogger(__name__)
 COLLAPSED = 1e-3  # a parameter that spreads less over scenes counts as constant
+ACTS = 0.05  # a constant parameter farther from the identity changes scenes visibly
 RUNAWAY = 10.0  # a parameter farther from zero leaves nothing of a scene: all of it is outside, black or white
 
 
@@ -142,6 +143,10 @@ class Jsst(FrontEnd[JsstSettings]):
     def _is_idle(self) -> bool:
         return self.settings.idle_epochs > 0 and int(self.epochs) < self.settings.idle_epochs
 
+    def displacement(self, scenes: Tensor) -> Tensor:
+        """Return how far the warp moves the content of each scene (N, B, H, W): (N,) float64, pixels."""
+        return self.transformation.displacement(scenes)
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return groups at the lower rate; weight decay would pull the regression layers away from the identity."""
         networks, rates = self.transformation.networks, (self.settings.rate, self.settings.absolute_rate)
@@ -155,27 +160,31 @@ class Jsst(FrontEnd[JsstSettings]):
     def epoch_metrics(self) -> dict[str, float]:
         """Return each parameter's mean and spread over the epoch's scenes; zero spread means a fixed conversion.
 
-        ``collapsed`` is 1 if no parameter differs between scenes: the conversion is then fixed, which is not JSST; and
-        if a parameter has run away, so that scenes are blank.
+        ``collapsed`` is 1 if no parameter differs between scenes though the conversion is far from the identity: it is
+        then a fixed one, which is not JSST; and if a parameter has run away, so that nothing is left of scenes. Next
+        to the identity a conversion hardly acts, which its effect on scenes shows.
         """
         if self._is_idle():
             self.epochs += 1
             return {}
         found = self.transformation.statistics()
+        identity = self.transformation.identity.tolist()
         farthest = max(abs(value) for pair in found.values() for value in pair)
-        fixed, away = max(spread for _, spread in found.values()) < COLLAPSED, not farthest <= RUNAWAY
-        collapsed = fixed or away
+        moved = max(abs(mean - still) for (mean, _), still in zip(found.values(), identity, strict=True))
+        fixed = max(spread for _, spread in found.values()) < COLLAPSED and moved > ACTS
+        away = not farthest <= RUNAWAY  # also where it is not a number
         if fixed:
-            LOG.warning("%s: collapsed to one transformation for all scenes in this epoch", self.card.name)
+            message = "%s: collapsed to one transformation for all scenes in this epoch, %.3g from the identity"
+            LOG.warning(message, self.card.name, moved)
         if away:
-            message = "%s: a parameter of the transformation has run away to %.3g in this epoch: scenes are blank"
+            message = "%s: a parameter has run away to %.3g in this epoch: nothing is left of scenes"
             LOG.warning(message, self.card.name, farthest)
         figures = {
             f"theta_{name}{end}": value
             for name, pair in found.items()
             for end, value in zip(("", "_spread"), pair, strict=True)
         }
-        return {**figures, "collapsed": float(collapsed)}
+        return {**figures, "collapsed": float(fixed or away)}
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,16 @@ class Composed(Method[ComposedSettings]):
         """Return the method's descriptors, each (N, D) float, of the transformed scenes (N, B, H, W)."""
         return self.inner.describe(self.front(scenes))
 
+    @property
+    def without_front_end(self) -> Method:
+        """The method behind all front ends, with the same weights."""
+        return self.inner.without_front_end if isinstance(self.inner, Composed) else self.inner
+
+    @property
+    def front_ends(self) -> list[FrontEnd]:
+        """The front ends, in the order in which scenes pass them."""
+        return [self.front, *(self.inner.front_ends if isinstance(self.inner, Composed) else [])]
+
     def recipe(self, train: protocols.Train) -> protocols.Train:
         """Return the method's recipe."""
         return self.inner.recipe(train)

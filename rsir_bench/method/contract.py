@@ -285,6 +285,21 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
     def forward(self, scenes: Tensor) -> Tensor:
         """Return the transformed scenes, (N, B, H, W) float, of scenes (N, B, H, W) in [0, 1]."""
 
+    def displacement(self, scenes: Tensor) -> Tensor | None:
+        """Return how far the content of each scene is moved, in pixels; called in evaluation mode, for the record.
+
+        A front end that resamples overrides it: the mean over the pixels of a transformed scene of the distance between
+        a pixel's place and the place where it is sampled (``rsir_bench.nn.warp.distances`` of a sampling grid).
+
+        Args:
+            scenes: (N, B, H, W) float in [0, 1], before the front end.
+
+        Returns:
+            (N,) float, pixels; zero by default: values change, and pixels stay. None: not defined, as for a mean over
+            several views.
+        """
+        return scenes.new_zeros(len(scenes))
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return parameter groups, as ``Method.parameter_groups`` does."""
         return [ParameterGroup(list(self.parameters()))]

@@ -126,12 +126,17 @@ class SpatialConversion(nn.Module):
 
     def forward(self, scenes: Tensor, theta: Tensor) -> Tensor:
         """Return scenes, (N, B, H, W) float, resampled with parameters, (N, P) float."""
+        grid = self.grid(scenes, theta)
+        return scenes if grid is None else warp.sample(scenes, grid, self.padding, self.mode)
+
+    def grid(self, scenes: Tensor, theta: Tensor) -> Tensor | None:
+        """Return the points, (N, H, W, 2) float in [-1, 1], where scenes (N, B, H, W) are sampled; None: it is off."""
         if self.spline is not None:
-            grid = self.spline(theta.view(len(theta), -1, 2), scenes)
-            return warp.sample(scenes, grid, self.padding, self.mode)
+            points: Tensor = self.spline(theta.view(len(theta), -1, 2), scenes)
+            return points
         if self.kind == "perspective":
-            return warp.sample(scenes, warp.perspective_grid(theta, scenes), self.padding, self.mode)
-        return warp.affine(scenes, theta, self.padding, self.mode) if self.kind == "affine" else scenes
+            return warp.perspective_grid(theta, scenes)
+        return warp.affine_grid(theta.view(-1, 2, 3), scenes) if self.kind == "affine" else None
 
 
 class SpectralConversion(nn.Module):
@@ -215,6 +220,12 @@ class JointTransformation(nn.Module):
         if self.training:
             self._note(theta.detach())
         return converted, theta
+
+    def displacement(self, scenes: Tensor) -> Tensor:
+        """Return the mean distance in pixels, (N,) float64, by which the content of scenes (N, B, H, W) is moved."""
+        _, theta = self(scenes)
+        grid = self.spatial.grid(scenes, theta[:, : self.split])
+        return scenes.new_zeros(len(scenes), dtype=torch.float64) if grid is None else warp.distances(grid)
 
     def generate(self, scenes: Tensor) -> Tensor:
         """Return parameters (N, P) float32 for scenes (N, B, H, W) in [0, 1], spatial ones first (equation 1)."""

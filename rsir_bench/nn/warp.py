@@ -109,6 +109,20 @@ def homogeneous(points: Tensor) -> Tensor:
     return functional.pad(points, (1, 0), value=1.0)
 
 
+def distances(grid: Tensor) -> Tensor:
+    """Return the mean distance in pixels, (N,) float64, of the points (N, H, W, 2) of a grid from their pixels.
+
+    >>> distances(torch.tensor([[[[0.5, 0.0]]]]))  # one pixel, sampled a quarter of its side to the right
+    tensor([0.2500], dtype=torch.float64)
+    """
+    count, height, width = grid.shape[:3]
+    identity = torch.tensor(IDENTITY, dtype=grid.dtype, device=grid.device).view(1, 2, 3)
+    places = functional.affine_grid(identity, [1, 1, height, width], align_corners=False)
+    half = torch.tensor([width / 2, height / 2], dtype=torch.float64, device=grid.device)
+    away = (grid.double() - places.double()) * half
+    return away.square().sum(3).sqrt().reshape(count, -1).mean(1)
+
+
 def sample(scenes: Tensor, grid: Tensor, padding: str = "border", mode: str = "bilinear") -> Tensor:
     """Return scenes, (N, B, H, W) float, interpolated at the points (N, H, W, 2) of a grid."""
     with torch.autocast(scenes.device.type, enabled=False):

@@ -155,10 +155,28 @@ class AcceptedPart(_Part):
     previous_key: str
 
 
+class EffectPart(_Part):
+    """What the front end of a method did to the target's scenes, and the row's scores without it.
+
+    Attributes:
+        metrics: The scores with the front end switched off: same network and components, scenes described without it.
+        displacement: Mean distance in pixels by which it moves the content of a scene; None: not defined.
+        change: Mean absolute change of values at the same pixel, in units of the network's input from 0 to 1, before
+            its normalisation.
+        lost: Number of scenes of which nothing is left: blank, out of the frame, or far out of range.
+    """
+
+    metrics: dict[str, float]
+    displacement: float | None
+    change: float
+    lost: int = 0
+
+
 class Record(_Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
+    ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
@@ -184,3 +202,4 @@ class Record(_Part):
     created: str
     accepted: tuple[AcceptedPart, ...] = ()
     doubts: tuple[str, ...] = ()
+    effect: EffectPart | None = None

@@ -37,6 +37,9 @@ _AT_LEAST = {
     "queries.skipped": 0,
     "queries.constant": 0,
     "pixels.size": 1,
+    "effect.displacement": 0,
+    "effect.change": 0,
+    "effect.lost": 0,
 }
 _SETTINGS = (("data", "source", str), ("data", "size", int), ("describe", "pca", int))
 """Settings that tables print."""
@@ -137,6 +140,8 @@ def _score_problems(record: Record) -> Iterator[str]:
     kinds = {frozenset(scores) for scores in record.per_class.values()}
     if len(kinds) > 1 or not all(kind <= record.metrics.keys() for kind in kinds):
         yield "per_class: classes differ in their metrics, or have others than the record"
+    if record.effect is not None:
+        yield from _outside("effect.metrics", record.effect.metrics)
     for accepted in record.accepted:
         yield from _outside("accepted.previous", accepted.previous)
 

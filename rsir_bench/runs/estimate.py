@@ -122,7 +122,7 @@ def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
         UserError: The method cannot be built (weights, settings).
     """
     missing = RunArtifacts(plan, run).missing()
-    if not missing.networks and not missing.cells:
+    if not missing.networks and not missing.cells and not missing.plain_passes:
         return Estimate(0, 0)
     if run.method.label not in known:
         known[run.method.label] = step_cost(plan, run)
@@ -131,7 +131,8 @@ def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
         return None
     trainings = len(missing.networks)
     trained = len(plan.source) * step.epochs * trainings if trainings else 0
-    described = sum(len(plan.datasets[name]) for name, _, _ in missing.passes)
+    passes = [*(name for name, _, _ in missing.passes), *(name for name, _ in missing.plain_passes)]
+    described = sum(len(plan.datasets[name]) for name in passes)
     # During the last round: a checkpoint, the next one while it is written, and the weights of the other rounds.
     checkpoint = step.state + 4 * step.parameters * step.moments
     size = 2 * checkpoint + step.state * (trainings - 1) if trainings else 0

@@ -18,6 +18,7 @@ from torch import Tensor
 from rsir_bench.base.errors import RunError
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.method import Method
+from rsir_bench.method.composition import Composed
 from rsir_bench.protocol import Train
 from rsir_bench.ranking import score
 from rsir_bench.runs.artifacts.chain import RunArtifacts
@@ -28,6 +29,7 @@ from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training.augmentation import augmented
 from rsir_bench.training.describe import as_bits, describe
+from rsir_bench.training.effect import measure_effect
 from rsir_bench.training.loop import (
     compute_deterministically,
     epoch_batches,
@@ -38,7 +40,7 @@ from rsir_bench.training.loop import (
 )
 
 FEW = 8
-TRIAL_VERSION = 1  # raise when more is tried
+TRIAL_VERSION = 2  # raise when more is tried
 ROOMS = ("method", "nn", "training")
 
 
@@ -145,6 +147,8 @@ def _describe(plan: Plan, run: Run, network: Method, device: torch.device) -> No
         if not np.isfinite(given[name]).all():
             raise RunError(f"describe(): values of {name!r} are not finite, before any training")
     describe(network, pixels[:1], device, f"trying {run.title}", names)
+    if isinstance(network, Composed):
+        measure_effect(network, pixels[:4], device, f"trying {run.title}")
     if len(pixels) >= 4:
         _score(plan, run, given)
 

@@ -89,6 +89,36 @@ def checked_descriptors(given: Any, count: int) -> dict[str, Tensor]:
     return dict(given)
 
 
+def checked_scenes(given: Any, scenes: Tensor) -> Tensor:
+    """Return what a front end made of scenes, float of their shape (N, B, H, W).
+
+    Raises:
+        RunError: It is anything else.
+    """
+    if not isinstance(given, Tensor):
+        raise RunError(f"a front end gave {_kind(given)}; give the transformed scenes")
+    if given.shape != scenes.shape or not given.is_floating_point():
+        what = f"{given.dtype} of shape {tuple(given.shape)}"
+        raise RunError(f"a front end gave {what} for scenes of shape {tuple(scenes.shape)}; give floats of that shape")
+    return given
+
+
+def checked_displacement(given: Any, count: int) -> Tensor | None:
+    """Return how far a front end moves the content of scenes, (count,) float in pixels; None: not defined.
+
+    Raises:
+        RunError: It is anything else, or a number that is no distance.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, Tensor) or given.shape != (count,) or not given.is_floating_point():
+        what = f"{given.dtype} of shape {tuple(given.shape)}" if isinstance(given, Tensor) else _kind(given)
+        raise RunError(f"displacement() gave {what}; give ({count},) floats, or None where it is not defined")
+    if not (given.isfinite() & (given >= 0)).all():
+        raise RunError(f"displacement() gave {given.min().item():.3g} to {given.max().item():.3g}; give finite pixels")
+    return given
+
+
 def _kind(value: Any) -> str:
     """Return the type of a value: ``"Tensor"``, ``"numpy.ndarray"``, ``"None"``."""
     kind = type(value)

@@ -8,11 +8,13 @@ from itertools import groupby
 import numpy as np
 
 from rsir_bench.base.files import PARTIAL, locked, remove_files
+from rsir_bench.method.composition import Composed
 from rsir_bench.records.store import RUN_NOTES
 from rsir_bench.runs.artifacts.code import note_code
 from rsir_bench.runs.artifacts.components import Components
 from rsir_bench.runs.artifacts.describing import DescribeOrder, Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
+from rsir_bench.runs.artifacts.effect import Effect
 from rsir_bench.runs.artifacts.network import ROUND_FILES, Network, TrainOrder
 from rsir_bench.runs.artifacts.record import ResultRecord
 from rsir_bench.runs.artifacts.scores import RowScores
@@ -31,11 +33,13 @@ class Missing:
         networks: Rounds that are not trained.
         cells: Results without descriptors.
         passes: Dataset, distortion and round of each pass over scenes that these descriptors take.
+        plain_passes: Dataset and round of each pass with the front end switched off.
     """
 
     networks: list[int]
     cells: list[ResultSpec]
     passes: set[tuple[str, Distortion | None, int]]
+    plain_passes: set[tuple[str, int]]
 
 
 class RunArtifacts:
@@ -84,7 +88,14 @@ class RunArtifacts:
             descriptors=self.descriptors(cell),
             scores=self.scores(cell),
             describing=self.describing,
+            effect=self.effect(cell),
         )
+
+    def effect(self, cell: ResultSpec) -> Effect | None:
+        """Return the effect of the method's front end on a cell's target; None without one, and on distorted scenes."""
+        if not self._has_effect(cell):
+            return None
+        return Effect(cell, self.network(cell.round), self.descriptors(cell), self.scores(cell), self.describing)
 
     def counted(self, target: str) -> np.ndarray:
         """Return which scenes of a target count, (N,) bool: all, or those without a duplicate in the source."""
@@ -108,7 +119,8 @@ class RunArtifacts:
         passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
         unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())
         passes |= {(self.plan.protocol.data.source, None, cell.round) for cell in unfitted}
-        return Missing(networks, cells, passes)
+        plain_passes = {(cell.target, cell.round) for cell in self.run.todo if self._has_effect(cell)}
+        return Missing(networks, cells, passes, plain_passes)
 
     def make(self) -> None:
         """Make every missing result, after any other process on the same run.
@@ -151,15 +163,17 @@ class RunArtifacts:
             earlier = network.previous.copy(order.previous).eval() if network.previous and order.previous else None
             network.fit(earlier)
         else:
-            self.describing.see(network.copy(order.state).eval(), order.dataset, order.names, order.distortion)
+            copy = network.copy(order.state).eval()
+            if order.without_front_end:
+                self.describing.see_without_front_end(copy, order.dataset, order.names)
+            else:
+                self.describing.see(copy, order.dataset, order.names, order.distortion)
 
     def _make(self, cells: list[ResultSpec]) -> None:
         """Make the results on one target; each round's network passes over it only once."""
         missing = [cell for cell in cells if not self.descriptors(cell).exists()]
         for round_index in dict.fromkeys(cell.round for cell in missing):
-            for network in self._networks.values():
-                if network.round_index != round_index:
-                    network.release()
+            self._release_all_but(round_index)
             of_round = [self.descriptors(cell) for cell in missing if cell.round == round_index]
             for descriptors in of_round:  # the source first: of two passes only the last is kept in memory
                 if descriptors.components:
@@ -167,8 +181,19 @@ class RunArtifacts:
             for descriptors in of_round:
                 descriptors.make()
         self.describing.forget()
-        for cell in cells:
+        for cell in sorted(cells, key=lambda cell: cell.round):
+            self._release_all_but(cell.round)
             self.record(cell).make()
+        self.describing.forget()
+
+    def _has_effect(self, cell: ResultSpec) -> bool:
+        return cell.distortion is None and issubclass(self.run.method.method_class, Composed)
+
+    def _release_all_but(self, round_index: int) -> None:
+        """Free the memory of the networks of other rounds."""
+        for network in self._networks.values():
+            if network.round_index != round_index:
+                network.release()
 
     def _sweep(self) -> None:
         """Remove what a killed process left, and the checkpoints of finished rounds."""

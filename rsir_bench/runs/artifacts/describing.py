@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rsir_bench.base.errors import RunError
 from rsir_bench.method import Method
+from rsir_bench.method.composition import Composed
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.artifacts.network import Network, state_of
@@ -24,6 +25,7 @@ from rsir_bench.scenes.distortions import Distorted, Distortion
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training import distributed
 from rsir_bench.training.describe import Descriptors, describe
+from rsir_bench.training.effect import SceneEffects, measure_effect
 from rsir_bench.training.loop import compute_deterministically
 
 
@@ -38,6 +40,7 @@ class DescribeOrder:
         names: The descriptors that are wanted.
         distortion: How the scenes are distorted; None: not at all.
         state: The network's tensors by name, each (...), on the CPU.
+        without_front_end: Whether to describe with the front end switched off, and to measure what it does.
     """
 
     folder: Path
@@ -46,6 +49,20 @@ class DescribeOrder:
     names: set[str]
     distortion: Distortion | None
     state: dict[str, Tensor]
+    without_front_end: bool = False
+
+
+@dataclass(frozen=True)
+class WithoutFrontEnd:
+    """A pass with the front end switched off.
+
+    Attributes:
+        raw: Descriptors (N, D) float32 by name.
+        effects: What the front end does to each scene.
+    """
+
+    raw: dict[str, Descriptors]
+    effects: SceneEffects
 
 
 class Describing:
@@ -56,6 +73,7 @@ class Describing:
         self.path = run.folder / "described.json"
         self.device = torch.device(plan.request.device)
         self._last: tuple[tuple[int, str, Distortion | None], dict[str, Descriptors]] | None = None
+        self._plain: tuple[tuple[int, str], WithoutFrontEnd] | None = None
 
     def note(self) -> dict[str, Any]:
         """Return the speed and where it was measured, parameters, MACs, and the length of each descriptor.
@@ -85,14 +103,44 @@ class Describing:
             self._last = which, self._describe(network, dataset, distortion)
         return self._last[1]
 
+    def without_front_end(self, network: Network, dataset: str) -> WithoutFrontEnd:
+        """Return a round's descriptors of a dataset with the front end switched off; the last are kept in memory.
+
+        Their time is in no cost.
+
+        Args:
+            network: The round's network, of a method behind a front end.
+            dataset: The dataset's name.
+
+        Raises:
+            RunError: A descriptor is not finite, or the front end gives no scenes or no displacement.
+            UserError: A file cannot be read.
+        """
+        which = network.round_index, dataset
+        if self._plain is None or self._plain[0] != which:
+            self._plain = None  # free its memory before the next pass begins
+            module, names = network.get(), network.descriptor_names()
+
+            def order() -> DescribeOrder:
+                state = state_of(module)
+                return DescribeOrder(self.run.folder, network.round_index, dataset, names, None, state, True)
+
+            with distributed.collective(self.run.title, order):
+                found = self.see_without_front_end(module, dataset, names)
+            if not all(np.isfinite(values).all() for values in found.raw.values()):
+                problem = f"descriptors of {dataset} are not finite with the front end switched off; fix the method"
+                raise RunError(f"{self.run.title}: {problem}")
+            self._plain = which, found
+        return self._plain[1]
+
     def note_flat(self, key: str) -> None:
         """Note that the raw descriptors behind a file of descriptors, named by its key, differ by rounding only."""
         note = self.note()
         write_note(self.path, {**note, "flat": sorted({*note.get("flat", []), key})})
 
     def forget(self) -> None:
-        """Free the memory of the last pass."""
-        self._last = None
+        """Free the memory of the last passes."""
+        self._last = self._plain = None
 
     def _describe(self, network: Network, dataset: str, distortion: Distortion | None) -> dict[str, Descriptors]:
         module, names = network.get(), network.descriptor_names()
@@ -125,6 +173,16 @@ class Describing:
         seen = pixels if distortion is None else Distorted(pixels, distortion)
         title = dataset if distortion is None else f"{dataset} under {distortion}"
         return describe(network, seen, self.device, f"describing {title} with {self.run.title}", names)
+
+    def see_without_front_end(self, network: Method, dataset: str, names: set[str]) -> WithoutFrontEnd:
+        """Return this rank's part of a pass with the front end switched off; the first rank gets all of it."""
+        assert isinstance(network, Composed)
+        compute_deterministically(self.device)
+        pixels, title = self._pixels(dataset), f"{dataset} with {self.run.title}"
+        effects = measure_effect(network, pixels, self.device, f"measuring the front end on {title}")
+        plain = network.without_front_end
+        raw = describe(plain, pixels, self.device, f"describing {title}, front end off", names)
+        return WithoutFrontEnd(raw, effects)
 
     def describe_pixels(self, network: Method, pixels: Pixels, names: Collection[str]) -> dict[str, Descriptors]:
         """Return descriptors (M, D) float32 of any scenes (M, H, W, B) uint8, read as the run reads its own."""

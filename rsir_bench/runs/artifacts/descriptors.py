@@ -87,6 +87,22 @@ class Descriptors:
         raw = self._describing.describe_pixels(self._network.get(), pixels, {name})[name]
         return self._reduced(raw, fitted)
 
+    def without_front_end(self) -> np.ndarray:
+        """Describe the target with the method's front end switched off, and reduce the descriptors to the row.
+
+        Returns:
+            (N, D) float32, or packed codes (N, bytes) uint8. Components of the source are those of the whole method;
+            components of the target are fitted again.
+
+        Raises:
+            RunError: The target cannot be described.
+            UserError: A file cannot be read or written.
+        """
+        raw = self._describing.without_front_end(self._network, self.cell.target).raw[self.cell.row.descriptor]
+        of_target = self.cell.fit == "target"
+        fitted = fit_reduction(raw, self._describing.plan.protocol.describe.pca) if of_target else self._fitted()
+        return self._reduced(raw, fitted)
+
     def dimensions(self) -> int:
         """Return the length D of a descriptor, or the bytes of a code, from the head of the file."""
         return int(np.load(self.path, mmap_mode="r").shape[1])

@@ -17,6 +17,7 @@ from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import (
     ENVIRONMENT,
     DistortionPart,
+    EffectPart,
     MethodPart,
     PixelsPart,
     ProtocolPart,
@@ -27,6 +28,7 @@ from rsir_bench.records.schema import (
     SourcePart,
     TargetPart,
 )
+from rsir_bench.runs.artifacts.effect import doubts_of
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.runs.request import Request
@@ -44,12 +46,14 @@ class Circumstances:
         described: The note of the last pass of describing.
         dimensions: Columns of the cell's descriptors.
         kept: Scenes of the target that count.
+        effect: What the front end does to the target; None without one, and on distorted scenes.
     """
 
     trainings: list[dict[str, Any]]
     described: dict[str, Any]
     dimensions: int
     kept: int
+    effect: EffectPart | None = None
 
 
 def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Circumstances) -> Record:
@@ -89,6 +93,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         command=request_command(asked),
         request=asked,
         doubts=tuple(_doubts(cell, scores, left)),
+        effect=left.effect,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
@@ -97,6 +102,8 @@ def _doubts(cell: ResultSpec, scores: Scores, left: Circumstances) -> Iterator[s
     """Yield why the scores are none of the method's retrieval."""
     if left.trainings and left.trainings[-1].get("collapsed"):
         yield "the front end has collapsed in training (log.csv)"
+    if left.effect is not None:
+        yield from doubts_of(left.effect, left.kept)
     if cell.descriptors.stem in left.described.get("flat", []):
         yield "the network describes all scenes alike, up to rounding"
     yield from scores.doubts()

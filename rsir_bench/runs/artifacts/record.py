@@ -6,6 +6,7 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, write_record
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
+from rsir_bench.runs.artifacts.effect import Effect
 from rsir_bench.runs.artifacts.network import Network
 from rsir_bench.runs.artifacts.provenance import Circumstances, make_record
 from rsir_bench.runs.artifacts.scores import RowScores
@@ -30,10 +31,12 @@ class ResultRecord:
         descriptors: Descriptors,
         scores: RowScores,
         describing: Describing,
+        effect: Effect | None,
     ) -> None:
         self.plan, self.run, self.cell = plan, run, cell
         self.key, self.path = cell.key, cell.record
         self._network, self._descriptors, self._scores, self._describing = network, descriptors, scores, describing
+        self._effect = effect
 
     def exists(self) -> bool:
         """Return whether the result is done, here or among the published ones."""
@@ -60,6 +63,7 @@ class ResultRecord:
             described=self._describing.note(),
             dimensions=self._descriptors.dimensions(),
             kept=int(self._scores.counted().sum()),
+            effect=self._effect.make() if self._effect else None,
         )
         record = make_record(self.plan, self.run, self.cell, scores, circumstances)
         write_record(self.path, record, sealed=True)

@@ -58,9 +58,17 @@ class RowScores:
             RunError: The target cannot be described.
             UserError: A file cannot be read or written.
         """
+        return self.of(self._descriptors.get())
+
+    def of(self, descriptors: np.ndarray) -> Scores:
+        """Rank and measure other descriptors of the target in the same way.
+
+        Args:
+            descriptors: Of all its scenes, (N, D) float32 or packed codes (N, bytes) uint8.
+        """
         index, settings = self.plan.datasets[self.cell.target], self.plan.protocol.score
         counted = self.counted()
-        rows, labels = self._descriptors.get()[counted], index.labels[counted]
+        rows, labels = descriptors[counted], index.labels[counted]
         queries = choose_queries(labels, settings.queries, settings.query_seed)
         names = list(index.classes)
         if self.cell.row.kind == "code":
