@@ -102,18 +102,23 @@ def same_descriptors(one: Path, other: Path) -> int:
 
 @pytest.mark.distributed
 def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_they_cannot(protocol, tmp_path):
-    one = {record.key: record for record in on_one(protocol, "baseline,dhn,ride", tmp_path / "one")}
-    done = on_two(protocol, "jsst,baseline,dhn,ride", tmp_path / "two")
+    one = {record.key: record for record in on_one(protocol, "baseline,dhn,ride,wallis", tmp_path / "one")}
+    done = on_two(protocol, "jsst,baseline,dhn,ride,wallis", tmp_path / "two")
     assert done.returncode == 1, done.stderr
     (refused,) = (line for line in done.stderr.splitlines() if line.startswith("failed: "))
     assert "jsst seed 0: BatchNorm2d (4 in all) uses statistics of whole batches" in refused
     two = {record.key: record for record in map(read_record, record_files(tmp_path / "two"))}
     assert one.keys() == two.keys()
-    assert same_descriptors(tmp_path / "one", tmp_path / "two") == len(one) == 5
+    assert same_descriptors(tmp_path / "one", tmp_path / "two") == len(one) == 7
     for key, record in two.items():
         assert record.environment["ranks"] == "2"
         assert record.metrics == pytest.approx(one[key].metrics, abs=2e-3)
         assert record.cost["train_loss"] == pytest.approx(one[key].cost["train_loss"], rel=1e-4)
+        assert (record.effect is None) == (record.method.name != "wallis")
+        if record.effect is not None and (expected := one[key].effect) is not None:
+            assert record.effect.metrics == pytest.approx(expected.metrics, abs=2e-3)
+            assert record.effect.change == pytest.approx(expected.change, rel=1e-6)
+            assert (record.effect.displacement, record.effect.lost) == (0, 0)
     assert "Warning" not in done.stderr
 
 

@@ -1,10 +1,10 @@
-"""From a board to its documents: its tables, their costs, and its robustness."""
+"""From a board to its documents: its tables, its front ends, their costs, and its robustness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsir_bench.leaderboard import costs, robustness, significance
+from rsir_bench.leaderboard import costs, robustness, significance, variants
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import (
     EMPTY,
@@ -28,7 +28,8 @@ def documents(board: Board, known: Sequence[Table] | None = None) -> list[Docume
         known: Its tables, where they are made already.
     """
     found = [table_document(table) for table in (tables(board) if known is None else known)]
-    return found + [document for build in (costs.document, robustness.document) if (document := build(board))]
+    builders = (variants.document, costs.document, robustness.document)
+    return found + [document for build in builders if (document := build(board))]
 
 
 def table_document(table: Table) -> Document:

@@ -66,7 +66,7 @@ class Document:
 
     Attributes:
         board: The name of its board.
-        name: ``"I"``, ``"targets"``, ``"costs"`` or ``"robustness"``.
+        name: ``"I"``, ``"targets"``, ``"variants"``, ``"costs"`` or ``"robustness"``.
         heading: The title of the document.
         grids: One below the other.
         data: The rows of the CSV file by column: plain numbers, an empty text where there is none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rsir_bench.leaderboard import robustness
+from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import block_title, metric_cell
 from rsir_bench.leaderboard.formats import plain_grid
@@ -30,7 +30,8 @@ def _board(board: Board) -> str:
         remarks.append("mean ± standard deviation over seeds")
     if not any(table.shows_paper for table, _ in blocks):
         remarks.append("not comparable with the paper's values")
-    grids = [_grid(block) for _, block in blocks] + robustness.grids(board, "{}: retained mAP")
+    grids = [_grid(block) for _, block in blocks]
+    grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained mAP")
     text = [f"{grid.caption}\n{plain_grid(grid)}" for grid in grids]
     doubts = "\n".join(doubt_notes([block for _, block in blocks]))
     return "\n\n".join([*text, *([doubts] if doubts else []), f"Board {board.name}: {'; '.join(remarks)}."])

@@ -58,3 +58,4 @@ class TemplateMethod(Method[TemplateMethodSettings]):
 
     # A method may also override recipe, parameter_groups, batches, augment, epoch_metrics, rounds and training_set;
     # rsir_bench.method.contract.Method documents them. If only the features are new: HeadMethod has head and loss.
+    # If only the scenes are changed before any method: FrontEnd has forward, and displacement where pixels are moved.

@@ -10,6 +10,7 @@ from typing import Any
 
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.tables import METRICS
+from rsir_bench.leaderboard.variants import COMPARED, Effect, effect_of
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
 from rsir_bench.report.board_view import (
@@ -62,11 +63,21 @@ class MethodCard:
 
 
 @dataclass(frozen=True)
+class EffectRow:
+    """What the front end of a method does on one target, and the row's scores without it."""
+
+    target: Target
+    standing: Standing
+    effect: Effect
+
+
+@dataclass(frozen=True)
 class MethodResult:
-    """A method's rows on one board, their costs in words, and the commands that reproduce them."""
+    """A method's rows on one board, what its front end does, costs in words, and commands that reproduce them."""
 
     view: BoardView
     standings: list[Standing]
+    effects: list[EffectRow]
     costs: str
     commands: list[str]
 
@@ -138,7 +149,9 @@ def write_pages(frame: Frame, content: Content) -> None:
         names = {method.name, *_labels(method)}
         found = [link for link in content.links if names & {*link.methods}]
         path = page_of_method(method.name)
-        frame.render("method.html", path, page=method, links=found, metrics=METRICS, again=commands.AGAIN)
+        frame.render(
+            "method.html", path, page=method, links=found, metrics=METRICS, compared=COMPARED, again=commands.AGAIN
+        )
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:
@@ -215,7 +228,13 @@ def _card(entry: RegisteredMethod) -> MethodCard:
 def _method_result(view: BoardView, name: str) -> MethodResult:
     standings = [standing for standing in view.standings if standing.method == name]
     records = [record for record in view.board.records if record.method.name == name]
-    return MethodResult(view, standings, _costs_in_words(standings), commands.commands(records))
+    effects = [
+        EffectRow(target, standing, effect)
+        for target in view.targets
+        for standing in standings
+        if (effect := effect_of(view.records(target.name, standing))) is not None
+    ]
+    return MethodResult(view, standings, effects, _costs_in_words(standings), commands.commands(records))
 
 
 def _costs_in_words(standings: list[Standing]) -> str:

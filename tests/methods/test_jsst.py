@@ -123,6 +123,31 @@ class TestReport:
         assert [report[f"theta_s{n}"] for n in range(1, 7)] == pytest.approx(list(IDENTITY))
         assert all(value < 1e-6 for name, value in report.items() if name.endswith("_spread"))
 
+    @pytest.mark.parametrize(
+        ("spread", "moved", "collapsed", "says"),
+        [
+            (0.0, 0.0, 0, ""),  # the identity: it hardly acts
+            (1e-3, 0.0, 0, ""),  # untrained
+            (0.0, 0.04, 0, ""),
+            (
+                0.0,
+                0.06,
+                1,
+                "jsst: collapsed to one transformation for all scenes in this epoch, 0.06 from the identity",
+            ),
+            (0.1, 0.06, 0, ""),
+            (0.1, 1e8, 1, "jsst: a parameter has run away to 1e+08 in this epoch: nothing is left of scenes"),
+        ],
+    )
+    def test_a_fixed_conversion_far_from_the_identity_has_collapsed(self, spread, moved, collapsed, says, caplog):
+        front = front_end(spread=spread)
+        with torch.no_grad():
+            front.transformation.networks[0].regression.bias[2] += moved
+        self.epoch(front)
+        assert front.epoch_metrics()["collapsed"] == collapsed
+        assert says in caplog.text
+        assert bool(caplog.text) == bool(collapsed)
+
     def test_a_small_spread_over_many_scenes(self):
         front = front_end()
         theta = front.transformation.networks[0].regression.bias.detach() + 1e-4 * torch.randn(10_000, 10)

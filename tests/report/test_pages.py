@@ -9,7 +9,7 @@ import pytest
 from made import protocol_part, record, result, small
 
 from rsir_bench.method.registry import discover
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import EffectPart, Record
 from rsir_bench.report.board_view import views
 from rsir_bench.report.pages import Content, dataset_pages, method_pages, write_pages
 from rsir_bench.report.renderer import Frame, Link
@@ -65,6 +65,19 @@ def test_what_is_not_there_is_said(pages: dict[str, str]) -> None:
     assert "Trained on in" in pages["datasets/ucm.html"]
     for words in ("No figure by class", "No figure of costs", "No figure of seeds", "No figure of distortions"):
         assert words in pages["boards/ucm-mobile.html"]  # the fixture draws none
+
+
+def test_the_page_of_a_front_end_says_what_it_does(tmp_path: Path, pages: dict[str, str]) -> None:
+    effect = EffectPart(metrics={"mAP": 0.55, "P@5": 0.8}, displacement=1.25, change=0.031)
+    made = [one if one.method.name == "baseline" else one.model_copy(update={"effect": effect}) for one in small()]
+    page = written(tmp_path, made)["methods/jsst.html"]
+    said = re.sub(r"<[^>]*>|\s+", " ", page.partition("What its front end does")[2].partition("</table>")[0])
+    assert " ".join(said.split()).startswith(
+        "Target Row Seeds mAP mAP off Δ P@5 P@5 off Δ Moved (px) Changed "
+        "RSSCN7 FC 2 0.6000 0.5500 +0.0500 0.8500 0.8000 +0.0500 1.25 0.0310 "
+        "RSSCN7 PCA 2 0.4000 0.5500 \N{MINUS SIGN}0.1500"
+    )
+    assert not any("What its front end does" in text for text in pages.values())
 
 
 def test_a_method_without_code_and_a_folder_without_card_have_pages(tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+"""What front ends do: scores with and without them in one network, and how far they move and change scenes."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.costs import REFERENCE
+from rsir_bench.leaderboard.grids import (
+    DIGITS,
+    EMPTY,
+    Document,
+    Grid,
+    GridCell,
+    GridRow,
+    plain_number,
+    provenance,
+    signed_number,
+    word_cells,
+)
+from rsir_bench.leaderboard.tables import DOUBT
+from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.schema import Record
+
+COMPARED = ("mAP", "P@5")
+"""The metrics that are shown with and without the front end."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect of a front end on one row and target, as means over seeds.
+
+    Attributes:
+        seeds: The number of seeds.
+        on: Scores with the front end, by metric of ``COMPARED``; None where a record lacks the metric.
+        off: Scores with it switched off in the same networks.
+        displacement: Mean distance in pixels by which it moves the content of scenes; None: not defined.
+        change: Mean absolute change of values, in units of [0, 1].
+    """
+
+    seeds: int
+    on: dict[str, float | None]
+    off: dict[str, float | None]
+    displacement: float | None
+    change: float
+
+    def difference(self, metric: str) -> float | None:
+        """Return the printed score with the front end minus the printed one without it."""
+        on, off = self.on[metric], self.off[metric]
+        return None if on is None or off is None else round(round(on, DIGITS) - round(off, DIGITS), DIGITS)
+
+    @property
+    def moved(self) -> str:
+        """The displacement as tables print it."""
+        return EMPTY if self.displacement is None else f"{self.displacement:.2f}"
+
+    @property
+    def changed(self) -> str:
+        """The change of values as tables print it."""
+        return plain_number(self.change)
+
+
+def effect_of(records: Iterable[Record]) -> Effect | None:
+    """Return the effect of the front end of one row on one target; None where no record has one."""
+    measured = [(record, record.effect) for record in records if record.effect is not None]
+    if not measured:
+        return None
+    moved = [effect.displacement for _, effect in measured if effect.displacement is not None]
+    return Effect(
+        seeds=len(measured),
+        on={name: _mean([record.metrics.get(name) for record, _ in measured]) for name in COMPARED},
+        off={name: _mean([effect.metrics.get(name) for _, effect in measured]) for name in COMPARED},
+        displacement=statistics.fmean(moved) if len(moved) == len(measured) else None,
+        change=statistics.fmean(effect.change for _, effect in measured),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One row of a method behind a front end, or of the plain network, on one target; the latter has no effect."""
+
+    records: tuple[Record, ...]
+    effect: Effect | None
+
+    @property
+    def first(self) -> Record:
+        """One of its records."""
+        return self.records[0]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether its values are none of a retrieval."""
+        return any(record.doubts for record in self.records)
+
+    def score(self, metric: str) -> float | None:
+        """Return the mean over seeds; None where a record lacks the metric."""
+        return _mean([record.metrics.get(metric) for record in self.records])
+
+
+def variants(board: Board) -> dict[str, list[VariantRow]]:
+    """Return the rows with an effect by target, the highest mAP first, beside those of the plain network.
+
+    Seeds from before effects were measured are left out of a row. A target without any effect is left out.
+    """
+    cells: dict[str, dict[tuple[str, str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in board.records:
+        if record.distortion is None:
+            cells[record.target.name][cell_of(record)].append(record)
+    found = {}
+    for target, rows in cells.items():
+        behind = [[one for one in records if one.effect is not None] for records in rows.values()]
+        plain = [records for records in rows.values() if records[0].method.label == REFERENCE]
+        if any(behind):
+            made = [VariantRow(tuple(records), effect_of(records)) for records in [*filter(None, behind), *plain]]
+            found[target] = sorted(made, key=_best_first)
+    return found
+
+
+def _best_first(row: VariantRow) -> tuple[bool, float, str, str]:
+    mean = statistics.fmean(record.metrics["mAP"] for record in row.records)
+    return row.doubtful, -mean, row.first.method.label, row_label(row.first)
+
+
+def document(board: Board) -> Document | None:
+    """Return the effects of a board's front ends; None where no record has one."""
+    found = variants(board)
+    if not found:
+        return None
+    return Document(
+        board=board.name,
+        name="variants",
+        heading=f"Front ends, and what they do, board {board.name}",
+        grids=tuple(grids(board)),
+        data=tuple(_fields(board, row) for rows in found.values() for row in rows),
+        notes=_notes(board, [row for rows in found.values() for row in rows]),
+    )
+
+
+def grids(board: Board, caption: str = "{}") -> list[Grid]:
+    """Return one grid per target.
+
+    Args:
+        board: The board.
+        caption: The caption of each grid; ``{}`` in it becomes the title of the target.
+    """
+    return [_grid(rows, caption) for rows in variants(board).values()]
+
+
+def _grid(rows: Sequence[VariantRow], caption: str) -> Grid:
+    compared = [header for metric in COMPARED for header in (metric, f"{metric} off", "Δ")]
+    target = rows[0].first.target
+    return Grid(
+        caption=caption.format(f"{target.title} ({target.scenes} scenes, {target.classes} classes)"),
+        headers=("Method", "Row", "Seeds", *compared, "Moved (px)", "Changed"),
+        words=2,
+        rows=tuple(GridRow(tuple(_cells(row)), row.records) for row in rows),
+    )
+
+
+def _cells(row: VariantRow) -> list[GridCell]:
+    cells = [*word_cells(printed_title(row.first), row_label(row.first)), GridCell(str(len(row.records)))]
+    for metric in COMPARED:
+        cells.append(GridCell(plain_number(row.score(metric)), suffix=DOUBT * row.doubtful, measured=True))
+        off = row.effect.off[metric] if row.effect else None
+        cells.append(GridCell(plain_number(off), measured=row.effect is not None))
+        cells.append(GridCell(signed_number(row.effect.difference(metric) if row.effect else None)))
+    texts = (row.effect.moved, row.effect.changed) if row.effect else (EMPTY, EMPTY)
+    return cells + [GridCell(text, measured=row.effect is not None) for text in texts]
+
+
+def _fields(board: Board, row: VariantRow) -> dict[str, str | int]:
+    """Return one row of the CSV file."""
+    effect = row.effect
+    fields: dict[str, str | int] = {
+        "board": board.name,
+        "protocol_hash": board.protocol.hash,
+        "target": row.first.target.name,
+        "method": row.first.method.label,
+        "row": row_label(row.first),
+        "seeds": len(row.records),
+    }
+    for metric in COMPARED:
+        fields[metric] = plain_number(row.score(metric), empty="")
+        fields[f"{metric} off"] = plain_number(effect.off[metric] if effect else None, empty="")
+    fields["moved px"] = "" if effect is None or effect.displacement is None else f"{effect.displacement:.6g}"
+    fields["changed"] = "" if effect is None else f"{effect.change:.6g}"
+    fields["doubts"] = "; ".join(doubt for record in row.records for doubt in record.doubts)
+    return fields | provenance(row.records)
+
+
+def _notes(board: Board, rows: Sequence[VariantRow]) -> tuple[str, ...]:
+    doubts = {
+        f"{DOUBT} {row.first.method.label}, {row_label(row.first)}, on {row.first.target.title}, seed {one.seed}: "
+        f"{'; '.join(one.doubts)}."
+        for row in rows
+        for one in row.records
+        if one.doubts
+    }
+    return (
+        f"Protocol {board.name} (hash {board.protocol.hash}). Means over seeds. Off: the same trained network and "
+        "components, with the scenes of the target described without the front end; Δ is with it minus without it.",
+        "Moved: the mean distance by which the content of a scene is moved, in pixels of the network's input of "
+        f"{board.protocol.settings['data']['size']}; a dash where that is not defined, as for a mean over views. "
+        "Changed: the mean absolute change of a value at the same pixel, where values run from 0 to 1.",
+        f"A front end that moves and changes next to nothing is judged by nothing. {REFERENCE} has none; rows from "
+        "before this was measured are not here.",
+        *sorted(doubts),
+    )
