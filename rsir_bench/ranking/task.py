@@ -106,11 +106,11 @@ def scoring_task(
     queries: Any,
     gallery: Any,
     gallery_labels: Any,
-    own: Any,
-    ignore: Any,
     class_names: Sequence[str] | Mapping[Any, str] | None,
     device: str,
     workers: Workers,
+    own: Any = None,
+    ignore: Any = None,
 ) -> Task:
     """Check the arguments of ``rsir_bench.ranking.score``, which documents them, and prepare the rows.
 
