@@ -11,7 +11,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import LeftOut, comma_list
-from rsir_bench.runs.request import Request
+from rsir_bench.runs.request import Request, UserFiles
 
 ONLY_WITH = {
     "--depth": ("trec",),
@@ -19,6 +19,7 @@ ONLY_WITH = {
     "--dataset-id": ("hf",),
     "--dataset": ("trec", "parquet"),
     "--plugin": ("trec", "parquet"),
+    "--card": ("trec", "parquet"),
     "--protocol": ("trec", "parquet"),
 }
 """The formats that an option belongs to."""
@@ -42,6 +43,7 @@ def export(
     rows: Names = "",
     data_root: options.DataRoot = Request.data_root,
     plugin: options.Plugins = None,
+    card: options.Cards = None,
     protocol: Annotated[str | None, typer.Option(help="A .toml file, for results of a protocol of your own.")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="With trec: scenes per query; all by default.")] = None,
     metric: Annotated[str | None, typer.Option(help="With hf: the metric; mAP by default.")] = None,
@@ -64,7 +66,7 @@ def export(
     """  # noqa: D301 - keeps the lines of the examples apart
     given = {
         **{"--boards": boards, "--methods": methods, "--targets": targets, "--rows": rows},
-        **{"--plugin": plugin, "--protocol": protocol, "--dataset": dataset},
+        **{"--plugin": plugin, "--card": card, "--protocol": protocol, "--dataset": dataset},
         **{"--similarity": similarity, "--codes": codes, "--bits": bits},
         **{"--depth": depth, "--metric": metric, "--dataset-id": dataset_id},
     }
@@ -76,14 +78,15 @@ def export(
     from rsir_bench.publishing.export.hub import dataset_ids
     from rsir_bench.publishing.export.selection import Selection
     from rsir_bench.runs.artifacts.code import read_current
-    from rsir_bench.scenes.index import resolve_dataset
+    from rsir_bench.scenes.index import index_listing, list_dataset, read_cards
 
     left_out, wanted = LeftOut(), Selection(**chosen)
     if to in OF_DESCRIPTORS:
         if dataset is None:
-            described = from_runs(sources, data_root, wanted, left_out, plugins=plugin or [], protocol=protocol)
+            files = UserFiles(data_root, plugin or [], card or [], protocol)
+            described = from_runs(sources, files, wanted, left_out)
         else:
-            index = resolve_dataset(dataset, data_root)
+            index = index_listing(list_dataset(dataset, data_root, read_cards(card or [])))
             measure = similarity or "pearson"
             described = (from_file(path, index, measure, codes=codes, bits=bits) for path in sources)
         written = export_descriptors(described, to, out, log, depth)

@@ -25,6 +25,7 @@ from rsir_bench.ranking import score
 from rsir_bench.ranking.descriptor_files import score_files
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import write_record
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import SceneIndex, index_folder
 from rsir_bench.scenes.naming.scene_ids import scene_ids
@@ -90,10 +91,11 @@ def test_trec_is_read_back_to_the_scores(tmp_path: Path, stripes: SceneIndex) ->
     trec(tmp_path / "out", from_file(path, stripes, "pearson", codes=False, bits=None))
     run = list(ir_measures.read_trec_run(str(tmp_path / "out" / "mine.run")))
     (judged,) = (tmp_path / "out").glob("*.qrels")
-    names = {"mAP": "AP", "P@5": "P@5", "P@10": "P@10", "R-precision": "Rprec"}
+    names = {"mAP": "AP", "P@5": "P@5", "P@10": "P@10", "R-precision": "Rprec", "mAP@3/R": "AP@3"}
+    names |= {"recall@10": "R@10", "hit@1": "Success@1", "MRR": "RR", "nDCG@10": "nDCG@10"}
     measures = [ir_measures.parse_measure(name) for name in names.values()]
     found = ir_measures.calc_aggregate(measures, ir_measures.read_trec_qrels(str(judged)), run)
-    expected = score_files(path, dataset=stripes).overall
+    expected = score_files(path, dataset=stripes, metrics=list(names)).overall
     for mine, theirs in zip(names, measures, strict=True):
         assert found[theirs] == pytest.approx(expected[mine], abs=1e-9)
 
@@ -178,22 +180,22 @@ def test_a_run_as_trec_gives_its_record(tiny: Tiny, finished: list[Record], cli:
 
 def test_results_whose_descriptors_cannot_be_had_are_named(tiny: Tiny, finished: list[Record]) -> None:
     told: list[str] = []
-    protocol = str(tiny.protocol)
+    files = UserFiles(tiny.folder, protocol=str(tiny.protocol))
     for path in (tiny.folder / "runs" / "baseline").rglob("PCA-*.npy"):
         path.unlink()
-    found = list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(), told.append, protocol=protocol))
+    found = list(from_runs([tiny.folder / "runs"], files, Selection(), told.append))
     assert [one.about["row"] for one in found] == ["FC", "Hashing"]
     (line,) = told
     assert line.startswith("left out  ")
     assert "PCA" in line
     told.clear()
-    assert list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(), told.append)) == []
+    assert list(from_runs([tiny.folder / "runs"], UserFiles(tiny.folder), Selection(), told.append)) == []
     assert len(told) == 3
     assert all("today's code, protocol and scenes give another result" in line for line in told)
     with pytest.raises(UserError, match="nothing to write"):
         export_descriptors([], "parquet", tiny.folder / "out", told.append)
     with pytest.raises(UserError, match=r"--methods jsst: .*known: baseline, dhn"):
-        list(from_runs([tiny.folder / "runs"], tiny.folder, Selection(methods=["jsst"]), told.append))
+        list(from_runs([tiny.folder / "runs"], files, Selection(methods=["jsst"]), told.append))
 
 
 def published(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from rsir_bench.records.store import LEFT_OUT
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.locate import LocatedResult, locate
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.naming.scene_ids import scene_ids
 
@@ -60,30 +61,22 @@ class Described:
 
 
 def from_runs(
-    folders: Sequence[Path],
-    data_root: Path,
-    wanted: Selection,
-    leave_out: Callable[[str], object],
-    *,
-    plugins: Sequence[Path] = (),
-    protocol: str | None = None,
+    folders: Sequence[Path], files: UserFiles, wanted: Selection, leave_out: Callable[[str], object]
 ) -> Iterator[Described]:
     """Yield the descriptors behind the results of runs.
 
     Args:
         folders: Folders that ``run`` wrote.
-        data_root: The folder of the datasets.
+        files: What the runs were made with.
         wanted: Which results.
         leave_out: Takes a line for each result whose descriptors cannot be had.
-        plugins: Files of methods that are found nowhere else.
-        protocol: The user's own protocol file, for results of its name.
 
     Raises:
         UserError: A folder does not exist, no result is wanted, or a method or dataset is not there.
     """
     for folder in folders:
         records = wanted.of(read_current([folder], leave_out, leave_out))
-        found = locate(records, folder, data_root, plugins, protocol)
+        found = locate(records, folder, files)
         for record in records:
             if record.key not in found:
                 leave_out(f"{LEFT_OUT}{describe_cell(record)}: today's code, protocol and scenes give another result")
