@@ -275,6 +275,98 @@ BROKEN = {
 }  # fmt: skip
 
 
+# What changes the precision -> what the report says, and the line that does it; everything else about it is right.
+PRECISIONS = {
+    "a descriptor in double": (
+        "describe() gives 'fc' in torch.float64",
+        {"describe": "if not self.training: fc = fc.double()"},
+    ),
+    "a loss in double": ("loss() gives 'loss' in torch.float64", {"loss": "fc = fc.double()"}),
+    "a loss in bf16": (
+        "loss() computes in torch.bfloat16 (conv",
+        {"swap": "given = self.describe(batch.scenes) => "
+         "with torch.autocast('cpu', torch.bfloat16):\n            given = self.describe(batch.scenes)",
+         "loss": "fc = fc.float()"},
+    ),
+    "describing in half": (
+        "describe() computes in torch.float16 (",
+        {"describe": "if not self.training: functional.linear(embedding.half(), self.embed.weight.T.half())"},
+    ),
+    "autocast switched off": (
+        "loss() has no convolution or matrix product in bf16 under precision bf16",
+        {"swap": "given = self.describe(batch.scenes) => "
+         "with torch.autocast('cpu', enabled=False):\n            given = self.describe(batch.scenes)"},
+    ),
+    "a recipe in another": (
+        "recipe() changes the precision from 32 to bf16",
+        {"more": "def recipe(self, train):\n        return train.model_copy(update={'precision': 'bf16'})"},
+    ),
+    "weights in double": (
+        "scale is torch.float64",
+        {"init": "self.scale = nn.Parameter(torch.ones((), dtype=torch.float64))",
+         "describe": "fc = fc * self.scale.float()"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("what", PRECISIONS)
+def test_another_precision_fails_at_its_check_alone(what, tmp_path):
+    says, changes = PRECISIONS[what]
+    (report,) = check(str(plugin(tmp_path, **changes)))
+    assert report.failed == ["precision"], str(report)
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "precision")
+    assert says in outcome.detail
+
+
+# What is wrong with the effect of a front end -> what the report says, and its displacement.
+EFFECTS = {
+    "not a number": (
+        "displacement() gave nan to nan; give finite pixels",
+        "scenes.new_full((len(scenes),), torch.nan)",
+    ),
+    "endless": ("displacement() gave inf to inf", "scenes.new_full((len(scenes),), torch.inf)"),
+    "below zero": ("displacement() gave -1 to -1", "-scenes.new_ones(len(scenes))"),
+    "one for all scenes": ("displacement() gave float; give (32,) floats", "0.0"),
+    "of every pixel": ("displacement() gave torch.float32 of shape (32, 64, 64)", "scenes[:, 0]"),
+    "it raises": ("ZeroDivisionError", "1 / 0"),
+}
+
+FRONT = """
+import torch
+from rsir_bench.method import FrontEnd, FrontEndCard
+class Gain(FrontEnd):
+    card = FrontEndCard(name="gain", title="Gain", paper="none", year=2026, stated=["a"], choices=["b"])
+    def __init__(self, setup, settings):
+        super().__init__(setup, settings)
+        self.gain = torch.nn.Parameter(torch.ones(()))
+    def forward(self, scenes):
+        return scenes * self.gain
+"""
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("what", EFFECTS)
+def test_a_front_end_without_an_effect_fails_at_its_check_alone(what, tmp_path):
+    says, given = EFFECTS[what]
+    path = tmp_path / "front.py"
+    path.write_text(f"{FRONT}    def displacement(self, scenes):\n        return {given}\n")
+    (report,) = check(str(path))
+    assert report.failed == ["effect"], str(report)
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "effect")
+    assert says in outcome.detail
+
+
+@pytest.mark.contract
+def test_an_effect_that_is_not_defined_is_one(tmp_path):
+    path = tmp_path / "front.py"
+    path.write_text(f"{FRONT}    def displacement(self, scenes):\n        return None\n")
+    (report,) = check(str(path))
+    assert report.passed, str(report)
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "effect")
+    assert outcome.detail.startswith("moves scenes: not defined; changes values by ")
+
+
 @pytest.mark.contract
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_plugin_fails_where_it_is_broken(what, tmp_path):
@@ -356,19 +448,12 @@ def test_checks_that_were_not_run_are_one_line(tmp_path):
 
 def test_a_front_end_is_checked_before_its_method(tmp_path):
     path = tmp_path / "front.py"
-    path.write_text("""
-import torch
-from rsir_bench.method import FrontEnd, FrontEndCard
-class Gain(FrontEnd):
-    card = FrontEndCard(name="gain", title="Gain", paper="none", year=2026, stated=["a"], choices=["b"])
-    def __init__(self, setup, settings):
-        super().__init__(setup, settings)
-        self.gain = torch.nn.Parameter(torch.ones(()))
-    def forward(self, scenes):
-        return scenes * self.gain
-""")
-    assert check(str(path))[0].passed
-    path.write_text(path.read_text().replace("scenes * self.gain", "scenes * self.gain.detach()"))
+    path.write_text(FRONT)
+    (report,) = check(str(path))
+    assert report.passed, str(report)
+    (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "effect")
+    assert outcome.detail.startswith("moves scenes: 0 px; changes values by ")
+    path.write_text(FRONT.replace("scenes * self.gain", "scenes * self.gain.detach()"))
     (report,) = check(str(path))
     assert report.failed == ["gradients"], str(report)
     assert "front.gain" in str(report)

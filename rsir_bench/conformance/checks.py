@@ -26,11 +26,14 @@ from rsir_bench.conformance.harness import (
     descriptors,
     pixels_of,
 )
+from rsir_bench.conformance.precision import one_precision
 from rsir_bench.method import FrontEndCard, Method, Settings
+from rsir_bench.method.composition import Composed
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.records.paper import paper_row, published_rows
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.training.describe import as_bits
+from rsir_bench.training.effect import effects_of
 from rsir_bench.training.loop import epoch_batches, loss_terms, make_fabric
 
 # The loss must fall by this share, and this share of the scenes must have a nearest neighbour of their class: slow
@@ -319,6 +322,25 @@ def rows(bench: Bench) -> str:
     return ", ".join(f"{name}: {values.shape[1]}" for name, values in given.items())
 
 
+def effect(bench: Bench) -> str:
+    """Check that the effect of a front end on scenes can be measured.
+
+    Raises:
+        Failure: The check fails.
+        RunError: The front end gives no scenes, or no displacement.
+    """
+    network = bench.network()
+    if not isinstance(network, Composed):
+        return "no front end"
+    found = effects_of(network.eval(), pixels_of(bench.draw()))
+    if not np.isfinite(found.change).all():
+        raise Failure(f"its front end changes values by {found.change.max()}; give finite scenes")
+    moved = "not defined" if found.displacement is None else f"{found.displacement.mean():.3g} px"
+    return (
+        f"moves scenes: {moved}; changes values by {found.change.mean():.3g}; loses {found.lost.mean():.0%} of scenes"
+    )
+
+
 def deterministic(bench: Bench) -> None:
     """Check that describing twice gives the same, and does not change the network.
 
@@ -445,6 +467,8 @@ CHECKS = (
     Check("frozen parts", frozen, ("training set",), training=True),
     Check("split", split, ("training set",), training=True),
     Check("bf16", half_precision, ("training set",), training=True),
+    Check("precision", one_precision, ("rows", "training set")),
+    Check("effect", effect, ("rows",)),
     Check("other shape", other_shape, ("rows",)),
     Check("deterministic", deterministic, ("rows",)),
     Check("batch", alone, ("deterministic",)),

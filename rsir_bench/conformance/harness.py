@@ -172,6 +172,13 @@ class Training:
             float(value)
         return loss
 
+    def first_batch(self) -> Batch:
+        """Return the first batch of the first epoch, with the network in training mode."""
+        generator = seed_everything(0, 1)
+        self.network.train()
+        index, *_ = epoch_batches(self.network, self.scenes.labels, self.recipe, generator)
+        return self._batch(index, generator)
+
     def _batch(self, index: Tensor, generator: torch.Generator) -> Batch:
         batch = self.scenes.batch(index, torch.device("cpu"))
         return self.network.augment(augmented(batch, self.recipe, generator), generator)
