@@ -17,9 +17,9 @@ from ranking_reference import has_work, metrics_of, others
 import rsir_bench
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import statistics
-from rsir_bench.ranking import METRIC_VERSION, counting, score, scores, ties
+from rsir_bench.ranking import METRIC_VERSION, counting, names, score, scores, ties
 from rsir_bench.ranking.counting import counts_before
-from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, named, positions
+from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, positions
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
 
@@ -34,7 +34,7 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(
     "module",
-    [counting, averages, cutoffs, first_positive, groups, named, positions, ties, scores, statistics],
+    [counting, averages, cutoffs, first_positive, groups, names, positions, ties, scores, statistics],
 )
 def test_examples_in_docstrings(module: object) -> None:
     result = doctest.testmod(module, extraglobs={"ranking": ties.ranking})

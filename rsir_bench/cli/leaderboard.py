@@ -9,13 +9,15 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
-from rsir_bench.cli.options import RESULTS, TABLES, LeftOut
+from rsir_bench.cli import options
+from rsir_bench.cli.options import RESULTS, TABLES, LeftOut, metric_list
 
 
 def leaderboard(
     runs: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
     out: Annotated[Path | None, typer.Option(help=f"Folder of the rendered tables; {TABLES} for {RESULTS}.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: md, csv, tex, html.")] = "md",
+    metrics: options.Metrics = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
 ) -> None:
     """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML.
@@ -23,25 +25,29 @@ def leaderboard(
     A record that cannot be read is named and left out; the exit status is 1 then.
     """
     from rsir_bench import leaderboard as tables
+    from rsir_bench.leaderboard.tables import METRICS
+    from rsir_bench.records.metrics import held_metrics
     from rsir_bench.records.store import read_published
     from rsir_bench.runs.artifacts.code import read_current
 
-    suffixes = formats.split(",")
-    if out is None and (runs or suffixes != ["md"]):
+    suffixes, columns = formats.split(","), metric_list(metrics)
+    if out is None and (runs or suffixes != ["md"] or columns is not None):
+        only = "with the usual metrics" if columns is not None else "in Markdown"
         raise UserError(
-            f"leaderboard: {TABLES} holds the published records in Markdown only; name another folder with --out"
+            f"leaderboard: {TABLES} holds the published records {only} only; name another folder with --out"
         )
     left_out = LeftOut()
     records = read_current(runs, log, left_out) if runs else read_published(RESULTS, left_out)
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
+    shown = METRICS if columns is None else held_metrics(columns, records)
     if check:
-        differing = tables.check(records, out or TABLES, suffixes)
+        differing = tables.check(records, out or TABLES, suffixes, shown)
         for path in differing:
             print(f"{path}: differs from the records; run `rsir-bench leaderboard`")
         raise typer.Exit(1 if differing or left_out.count else 0)
     removed: list[Path] = []
-    for path in tables.render_leaderboards(records, out or TABLES, suffixes, removed.append):
+    for path in tables.render_leaderboards(records, out or TABLES, suffixes, removed.append, shown):
         print(path)
     for path in removed:
         print(f"{path}: removed; no records or not in {formats}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,15 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of, comma_list, names_or_all, seed_numbers
+from rsir_bench.cli.options import (
+    RESULTS,
+    check_protocol,
+    cluster_of,
+    comma_list,
+    metric_list,
+    names_or_all,
+    seed_numbers,
+)
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -39,6 +48,7 @@ def run(
     launcher: options.Launcher = "local",
     address: options.Address = None,
     allow_no_token: options.NoToken = False,
+    metrics: options.Metrics = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -46,6 +56,7 @@ def run(
     method_names, target_names = names_or_all("--methods", methods), names_or_all("--targets", targets)
     numbers = seed_numbers(seeds)
     distortions = comma_list("--distort", distort) if distort else []
+    columns = _columns(metrics, as_json)
     check_protocol(protocol, override or [])
     from rsir_bench.runs.runners.campaign import campaign, one_by_one
     from rsir_bench.runs.runners.ranks import follow
@@ -77,7 +88,7 @@ def run(
             follow(request)
             raise typer.Exit
         outcome = campaign(request, log, plan_only=plan, launcher=cluster.launch if cluster else one_by_one)
-    _print_outcome(outcome, as_json)
+    _print_outcome(outcome, as_json, columns)
     if outcome.failures:
         raise typer.Exit(1)
 
@@ -92,13 +103,29 @@ def _rank_device(device: str, devices: int, *, plan_only: bool) -> str:
     return distributed.rank_device(find_device(device), devices)
 
 
-def _print_outcome(outcome: CampaignResult, as_json: bool) -> None:
+def _columns(metrics: str | None, as_json: bool) -> Sequence[str] | None:
+    """Return the columns of the table that a run prints; None: the usual ones.
+
+    Raises:
+        UserError: No record would hold one of them.
+    """
+    if metrics is None:
+        return None
+    if as_json:
+        raise UserError("--metrics: --json prints whole records; omit one of the two")
+    from rsir_bench.ranking.names import recorded_metrics
+
+    return recorded_metrics(metric_list(metrics) or [])
+
+
+def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str] | None) -> None:
     from rsir_bench.leaderboard import terminal_table
+    from rsir_bench.leaderboard.tables import METRICS
 
     if as_json:
         for record in outcome.records:
             print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
-        print(terminal_table(outcome.records))
+        print(terminal_table(outcome.records, METRICS if columns is None else columns))
     if outcome.failures:
         log(f"{len(outcome.failures)} of {len(outcome.plan.runs)} runs failed; each reason stands above")

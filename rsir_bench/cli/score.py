@@ -87,7 +87,7 @@ def as_table(scores: Scores) -> str:
     """Return the scores overall, the bounds that ties leave, and the scores of each class, as text."""
     from tabulate import tabulate
 
-    from rsir_bench.ranking.metrics.named import shown_name
+    from rsir_bench.ranking.names import shown_name
 
     rows = {"all queries": scores.overall}
     if scores.lower != scores.upper:

@@ -17,17 +17,19 @@ from rsir_bench.leaderboard.grids import (
     signed_number,
 )
 from rsir_bench.leaderboard.tables import DOUBT, METRICS, OTHER_TARGETS, Block, MethodRow, MetricCell, Table, tables
+from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.paper import PUBLISHED_COLUMNS
 
 
-def documents(board: Board, known: Sequence[Table] | None = None) -> list[Document]:
+def documents(board: Board, known: Sequence[Table] | None = None, metrics: Sequence[str] = METRICS) -> list[Document]:
     """Return every document that can be made from the records of a board.
 
     Args:
         board: The board.
         known: Its tables, where they are made already.
+        metrics: The columns of tables that are made here.
     """
-    found = [table_document(table) for table in (tables(board) if known is None else known)]
+    found = [table_document(table) for table in (tables(board, metrics=metrics) if known is None else known)]
     builders = (variants.document, costs.document, robustness.document)
     return found + [document for build in builders if (document := build(board))]
 
@@ -75,8 +77,9 @@ def metric_cell(cell: MetricCell) -> GridCell:
 
 def _grid(table: Table, block: Block) -> Grid:
     headers = ["Method", "Row", "Seeds"]
-    for metric in METRICS:
-        headers += [metric, paper_header(metric), "Δ"] if _compared(table, metric) else [metric]
+    for metric in table.metrics:
+        name = shown_name(metric)
+        headers += [name, paper_header(metric), "Δ"] if _compared(table, metric) else [name]
     rows = tuple(GridRow(tuple(_cells(table, row)), row.records) for row in block.rows)
     return Grid(block_title(block), tuple(headers), 2, rows)
 
@@ -86,7 +89,7 @@ def _cells(table: Table, row: MethodRow) -> list[GridCell]:
     apart = significance.APART if row.apart else ""
     seeds = GridCell(str(row.seeds or EMPTY), superscript=apart)
     cells = [GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), seeds]
-    for metric in METRICS:
+    for metric in table.metrics:
         cell = row.cells[metric]
         cells.append(metric_cell(cell))
         if _compared(table, metric):

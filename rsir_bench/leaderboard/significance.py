@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.cells import machine_of
 from rsir_bench.records.schema import Record
 
@@ -40,7 +41,7 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
         return [None] * len(rows)
     from rsir_bench.leaderboard.statistics import not_worse_than_best  # imports scipy, which most boards do not need
 
-    marks = not_worse_than_best(scores)
+    marks = not_worse_than_best(scores, higher_is_better=metric not in LOWER_IS_BETTER)
     if sum(mark is not None for mark in marks.values()) < 2:
         return [None] * len(rows)
     return [marks.get(str(position)) for position in range(len(rows))]

@@ -13,11 +13,14 @@ from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
+from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.cells import cell_of, printed_title, row_label
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
+"""The columns of a table unless others are asked for."""
+
 Results = dict[tuple[str, str, str], list[Record]]
 """The records of each target, method and row."""
 
@@ -125,6 +128,7 @@ class Table:
         blocks: One per target.
         notes: Whole sentences below the table.
         footnotes: The slips of the paper; ``MethodRow.footnote`` counts them from 1.
+        metrics: Its columns.
     """
 
     name: str
@@ -134,9 +138,10 @@ class Table:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
+    metrics: tuple[str, ...] = METRICS
 
 
-def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Table]:
+def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: Sequence[str] = METRICS) -> list[Table]:
     """Return the tables of a board that have at least one record.
 
     A board whose protocol has its own tables in the paper (``ucm``: Table VIII) gets those, any other board the tables
@@ -152,13 +157,13 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES) -> list[Ta
         records = [record for record in clean if record.target.paper_name in shape.targets]
         if not shape.every_row and not own_rows(shape) & {record.row.paper for record in records}:
             continue
-        result.append(_table(board, shape, records))
+        result.append(_table(board, shape, records, metrics))
     others = [record for record in clean if record.target.paper_name not in placed]
-    result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others))
+    result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others, metrics))
     return [table for table in result if any(row.seeds for block in table.blocks for row in block.rows)]
 
 
-def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
+def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequence[str]) -> Table:
     entries = published(shape)
     shows_paper = _is_the_papers(board, shape.protocol) and bool(entries)
     values = {(entry.target, entry.row): entry for entry in entries} if shows_paper else {}
@@ -169,7 +174,7 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
     targets = _targets(shape, records, shows_paper)
     names = _names(shape, records, entries, shows_paper)
     if not shows_paper:
-        names = _best_first(names, [target for target, _ in targets], cells)
+        names = _best_first(names, [target for target, _ in targets], cells, metrics[0])
 
     blocks = []
     for target, paper_target in targets:
@@ -178,8 +183,8 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
             results = cells.get((target, name.label, name.row), [])
             entry = values.get((paper_target, name.paper)) if name.paper else None
             footnote = footnotes.index(entry.slip) + 1 if entry and entry.slip in footnotes else None
-            rows.append(MethodRow(name, tuple(results), _cells(results, entry), footnote))
-        blocks.append(_block(target, records, rows))
+            rows.append(MethodRow(name, tuple(results), _cells(results, entry, metrics), footnote))
+        blocks.append(_block(target, records, rows, metrics))
     return Table(
         name=shape.name,
         caption=shape.caption,
@@ -188,15 +193,18 @@ def _table(board: Board, shape: PaperTable, records: list[Record]) -> Table:
         blocks=tuple(blocks),
         notes=tuple(_notes(board, shape, blocks, common, shows_paper)),
         footnotes=tuple(footnotes),
+        metrics=tuple(metrics),
     )
 
 
-def _best_first(names: list[RowName], targets: Sequence[str], cells: Results) -> list[RowName]:
-    """Sort by mAP on the first target, then on the next; what was not run on a target, or is doubtful, comes last."""
+def _best_first(names: list[RowName], targets: Sequence[str], cells: Results, metric: str) -> list[RowName]:
+    """Sort by a metric on the first target, then on the next; what was not run there, or is doubtful, comes last."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
 
     def rank(name: RowName) -> tuple[list[float], str, str]:
-        found = [_cells(cells.get((target, name.label, name.row), []), None)["mAP"] for target in targets]
-        return [math.inf if cell.mean is None or cell.doubtful else -cell.mean for cell in found], name.label, name.row
+        found = [_cells(cells.get((target, name.label, name.row), []), None, (metric,))[metric] for target in targets]
+        values = [math.inf if cell.mean is None or cell.doubtful else sign * cell.mean for cell in found]
+        return values, name.label, name.row
 
     return sorted(names, key=rank)
 
@@ -241,18 +249,18 @@ def _targets(shape: PaperTable, records: list[Record], shows_paper: bool) -> lis
     return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
 
 
-def _block(target: str, records: list[Record], rows: list[MethodRow]) -> Block:
+def _block(target: str, records: list[Record], rows: list[MethodRow], metrics: Sequence[str]) -> Block:
     for record in records:
         if record.target.name == target:
             excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
             extent = f"{record.target.scenes} scenes, {record.target.classes} classes{excluded}"
-            return Block(target, record.target.title, extent, _marked(rows))
+            return Block(target, record.target.title, extent, _marked(rows, metrics))
     return Block(target, target, "", tuple(rows))
 
 
-def _cells(results: list[Record], entry: Published | None) -> dict[str, MetricCell]:
+def _cells(results: list[Record], entry: Published | None, metrics: Sequence[str]) -> dict[str, MetricCell]:
     cells = {}
-    for metric in METRICS:
+    for metric in metrics:
         values = [result.metrics[metric] for result in results if metric in result.metrics]
         complete = bool(values) and len(values) == len(results)
         cells[metric] = MetricCell(
@@ -264,16 +272,18 @@ def _cells(results: list[Record], entry: Published | None) -> dict[str, MetricCe
     return cells
 
 
-def _marked(rows: list[MethodRow]) -> tuple[MethodRow, ...]:
+def _marked(rows: list[MethodRow], metrics: Sequence[str]) -> tuple[MethodRow, ...]:
     """Mark the best, second best and not worse values of each metric, leaving out rows fitted on the target."""
     apart = significance.made_apart([row.records for row in rows])
     rows = [replace(row, cells=dict(row.cells), apart=other) for row, other in zip(rows, apart, strict=True)]
-    for metric in METRICS:
+    for metric in metrics:
         records = [row.records if row.counts else () for row in rows]
         for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
             row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
         means = [row.cells[metric].mean if row.counts else None for row in rows]
-        ranked = sorted({round(mean, DIGITS) for mean in means if mean is not None}, reverse=True)
+        ranked = sorted(
+            {round(mean, DIGITS) for mean in means if mean is not None}, reverse=metric not in LOWER_IS_BETTER
+        )
         if sum(mean is not None for mean in means) < 2:
             continue
         for row, mean in zip(rows, means, strict=True):

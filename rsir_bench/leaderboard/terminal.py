@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.boards import Board, boards
@@ -10,27 +10,32 @@ from rsir_bench.leaderboard.documents import block_title, metric_cell
 from rsir_bench.leaderboard.formats import plain_grid
 from rsir_bench.leaderboard.grids import Grid, GridCell, GridRow, word_cells
 from rsir_bench.leaderboard.tables import METRICS, Block, doubt_notes, tables
+from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.schema import Record
 
 
-def terminal_table(records: Iterable[Record]) -> str:
+def terminal_table(records: Iterable[Record], metrics: Sequence[str] = METRICS) -> str:
     """Return our values as plain text: a grid per board and target, the best of each metric marked with ``*``.
+
+    Args:
+        records: Records of any boards.
+        metrics: The columns.
 
     Raises:
         UserError: The records cannot share a board; see ``rsir_bench.leaderboard.boards.boards``.
     """
-    return "\n\n".join(_board(board) for board in boards(records))
+    return "\n\n".join(_board(board, metrics) for board in boards(records))
 
 
-def _board(board: Board) -> str:
-    blocks = [(table, block) for table in tables(board) for block in table.blocks if _ran(block)]
+def _board(board: Board, metrics: Sequence[str]) -> str:
+    blocks = [(table, block) for table in tables(board, metrics=metrics) for block in table.blocks if _ran(block)]
     rows = [row for _, block in blocks for row in block.rows]
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
     if any(row.seeds > 1 for row in rows):
         remarks.append("mean ± standard deviation over seeds")
     if not any(table.shows_paper for table, _ in blocks):
         remarks.append("not comparable with the paper's values")
-    grids = [_grid(block) for _, block in blocks]
+    grids = [_grid(block, metrics) for _, block in blocks]
     grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained mAP")
     text = [f"{grid.caption}\n{plain_grid(grid)}" for grid in grids]
     doubts = "\n".join(doubt_notes([block for _, block in blocks]))
@@ -41,18 +46,19 @@ def _ran(block: Block) -> bool:
     return any(row.seeds for row in block.rows)
 
 
-def _grid(block: Block) -> Grid:
+def _grid(block: Block, metrics: Sequence[str]) -> Grid:
     """Return the rows of a target that were run, with methods named as ``--methods`` takes them."""
     rows = [
         GridRow(
             (
                 *word_cells(row.name.label, row.name.row),
                 GridCell(str(row.seeds)),
-                *(metric_cell(row.cells[metric]) for metric in METRICS),
+                *(metric_cell(row.cells[metric]) for metric in metrics),
             ),
             row.records,
         )
         for row in block.rows
         if row.seeds
     ]
-    return Grid(block_title(block), ("method", "row", "seeds", *METRICS), 2, tuple(rows))
+    headings = [shown_name(metric) for metric in metrics]
+    return Grid(block_title(block), ("method", "row", "seeds", *headings), 2, tuple(rows))

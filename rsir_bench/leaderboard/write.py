@@ -13,7 +13,7 @@ from rsir_bench.base.progress import track
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
-from rsir_bench.leaderboard.tables import Table, tables
+from rsir_bench.leaderboard.tables import METRICS, Table, tables
 from rsir_bench.records.schema import Record
 
 VERB = "leaderboard"
@@ -29,6 +29,7 @@ def render_leaderboards(
     folder: Path,
     formats: Sequence[str] = COMMITTED,
     log: Callable[[Path], object] = lambda path: None,
+    metrics: Sequence[str] = METRICS,
 ) -> list[Path]:
     """Write the tables of ``write_tables``, replacing those that were rendered into the folder before.
 
@@ -37,6 +38,7 @@ def render_leaderboards(
         folder: The folder of the leaderboards; created if missing. Other files in it are left alone.
         formats: Suffixes, of ``FORMATS``.
         log: Called with each file that is removed because its records or its format are gone.
+        metrics: The columns of the tables.
 
     Returns:
         The files of all tables, sorted.
@@ -45,7 +47,7 @@ def render_leaderboards(
         UserError: An unknown format, records that cannot share a board, a folder with other files, a table that was
             edited, or a file that cannot be written.
     """
-    rendered = _rendered(records, formats)
+    rendered = _rendered(records, formats, metrics)
     with replaced_folder(folder, VERB, beside=[RECORDS]) as staging:
         removed = listed_digests(folder, VERB).keys() - rendered.keys()
         _write(rendered, staging)
@@ -88,7 +90,9 @@ def write_boards(
     return sorted(written)
 
 
-def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED) -> list[Path]:
+def check(
+    records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED, metrics: Sequence[str] = METRICS
+) -> list[Path]:
     """Return the tables below ``folder`` that differ from the records, are missing, or have no records.
 
     A table is compared without its padding, which differs between versions of tabulate. The folder's list of its files
@@ -97,7 +101,7 @@ def check(records: Iterable[Record], folder: Path, formats: Sequence[str] = COMM
     Raises:
         UserError: An unknown format, or records that cannot share a board.
     """
-    rendered = _rendered(records, formats)
+    rendered = _rendered(records, formats, metrics)
     differing = _present(folder) ^ rendered.keys()
     listed = listed_digests(folder, VERB)
     for name in rendered.keys() - differing:
@@ -119,22 +123,24 @@ def _write(rendered: dict[str, str], folder: Path) -> None:
         write_text(folder / name, text)
 
 
-def _rendered(records: Iterable[Record], formats: Sequence[str]) -> dict[str, str]:
+def _rendered(records: Iterable[Record], formats: Sequence[str], metrics: Sequence[str]) -> dict[str, str]:
     """Return texts by file name relative to the folder of leaderboards."""
     unknown = [suffix for suffix in formats if suffix not in FORMATS]
     if unknown:
         raise UserError(f"--format {','.join(unknown)}: unknown; choose from {', '.join(FORMATS)}")
     texts: dict[str, str] = {}
     for board in track(boards(records), "rendering boards"):
-        texts |= _texts(board, None, formats)
+        texts |= _texts(board, None, formats, metrics)
     return texts
 
 
-def _texts(board: Board, known: Sequence[Table] | None, formats: Sequence[str]) -> dict[str, str]:
+def _texts(
+    board: Board, known: Sequence[Table] | None, formats: Sequence[str], metrics: Sequence[str] = METRICS
+) -> dict[str, str]:
     """Return the texts of one board by file name."""
     return {
         f"{board.name}/{document.stem}.{suffix}": FORMATS[suffix](document)
-        for document in documents(board, known)
+        for document in documents(board, known, metrics)
         for suffix in formats
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.cells import CellId, describe_cell, index_by_cell, matching_baseline
 from rsir_bench.records.schema import Record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
@@ -156,7 +157,8 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
 def differences(old: Record, new: Record) -> tuple[str, ...]:
     """Return what makes two results of one cell incomparable: definitions, scenes or settings, but not the machine."""
     before, after = _circumstances(old), _circumstances(new)
-    return tuple(
+    lost = sorted(old.metrics.keys() & {*DEFAULT} - new.metrics.keys())
+    return tuple(f"metrics: lack {name}" for name in lost) + tuple(
         change
         for name in before
         if before[name] != after[name] and None not in (before[name], after[name])  # older records lack some of these
@@ -175,7 +177,6 @@ def _changes(name: str, before: Any, after: Any) -> list[str]:
 def _circumstances(record: Record) -> dict[str, Any]:
     source, distortion, pixels = record.source, record.distortion, record.pixels
     return {
-        "metrics": sorted(record.metrics),
         "metric_version": record.metric_version,
         "protocol.hash": record.protocol.hash,
         "method.version": record.method.version,
@@ -220,6 +221,7 @@ class _Spreads:
         shifts = [
             Shift(metric, value, now[metric], self._tolerance(first, cell, metric, len(pairs)))
             for metric, value in before.items()
+            if metric in now
         ]
         seeds = tuple(old.seed for old, _ in pairs)
         return CellDrift(cell, seeds, tuple(sorted(shifts, key=lambda shift: -shift.severity)))
@@ -246,4 +248,6 @@ def _squares(values: Sequence[float]) -> tuple[float, int]:
 
 
 def _means(records: Sequence[Record]) -> dict[str, float]:
-    return {metric: statistics.fmean(record.metrics[metric] for record in records) for metric in records[0].metrics}
+    """Return the mean of each metric that all records hold; older ones hold fewer."""
+    shared = [metric for metric in records[0].metrics if all(metric in record.metrics for record in records)]
+    return {metric: statistics.fmean(record.metrics[metric] for record in records) for metric in shared}

@@ -1,6 +1,24 @@
-"""Exact, tie-aware retrieval scores from the ranks of the positives."""
+"""Exact, tie-aware retrieval scores from the ranks of the positives.
 
-from rsir_bench.ranking.scores import METRIC_VERSION, Scores, score
-from rsir_bench.ranking.similarity import SIMILARITIES
+Names are imported when they are first used: tables need the names of metrics, but not torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rsir_bench.ranking.scores import METRIC_VERSION, Scores, score
+    from rsir_bench.ranking.similarity import SIMILARITIES
 
 __all__ = ["METRIC_VERSION", "SIMILARITIES", "Scores", "score"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        home = "similarity" if name == "SIMILARITIES" else "scores"
+        return getattr(importlib.import_module(f"rsir_bench.ranking.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__"]

@@ -13,9 +13,10 @@ from torch import Tensor
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
 from rsir_bench.ranking.metrics.averages import chance_precision
+from rsir_bench.ranking.metrics.formulas import measured
 from rsir_bench.ranking.metrics.groups import harmonic_numbers
-from rsir_bench.ranking.metrics.named import Metric, cutoff_names, metric_names, named_metric
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS, precision_at_recall
+from rsir_bench.ranking.names import Metric, cutoff_names, metric_names, named_metric
 from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
@@ -181,7 +182,7 @@ def score(
         ignore: For each descriptor a list of rows of the gallery that count neither as hits nor as misses (junk) and
             are left out of its ranking; or (N, W) integers, filled up with -1.
         metrics: Names of metrics with their cut-offs, for example ``["mAP", "recall@10", "hit@1"]``; see
-            ``rsir_bench.ranking.metrics.named``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
+            ``rsir_bench.ranking.names``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
         k: Other cut-offs of P@k than those, without ``metrics``.
         hits: Another cut-off of AP@{hits}h than 10, without ``metrics``.
         block: Queries per block; None chooses by memory. Changes scores by rounding only.
@@ -226,9 +227,9 @@ def score(
             device=device,
             workers=pool,
         )
-    measured = names if AVERAGE in names else [AVERAGE, *names]
-    table, curves = (measure or measure_queries)(task, block, measured)
-    return assemble(task, measured, names, table, curves)
+    every = names if AVERAGE in names else [AVERAGE, *names]
+    table, curves = (measure or measure_queries)(task, block, every)
+    return assemble(task, every, names, table, curves)
 
 
 def measure_queries(
@@ -243,7 +244,7 @@ def measure_queries(
     Args:
         task: Queries and gallery.
         block: Queries per block; None chooses.
-        names: The metrics, see ``rsir_bench.ranking.metrics.named``.
+        names: The metrics, see ``rsir_bench.ranking.names``.
         curve: Returns the precision-recall curves of S queries, (S, 101) float64.
         show: Shows progress through the parts, given a title and about how many they are.
 
@@ -274,24 +275,24 @@ def score_ranks(ranks: PositiveRanks, metrics: Sequence[Metric], harmonic: Tenso
         metrics: The metrics.
         harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
     """
-    expected, worst, best = torch.stack([metric.measure(ranks, harmonic) for metric in metrics], dim=1)
+    expected, worst, best = torch.stack([measured(metric, ranks, harmonic) for metric in metrics], dim=1)
     return torch.stack([expected, worst.minimum(best), worst.maximum(best)])
 
 
-def assemble(task: Task, measured: list[str], names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
+def assemble(task: Task, every: list[str], names: list[str], table: FloatArray, curves: FloatArray) -> Scores:
     """Put the queries back into the caller's order and take the means.
 
     Args:
         task: What was scored.
-        measured: The metrics of the table; mAP is one of them.
+        every: The metrics of the table; mAP is one of them.
         names: Those that are wanted.
         table: (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task.
         curves: (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """
     counts = np.bincount(task.query_classes.numpy(), minlength=len(curves))
-    average = table[:, measured.index(AVERAGE)]
+    average = table[:, every.index(AVERAGE)]
     expected, least, greatest = average.mean(axis=1).tolist()
-    table = table[:, [measured.index(name) for name in names]]
+    table = table[:, [every.index(name) for name in names]]
     scored = np.flatnonzero(counts)
     sums = np.add.reduceat(table[0], np.concatenate([[0], counts[scored].cumsum()[:-1]]), axis=1)
     overall, lower, upper = (by_name(names, bound.mean(axis=1)) for bound in table)

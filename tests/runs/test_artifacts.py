@@ -12,6 +12,7 @@ import torch
 from conftest import Tiny
 
 from rsir_bench.method import Method
+from rsir_bench.ranking.names import DEFAULT, RECORDED
 from rsir_bench.records.schema import Record
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan, plan_runs
@@ -56,6 +57,9 @@ def test_nothing_is_there_before_a_run_and_everything_after_it(tiny: Tiny) -> No
         assert part.key
         assert part.path.is_file()
         assert isinstance(part.load(), (Method, np.ndarray, Reduction, Record))
+    records = [part.load() for part in chain() if isinstance(part.load(), Record)]
+    assert {tuple(sorted(record.metrics)) for record in records} == {tuple(sorted(RECORDED))}
+    assert all({*scores} == {*DEFAULT} for record in records for scores in record.per_class.values())
     assert states(tiny.folder / "runs") == before
     assert not torch.are_deterministic_algorithms_enabled()
 

@@ -8,7 +8,7 @@ Every metric returns (3, S) float64 for S queries: its expectation over a random
 every tie group in its worst order, and with every tie group in its best order. The examples score rankings of five
 scenes, written + for a positive, - for another scene, and in brackets where scenes are tied.
 
-``rsir_bench.ranking.metrics.named`` gives the metrics their names.
+``rsir_bench.ranking.names`` gives the metrics their names.
 """
 
 from rsir_bench.ranking.metrics.averages import (

@@ -12,6 +12,7 @@ from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.registry import without_folders
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.ranking import METRIC_VERSION, Scores
+from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.commands import request_command
 from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import (
@@ -85,7 +86,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         metrics=scores.overall,
         tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
         metric_version=METRIC_VERSION,
-        per_class=scores.per_class,
+        per_class={name: {metric: values[metric] for metric in DEFAULT} for name, values in scores.per_class.items()},
         queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),

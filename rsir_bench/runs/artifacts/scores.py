@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rsir_bench.ranking import Scores, score
+from rsir_bench.ranking.names import OF_CODES, RECORDED
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
@@ -73,5 +74,6 @@ class RowScores:
         names = list(index.classes)
         if self.cell.row.kind == "code":
             bits = self._describing.note()["lengths"][self.cell.row.descriptor]
-            return score(rows, labels, codes=True, bits=bits, queries=queries, class_names=names)
-        return score(rows, labels, similarity=settings.similarity, queries=queries, class_names=names)
+            metrics = (*RECORDED, *OF_CODES)
+            return score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
+        return score(rows, labels, similarity=settings.similarity, queries=queries, metrics=RECORDED, class_names=names)

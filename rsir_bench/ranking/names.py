@@ -1,26 +1,14 @@
-"""The metrics by name: ``mAP``, ``recall@10``, ``mAP@100/R`` and so on; k is any whole number from 1."""
+"""The names of metrics, as in ``mAP@100/R``; k is any whole number from 1. Nothing here needs torch."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from torch import Tensor
+from numbers import Integral
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.ranking.metrics.averages import (
-    average_precision,
-    average_precision_at,
-    average_precision_at_hits,
-    average_precision_at_r,
-)
-from rsir_bench.ranking.metrics.cutoffs import ndcg_at, precision_at, precision_within_radius, r_precision, recall_at
-from rsir_bench.ranking.metrics.first_positive import hit_at, reciprocal_rank
-from rsir_bench.ranking.metrics.positions import nmrr
-from rsir_bench.ranking.ties import PositiveRanks
 
 DEFAULT = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR")
 """What ``score`` measures unless it is asked for others."""
@@ -37,24 +25,13 @@ OF_CODES = ("P@H2",)
 
 LOWER_IS_BETTER = ("ANMRR",)
 
-_FORMULAS: dict[str, Callable[[PositiveRanks, int, Tensor], Tensor]] = {
-    "mAP": lambda ranks, _, harmonic: average_precision(ranks, harmonic),
-    "mAP@R": lambda ranks, _, harmonic: average_precision_at_r(ranks, harmonic),
-    "mAP@k": lambda ranks, k, harmonic: average_precision_at(ranks, k, min(k, ranks.relevant), harmonic),
-    "mAP@k/R": lambda ranks, k, harmonic: average_precision_at(ranks, k, ranks.relevant, harmonic),
-    "mAP@kh": average_precision_at_hits,
-    "AP@kh": average_precision_at_hits,
-    "P@k": lambda ranks, k, _: precision_at(ranks, k),
-    "recall@k": lambda ranks, k, _: recall_at(ranks, k),
-    "hit@k": lambda ranks, k, _: hit_at(ranks, k),
-    "nDCG@k": lambda ranks, k, harmonic: ndcg_at(ranks, min(k, len(harmonic) - 1)),
-    "MRR": lambda ranks, *_: reciprocal_rank(ranks),
-    "R-precision": lambda ranks, *_: r_precision(ranks),
-    "ANMRR": lambda ranks, *_: nmrr(ranks),
-    "P@H2": lambda ranks, *_: precision_within_radius(ranks),
-}
+FORMULAS = (
+    *("mAP", "mAP@R", "mAP@k", "mAP@k/R", "mAP@kh", "AP@kh", "P@k", "recall@k", "hit@k", "nDCG@k"),
+    *("MRR", "R-precision", "ANMRR", "P@H2"),
+)
+"""Every metric, with k for its cut-off; ``rsir_bench.ranking.metrics.formulas`` measures them."""
 
-KNOWN = f"known are {', '.join(_FORMULAS)}; k is a number"
+KNOWN = f"known are {', '.join(FORMULAS)}; k is a number"
 
 _MEANT = {"r@k": ["hit@k", "recall@k"], "cmc@k": ["hit@k"], "rank-k": ["hit@k"], "precision@k": ["P@k"], "ap": ["mAP"]}
 """Names that others give the same metrics, in lower case."""
@@ -74,15 +51,6 @@ class Metric:
     formula: str
     cutoff: int
 
-    def measure(self, ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
-        """Return the metric of S queries, (3, S) float64: expectation, worst and best order of tied scenes.
-
-        Args:
-            ranks: Those of the S queries.
-            harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
-        """
-        return _FORMULAS[self.formula](ranks, self.cutoff, harmonic)
-
 
 def named_metric(name: str) -> Metric:
     """Return the metric of a name.
@@ -95,7 +63,7 @@ def named_metric(name: str) -> Metric:
         Metric(name='mAP@100/R', formula='mAP@k/R', cutoff=100)
     """
     formula, cutoff = _split(name)
-    if formula in _FORMULAS:
+    if formula in FORMULAS:
         return Metric(name, formula, cutoff)
     raise UserError(f"metric {name!r}: not known{_meant(formula, cutoff)}; {KNOWN}")
 
@@ -120,6 +88,19 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
     return found
 
 
+def recorded_metrics(names: Sequence[str]) -> list[str]:
+    """Return the names of metrics, checked, each once, if the records of results hold them.
+
+    Raises:
+        UserError: There are none, one is not known, or records do not hold it.
+    """
+    found, held = metric_names(names, codes=True), (*RECORDED, *OF_CODES)
+    for name in found:
+        if name not in held:
+            raise UserError(f"metric {name}: records do not hold it; they hold {', '.join(held)}")
+    return found
+
+
 def shown_name(name: str) -> str:
     """Return the heading of a metric: its name, and where it has one the name that metric learning prints.
 
@@ -136,7 +117,7 @@ def cutoff_names(k: Sequence[int], hits: int) -> list[str]:
         UserError: A cut-off is not a whole number of at least 1.
     """
     for cutoff in (*k, hits):
-        if isinstance(cutoff, bool) or not isinstance(cutoff, int | np.integer) or cutoff < 1:
+        if isinstance(cutoff, bool) or not isinstance(cutoff, Integral) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")
     return ["mAP", f"AP@{hits}h", *(f"P@{cutoff}" for cutoff in k), "mAP@R", "R-precision", "ANMRR"]
 
@@ -149,7 +130,7 @@ def _split(name: str) -> tuple[str, int]:
 
 def _meant(formula: str, cutoff: int) -> str:
     """Return what an unknown name may mean, as the middle of a sentence."""
-    plain = {known.lower(): known for known in _FORMULAS}
+    plain = {known.lower(): known for known in FORMULAS}
     close = _MEANT.get(formula.lower()) or [plain[it] for it in difflib.get_close_matches(formula.lower(), plain, 2)]
     if not close:
         return ""
