@@ -69,7 +69,7 @@ def test_a_line_of_two_kinds_of_machines_is_refused(tiny: Tiny, records: list[Re
         update={"seed": 1, "key": "0" * 64, "environment": {**records[0].environment, **change}}
     )
     write_record(tiny.folder / "more" / "results" / "other.json", other)
-    with pytest.raises(UserError, match=r"seed 1: made with .*, but seed 0 with cpu, 32; make all seeds"):
+    with pytest.raises(UserError, match=r"seed 1: made with .*, but seed 0 with cpu, 32; all seeds of a line"):
         publish([tiny.folder / "more"], results)
     same = other.model_copy(update={"environment": {**records[0].environment, "device": "cpu (another model)"}})
     write_record(tiny.folder / "more" / "results" / "other.json", same)

@@ -17,6 +17,8 @@ MARKS = (
 # What no line shows: control characters but tab and line end, noncharacters, and marks that turn the direction.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
 
+LONGEST_LINE = 300
+
 # What XML 1.0 has no way to write.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -42,6 +44,11 @@ def visible(text: str) -> str:
     'a\\x1b[2J'
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def is_plain_line(text: str) -> bool:
+    """Return whether text is one line without control characters, and not too long for a table's note."""
+    return len(text) <= LONGEST_LINE and visible(text) == text and not set("\t\n") & set(text)
 
 
 def as_xml(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.records.cells import cell_of, distortion_of, row_label
+from rsir_bench.records.cells import cell_of, distortion_of, is_submitted, maker_of, row_label
 from rsir_bench.records.schema import ProtocolPart, Record
 from rsir_bench.records.validity import BOARD
 
@@ -130,6 +130,10 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         if record.pixels is not None:
             read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
             note(f"method {record.method.label} on {record.target.name}", "pixels", read, record)
+        if is_submitted(record):
+            note(f"method {record.method.label}", "makers", maker_of(record), record)
+        line = f"{record.method.label}, row {row_label(record)}, on {_target(record)}"
+        note(line, "makers", maker_of(record) or "made here", record)
         note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
     several = {key: values for key, values in seen.items() if len(values) > 1}
     differing = {f"{subject} has different {kind}": values for (subject, kind), values in several.items()}

@@ -86,8 +86,8 @@ def _grid(table: Table, block: Block) -> Grid:
 
 def _cells(table: Table, row: MethodRow) -> list[GridCell]:
     footnote = str(row.footnote) if row.footnote else ""
-    apart = significance.APART if row.apart else ""
-    seeds = GridCell(str(row.seeds or EMPTY), superscript=apart)
+    signs = significance.APART * row.apart + significance.ELSEWHERE * bool(row.origin)
+    seeds = GridCell(str(row.seeds or EMPTY), superscript=signs)
     cells = [GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), seeds]
     for metric in table.metrics:
         cell = row.cells[metric]
@@ -120,6 +120,8 @@ def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
             fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
     if any(each.doubts for every in table.blocks for each in every.rows):
         fields["doubts"] = "; ".join(row.doubts)
+    if any(each.origin for every in table.blocks for each in every.rows):
+        fields["origin"] = row.origin
     if table.shows_paper:
         fields["slip"] = table.footnotes[row.footnote - 1] if row.footnote else ""
     return fields | provenance(row.records)

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rsir_bench.ranking.names import LOWER_IS_BETTER
-from rsir_bench.records.cells import machine_of
+from rsir_bench.records.cells import can_compete, machine_of
 from rsir_bench.records.schema import Record
 
 SIGN = "≈"
 APART = "†"
+ELSEWHERE = "‡"
 APART_NOTE = (
     f"{APART}: made on another kind of device (CPU, GPU) or in another precision than most rows here, or its seeds on "
     "several. Such differences have been as large as those between methods: these rows are not tested."
@@ -28,8 +29,10 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
 
     Returns:
         For each row True (the best, or not shown to be worse), False (worse), or None: not tested, since it has fewer
-        than five seeds, no values per class, nothing to be compared with, or was made apart (see ``made_apart``).
+        than five seeds, no values per class, nothing to be compared with, was made apart (see ``made_apart``), or was
+        made elsewhere and not again here.
     """
+    rows = [records if can_compete(records) else () for records in rows]
     classes, others = _classes(rows), made_apart(rows)
     scores = {
         str(position): _per_class(records, metric, classes)
@@ -50,8 +53,10 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
 def made_apart(rows: Sequence[Sequence[Record]]) -> list[bool]:
     """Return which rows, each given by the records of its seeds, are not made as most rows of the target are.
 
-    They were made on another kind of device or in another precision, or their seeds on several.
+    They were made on another kind of device or in another precision, or their seeds on several. Rows that do not
+    compete, as they were made elsewhere and not again here, neither are apart nor say what is usual.
     """
+    rows = [records if can_compete(records) else () for records in rows]
     machines = [{machine_of(record) for record in records} for records in rows]
     usual = Counter(machine for found in machines if len(found) == 1 for machine in found)
     if not usual:

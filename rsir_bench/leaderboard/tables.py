@@ -14,7 +14,7 @@ from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.names import LOWER_IS_BETTER
-from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.cells import can_compete, cell_of, printed_title, row_label
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
 
@@ -102,8 +102,16 @@ class MethodRow:
 
     @property
     def counts(self) -> bool:
-        """Whether the row competes with others: not fitted on the target, and nothing speaks against its values."""
-        return not self.name.target_fit and not self.doubts
+        """Whether the row competes with others.
+
+        It is not fitted on the target, nothing speaks against its values, and it was made here, or again here.
+        """
+        return not self.name.target_fit and not self.doubts and can_compete(self.records)
+
+    @property
+    def origin(self) -> str:
+        """Who made the row elsewhere, in words; empty for what was made here."""
+        return origin_in_words(self.records)
 
 
 @dataclass(frozen=True)
@@ -322,6 +330,7 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
         yield significance.NOTE
     if any(row.apart for row in rows):
         yield significance.APART_NOTE
+    yield from _origin_notes(blocks)
     yield from doubt_notes(blocks)
     yield from _empty_cells(blocks, shows_paper)
 
@@ -332,6 +341,30 @@ def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
         for row in block.rows:
             if row.doubts:
                 yield f"{DOUBT} {row.name.label}, {row.name.row}, on {block.title}: {'; '.join(row.doubts)}."
+
+
+def origin_in_words(records: Sequence[Record]) -> str:
+    """Return who made a line elsewhere and whether it was made again; empty for a line that was made here."""
+    origin = next((record.origin for record in records if record.origin), None)
+    if origin is None:
+        return ""
+    where = ", ".join(word for word in (origin.made_on, origin.url) if word)
+    who = f"{origin.by} ({where})" if where else origin.by
+    if origin.kind == "descriptors":
+        return f"descriptors submitted by {who}, scored here" + (f"; {origin.training}" if origin.training else "")
+    again = [f"seed {one.seed}: {one.origin.remade}" for one in records if one.origin and one.origin.remade]
+    return f"made by {who}; " + (f"made again here, {'; '.join(again)}" if again else "not made again here")
+
+
+def _origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield who made which lines elsewhere, and what that means for them."""
+    found = {f"{row.name.label}: {row.origin}": None for block in blocks for row in block.rows if row.origin}
+    if found:
+        yield (
+            f"{significance.ELSEWHERE}: made elsewhere. Such rows are marked and tested only where descriptors of a "
+            "seed were made again here, from its network."
+        )
+        yield from (f"{significance.ELSEWHERE} {line}." for line in found)
 
 
 def _why_not(board: Board, shape: PaperTable) -> str:

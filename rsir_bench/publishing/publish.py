@@ -10,7 +10,7 @@ from pathlib import Path
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.publishing.folder import path_inside, refuse_no_tables, remove_replaced, writing
-from rsir_bench.records.cells import CellId, describe_cell, machine_of
+from rsir_bench.records.cells import CellId, describe_cell, machine_of, maker_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import LeaveOut, read_each, record_files, write_record
 from rsir_bench.runs.artifacts.code import read_current
@@ -77,6 +77,8 @@ def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> No
         other, is_published = taken.setdefault(_result(record), (record, False))
         if other.key == record.key:
             continue
+        if is_published and record.origin is not None:
+            raise UserError(f"{describe_cell(record)}: on the board already; a submission replaces nothing")
         keys = f"keys {other.key[:8]}, {record.key[:8]}"
         if is_published:
             todo = "replace it with `rsir-bench drift RUNS --accept REASON`"
@@ -85,22 +87,28 @@ def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> No
 
 
 def _refuse_mixed(records: Sequence[Record], published: Sequence[Record]) -> None:
-    """Refuse new records that would give a line several kinds of devices or precisions; a line is averaged."""
+    """Refuse new records that would give a line several kinds of devices, precisions or makers; a line is averaged."""
     known = {record.key for record in published}
     lines: dict[tuple[CellId, str], dict[str, Record]] = defaultdict(dict)
     for record in published:
-        lines[CellId.of(record), record.protocol.hash].setdefault(machine_of(record), record)
+        lines[CellId.of(record), record.protocol.hash].setdefault(_making(record), record)
     for record in records:
         if record.key in known:
             continue
         line = lines[CellId.of(record), record.protocol.hash]
-        line.setdefault(machine_of(record), record)
+        line.setdefault(_making(record), record)
         if len(line) > 1:
-            other = next(one for machine, one in line.items() if machine != machine_of(record))
+            other = next(one for making, one in line.items() if making != _making(record))
             raise UserError(
-                f"{describe_cell(record)}: made with {machine_of(record)}, but seed {other.seed} with "
-                f"{machine_of(other)}; make all seeds of a line on one kind of device in one precision"
+                f"{describe_cell(record)}: made with {_making(record)}, but seed {other.seed} with {_making(other)}; "
+                "all seeds of a line are made by one maker on one kind of device in one precision"
             )
+
+
+def _making(record: Record) -> str:
+    """Return on what a result was made, and by whom where that was elsewhere."""
+    maker = maker_of(record)
+    return f"{machine_of(record)} ({maker})" if maker else machine_of(record)
 
 
 def _result(record: Record) -> tuple[CellId, int, str]:
@@ -111,12 +119,14 @@ def check_sound(record: Record) -> None:
     """Refuse a record with impossible scores.
 
     Raises:
-        UserError: A metric is outside 0 to 1, or there is no query.
+        UserError: A metric is outside 0 to 1, there is no query, or a submission would replace another result.
     """
     name = f"{record.method.label} {record.row.name} on {record.target.name} seed {record.seed}"
     for metric, value in record.metrics.items():
         if not (math.isfinite(value) and 0 <= value <= 1):
             raise UserError(f"{name}: {metric} is {value}, outside 0..1; score the run again")
+    if record.origin is not None and record.accepted:
+        raise UserError(f"{name}: submitted, and names results that it replaces; a submission replaces nothing")
     if record.queries.count == 0:
         raise UserError(f"{name}: no query was scored; check the labels of {record.target.name}")
 

@@ -46,6 +46,29 @@ def machine_of(record: Record) -> str:
     return f"{kind}, {record.environment.get('precision', 'unknown')}"
 
 
+SUBMITTED = "submitted:"
+"""What the labels of methods begin with whose descriptors were submitted; no method of ours can be called so."""
+
+
+def is_submitted(record: Record) -> bool:
+    """Return whether a result was scored from descriptors that somebody submitted, and no run made it."""
+    return record.method.label.startswith(SUBMITTED)
+
+
+def maker_of(record: Record) -> str:
+    """Return who made a result, and what was submitted; empty for what was made here."""
+    return f"{record.origin.kind} by {record.origin.by}" if record.origin else ""
+
+
+def can_compete(records: Iterable[Record]) -> bool:
+    """Return whether a line, given by the records of its seeds, is marked and tested.
+
+    It was made here, or at least one of its seeds was made again here.
+    """
+    found = list(records)
+    return any(record.origin is None or record.origin.remade for record in found) or not found
+
+
 def distortion_of(record: Record) -> str:
     """Return for example ``"haze:3"``; empty for undistorted scenes."""
     return f"{record.distortion.name}:{record.distortion.severity}" if record.distortion else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug
-from rsir_bench.records.cells import distortion_of
+from rsir_bench.records.cells import distortion_of, is_submitted
 from rsir_bench.records.schema import Record, RequestFields
 
 AGAIN = (
@@ -75,13 +75,15 @@ def commands(records: Sequence[Record]) -> list[str]:
 
     Requests are merged over seeds, targets and distortions where all else is equal, and only where the targets have the
     same seeds: a command makes every seed on every target. With a distortion it also makes the undistorted target, and
-    it always makes all rows of the method.
+    it always makes all rows of the method. Descriptors that were submitted have none.
 
     Raises:
         UserError: A record's request cannot be read.
     """
     groups: dict[RequestFields, dict[tuple[str, int], set[str]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
+        if is_submitted(record):
+            continue
         request = request_of(record)
         common = request.model_copy(update={"seed": 0, "target": "", "distortion": ""})
         groups[common][request.target, record.seed] |= {request.distortion} - {""}

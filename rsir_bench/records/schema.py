@@ -172,11 +172,36 @@ class EffectPart(_Part):
     lost: int = 0
 
 
+class OriginPart(_Part):
+    """Who made a result elsewhere, and how far it was made again here. A result that was made here has None instead.
+
+    Attributes:
+        kind: ``"descriptors"``: scored here, from descriptors that somebody submitted. ``"record"``: made by a run of
+            rsir-bench elsewhere.
+        by: Who submitted it.
+        made_on: Where it was made, in their words.
+        url: A page about it; empty: none.
+        training: How the descriptors were made, in their words; empty for ``"record"``, which says so itself.
+        sha256: Of the submitted file of descriptors; empty for ``"record"``, whose weights have theirs.
+        remade: When and on what its descriptors were made again from the network, and how far the scores differed;
+            empty: they were not.
+    """
+
+    kind: Literal["descriptors", "record"]
+    by: str
+    made_on: str
+    url: str = ""
+    training: str = ""
+    sha256: str = ""
+    remade: str = ""
+
+
 class Record(_Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
+    ``origin`` is None for what was made here.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
@@ -203,3 +228,4 @@ class Record(_Part):
     accepted: tuple[AcceptedPart, ...] = ()
     doubts: tuple[str, ...] = ()
     effect: EffectPart | None = None
+    origin: OriginPart | None = None

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.text import LONGEST_LINE, is_plain_line
+from rsir_bench.records.cells import SUBMITTED
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
 
@@ -63,6 +65,7 @@ def _problems(record: Record) -> Iterator[str]:
     yield from _name_problems(values)
     yield from _number_problems(values)
     yield from _settings_problems(record.protocol.settings)
+    yield from _origin_problems(record)
     try:
         datetime.datetime.fromisoformat(record.created)
     except ValueError:
@@ -144,6 +147,20 @@ def _score_problems(record: Record) -> Iterator[str]:
         yield from _outside("effect.metrics", record.effect.metrics)
     for accepted in record.accepted:
         yield from _outside("accepted.previous", accepted.previous)
+
+
+def _origin_problems(record: Record) -> Iterator[str]:
+    origin, label = record.origin, record.method.label
+    submitted = origin is not None and origin.kind == "descriptors"
+    if label.startswith(SUBMITTED) != submitted or (submitted and record.method.name != label):
+        yield f"method.label: {label!r:.60}: submitted descriptors, and nothing else, are called {SUBMITTED}NAME"
+    if origin is None:
+        return
+    for name, text in origin.model_dump(exclude={"kind"}).items():
+        if not is_plain_line(text):
+            yield f"origin.{name}: {text!r:.60} is not one line of at most {LONGEST_LINE} plain characters"
+    if not origin.by.strip() or (submitted and (origin.remade or not origin.sha256 or record.source is not None)):
+        yield "origin: lacks who, or says of descriptors what only a record has"
 
 
 def _outside(where: str, scores: dict[str, float]) -> Iterator[str]:

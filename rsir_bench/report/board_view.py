@@ -59,6 +59,7 @@ class Standing:
         cells: The values by target and metric.
         main: Whether figures show this row of the method; see ``main_rows``.
         cost: Its costs; None where no record has them.
+        origin: Who made it elsewhere, in words; empty for what was made here.
     """
 
     name: RowName
@@ -67,6 +68,7 @@ class Standing:
     cells: dict[tuple[str, str], MetricCell]
     main: bool
     cost: costs.CostRow | None
+    origin: str = ""
 
     @property
     def label(self) -> str:
@@ -214,6 +216,7 @@ def _under_own_names(table: Table) -> Table:
 def _standings(board: Board, whole: list[Table]) -> list[Standing]:
     names: dict[tuple[str, str, str], RowName] = {}
     seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
+    origins: dict[tuple[str, str, str], str] = {}
     cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
     for table in whole:
         for block in table.blocks:
@@ -221,6 +224,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
                 key = (row.name.label, "" if row.name.label else row.name.title, row.name.row)
                 names.setdefault(key, row.name)
                 seeds[key][block.target] = row.seeds
+                origins[key] = origins.get(key) or row.origin
                 cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
     nothing = {(block.target, metric): MetricCell() for table in whole for block in table.blocks for metric in METRICS}
     method_of = {record.method.label: record.method.name for record in board.records}
@@ -233,6 +237,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
             cells=nothing | cells[key],
             main=main.get(name.label) == name.row,
             cost=cost.get(name.label),
+            origin=origins[key],
         )
         for key, name in names.items()
     ]

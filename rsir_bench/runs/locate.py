@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsir_bench.protocol import load_protocol, shipped
-from rsir_bench.records.cells import distortion_of
+from rsir_bench.records.cells import distortion_of, is_submitted
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
 from rsir_bench.runs.plan import Plan, ResultSpec, Run, make_plan
@@ -51,6 +51,8 @@ def locate(records: Iterable[Record], out: Path, files: UserFiles) -> dict[str, 
     found: dict[str, LocatedResult] = {}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in records:
+        if is_submitted(record):  # no run has made it
+            continue
         for place in known.get(record.protocol.name, []):
             groups[place, tuple(record.protocol.overrides)].append(record)
     for (place, overrides), group in groups.items():

@@ -259,5 +259,6 @@ def _read_published(folder: Path) -> dict[str, Path]:
     published = {}
     for path in record_files(folder):
         for record in read_each([path], log):  # a damaged one is made again
-            published[record.key] = path
+            if record.origin is None:  # what others have made is not done here
+                published[record.key] = path
     return published

@@ -153,9 +153,10 @@ def test_what_runs_have_described_is_exported(tiny: Tiny, finished: list[Record]
         table = pd.read_parquet(path)
         assert list(table.columns) == ["id", "label", "codes" if code else "descriptors"]
         assert np.stack(table.iloc[:, 2]).shape == (18, record.row.dimensions)
-        again = score(np.stack(table.iloc[:, 2]), table["label"], codes=code)
+        names = list(record.metrics)
+        again = score(np.stack(table.iloc[:, 2]), table["label"], codes=code, metrics=names)
         assert again.overall == pytest.approx(record.metrics, abs=1e-9)
-        joined = score_files(path, dataset=index_folder(tiny.folder / "target"), codes=code)
+        joined = score_files(path, dataset=index_folder(tiny.folder / "target"), codes=code, metrics=names)
         assert joined.overall == pytest.approx(record.metrics, abs=1e-9)
     from pyarrow import parquet
 
