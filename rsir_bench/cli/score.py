@@ -16,7 +16,9 @@ from rsir_bench.cli.options import cluster_of, metric_list
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
-    from rsir_bench.ranking import Scores
+    from rsir_bench.ranking import GradedScores, Scores
+
+    Row = tuple[str, dict[str, float]]
 
 
 def score(
@@ -83,26 +85,50 @@ def score(
     print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores))
 
 
-def as_table(scores: Scores) -> str:
-    """Return the scores overall, the bounds that ties leave, and the scores of each class, as text."""
+def as_table(scores: Scores | GradedScores) -> str:
+    """Return the scores overall, the bounds that ties leave, and the scores of each class or label, as text."""
     from tabulate import tabulate
 
+    from rsir_bench.ranking import GradedScores
     from rsir_bench.ranking.names import shown_name
 
-    rows = {"all queries": scores.overall}
-    if scores.lower != scores.upper:
-        rows |= {"least, by ties": scores.lower, "greatest, by ties": scores.upper}
-    rows |= scores.per_class
+    rows = _with_references(scores) if isinstance(scores, GradedScores) else _with_classes(scores)
     headings = [shown_name(metric) for metric in scores.overall]
-    cells = [[name, *values.values()] for name, values in rows.items()]
+    cells = [[name, *(values.get(metric) for metric in scores.overall)] for name, values in rows]
     table = tabulate(cells, headers=["", *headings], floatfmt=".4f", disable_numparse=[0])
     return "\n\n".join([table, _summary(scores), *(f"no retrieval: {doubt}" for doubt in scores.doubts())])
 
 
-def _summary(scores: Scores) -> str:
+def _with_classes(scores: Scores) -> list[Row]:
+    return [("all queries", scores.overall), *_bounds(scores), *scores.per_class.items()]
+
+
+def _with_references(scores: GradedScores) -> list[Row]:
+    """Return the rows of all queries and of each label, with chance and oracle below each."""
+    rows = [("all queries", scores.overall), ("chance", scores.chance), ("oracle", scores.oracle), *_bounds(scores)]
+    for name, values in scores.per_label.items():
+        chance, oracle = scores.label_chance[name], scores.label_oracle[name]
+        rows += [(name, values), (f"{name}, chance", chance), (f"{name}, oracle", oracle)]
+    return rows
+
+
+def _bounds(scores: Scores | GradedScores) -> list[Row]:
+    if scores.lower == scores.upper:
+        return []
+    return [("least, by ties", scores.lower), ("greatest, by ties", scores.upper)]
+
+
+def _summary(scores: Scores | GradedScores) -> str:
     """Return one line: the number of queries, those left out, and descriptors without a direction."""
+    from rsir_bench.ranking import GradedScores
+
     parts = [f"{scores.queries} queries"]
-    if scores.skipped:
+    if isinstance(scores, GradedScores):
+        if scores.skipped:
+            parts.append(f"{scores.skipped} skipped: no other scene shares a label")
+        missing = {name: count for name, count in scores.without.items() if count}
+        parts += [f"{name} over {scores.queries - count} that have such a scene" for name, count in missing.items()]
+    elif scores.skipped:
         parts.append(f"{scores.skipped} skipped: no other scene of their class")
     if scores.constant:
         parts.append(f"{scores.constant} constant descriptors: similarity 0 to every scene")

@@ -7,16 +7,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rsir_bench.ranking.scores import METRIC_VERSION, Scores, score
+    from rsir_bench.ranking.graded.scores import GradedScores
+    from rsir_bench.ranking.names import METRIC_VERSION
+    from rsir_bench.ranking.scores import Scores, score
     from rsir_bench.ranking.similarity import SIMILARITIES
 
-__all__ = ["METRIC_VERSION", "SIMILARITIES", "Scores", "score"]
+__all__ = ["METRIC_VERSION", "SIMILARITIES", "GradedScores", "Scores", "score"]
+
+_HOMES = {"METRIC_VERSION": "names", "SIMILARITIES": "similarity", "GradedScores": "graded.scores"}
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        home = "similarity" if name == "SIMILARITIES" else "scores"
-        return getattr(importlib.import_module(f"rsir_bench.ranking.{home}"), name)
+        return getattr(importlib.import_module(f"rsir_bench.ranking.{_HOMES.get(name, 'scores')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

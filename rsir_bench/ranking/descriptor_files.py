@@ -19,6 +19,7 @@ from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.text import decode
 from rsir_bench.ranking.files import hdf5, ids
+from rsir_bench.ranking.graded.scores import GradedScores
 from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
 
@@ -75,7 +76,7 @@ def score_files(
     block: int | None = None,
     device: str = "cpu",
     measure: Measure | None = None,
-) -> Scores:
+) -> Scores | GradedScores:
     """Score the descriptors in a file.
 
     Args:

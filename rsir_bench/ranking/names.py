@@ -10,6 +10,9 @@ from numbers import Integral
 
 from rsir_bench.base.errors import UserError
 
+METRIC_VERSION = 1
+"""Raised whenever a definition changes, so that results of different definitions are never mixed."""
+
 DEFAULT = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR")
 """What ``score`` measures unless it is asked for others."""
 
@@ -32,6 +35,9 @@ FORMULAS = (
 """Every metric, with k for its cut-off; ``rsir_bench.ranking.metrics.formulas`` measures them."""
 
 KNOWN = f"known are {', '.join(FORMULAS)}; k is a number"
+
+_GRADED = re.compile(r".*\((any|jaccard|equal|g|2\^g-1)\)|ACG@.*|WAP.*")
+"""Names of metrics in ``rsir_bench.ranking.graded.names``."""
 
 _MEANT = {"r@k": ["hit@k", "recall@k"], "cmc@k": ["hit@k"], "rank-k": ["hit@k"], "precision@k": ["P@k"], "ap": ["mAP"]}
 """Names that others give the same metrics, in lower case."""
@@ -65,6 +71,8 @@ def named_metric(name: str) -> Metric:
     formula, cutoff = _split(name)
     if formula in FORMULAS:
         return Metric(name, formula, cutoff)
+    if _GRADED.fullmatch(name):
+        raise UserError(f"metric {name!r}: only for several labels per scene, here each has one; {KNOWN}")
     raise UserError(f"metric {name!r}: not known{_meant(formula, cutoff)}; {KNOWN}")
 
 

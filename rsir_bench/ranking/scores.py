@@ -12,17 +12,20 @@ from torch import Tensor
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
+from rsir_bench.ranking.graded.label_sets import is_multi_label
+from rsir_bench.ranking.graded.measure import measure_graded
+from rsir_bench.ranking.graded.names import graded_names
+from rsir_bench.ranking.graded.scores import AVERAGE as AVERAGE_ANY
+from rsir_bench.ranking.graded.scores import GradedScores, assemble_graded
+from rsir_bench.ranking.graded.task import GradedTask, graded_task
 from rsir_bench.ranking.metrics.averages import chance_precision
 from rsir_bench.ranking.metrics.formulas import measured
 from rsir_bench.ranking.metrics.groups import harmonic_numbers
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS, precision_at_recall
-from rsir_bench.ranking.names import Metric, cutoff_names, metric_names, named_metric
+from rsir_bench.ranking.names import METRIC_VERSION, Metric, cutoff_names, metric_names, named_metric
 from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
-
-METRIC_VERSION = 1
-"""Raised whenever a definition changes, so that results of different definitions are never mixed."""
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Measure = Callable[[Task, int | None, Sequence[str]], tuple[FloatArray, FloatArray]]
@@ -155,7 +158,7 @@ def score(
     device: str | torch.device = "cpu",
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
     measure: Measure | None = None,
-) -> Scores:
+) -> Scores | GradedScores:
     """Rank the gallery for every query and score the rankings, exactly, with ties taken as an expectation.
 
     Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
@@ -167,7 +170,8 @@ def score(
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
             (N, ceil(bits / 8)) uint8 packed in ``bit_order``, together with ``bits``.
-        labels: (N,) integers or strings, the classes.
+        labels: (N,) integers or strings, the classes; or several labels per scene: (N, L) of 0 and 1, or N lists of
+            names.
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
@@ -176,24 +180,26 @@ def score(
         queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. The gallery of
             a query leaves out the query itself.
         gallery: (M, D) numbers, a separate gallery; nothing but ``own`` and ``ignore`` is left out then.
-        gallery_labels: (M,) integers or strings, its classes.
+        gallery_labels: (M,) integers or strings, its classes, or several labels per scene as in ``labels``.
         own: (N,) integers, the row in the gallery of the scene that a descriptor is of, which its ranking leaves out;
             -1 where the gallery does not have it.
         ignore: For each descriptor a list of rows of the gallery that count neither as hits nor as misses (junk) and
             are left out of its ranking; or (N, W) integers, filled up with -1.
         metrics: Names of metrics with their cut-offs, for example ``["mAP", "recall@10", "hit@1"]``; see
             ``rsir_bench.ranking.names``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
+            With several labels per scene: see ``rsir_bench.ranking.graded.names``.
         k: Other cut-offs of P@k than those, without ``metrics``.
         hits: Another cut-off of AP@{hits}h than 10, without ``metrics``.
         block: Queries per block; None chooses by memory. Changes scores by rounding only.
         device: Where products, sorting and searching run, for example "cuda"; on the CPU they run in as many threads
             as ``torch.get_num_threads`` says.
-        class_names: The names of integer labels in ``per_class``.
+        class_names: The names of integer labels in ``per_class``, or of the columns of an (N, L) matrix.
         measure: Ranks and measures, for example ``rsir_bench.runs.runners.cluster.Cluster.measure``; None: this
             process.
 
     Returns:
-        Means over queries, per class and per query, and the bounds that ties leave.
+        Means over queries, per class and per query, and the bounds that ties leave; with several labels per scene
+        ``GradedScores``, which hold chance and oracle of each value.
 
     Raises:
         UserError: The input cannot be scored; the message is one line.
@@ -207,28 +213,33 @@ def score(
     """
     if metrics is not None and (k is not None or hits is not None):
         raise UserError("metrics: names hold their cut-offs; leave out k and hits")
+    device = checked_device(device)
+    inputs: dict[str, Any] = {
+        "similarity": similarity,
+        "codes": codes,
+        "bits": bits,
+        "bit_order": bit_order,
+        "queries": queries,
+        "gallery": gallery,
+        "gallery_labels": gallery_labels,
+        "own": own,
+        "ignore": ignore,
+        "class_names": class_names,
+        "device": device,
+    }
+    ranked = measure or measure_queries
+    if is_multi_label(labels):
+        names = graded_names(metrics, k, hits)
+        with workers(device) as pool:
+            graded = graded_task(descriptors, labels, **inputs, workers=pool)
+        every = list(dict.fromkeys([AVERAGE_ANY, *names]))
+        return assemble_graded(graded, every, names, ranked(graded, block, every)[0])
     wanted = cutoff_names(CUTOFFS if k is None else k, HITS if hits is None else hits) if metrics is None else metrics
     names = metric_names(wanted, codes=codes or similarity == "hamming")
-    device = checked_device(device)
     with workers(device) as pool:
-        task = scoring_task(
-            descriptors,
-            labels,
-            similarity=similarity,
-            codes=codes,
-            bits=bits,
-            bit_order=bit_order,
-            queries=queries,
-            gallery=gallery,
-            gallery_labels=gallery_labels,
-            own=own,
-            ignore=ignore,
-            class_names=class_names,
-            device=device,
-            workers=pool,
-        )
+        task = scoring_task(descriptors, labels, **inputs, workers=pool)
     every = names if AVERAGE in names else [AVERAGE, *names]
-    table, curves = (measure or measure_queries)(task, block, every)
+    table, curves = ranked(task, block, every)
     return assemble(task, every, names, table, curves)
 
 
@@ -250,8 +261,11 @@ def measure_queries(
 
     Returns:
         (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and
-        (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
+        (classes, 101) float64, sums of the precision-recall curves of the queries of each class. With several labels
+        per scene what ``rsir_bench.ranking.graded.measure.measure_graded`` returns, and no curves.
     """
+    if isinstance(task, GradedTask):
+        return measure_graded(task, block, names, show), np.empty((0, RECALL_LEVELS))
     metrics, harmonic = [named_metric(name) for name in names], harmonic_numbers(task.gallery_size, task.device)
     table = torch.empty(3, len(metrics), len(task.queries), dtype=torch.float64)
     curves = torch.zeros(len(task.class_names), RECALL_LEVELS, dtype=torch.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ class Task:
         count = torch.full_like(self.queries, self.gallery_size - int(self.own_columns is not None))
         return count if self.left_out is None else count - self.left_out.starts.diff()
 
-    def part(self, queries: slice) -> Task:
+    def part(self, queries: slice) -> Self:
         """Return the same gallery with some of the queries; they are measured as in the whole."""
         return replace(
             self,

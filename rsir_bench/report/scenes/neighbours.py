@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rsir_bench.ranking import score
+from rsir_bench.ranking import Scores, score
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS
 from rsir_bench.ranking.nearest import nearest
 from rsir_bench.ranking.scores import measure_queries
@@ -57,17 +57,22 @@ def find_neighbours(
     Raises:
         UserError: The descriptors cannot be scored.
     """
-    measured = partial(
-        score,
-        descriptors,
-        labels,
-        similarity="pearson" if bits else similarity,
-        codes=bits is not None,
-        bits=bits,
-        measure=partial(measure_queries, curve=precision_at_recall),
-    )
-    scores = measured()
-    precision = scores.curve if queries is None else measured(queries=queries).curve
+
+    def measured(queries: npt.NDArray[np.int64] | None) -> Scores:
+        scores = score(
+            descriptors,
+            labels,
+            similarity="pearson" if bits else similarity,
+            codes=bits is not None,
+            bits=bits,
+            queries=queries,
+            measure=partial(measure_queries, curve=precision_at_recall),
+        )
+        assert isinstance(scores, Scores)  # one label per scene
+        return scores
+
+    scores = measured(None)
+    precision = scores.curve if queries is None else measured(queries).curve
     each_precision = np.full(len(labels), np.nan)
     each_precision[scores.query_index] = scores.per_query["mAP"]
     similarities, indices = nearest(descriptors, SHOWN, "hamming" if bits else similarity)

@@ -75,5 +75,9 @@ class RowScores:
         if self.cell.row.kind == "code":
             bits = self._describing.note()["lengths"][self.cell.row.descriptor]
             metrics = (*RECORDED, *OF_CODES)
-            return score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
-        return score(rows, labels, similarity=settings.similarity, queries=queries, metrics=RECORDED, class_names=names)
+            scores = score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
+        else:
+            similarity = settings.similarity
+            scores = score(rows, labels, similarity=similarity, queries=queries, metrics=RECORDED, class_names=names)
+        assert isinstance(scores, Scores)  # one label per scene
+        return scores
