@@ -87,6 +87,17 @@ class TestShipped:
     def test_only_the_papers_protocols_are_comparable_with_it(self):
         assert {name for name in shipped() if load_protocol(name).paper} == {"patternnet", "ucm"}
 
+    def test_every_protocol_but_the_papers_states_its_precision(self):
+        stated = {name: tomllib.loads(path.read_text())["train"].get("precision") for name, path in shipped().items()}
+        assert stated == {
+            "aid": "bf16",
+            "aid-lite": "32",
+            "demo": "32",
+            "patternnet": None,
+            "ucm": None,
+            "ucm-mobile": "auto",  # its published results were made with it
+        }
+
     def test_hashes_differ(self):
         assert len({load_protocol(name).hash for name in shipped()}) == 6
 
