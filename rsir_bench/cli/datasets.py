@@ -76,7 +76,7 @@ def confirm_licence(card: DatasetCard, *, accepted: bool) -> None:
 
 @app.command("verify")
 def verify_datasets(
-    names: Annotated[list[str], typer.Argument(help="Datasets, folder:PATH, or all for those that are present.")],
+    names: Annotated[list[str], typer.Argument(help="Datasets; folder:, parquet: or tar:PATH; all: those present.")],
     data_root: options.DataRoot = Request.data_root,
     card: options.Cards = None,
     as_json: options.AsJson = False,
@@ -100,7 +100,7 @@ def verify_datasets(
 
 @app.command("audit")
 def audit_datasets(
-    source: Annotated[str, typer.Argument(help="A dataset or folder:PATH.")],
+    source: Annotated[str, typer.Argument(help="A dataset, or folder:, parquet: or tar:PATH.")],
     targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
     data_root: options.DataRoot = Request.data_root,
     out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.runs.request import DESCRIPTIONS
+from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 
 if TYPE_CHECKING:
     from rsir_bench.runs.runners.cluster import Cluster
@@ -103,7 +104,7 @@ def comma_list(option: str, text: str) -> list[str]:
 
 
 def _joined(option: str, pieces: list[str]) -> list[str]:
-    """Return the words of a list; one path with commas, behind ``folder:`` or ``@``, is one word.
+    """Return the words of a list; one path with commas, behind ``folder:`` and the like or ``@``, is one word.
 
     Raises:
         UserError: The shorter path is there too.
@@ -111,7 +112,7 @@ def _joined(option: str, pieces: list[str]) -> list[str]:
     words: list[str] = []
     while pieces:
         first = pieces[0].strip()
-        path = first.partition("folder:" if first.startswith("folder:") else "@")[2]
+        path = first.partition(":" if first.startswith(OWN_PREFIXES) else "@")[2]
         longer = range(len(pieces), 1, -1) if path else ()
         taken = next((number for number in longer if _is_there(",".join([path, *pieces[1:number]]).rstrip())), 1)
         if taken > 1 and _is_there(path):

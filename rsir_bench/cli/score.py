@@ -25,7 +25,8 @@ def score(
     descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz, .parquet, .csv or .h5.")],
     labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="The dataset whose scenes the descriptors' file names by id, or folder:PATH.")
+        str | None,
+        typer.Option(help="The dataset whose scenes the file names by id; or folder:, parquet:, tar:PATH."),
     ] = None,
     data_root: options.DataRoot = Request.data_root,
     codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,

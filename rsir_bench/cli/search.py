@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def search(
     image: Annotated[Path, typer.Argument(help="An image file from anywhere.")],
-    target: Annotated[str, typer.Option(help="The dataset to search, or folder:PATH.")],
+    target: Annotated[str, typer.Option(help="The dataset to search, or folder:, parquet: or tar:PATH.")],
     method: Annotated[str, typer.Option(help="A trained method, or timm:NAME@WEIGHTS.")],
     top: Annotated[int, typer.Option(min=1, help="Scenes to find.")] = 10,
     ann: Annotated[str | None, typer.Option(help="Search approximately, by hnsw or ivf, and print the recall.")] = None,

@@ -130,7 +130,7 @@ class RequestFields(_Part):
         protocol: Its name, or the name of its TOML file.
         method: As ``--methods`` takes it.
         seed: The seed of the run.
-        target: As the request named it: a dataset, or ``folder:PATH``.
+        target: As the request named it: a dataset, or ``folder:PATH`` or the like.
         distortion: ``"haze:3"``; empty for undistorted scenes.
         overrides: Values of ``--set``.
         plugins: Names of the files of ``--plugin``.

@@ -17,7 +17,9 @@ class Request:
     """A campaign as asked for, before anything is looked up. ``DESCRIPTIONS`` says what each parameter is."""
 
     methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
-    targets: Sequence[str] = _parameter("Datasets to score on, or folder:PATH; all: the protocol's.", ("all",))
+    targets: Sequence[str] = _parameter(
+        "Datasets to score on; folder:, parquet: or tar:PATH; all: the protocol's.", ("all",)
+    )
     protocol: str = _parameter("A shipped protocol's name, or a TOML file.", "patternnet")
     seeds: Sequence[int] = _parameter("Seeds, whole numbers from 0; one training each.", (0,))
     data_root: Path = _parameter("Folder that holds the datasets.", Path("data"))
@@ -26,7 +28,7 @@ class Request:
     overrides: Sequence[str] = _parameter("Change a setting: section.key=value.", ())
     plugins: Sequence[Path] = _parameter("A .py file with a method.", ())
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
-    cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or value_range, rgb, bands of folder:PATH.", ())
+    cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or dataset.toml for folder: and the like.", ())
     published: Path | None = _parameter("Folder of published records, which count as done.", None)
     fresh: bool = _parameter("Make every result again, and remove what --out holds of these runs.", False)
     time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.card import DatasetCard, folder_key
 from rsir_bench.scenes.decode import SCENE_SUFFIXES
+from rsir_bench.scenes.reading.prefixes import SHARD_ENDINGS
 
 NO_DATA = {"dataset.toml", "thumbs.db", "desktop.ini"}
 """Files that are passed over without a word: settings, and what file managers leave behind."""
@@ -21,18 +22,25 @@ SEARCH_DEPTH = 10
 def find_dataset(card: DatasetCard, data_root: Path) -> Path:
     """Return the dataset's folder: one of the card's folder names, at any nesting under the data root.
 
+    Folders of class folders come before those of shards.
+
     Raises:
         SceneError: There is none; the line says where it was looked for and how to get it.
     """
     nearest: Path | None = None
+    packed: Path | None = None
     usual = [data_root / name for name in card.folders]
     for folder in _candidates(card, data_root):
-        inside = list(walk_scenes(folder))
-        if any(folder_key(found.name) in card.class_of_folder for found, _ in inside):
+        inside = list(walk_files(folder))
+        if any(folder_key(found.folder.name) in card.class_of_folder for found in inside):
             return folder
+        if packed is None and any(name.lower().endswith(SHARD_ENDINGS) for found in inside for name in found.others):
+            packed = folder
         # Deeper down, a folder without scenes only shares the name, such as that of a target among a run's results.
-        if nearest is None and (folder in usual or any(scenes for _, scenes in inside)):
+        if nearest is None and (folder in usual or any(found.scenes for found in inside)):
             nearest = folder
+    if packed is not None:
+        return packed
     if nearest is not None:  # no class folder at all: index_scenes says what was expected
         return nearest
     if card.download is not None and card.download.by_hand:
@@ -42,16 +50,20 @@ def find_dataset(card: DatasetCard, data_root: Path) -> Path:
     raise SceneError(f"{card.name}: not found (looked for {', '.join(card.folders)} under {data_root}); {remedy}")
 
 
-def list_scenes(card: DatasetCard, folder: Path) -> dict[str, list[str]]:
-    """Return the scene files of each class, as relative paths, checked against the card.
+def check_scenes(card: DatasetCard, folder: Path, scenes: dict[str, list[str]], unexpected: list[str]) -> None:
+    """Check scenes against the card.
+
+    Args:
+        card: The card.
+        folder: Their folder, for messages.
+        scenes: The files of each class of the card.
+        unexpected: Folders, or classes, that are none of the card.
 
     Raises:
-        SceneError: Class folders are missing or unexpected, or a class has another number of scenes than expected.
+        SceneError: Classes are missing or unexpected, or a class has another number of scenes than expected.
     """
-    scenes, unexpected = sort_scenes(card, folder)
     _check_classes(card, folder, scenes, unexpected)
     _check_counts(card, folder, scenes)
-    return scenes
 
 
 def sort_scenes(card: DatasetCard, folder: Path) -> tuple[dict[str, list[str]], list[str]]:
@@ -110,16 +122,21 @@ class Walked:
     Attributes:
         folder: Relative to the dataset's.
         scenes: Names of the scene files directly in it.
-        others: The endings of its other files, one each; hidden files and those of file managers are passed over.
+        others: Names of its other files; hidden ones and those of file managers are passed over.
     """
 
     folder: PurePosixPath
     scenes: list[str]
     others: list[str]
 
+    @property
+    def endings(self) -> list[str]:
+        """The endings of its other files, one each."""
+        return [PurePosixPath(name).suffix.lower() or "no ending" for name in self.others]
 
-def walk_files(root: Path) -> Iterator[Walked]:
-    """Yield each folder from ``root`` down, as ``walk_scenes`` does, with its other files."""
+
+def walk_files(root: Path, depth: int = SEARCH_DEPTH) -> Iterator[Walked]:
+    """Yield each folder from ``root`` down to a depth, as ``walk_scenes`` does, with its other files."""
     if not root.is_dir():
         return
     seen = {_identity(root)}
@@ -128,10 +145,9 @@ def walk_files(root: Path) -> Iterator[Walked]:
         shown = [name for name in files if not name.startswith(".") and name.casefold() not in NO_DATA]
         scenes = [name for name in shown if name.lower().endswith(SCENE_SUFFIXES)]
         scenes_here = set(scenes)
-        others = [PurePosixPath(name).suffix.lower() or "no ending" for name in shown if name not in scenes_here]
-        yield Walked(relative, scenes, others)
+        yield Walked(relative, scenes, [name for name in shown if name not in scenes_here])
         data_folders = []
-        if len(relative.parts) < SEARCH_DEPTH:
+        if len(relative.parts) < depth:
             for name in sorted(folders):
                 identity = _identity(Path(place, name))
                 if not name.startswith(".") and name != "__MACOSX" and identity not in seen:

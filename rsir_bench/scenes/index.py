@@ -22,15 +22,10 @@ from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_car
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
 from rsir_bench.scenes.folders import find_dataset as find_dataset
-from rsir_bench.scenes.folders import list_scenes
-from rsir_bench.scenes.own_folder import (
-    FOLDER_PREFIX,
-    SETTINGS_FILE,
-    FolderSettings,
-    folder_named,
-    own_scenes,
-    read_settings,
-)
+from rsir_bench.scenes.own_folder import folder_named, own_scenes
+from rsir_bench.scenes.readers.packed import list_packed, scenes_of_card
+from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings, read_settings
+from rsir_bench.scenes.reading.prefixes import FOLDER_PREFIX, OWN_PREFIXES
 from rsir_bench.scenes.reading.scene_file import open_scene
 from rsir_bench.scenes.reading.store import FolderStore, SceneStore
 from rsir_bench.scenes.survey import Survey, kept_survey, notes_in_words
@@ -90,7 +85,8 @@ class SceneListing:
         card: The card, None for a folder of the user's own.
         store: Where the files are; None for a synthetic dataset, which is drawn when it is indexed.
         files: Paths there by class.
-        settings: Of a user's folder.
+        short: What tables call a dataset of the user's own.
+        settings: Of such a dataset.
         notes: What is worth knowing of how its classes and files were found, in words.
     """
 
@@ -98,6 +94,7 @@ class SceneListing:
     card: DatasetCard | None
     store: SceneStore | None
     files: dict[str, list[str]]
+    short: str = ""
     settings: FolderSettings = field(default_factory=FolderSettings)
     notes: tuple[str, ...] = ()
 
@@ -108,7 +105,7 @@ class GivenCards:
 
     Attributes:
         cards: Cards by the name of their dataset; they count before those that are installed.
-        settings: For every ``folder:``; None: what lies in the folder.
+        settings: For every dataset of the user's own; None: what its ``dataset.toml`` says.
     """
 
     cards: Mapping[str, DatasetCard] = field(default_factory=dict)
@@ -116,7 +113,7 @@ class GivenCards:
 
 
 def read_cards(files: Sequence[Path]) -> GivenCards:
-    """Return what the files of ``--card`` say: each is the card of a dataset, or settings for ``folder:``.
+    """Return what the files of ``--card`` say: each is the card of a dataset, or settings for those of the user's own.
 
     Raises:
         UserError: A file cannot be read or is not valid, or there are two for ``folder:``.
@@ -132,7 +129,8 @@ def read_cards(files: Sequence[Path]) -> GivenCards:
             card = parse_card(text, path.name, any_name=True)
             cards[card.name] = card
         elif settings is not None:
-            raise UserError(f"--card {path}: a second one for folder:, write {SETTINGS_FILE} into each folder instead")
+            remedy = f"write {SETTINGS_FILE} into each folder instead"
+            raise UserError(f"--card {path}: a second one for folder:, parquet: and tar:; {remedy}")
         else:
             settings = read_settings(path)
     return GivenCards(cards, settings)
@@ -142,7 +140,7 @@ def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) ->
     """Return the scene files of a dataset, as far as they show before a scene is drawn, read or hashed.
 
     Args:
-        name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
+        name: A card's name, or ``folder:PATH``, ``parquet:PATH`` or ``tar:PATH`` for scenes without a card.
         data_root: The folder that holds the datasets.
         given: Cards and settings beside those that are installed or lie in the folder.
 
@@ -153,17 +151,22 @@ def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) ->
     given = given or GivenCards()
     if name.startswith(FOLDER_PREFIX):
         return _list_folder(name, folder_named(name), given.settings)
+    if name.startswith(OWN_PREFIXES):
+        packed = list_packed(name, given.settings)
+        scenes = packed.scenes
+        return SceneListing(name, None, scenes.store, scenes.files, packed.title, packed.settings, scenes.notes)
     card = find_card(name, given.cards)
     if card.generator is not None:
         return SceneListing(name, card, None, {})
-    folder = find_dataset(card, data_root)
-    return SceneListing(name, card, FolderStore(folder), list_scenes(card, folder))
+    found = scenes_of_card(card, find_dataset(card, data_root)).checked(card)
+    return SceneListing(name, card, found.store, found.files)
 
 
 def _list_folder(name: str, folder: Path, given: FolderSettings | None) -> SceneListing:
     settings = given or read_settings(folder / SETTINGS_FILE)
     found = own_scenes(folder, settings)
-    return SceneListing(name, None, FolderStore(folder), found.files, settings, found.notes)
+    short = f"folder-{folder.resolve().name}"
+    return SceneListing(name, None, FolderStore(folder), found.files, short, settings, found.notes)
 
 
 def index_listing(listing: SceneListing) -> SceneIndex:
@@ -175,11 +178,11 @@ def index_listing(listing: SceneListing) -> SceneIndex:
     """
     card, store, files = listing.card, listing.store, listing.files
     if card is None:
-        return _index_folder(listing)
+        return _index_own(listing)
     if store is None:
         assert card.generator is not None
-        store = FolderStore(_synthesize(card.name, card.generator))
-        files = list_scenes(card, store.root)
+        drawn = scenes_of_card(card, _synthesize(card.name, card.generator)).checked(card)
+        store, files = drawn.store, drawn.files
     return _index(card, store, files)
 
 
@@ -208,7 +211,8 @@ def find_card(name: str, given: Mapping[str, DatasetCard] | None = None) -> Data
         return cards[name]
     near = difflib.get_close_matches(name.lower(), cards, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise UserError(f"unknown dataset {name!r}{hint}; known: {', '.join(cards)}, or folder:PATH for one of your own")
+    own = ", ".join(f"{prefix}PATH" for prefix in OWN_PREFIXES)
+    raise UserError(f"unknown dataset {name!r}{hint}; known: {', '.join(cards)}, or for one of your own {own}")
 
 
 def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
@@ -219,8 +223,8 @@ def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
     Raises:
         SceneError: The dataset is missing, has other class folders, or other counts than its card.
     """
-    folder = find_dataset(card, data_root)
-    return _index(card, FolderStore(folder), list_scenes(card, folder))
+    found = scenes_of_card(card, find_dataset(card, data_root)).checked(card)
+    return _index(card, found.store, found.files)
 
 
 def index_folder(folder: Path) -> SceneIndex:
@@ -236,7 +240,7 @@ def index_folder(folder: Path) -> SceneIndex:
     return index_listing(_list_folder(f"{FOLDER_PREFIX}{folder}", folder, None))
 
 
-def _index_folder(listing: SceneListing) -> SceneIndex:
+def _index_own(listing: SceneListing) -> SceneIndex:
     store, settings = listing.store, listing.settings
     assert store is not None
     natural = scene_bands(store, next(iter(listing.files.values()))[0])
@@ -244,7 +248,7 @@ def _index_folder(listing: SceneListing) -> SceneIndex:
     rgb = settings.rgb or tuple(min(band, bands - 1) for band in range(3))
     if max(rgb) >= bands:
         raise UserError(f"{store.root / SETTINGS_FILE}: rgb {list(rgb)} names a band outside 0..{bands - 1}")
-    index = _assemble(f"folder-{store.root.resolve().name}", store, listing.files, bands, rgb, None, None)
+    index = _assemble(listing.short, store, listing.files, bands, rgb, None, None)
     found = _survey(index)
     value_range = settings.value_range or found.measured_range
     if found.all_8_bit:

@@ -1,23 +1,19 @@
-"""A folder of the user's own: which of its folders name classes, and what its ``dataset.toml`` says."""
+"""A folder of the user's own: which of its folders name classes, or which CSV does."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-import pydantic
-
-from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.base.toml import read_toml
-from rsir_bench.scenes.card import folder_key
+from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.folders import Walked, endings_in_words, walk_files
-
-FOLDER_PREFIX = "folder:"
-SETTINGS_FILE = "dataset.toml"
+from rsir_bench.scenes.readers.labels import alike_notes
+from rsir_bench.scenes.readers.labels_csv import labels_files, scenes_of_csv
+from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
+from rsir_bench.scenes.reading.prefixes import FOLDER_PREFIX, SHARD_PREFIXES
 
 _COUNTED = "y|year|month|week|day|date|part|tile|batch|fold|split|patch|chunk"
 _NUMBER = re.compile(rf"[\d\W_]*\d[\d\W_]*|(19|20)\d\d\D.*|({_COUNTED})[ _-]?\d+", re.IGNORECASE)
@@ -29,30 +25,6 @@ _PARTS = {
     *("image", "images", "img", "imgs", "picture", "pictures", "scenes", "data", "jpg", "png", "tif", "tiff", "rgb"),
 }
 """Names of folders for seasons and for parts of a dataset."""
-
-
-class FolderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What ``dataset.toml`` in a user's folder may say; what is left out is found in the scenes.
-
-    Attributes:
-        title: The full name in tables.
-        bands: Bands of a scene, alpha included.
-        rgb: Indices of red, green and blue among them.
-        value_range: The values that become 0 and 255 where pixels are not 8-bit.
-        classes: Whether the ``outer`` or the ``inner`` folders name the classes.
-    """
-
-    title: str | None = pydantic.Field(default=None, min_length=1)
-    bands: int | None = pydantic.Field(default=None, gt=0)
-    rgb: tuple[pydantic.NonNegativeInt, pydantic.NonNegativeInt, pydantic.NonNegativeInt] | None = None
-    value_range: tuple[pydantic.FiniteFloat, pydantic.FiniteFloat] | None = None
-    classes: Literal["inner", "outer"] | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _rising(self) -> FolderSettings:
-        if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
-            raise ValueError("value_range must rise")
-        return self
 
 
 @dataclass(frozen=True)
@@ -73,43 +45,34 @@ def folder_named(name: str) -> Path:
     return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
 
-def read_settings(path: Path) -> FolderSettings:
-    """Return what a ``dataset.toml`` says; all is left open where there is no such file.
-
-    Raises:
-        UserError: It is not valid; one line names the file and the field.
-    """
-    try:
-        return FolderSettings.model_validate(read_toml(path))
-    except FileNotFoundError:
-        return FolderSettings()
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "settings"
-        known = ", ".join(FolderSettings.model_fields)
-        raise UserError(f"{path}: {' '.join(field.split())}: {first['msg']}; known: {known}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
-
-
 def own_scenes(folder: Path, settings: FolderSettings) -> OwnScenes:
-    """Return the scenes of a folder of class folders.
+    """Return the scenes of a folder of class folders, or of a folder with a CSV of labels.
 
     The class of a scene is the name of the folder that holds it. Folders named by a number, a date or a part of a
     dataset (train, images ...) are passed over for the nearest one above that is not; so are those that all scenes
-    share. ``classes`` in the settings decides otherwise.
+    share. ``classes`` in the settings decides otherwise. A CSV counts where the settings name it, and one of a usual
+    name where fewer than two folders have names of classes.
 
     Raises:
-        SceneError: The folder is missing or has fewer than two class folders with scenes.
+        SceneError: The folder is missing or has fewer than two class folders with scenes; or a CSV does not give the
+            classes of its scenes.
+        UserError: Settings do not apply.
     """
+    dataset = f"{FOLDER_PREFIX}{folder}"
     if not folder.is_dir():
-        raise SceneError(f"{FOLDER_PREFIX}{folder}: no such folder; give the folder that holds the class folders")
+        raise SceneError(f"{dataset}: no such folder; give the folder that holds the class folders")
+    settings.refuse(("image",), dataset)
     walked = list(walk_files(folder))
     holders = [found.folder for found in walked if found.scenes and found.folder.parts]
     shared = _shared_depth(holders)
     class_of = {holder: _class_name(holder, shared, settings.classes) for holder in holders}
+    usual = labels_files(walked)
+    telling = {name for name in class_of.values() if name.casefold() not in _PARTS}
+    if settings.labels is not None or (usual and len(telling) < 2):
+        csvs = [settings.labels] if settings.labels is not None else usual
+        files, left_out = scenes_of_csv(folder, csvs, walked, settings, dataset)
+        return OwnScenes(files, (*alike_notes(files), *left_out, *_other_endings(walked, len(csvs))))
+    settings.refuse(("label", "class_names"), dataset)
     scenes: dict[str, list[str]] = defaultdict(list)
     for found in walked:
         if found.folder in class_of:
@@ -117,10 +80,21 @@ def own_scenes(folder: Path, settings: FolderSettings) -> OwnScenes:
     left_out = _left_out(walked)
     if len(scenes) < 2:
         found_classes = ", ".join(sorted(scenes)) or "none"
-        problem = f"{FOLDER_PREFIX}{folder}: needs at least two class folders with scenes, found: {found_classes}"
-        raise SceneError("; ".join([problem, *left_out]))
-    notes = (*_class_notes(class_of), *_empty(walked), *left_out)
-    return OwnScenes({name: scenes[name] for name in sorted(scenes)}, notes)
+        problem = f"{dataset}: needs at least two class folders with scenes, found: {found_classes}"
+        raise SceneError("; ".join([problem, *left_out, *_shards_hint(walked, folder)]))
+    notes = [*_class_notes(class_of), *_empty(walked), *left_out, *_unused(usual)]
+    return OwnScenes({name: scenes[name] for name in sorted(scenes)}, tuple(notes))
+
+
+def _unused(csvs: Sequence[str]) -> list[str]:
+    remedy = f'labels = "{csvs[0]}" in {SETTINGS_FILE} takes it' if csvs else ""
+    return [f"{_some(csvs)} not used: folders name the classes; {remedy}"] if csvs else []
+
+
+def _shards_hint(walked: Iterable[Walked], folder: Path) -> list[str]:
+    endings = {ending for found in walked for ending in found.endings}
+    kinds = [prefix for prefix in SHARD_PREFIXES if f".{prefix[:-1]}" in endings]
+    return [f"give shards as {prefix}{folder}" for prefix in kinds]
 
 
 def _shared_depth(holders: Iterable[PurePosixPath]) -> int:
@@ -156,13 +130,7 @@ def _class_notes(class_of: Mapping[PurePosixPath, str]) -> list[str]:
     if merged:
         remedy = f'classes = "outer" in {SETTINGS_FILE} takes the upper folders'
         notes.append(f"folders of one name are one class, wherever they lie: {_some(merged)}; {remedy}")
-    spellings: dict[str, set[str]] = defaultdict(set)
-    for name in class_of.values():
-        spellings[folder_key(name)].add(name)
-    alike = [" = ".join(map(repr, sorted(names))) for names in spellings.values() if len(names) > 1]
-    if alike:
-        notes.append(f"classes differ only in case, spaces or dashes: {_some(alike)}; rename them if they are one")
-    return notes
+    return [*notes, *alike_notes(class_of.values())]
 
 
 def _empty(walked: Iterable[Walked]) -> list[str]:
@@ -174,13 +142,18 @@ def _empty(walked: Iterable[Walked]) -> list[str]:
 
 
 def _left_out(walked: Iterable[Walked]) -> list[str]:
-    endings = Counter(ending for found in walked for ending in found.others)
-    notes = [f"left out by their endings: {endings_in_words(endings)}"] if endings else []
+    notes = _other_endings(walked)
     beside = sum(len(found.scenes) for found in walked if not found.folder.parts)
     if beside:
         notes.append(f"left out: {beside:,} scene files beside the class folders")
     return notes
 
 
-def _some(items: list[str]) -> str:
+def _other_endings(walked: Iterable[Walked], csvs: int = 0) -> list[str]:
+    """Note files of other endings, but for a number of CSVs that were used."""
+    endings = Counter(ending for found in walked for ending in found.endings) - Counter({".csv": csvs})
+    return [f"left out by their endings: {endings_in_words(endings)}"] if endings else []
+
+
+def _some(items: Sequence[str]) -> str:
     return ", ".join(items[:5]) + (f" and {len(items) - 5:,} more" if len(items) > 5 else "")

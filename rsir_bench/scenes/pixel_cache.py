@@ -32,7 +32,7 @@ from rsir_bench.scenes.decode import (
 )
 from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.own_folder import SETTINGS_FILE
+from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 
 BLOCK = 256
 """Scenes decoded before they are written: bounds the memory of the build."""

@@ -63,7 +63,7 @@ NAMES = {
     "scenes.distort": "parse_distortions",
     "scenes.download": "download",
     "scenes.fetch": "fetch",
-    "scenes.layout": "list_scenes",
+    "scenes.layout": "walk_scenes",
     "scenes.listing": "dataset_list",
     "scenes.manifest": "load_manifest",
     "scenes.paths": "cache_root",

@@ -246,7 +246,7 @@ def test_card_files_serve_one_command(tmp_path: Path) -> None:
     assert verify(own, tmp_path).value_range == (100, 4080)
     with pytest.raises(UserError, match="unknown dataset 'naip'"):
         list_dataset("naip", tmp_path / "data")
-    with pytest.raises(UserError, match=r"a second one for folder:, write dataset\.toml into each folder instead"):
+    with pytest.raises(UserError, match="a second one for folder:, parquet: and tar:; write dataset"):
         read_cards([tmp_path / "settings.toml"] * 2)
     with pytest.raises(UserError, match=r"--card .*gone\.toml: cannot be read .*; name a TOML file"):
         read_cards([tmp_path / "gone.toml"])

@@ -14,7 +14,8 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.acquire.archive import ArchiveError, unpack
 from rsir_bench.scenes.acquire.http import fetch, forget
 from rsir_bench.scenes.card import DatasetCard, Download
-from rsir_bench.scenes.folders import find_dataset, list_scenes
+from rsir_bench.scenes.folders import find_dataset
+from rsir_bench.scenes.readers.packed import scenes_of_card
 
 
 def download(
@@ -68,7 +69,7 @@ def _is_present(card: DatasetCard, data_root: Path) -> bool:
     except SceneError:
         return False
     try:
-        list_scenes(card, folder)
+        scenes_of_card(card, folder).checked(card)
     except SceneError as error:
         raise SceneError(f"{error} (or move {folder} away to download it anew)") from error
     return True
@@ -97,7 +98,7 @@ def _install(card: DatasetCard, source: Download, workshop: Path, data_root: Pat
         unpack(archive, folder)
         inner = list(folder.iterdir())
         unpacked = inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
-        list_scenes(card, unpacked)
+        scenes_of_card(card, unpacked).checked(card)
     except (ArchiveError, SceneError):  # unpacking these bytes again would end the same way
         shutil.rmtree(folder, ignore_errors=True)
         archive.unlink()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.card import DatasetCard, load_cards
-from rsir_bench.scenes.folders import find_dataset, list_scenes
+from rsir_bench.scenes.folders import find_dataset
 from rsir_bench.scenes.index import find_card
 from rsir_bench.scenes.inspect.manifest import load_manifest
-from rsir_bench.scenes.own_folder import FOLDER_PREFIX
+from rsir_bench.scenes.readers.packed import scenes_of_card
+from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 
 
 def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
@@ -36,8 +37,8 @@ def dataset_card(name: str) -> str:
     Raises:
         UserError: There is no such dataset.
     """
-    if name.startswith(FOLDER_PREFIX):
-        raise UserError(f"{name}: a folder has no card; look at its scenes with `rsir-bench datasets verify`")
+    if name.startswith(OWN_PREFIXES):
+        raise UserError(f"{name}: scenes of your own have no card; look at them with `rsir-bench datasets verify`")
     card = find_card(name)
     scenes = sum(entry.scenes for entry in card.classes)
     lines = [
@@ -81,7 +82,7 @@ def _presence(card: DatasetCard, data_root: Path) -> str:
     except SceneError:
         return "no"
     try:
-        list_scenes(card, folder)
+        scenes_of_card(card, folder).checked(card)
     except SceneError as error:
         return f"incomplete: {error}"
     return str(folder)

@@ -17,12 +17,14 @@ from rsir_bench.scenes.cache_folder import worker_count
 from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
-from rsir_bench.scenes.folders import endings_in_words, find_dataset, sort_scenes, walk_files
+from rsir_bench.scenes.folders import endings_in_words, find_dataset, walk_files
 from rsir_bench.scenes.index import GivenCards, find_card, list_dataset
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
-from rsir_bench.scenes.own_folder import FOLDER_PREFIX, SETTINGS_FILE
+from rsir_bench.scenes.readers.packed import scenes_of_card
+from rsir_bench.scenes.readers.settings import SETTINGS_FILE
+from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 from rsir_bench.scenes.reading.scene_file import open_scene
-from rsir_bench.scenes.reading.store import FolderStore, SceneStore
+from rsir_bench.scenes.reading.store import SceneStore
 from rsir_bench.scenes.reading.unreadable import NoRangeError, OtherBandsError
 from rsir_bench.scenes.survey import Look, Survey, look, notes_in_words, survey
 
@@ -157,7 +159,7 @@ def present_datasets(names: Sequence[str], data_root: Path, given: GivenCards | 
         present = [card.name for card in stored if not _problem(card.name, data_root, given)]
         if not present:
             raise UserError(f"no dataset under {data_root}; list them with `rsir-bench datasets`, or set --data-root")
-        names = [*present, *(name for name in names if name.startswith(FOLDER_PREFIX))]
+        names = [*present, *(name for name in names if name.startswith(OWN_PREFIXES))]
     if problems := [problem for name in names if (problem := _problem(name, data_root, given))]:
         raise UserError("\n".join(problems))
     return list(dict.fromkeys(names))
@@ -185,7 +187,7 @@ class _Place:
 
 
 def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
-    if name.startswith(FOLDER_PREFIX):
+    if name.startswith(OWN_PREFIXES):
         listing = list_dataset(name, data_root, given)
         assert listing.store is not None
         bands = listing.settings.bands or _first_bands(listing.store, listing.files)
@@ -195,17 +197,17 @@ def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
     if card.generator is not None:
         raise UserError(f"{name}: needs no verification, since it is generated when it is used")
     folder = find_dataset(card, data_root)
-    scenes, unexpected = sort_scenes(card, folder)
-    others = Counter(ending for found in walk_files(folder) for ending in found.others)
+    found = scenes_of_card(card, folder)
+    others = Counter(ending for walked in walk_files(folder) for ending in walked.endings)
     notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
-    return _Place(card, FolderStore(folder), scenes, unexpected, card.bands, card.value_range, notes)
+    return _Place(card, found.store, found.files, found.unexpected, card.bands, card.value_range, notes)
 
 
 def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verification:
     """Count, decode in full, hash and compare every scene of a dataset.
 
     Args:
-        name: A card's name, or ``folder:PATH`` for a folder of class folders without a card.
+        name: A card's name, or ``folder:PATH``, ``parquet:PATH`` or ``tar:PATH`` for scenes without a card.
         data_root: The folder that holds the datasets.
         given: Cards and settings beside those that are installed or lie in a folder.
 

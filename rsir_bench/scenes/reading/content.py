@@ -6,6 +6,7 @@ import os
 import stat
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError
@@ -72,14 +73,33 @@ def read_content(path: Path) -> bytes:
         OSError: It cannot be opened.
         RefusedError: It is no regular file (a pipe would wait for ever), or larger than any scene.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        state = os.fstat(stream.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise RefusedError("is no regular file but a pipe, a device or a folder; remove it")
-        if state.st_size > FILE_SHARE * most_bytes():
-            raise RefusedError(f"a file of {state.st_size:,} bytes; {limit_in_words()}")
+    with open_regular(path) as stream:
+        check_length(os.fstat(stream.fileno()).st_size)
         return stream.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a link to a regular file is followed.
+
+    Raises:
+        OSError: It cannot be opened.
+        RefusedError: It is no regular file: a pipe would wait for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RefusedError("is no regular file but a pipe, a device or a folder; remove it")
+    return os.fdopen(descriptor, "rb")
+
+
+def check_length(length: int) -> None:
+    """Check that the file of a scene may be read into memory.
+
+    Raises:
+        RefusedError: It has more bytes than any scene.
+    """
+    if length > FILE_SHARE * most_bytes():
+        raise RefusedError(f"a file of {length:,} bytes; {limit_in_words()}")
 
 
 def kind_of(content: bytes) -> Kind:

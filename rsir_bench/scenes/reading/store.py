@@ -92,4 +92,9 @@ def states_of(files: Sequence[str], root: Path) -> list[State]:
         stats = [os.stat(file) for file in files]  # noqa: PTH116
     except OSError as error:
         raise SceneError(f"cannot read {error.filename}: {error.strerror}; restore the scenes of {root}") from error
-    return [(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns) for stat in stats]
+    return [state_of(found) for found in stats]
+
+
+def state_of(found: os.stat_result) -> State:
+    """Return what of a file's status tells whether it has changed."""
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns

@@ -1,0 +1,10 @@
+"""What begins the name of a dataset of the user's own on the command line."""
+
+SHARD_ENDINGS = (".parquet", ".tar")
+"""The endings of files that hold many scenes each."""
+
+SHARD_PREFIXES = tuple(f"{ending.removeprefix('.')}:" for ending in SHARD_ENDINGS)
+
+FOLDER_PREFIX = "folder:"
+
+OWN_PREFIXES = (FOLDER_PREFIX, *SHARD_PREFIXES)
