@@ -40,6 +40,7 @@ class ArcFace(EmbeddingMethod[ArcFaceSettings]):
         choices=[
             "use the protocol's trunk, schedule and rate for everything (original: ResNet50 or 100 with batch norm "
             "around the embedding, which is left out)",
+            "keep margin and scale, chosen for tens of thousands of identities, for tens of classes",
             "fit PCA on the embedding, so that its length is that of the other rows",
         ],
     )

@@ -58,6 +58,7 @@ class Cbp(HeadMethod[CbpSettings]):
             "normalise to the square root of the dimensions, not to one (setting unit): from unit vectors of 8192 "
             "entries, FC1 hardly learns at Adam's rate",
             "append FC1 and FC2 as in baseline; fit PCA on FC1 before its ReLU",
+            "train all layers at once; Gao et al. train the last layer alone first, at a rate of 1",
             "set Adam's rate to 1e-4 (setting rate), a tenth of the rate at which the JSST paper starts (0.001); take "
             "schedule, weight decay and frozen part from the protocol",
         ],

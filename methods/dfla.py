@@ -52,6 +52,7 @@ class Dfla(HeadMethod[DflaSettings]):
             "start centres at zero, and move them by Wen's running update, without an optimizer",
             "append FC1 and FC2 as in baseline; fit PCA on FC1 before its ReLU",
             "train on the protocol's source only, not on the paper's 'more challenging dataset'",
+            "take lambda and alpha from faces, without a search: the abstract names no values",
         ],
     )
     Settings = DflaSettings

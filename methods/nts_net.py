@@ -122,6 +122,8 @@ class NtsNet(Method[NtsNetSettings]):
         ],
         choices=[
             "switch dropout off to describe; the official code leaves it on, so that its features are random",
+            "use the protocol's trunk, size and batches (official: ResNet50 on flipped crops of 448 px, 16 in a batch, "
+            "the rate lowered at epochs 60 and 100)",
             "use anchors of 0.2, 0.4 and 0.8 of the scene's side times their scales (official: 48, 96 and 192 of 448 "
             "px, about half of that), chosen on held-out classes of the sources: in a short training the navigator "
             "stays with the smallest anchors, and parts of an eighth of the side hardly help the trunk",

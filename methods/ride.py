@@ -71,6 +71,7 @@ class Ride(Method[RideSettings]):
         choices=[
             "use the protocol's schedule and rate (methods.ride.rate scales it); the original has SGD at 0.1, 130 "
             "epochs, colour jitter and greyscale",
+            "take the last epoch; the original takes the one with the best neighbours on validation scenes",
             "turn each scene once per epoch, by a random multiple of 90 degrees, without resampling; the original "
             "trains on all eight multiples of 45 degrees in every epoch, from files whose borders are unknown; with "
             "rotations=8, borders are reflections here",

@@ -54,6 +54,8 @@ class Se(HeadMethod[SeSettings]):
         ],
         choices=[
             "use the protocol's weights and add untrained modules: the authors released no ResNet34 with them",
+            "expect less of them than of a network that learned ImageNet together with its modules, as theirs did; the "
+            "setting legacy has such weights",
             "start every gate at about 0.9 (setting gate), so that the pretrained trunk starts almost unchanged; "
             "start the hidden units' biases at 0.5, so that none is dead",
             "train the modules in frozen blocks too; everything else in those stays frozen",

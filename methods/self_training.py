@@ -68,6 +68,8 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
             "whole schedule",
             "do not balance classes, and use neither the noise nor the larger students of Noisy Student (not stated)",
             "take pseudo-labels from the source's classes, although the pool has other classes",
+            "so keep little of Noisy Student, whose students gain from noise and size; the JSST paper does not say "
+            "what its row kept",
         ],
         needs_unlabelled=True,
     )

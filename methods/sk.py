@@ -56,6 +56,7 @@ class Sk(HeadMethod[SkSettings]):
             "block's first convolution",
             "give each branch half of the channels, and use r = 8 with a multiple of 16 units, as timm's weights "
             "require",
+            "use no grouped convolutions: the paper's kernels (32 groups, r = 16) belong to the blocks of a ResNet50",
             "use timm's ImageNet weights ra_in1k, trained with stronger augmentation than torchvision's ResNet34: "
             "part of a lead over baseline may be theirs",
             "from scratch, blocks start as timm builds them; zero_init_last=true starts them as ResNet34's do",

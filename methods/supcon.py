@@ -39,6 +39,8 @@ class SupCon(PairMethod[SupConSettings]):
             "use one linear layer to the embedding and describe with it (original: a projection of two layers that is "
             "thrown away)",
             "use the protocol's batch size (original: up to 6,144)",
+            "expect less of few positives and one plain view of each scene than its authors got from large batches and "
+            "strong augmentation",
             "fit PCA on the embedding, so that its length is that of the other rows",
         ],
     )

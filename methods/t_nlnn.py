@@ -55,6 +55,7 @@ class TNlnn(Method[TNlnnSettings]):
             "learn from the first step",
             "embed with FC1 of the globally pooled maps, normalised; fit PCA on it",
             "draw one random positive and negative from the batch for each scene, in batches of P classes x 4 scenes",
+            "mine no hard triplets; the paper's sampling is not known",
         ],
     )
     Settings = TNlnnSettings

@@ -40,6 +40,8 @@ class Timm(Method[TimmSettings]):
         trained=False,
         choices=[
             "take the pooled feature before the classifier, at the protocol's input size",
+            "resize whole scenes to that size; most weights were made for crops of 224 px or more, and lose at smaller "
+            "sizes",
         ],
     )
     Settings = TimmSettings
