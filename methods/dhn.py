@@ -57,8 +57,8 @@ class Dhn(Method[DhnSettings]):
             "average pairs of one class and all other pairs separately, in batches of P classes x 4 scenes: random "
             "batches have few positive pairs",
             "average the quantisation loss over bits, and weight it by 0.1",
-            "keep that weight, although later official code (thulab/DeepHash) has 0 by default, and ten times cosines in "
-            "the place of inner products",
+            "keep that weight; later official code (thulab/DeepHash) has 0 by default, and takes ten times the cosines "
+            "for the inner products",
             "start the hash layer with torch's weights: after 4096 units they are about as large as the original's "
             "(0.009 instead of 0.01), and larger where FC1 is narrower",
             "set the hash layer's rate to 0.01 under every protocol, ten times the JSST paper's 0.001: in trials, ten "
