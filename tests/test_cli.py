@@ -21,10 +21,23 @@ from rsir_bench.base.errors import RunError
 from rsir_bench.cli.app import app
 from rsir_bench.runs.request import DESCRIPTIONS, Request
 
-VERBS = ["run", "score", "search", "leaderboard", "report", "publish", "drift", "export", "methods", "datasets"]
+VERBS = [
+    "run",
+    "score",
+    "search",
+    "leaderboard",
+    "report",
+    "publish",
+    "drift",
+    "export",
+    "methods",
+    "datasets",
+    "submit",
+]
 SUBCOMMANDS = {
     "methods": ["list", "show", "check", "new"],
     "datasets": ["list", "show", "download", "verify", "audit"],
+    "submit": ["check", "pack"],
 }
 
 

@@ -27,12 +27,14 @@ from rsir_bench.cli.report import report
 from rsir_bench.cli.run import run
 from rsir_bench.cli.score import score
 from rsir_bench.cli.search import search
+from rsir_bench.cli.submit import group as submit
 
 app = typer.Typer(help="Train and score methods of remote sensing image retrieval, and tabulate them.", **TYPER)
 for verb in (run, score, search, leaderboard, report, publish, drift, export):
     app.command()(verb)
 app.add_typer(methods.app, name="methods")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(submit.app, name="submit")
 
 
 def main() -> NoReturn:

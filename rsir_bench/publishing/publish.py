@@ -41,18 +41,28 @@ def publish(runs: Sequence[Path], results: Path, leave_out: LeaveOut = log) -> l
     if not found:
         return []
     if not results.exists():  # nothing is made for records that are refused
-        refuse_no_tables([], _new(found, [], results))
+        refuse_no_tables([], new_records(found, [], results))
     with writing(results):
         published = remove_replaced(results, read_each(record_files(results), leave_out))
-        new = _new(found, published, results)
+        new = new_records(found, published, results)
         refuse_no_tables(published, new)
         for record in new:
             write_record(path_inside(results, record), record)
     return [path_inside(results, record) for record in new]
 
 
-def _new(found: Sequence[Record], published: Sequence[Record], results: Path) -> list[Record]:
-    """Return the records that are not published yet, nor replaced by a deliberate change."""
+def new_records(found: Sequence[Record], published: Sequence[Record], results: Path) -> list[Record]:
+    """Return the records that are not published yet, nor replaced by a deliberate change.
+
+    Args:
+        found: Records that are to be published.
+        published: Those that are.
+        results: The folder of the published records.
+
+    Raises:
+        UserError: One is the second of a result, would mix makers or machines in a line, or differs from the published
+            one of its key.
+    """
     replaced = {part.previous_key for record in published for part in record.accepted}
     records = [record for record in found if record.key not in replaced]
     _refuse_second(records, published)

@@ -184,29 +184,44 @@ def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[Me
 def _with_weights(
     methods: Sequence[MethodSpec], protocol: Protocol, folders: Sequence[Path], problems: Problems
 ) -> list[ResolvedMethod]:
-    data = protocol.data
-    transform = Transform(data.size, data.resize, data.bands, data.antialias)
-
     @cache  # most methods start from the same file
     def file_identity(weights: str, sha256: str | None) -> str:
         return f"sha256:{file_digest(find_weights(weights, folders, sha256))}"
 
-    def identity(start: WeightSource) -> str:
-        if start.weights == "none":
-            return "none"
-        return f"imagenet:{start.model}" if start.weights == "imagenet" else file_identity(start.weights, start.sha256)
-
     resolved = []
     for method in methods:
         with problems.collecting():
+            starts = weight_sources(method, protocol)
             weights = {
-                name: identity(WeightSource(method.settings_dict.get(f"{name.rpartition('.')[0]}.model", ""), value))
-                for name, value in method.weights.items()
+                name: named_weights(start) or file_identity(start.weights, start.sha256)
+                for name, start in starts.items()
             }
-            if method.uses_trunk:
-                weights["trunk"] = identity(method.method_class.initial_weights(method.settings, protocol.trunk))
-            resolved.append(ResolvedMethod(method, weights, transform))
+            resolved.append(ResolvedMethod(method, weights, transform_of(protocol)))
     return resolved
+
+
+def transform_of(protocol: Protocol) -> Transform:
+    """Return the transform from scenes to pixels."""
+    data = protocol.data
+    return Transform(data.size, data.resize, data.bands, data.antialias)
+
+
+def weight_sources(method: MethodSpec, protocol: Protocol) -> dict[str, WeightSource]:
+    """Return where the initial weights of a method's networks come from, by setting."""
+    starts = {
+        name: WeightSource(method.settings_dict.get(f"{name.rpartition('.')[0]}.model", ""), value)
+        for name, value in method.weights.items()
+    }
+    if method.uses_trunk:
+        starts["trunk"] = method.method_class.initial_weights(method.settings, protocol.trunk)
+    return starts
+
+
+def named_weights(start: WeightSource) -> str:
+    """Return the identity of weights that a name says all of: ``"none"``, ``"imagenet:NAME"``; empty for a file."""
+    if start.weights == "none":
+        return "none"
+    return f"imagenet:{start.model}" if start.weights == "imagenet" else ""
 
 
 def _dataset_names(cards: Sequence[Card], protocol: Protocol, targets: Sequence[str]) -> list[str]:

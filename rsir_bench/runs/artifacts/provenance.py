@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.registry import without_folders
 from rsir_bench.method.spec import MethodSpec
+from rsir_bench.protocol import Protocol, board_name
 from rsir_bench.ranking import METRIC_VERSION, Scores
 from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.commands import request_command
@@ -61,33 +62,21 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
     """Return the record of one result."""
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
-    published = cell.row.paper if not run.method.overridden else None
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
     here = environment(plan.request.device, _precision(plan, left)) | _trained_on(plan, left)
     request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
     asked = _request(request, run, cell)
     return Record(
         key=cell.key,
-        method=_method(plan, run.method),
-        row=RowPart(
-            name=cell.row_name,
-            descriptor=cell.row.descriptor,
-            kind=cell.row.kind,
-            dimensions=left.described["lengths"][cell.row.descriptor] if is_code else left.dimensions,
-            fit=cell.fit,
-            paper=paper_row(cell.row_name, published) if published else None,
-        ),
-        protocol=_protocol(plan, request),
+        method=method_part(run.method, plan.protocol),
+        row=row_part(run, cell, left.described["lengths"][cell.row.descriptor] if is_code else left.dimensions),
+        protocol=protocol_part(plan.protocol, request.overrides),
         seed=run.seed,
-        source=_source(plan) if run.card.trained else None,
-        target=_target(index, left.kept),
+        source=source_part(plan.source) if run.card.trained else None,
+        target=target_part(index, left.kept),
         pixels=_pixels(run, index, left.described),
         distortion=_distortion(cell.distortion),
-        metrics=scores.overall,
-        tie_bounds={name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
-        metric_version=METRIC_VERSION,
-        per_class={name: {metric: values[metric] for metric in DEFAULT} for name, values in scores.per_class.items()},
-        queries=QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
+        **score_fields(scores),
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here),
         environment=here,
@@ -97,6 +86,19 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         effect=left.effect,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def score_fields(scores: Scores) -> dict[str, Any]:
+    """Return the fields of a record that hold scores."""
+    return {
+        "metrics": scores.overall,
+        "tie_bounds": {name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
+        "metric_version": METRIC_VERSION,
+        "per_class": {
+            name: {metric: values[metric] for metric in DEFAULT} for name, values in scores.per_class.items()
+        },
+        "queries": QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
+    }
 
 
 def _doubts(cell: ResultSpec, scores: Scores, left: Circumstances) -> Iterator[str]:
@@ -124,8 +126,22 @@ def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
     )
 
 
-def _method(plan: Plan, method: MethodSpec) -> MethodPart:
-    card, trunk = method.card, plan.protocol.trunk
+def row_part(run: Run, cell: ResultSpec, dimensions: int) -> RowPart:
+    """Return what a record says of the row, given the length of its descriptors or codes."""
+    published = cell.row.paper if not run.method.overridden else None
+    return RowPart(
+        name=cell.row_name,
+        descriptor=cell.row.descriptor,
+        kind=cell.row.kind,
+        dimensions=dimensions,
+        fit=cell.fit,
+        paper=paper_row(cell.row_name, published) if published else None,
+    )
+
+
+def method_part(method: MethodSpec, protocol: Protocol) -> MethodPart:
+    """Return what a record says of the method."""
+    card, trunk = method.card, protocol.trunk
     named_by_use = method.name.startswith(f"{card.name}:")  # timm:NAME
     return MethodPart(
         name=method.name,
@@ -138,26 +154,28 @@ def _method(plan: Plan, method: MethodSpec) -> MethodPart:
     )
 
 
-def _protocol(plan: Plan, request: Request) -> ProtocolPart:
-    protocol = plan.protocol
-    modified = plan.board != protocol.name
+def protocol_part(protocol: Protocol, overrides: Sequence[str]) -> ProtocolPart:
+    """Return what a record says of the protocol, given the values of ``--set`` that led to it."""
+    board = board_name(protocol)
+    modified = board != protocol.name
     return ProtocolPart(
         name=protocol.name,
         hash=protocol.hash,
-        board=plan.board,
+        board=board,
         modified=modified,
         paper=protocol.paper and not modified,
-        overrides=list(request.overrides),
+        overrides=list(overrides),
         settings=protocol.settings(),
     )
 
 
-def _source(plan: Plan) -> SourcePart:
-    source = plan.source
+def source_part(source: SceneIndex) -> SourcePart:
+    """Return what a record says of the dataset that was trained on."""
     return SourcePart(name=source.name, fingerprint=source.fingerprint, scenes=len(source))
 
 
-def _target(index: SceneIndex, kept: int) -> TargetPart:
+def target_part(index: SceneIndex, kept: int) -> TargetPart:
+    """Return what a record says of the dataset that was scored on, of which ``kept`` scenes count."""
     return TargetPart(
         name=index.name,
         title=index.card.title if index.card else index.title or index.name,

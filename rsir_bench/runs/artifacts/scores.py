@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rsir_bench.protocol import Score as ScoreSettings
 from rsir_bench.ranking import Scores, score
 from rsir_bench.ranking.names import OF_CODES, RECORDED
 from rsir_bench.ranking.queries import choose_queries
@@ -14,6 +15,7 @@ from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
 from rsir_bench.runs.plan import Plan, ResultSpec
+from rsir_bench.scenes.index import SceneIndex
 
 
 class RowScores:
@@ -67,17 +69,32 @@ class RowScores:
         Args:
             descriptors: Of all its scenes, (N, D) float32 or packed codes (N, bytes) uint8.
         """
-        index, settings = self.plan.datasets[self.cell.target], self.plan.protocol.score
-        counted = self.counted()
-        rows, labels = descriptors[counted], index.labels[counted]
-        queries = choose_queries(labels, settings.queries, settings.query_seed)
-        names = list(index.classes)
+        bits = None
         if self.cell.row.kind == "code":
             bits = self._describing.note()["lengths"][self.cell.row.descriptor]
-            metrics = (*RECORDED, *OF_CODES)
-            scores = score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
-        else:
-            similarity = settings.similarity
-            scores = score(rows, labels, similarity=similarity, queries=queries, metrics=RECORDED, class_names=names)
-        assert isinstance(scores, Scores)  # one label per scene
-        return scores
+        index, settings = self.plan.datasets[self.cell.target], self.plan.protocol.score
+        return protocol_scores(index, self.counted(), settings, descriptors, bits)
+
+
+def protocol_scores(
+    index: SceneIndex, counted: np.ndarray, settings: ScoreSettings, descriptors: np.ndarray, bits: int | None
+) -> Scores:
+    """Score descriptors of a target as a protocol says.
+
+    Args:
+        index: The target.
+        counted: (N,) bool, which of its scenes count.
+        settings: The protocol's section ``score``.
+        descriptors: Of all its scenes, (N, D) numbers or codes, packed or of 0 and 1.
+        bits: The length of a code; None: they are no codes.
+    """
+    rows, labels, names = descriptors[counted], index.labels[counted], list(index.classes)
+    queries = choose_queries(labels, settings.queries, settings.query_seed)
+    if bits is not None:
+        metrics = (*RECORDED, *OF_CODES)
+        scores = score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
+    else:
+        similarity = settings.similarity
+        scores = score(rows, labels, similarity=similarity, queries=queries, metrics=RECORDED, class_names=names)
+    assert isinstance(scores, Scores)  # one label per scene
+    return scores

@@ -1,0 +1,1 @@
+"""``rsir-bench submit``: check or pack a submission."""

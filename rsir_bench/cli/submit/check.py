@@ -1,0 +1,62 @@
+"""``rsir-bench submit check``: check a submission, and write the records that ``publish`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsir_bench.base.progress import log
+from rsir_bench.cli import options
+from rsir_bench.cli.options import RESULTS
+from rsir_bench.runs.request import Request, UserFiles
+
+if TYPE_CHECKING:
+    from rsir_bench.records.schema import Record
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="The submission: submission.toml and what it names.")],
+    out: Annotated[Path | None, typer.Option(help="Write the records here, for `publish`.")] = None,
+    data_root: options.DataRoot = Request.data_root,
+    results: Annotated[Path, typer.Option(help="The published records that it is compared with.")] = RESULTS,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Make the descriptors of one seed of each method again, from its network.")
+    ] = False,
+    device: options.Device = "auto",
+    protocol: Annotated[str | None, typer.Option(help="A .toml file, for a board of a protocol of your own.")] = None,
+    card: options.Cards = None,
+    plugin: options.Plugins = None,
+) -> None:
+    """Check a submission as a stranger's: descriptors are scored, records compared with what today's code makes.
+
+    \b
+    rsir-bench submit check mine --data-root data
+    rsir-bench submit check theirs --data-root data --exact --out checked && rsir-bench publish checked
+    """  # noqa: D301 - keeps the lines of the examples apart
+    from rsir_bench.publishing.submit.check import check_submission, write_checked
+    from rsir_bench.training.loop import find_device
+
+    files = UserFiles(data_root, plugin or [], card or [], protocol)
+    records = check_submission(folder, files, results, log, exact=exact, device=find_device(device))
+    print(as_table(records))
+    if out is not None:
+        for path in write_checked(records, out):
+            log(f"written   {path}")
+
+
+def as_table(records: list[Record]) -> str:
+    """Return a line for each record: its cell, its seed, mAP, and whether it was made again."""
+    from tabulate import tabulate
+
+    headers = ["board", "method", "row", "target", "seed", "mAP", "made again"]
+    rows = [
+        [
+            *(record.protocol.board, record.method.label, record.row.name, record.target.name),
+            *(record.seed, f"{record.metrics['mAP']:.4f}"),
+            (record.origin.remade if record.origin else "") or "no",
+        ]
+        for record in records
+    ]
+    return tabulate(rows, headers, disable_numparse=True)

@@ -1,0 +1,13 @@
+"""The verbs of ``rsir-bench submit``."""
+
+from __future__ import annotations
+
+import typer
+
+from rsir_bench.cli.options import TYPER
+from rsir_bench.cli.submit.check import check
+from rsir_bench.cli.submit.pack import pack
+
+app = typer.Typer(help="Submit descriptors, or records of runs elsewhere, to a board (docs/submit.md).", **TYPER)
+for verb in (check, pack):
+    app.command()(verb)
