@@ -21,7 +21,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.cli.drift import exact_report
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
-from rsir_bench.ranking import blocks
+from rsir_bench.ranking.ties import TieGroups
 from rsir_bench.records.verdict import Verdict
 from rsir_bench.runs import golden
 from rsir_bench.runs.artifacts import describing, scores
@@ -34,7 +34,7 @@ from rsir_bench.training import describe as describe_module
 from rsir_bench.training.describe import Reduction, describe
 
 Patch = pytest.MonkeyPatch
-score, collect_ties = ranking.score, blocks.collect_ties
+score, in_orders = ranking.score, TieGroups.in_orders
 
 
 def _report() -> dict[str, Any]:
@@ -123,11 +123,11 @@ def shift_of_labels(patch: Patch) -> None:
 def order_of_ties(patch: Patch) -> None:
     """Positives first among the scenes at one distance."""
 
-    def positives_first(before: torch.Tensor, after: torch.Tensor) -> Any:
-        earlier = (before[:, None, :] == before[:, :, None]).tril(-1).sum(2)
-        return collect_ties(before + earlier, before + earlier + 1)
+    def positives_first(groups: TieGroups) -> TieGroups:
+        orders = {name: values[[2, 1, 2]] for name, values in vars(in_orders(groups)).items() if name != "query"}
+        return TieGroups(groups.query, **orders)
 
-    patch.setattr(blocks, "collect_ties", positives_first)
+    patch.setattr(TieGroups, "in_orders", positives_first)
 
 
 MUTATIONS: dict[Callable[[Patch], None], str] = {

@@ -6,6 +6,7 @@ import doctest
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +18,13 @@ from ranking_reference import has_work, metrics_of, others
 import rsir_bench
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import statistics
-from rsir_bench.ranking import METRIC_VERSION, counting, names, score, scores, ties
-from rsir_bench.ranking.counting import counts_before
+from rsir_bench.ranking import METRIC_VERSION, names, score, scores, ties
+from rsir_bench.ranking.blocks import counts_near
+from rsir_bench.ranking.counting import codes as counted_codes
+from rsir_bench.ranking.counting import distances as counted_distances
+from rsir_bench.ranking.counting.distances import counts_before
 from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, positions
+from rsir_bench.ranking.queries import LeftOut
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
 
@@ -34,7 +39,19 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(
     "module",
-    [counting, averages, cutoffs, first_positive, groups, names, positions, ties, scores, statistics],
+    [
+        counted_codes,
+        counted_distances,
+        averages,
+        cutoffs,
+        first_positive,
+        groups,
+        names,
+        positions,
+        ties,
+        scores,
+        statistics,
+    ],
 )
 def test_examples_in_docstrings(module: object) -> None:
     result = doctest.testmod(module, extraglobs={"ranking": ties.ranking})
@@ -248,13 +265,51 @@ def test_all_ways_to_rank_agree() -> None:
         distances = torch.tensor(np.pad(values, ((0, 0), (0, 1)), constant_values=np.inf), dtype=torch.float32)
         wanted = distances[:, 3:11].sort(dim=1).values
         ranks = ties.positive_ranks(distances.sort(dim=1).values, wanted)
-        for count, whole in ((True, None), (False, None), *([(True, 8)] if tied else [])):
-            counts = counts_before(distances.numpy().copy(), wanted.numpy(), count, whole)
+        for count in (True, False):
+            counts = counts_before(distances.numpy().copy(), wanted.numpy(), count)
             found = ties.collect_ties(*map(torch.from_numpy, counts))
             assert torch.equal(ranks.before, found.before)
             for name, values in vars(ranks.groups).items():
                 assert torch.equal(values, getattr(found.groups, name))
         assert bool(len(ranks.groups)) is tied
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(3, 300),
+    bits=st.sampled_from([1, 2, 7, 64, 65, 130]),
+    share=st.floats(0, 1),
+)
+def test_counting_codes_gives_what_sorting_distances_gives(seed: int, n: int, bits: int, share: float) -> None:
+    """Ranks, curves and every metric, with scenes that are left out, whether or not they are positives."""
+    rng = np.random.default_rng(seed)
+    codes = torch.from_numpy(rng.choice([-1.0, 1.0], (n, bits), p=[share / 2, 1 - share / 2])).float()
+    columns = slice(int(rng.integers(0, n - 1)), n)
+    left_out = torch.from_numpy(rng.random((3, n)) < 0.2)
+    left_out[:, columns] = left_out[0, columns]  # equally many positives for each query
+    relevant = int((~left_out[0, columns]).sum())
+    assume(relevant > 0)
+    distances = torch.where(left_out, torch.inf, -(codes[:3] @ codes.T))
+    wanted = distances[:, columns].sort(dim=1).values[:, :relevant]
+    padded = torch.cat([distances, torch.full((3, 1), torch.inf)], dim=1)
+    sorted_ranks = replace(
+        ties.positive_ranks(padded.sort(dim=1).values, wanted), near=counts_near(distances, wanted, bits)
+    )
+    cells = left_out.nonzero()
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), left_out.sum(dim=1).cumsum(0)])
+    given_codes = counted_codes.packed(codes)
+    absent = LeftOut(starts, cells[:, 1], left_out[:, columns].sum(dim=1))
+    counted = counted_codes.counted_ranks(given_codes[:3], given_codes, columns, relevant, bits, absent)
+    assert torch.equal(counted.near, sorted_ranks.near)
+    torch.testing.assert_close(counted.expected_ranks(), sorted_ranks.expected_ranks(), rtol=1e-12, atol=0)
+    wanted_metrics = [names.named_metric(name) for name in (*names.RECORDED, *names.OF_CODES)]
+    found, expected = (
+        [scores.score_ranks(ranks, wanted_metrics, groups.harmonic_numbers(n)), positions.precision_at_recall(ranks)]
+        for ranks in (counted, sorted_ranks)
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)

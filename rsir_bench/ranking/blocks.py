@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.ranking.counting import counts_before
+from rsir_bench.ranking.counting.codes import RADIUS, counted_ranks, packed
+from rsir_bench.ranking.counting.distances import counts_before
 from rsir_bench.ranking.task import Task
 from rsir_bench.ranking.threads import Workers
 from rsir_bench.ranking.ties import PositiveRanks, collect_ties, positive_ranks
@@ -22,7 +23,6 @@ Measured = TypeVar("Measured")
 
 TOTAL_ELEMENTS = 2**26  # distances held at a time, all workers together: 256 MiB of float32
 BLOCK_QUERIES = 768  # more rows make a product no faster
-RADIUS = 2  # Hamming, of P@H2
 SLICE_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # distances ranked at a time
 
 
@@ -40,6 +40,8 @@ def measure_blocks(
     Yields:
         A slice of queries of one class, and the result of ``measure`` for them.
     """
+    if task.gallery.whole is not None and task.device == "cpu":
+        return _measure_codes(task, workers, block, measure)
     counting = Lock()
 
     def measured(queries: slice, distances: Tensor) -> list[tuple[slice, Measured]]:
@@ -54,6 +56,25 @@ def measure_blocks(
                 counting.release()
 
     return over_blocks(task, workers, block, measured)
+
+
+def _measure_codes(
+    task: Task, workers: Workers, block: int | None, measure: Callable[[PositiveRanks], Measured]
+) -> Iterator[tuple[slice, Measured]]:
+    gallery, rows = packed(task.gallery.rows), block_queries(task, block, workers.count)
+    codes = gallery[np.asarray(task.own_columns)] if task.query_rows is None else packed(task.query_rows)
+    bits, left_out, relevant = task.gallery.rows.shape[1], task.every_left_out(), task.relevant
+
+    def measured(start: int) -> list[tuple[slice, Measured]]:
+        found = []
+        for part, columns in class_slices(task, slice(start, min(start + rows, len(task.queries)))):
+            count = int(relevant[part.start])
+            ranks = counted_ranks(codes[part], gallery, columns, count, bits, left_out.part(part))
+            found.append((part, measure(ranks)))
+        return found
+
+    for parts in workers.map(measured, range(0, len(task.queries), rows)):
+        yield from parts
 
 
 def over_blocks(
@@ -122,7 +143,7 @@ def ranked_slices(task: Task, queries: slice, distances: Tensor, count: bool) ->
         if rows.is_cuda:
             ranks = positive_ranks(sorted_rows(rows), positives)
         else:
-            counts = counts_before(rows.numpy(), np.ascontiguousarray(positives), count, task.gallery.whole)
+            counts = counts_before(rows.numpy(), np.ascontiguousarray(positives), count)
             ranks = collect_ties(*map(torch.from_numpy, counts))
         yield part, replace(ranks, near=near)
 

@@ -82,6 +82,18 @@ class Task:
         count = torch.full_like(self.queries, self.gallery_size - int(self.own_columns is not None))
         return count if self.left_out is None else count - self.left_out.starts.diff()
 
+    def every_left_out(self) -> LeftOut:
+        """Return all that rankings leave out: queries that are rows of the gallery, and what ``left_out`` names."""
+        own, count = self.own_columns, len(self.queries)
+        starts, nothing = torch.zeros(count + 1, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+        left_out = self.left_out or LeftOut(starts, nothing, starts[1:])
+        if own is None:
+            return left_out
+        rows, columns = left_out.cells()
+        order = torch.argsort(torch.cat([torch.arange(count), rows]), stable=True)
+        both = torch.cat([own, columns])[order]
+        return LeftOut(left_out.starts + torch.arange(count + 1), both, left_out.positives + 1)
+
     def part(self, queries: slice) -> Self:
         """Return the same gallery with some of the queries; they are measured as in the whole."""
         return replace(

@@ -1,9 +1,9 @@
 """Find the ranks of a query's positives, including ties. All scores are computed from these ranks.
 
 A ranking with ties is a sequence of tie groups. A tie group is a set of scenes at the same distance, in no particular
-order. Most groups hold a single scene for real-valued descriptors, but many scenes for binary codes. The two kinds are
-therefore stored separately: single positives in a dense matrix, larger groups in a flat list. Every metric is a sum
-over both.
+order. Most groups hold a single scene for real-valued descriptors, but many scenes for binary codes. Of real-valued
+descriptors, single positives are stored in a dense matrix, larger groups in a flat list; of codes, all groups in a
+matrix of queries and distances. Every metric is a sum over both.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TieGroups:
-    """T tie groups of S queries.
+    """Tie groups of S queries: T in a flat list, or G places for each query.
 
-    Tensors are (T,) int64. After ``in_orders``, all except ``query`` are (3, T).
+    Tensors are int64, (T,) or (S, G). After ``in_orders``, all except ``query`` are (3, T) or (3, S, G).
 
     Attributes:
         query: The query, 0 to S-1, whose ranking contains the group.
         before: Number of scenes ranked strictly before the group.
         size: Number of scenes in the group.
         positives_before: Number of positives ranked strictly before the group.
-        positives: Number of positives in the group, at least 1.
+        positives: Number of positives in the group, at least 1; of (S, G), 0 where there is no group.
     """
 
     query: Tensor
@@ -37,11 +37,12 @@ class TieGroups:
     positives: Tensor
 
     def __len__(self) -> int:
-        """Return T, the number of groups."""
+        """Return T, the number of groups in a flat list."""
         return len(self.query)
 
     def __getitem__(self, mask: Tensor) -> TieGroups:
-        """Return the groups where a (T,) bool mask is True."""
+        """Return the groups where a mask, bool of their shape, is True, as a flat list."""
+        mask = mask & (self.positives > 0)
         return TieGroups(
             self.query[mask],
             self.before[mask],
@@ -59,8 +60,8 @@ class TieGroups:
             self.query,
             torch.stack([self.before, self.before + self.size - self.positives, self.before]),
             torch.stack([self.size, self.positives, self.positives]),
-            self.positives_before.expand(3, -1),
-            self.positives.expand(3, -1),
+            self.positives_before.expand(3, *self.query.shape),
+            self.positives.expand(3, *self.query.shape),
         )
 
 
@@ -69,14 +70,17 @@ class PositiveRanks:
     """The ranks of the R positives of each of S queries.
 
     Attributes:
-        before: (S, R) float64, number of scenes ranked before the i-th positive; +inf if it is tied with another scene.
-        groups: The tie groups that hold at least two scenes and at least one positive.
+        before: (S, R) float64, number of scenes ranked before the i-th positive, +inf if it is in a tie group; or
+            (S, 0), where all are.
+        groups: The tie groups that hold at least one positive: of (S, R), those of at least two scenes.
+        relevant: R, the number of positives of each query.
         near: (2, S) int64, the number of scenes within Hamming distance 2, and of positives among them; None where
             descriptors are no codes.
     """
 
     before: Tensor
     groups: TieGroups
+    relevant: int
     near: Tensor | None = None
 
     @property
@@ -85,9 +89,9 @@ class PositiveRanks:
         return self.before.shape[0]
 
     @property
-    def relevant(self) -> int:
-        """R, the number of positives of each query."""
-        return self.before.shape[1]
+    def grouped(self) -> bool:
+        """Whether all positives are in tie groups, G places of them for each query."""
+        return self.groups.query.dim() == 2
 
     @cached_property
     def order(self) -> Tensor:
@@ -96,8 +100,8 @@ class PositiveRanks:
 
     @cached_property
     def precision(self) -> Tensor:
-        """P(i) at the rank of the i-th positive, (S, R) float64; 0 if it is tied with another scene."""
-        return self.order / (self.before + 1)
+        """P(i) at the rank of the i-th positive, as ``before``, float64; 0 if it is in a tie group."""
+        return self.order[: self.before.shape[1]] / (self.before + 1)
 
     @cached_property
     def ordered_groups(self) -> TieGroups:
@@ -109,8 +113,10 @@ class PositiveRanks:
 
         If r positives are placed at random among n positions, the m-th is at position m (n + 1) / (r + 1) on average.
         """
-        ranks = self.before + 1
-        groups, held = self.groups, self.groups.positives
+        groups = self.groups[self.groups.positives > 0]
+        ranks, held = self.before + 1, groups.positives
+        if self.grouped:
+            ranks = ranks.new_empty(self.queries, self.relevant)
         m = 1 + torch.arange(int(held.sum()), device=ranks.device) - (held.cumsum(0) - held).repeat_interleave(held)
         first = groups.query * self.relevant + groups.positives_before
         step = (groups.size + 1) / (held + 1).double()
@@ -152,7 +158,8 @@ def collect_ties(before: Tensor, after: Tensor) -> PositiveRanks:
     _, held = torch.unique_consecutive(group, return_counts=True)
     first = held.cumsum(0) - held
     begin = begin[first]
-    return PositiveRanks(singles, TieGroups(query[first], begin, end[first] - begin, column[first], held))
+    groups = TieGroups(query[first], begin, end[first] - begin, column[first], held)
+    return PositiveRanks(singles, groups, before.shape[1])
 
 
 def ranking(distances: Sequence[float], positives: Sequence[float]) -> PositiveRanks:

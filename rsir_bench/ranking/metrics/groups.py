@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -22,10 +24,12 @@ def total(ranks: PositiveRanks, single: Tensor, tied: Tensor) -> Tensor:
     """Return the sum of each query in random, worst and best order, (3, S) float64.
 
     Args:
-        ranks: Those of S queries with T tie groups.
+        ranks: Those of S queries.
         single: (S,) float64, the sum over the positives without ties.
-        tied: (3, T) float64, what each tie group adds.
+        tied: What each tie group adds, (3, T) or (3, S, G) float64.
     """
+    if ranks.grouped:
+        return single + tied.sum(dim=2)
     return single.repeat(3, 1).index_add_(1, ranks.groups.query, tied)
 
 
@@ -58,7 +62,7 @@ def places_inside(groups: TieGroups, cutoff: int) -> Tensor:
 
 def share(groups: TieGroups) -> Tensor:
     """Return r/n, the probability that a place of the group holds a positive, (..., T) float64 in [0, 1]."""
-    return groups.positives / groups.size.double()
+    return groups.positives / groups.size.clamp(min=1).double()
 
 
 def hits_within(ranks: PositiveRanks, cutoff: int) -> Tensor:
@@ -68,10 +72,22 @@ def hits_within(ranks: PositiveRanks, cutoff: int) -> Tensor:
     return total(ranks, single, share(groups) * places_inside(groups, cutoff))
 
 
-def log_choose(n: Tensor, k: Tensor) -> Tensor:
-    """Return the logarithm of the binomial coefficient, (...) float64; meaningless where k < 0 or k > n."""
-    n, k = n.double(), k.double()
-    return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+@lru_cache(maxsize=4)
+def log_factorials(n: int, device: torch.device) -> Tensor:
+    """Return log 0!, ..., log n!, (n + 1,) float64."""
+    return torch.lgamma(torch.arange(1, n + 2, dtype=torch.float64, device=device))
+
+
+def log_choose(n: Tensor, k: Tensor, logs: Tensor) -> Tensor:
+    """Return the logarithm of the binomial coefficient, (...) float64; meaningless where k < 0 or k > n.
+
+    Args:
+        n: (...) int64.
+        k: (...) int64.
+        logs: See ``log_factorials``; up to the greatest n and k.
+    """
+    k = k.clamp(min=0)
+    return logs[n] - logs[k] - logs[(n - k).clamp(min=0)]
 
 
 def hypergeometric(h: Tensor, groups: TieGroups, places: Tensor) -> Tensor:
@@ -87,5 +103,8 @@ def hypergeometric(h: Tensor, groups: TieGroups, places: Tensor) -> Tensor:
     """
     misses, negatives = places - h, groups.size - groups.positives
     possible = (groups.positives >= h) & (misses >= 0) & (negatives >= misses)
-    ways = log_choose(groups.positives, h) + log_choose(negatives, misses) - log_choose(groups.size, places)
+    most = max(int(numbers.max()) for numbers in (groups.size, places, h))
+    logs = log_factorials(1 << most.bit_length(), h.device)  # of few lengths
+    chosen = log_choose(groups.positives, h, logs) + log_choose(negatives, misses, logs)
+    ways = chosen - log_choose(groups.size, places, logs)
     return torch.where(possible, ways.exp(), 0)

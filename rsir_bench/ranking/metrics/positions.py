@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.ranking.metrics.groups import places_inside, share, total
-from rsir_bench.ranking.ties import PositiveRanks
+from rsir_bench.ranking.ties import PositiveRanks, TieGroups
 
 RECALL_LEVELS = 101
 
@@ -48,7 +48,36 @@ def precision_at_recall(ranks: PositiveRanks) -> Tensor:
     >>> precision_at_recall(ranking([1, 2, 3, 4, 5], [1, 3]))[0, [0, 50, 51, 100]].tolist()
     [1.0, 1.0, 0.6666666666666666, 0.6666666666666666]
     """
+    level = torch.arange(RECALL_LEVELS, device=ranks.before.device)
+    wanted = ((level * ranks.relevant + 99) // 100).clamp(min=1)
+    if ranks.grouped:
+        return _precision_from(ranks.groups, wanted)
     precision = ranks.order / ranks.expected_ranks()
-    interpolated = precision.flip(1).cummax(dim=1).values.flip(1)
-    level = torch.arange(RECALL_LEVELS, device=precision.device)
-    return interpolated[:, ((level * ranks.relevant + 99) // 100 - 1).clamp(min=0)]
+    return _greatest_from_here(precision)[:, wanted - 1]
+
+
+def _greatest_from_here(values: Tensor) -> Tensor:
+    """Return the greatest value from each column on, (S, G) as given."""
+    return values.flip(1).cummax(dim=1).values.flip(1)
+
+
+def _precision_from(groups: TieGroups, wanted: Tensor) -> Tensor:
+    """Return the greatest precision at a positive or a later one, (S, L) float64.
+
+    Within a group, precision only rises or only falls, so that its greatest value is at one of the ends.
+
+    Args:
+        groups: (S, G) places, which hold all positives.
+        wanted: (L,) int64, the positives, counted from 1.
+    """
+    ends = groups.positives_before + groups.positives
+    step = (groups.size + 1) / (groups.positives + 1).double()
+    last = ends / (groups.before + groups.positives * step)
+    first = (groups.positives_before + 1) / (groups.before + step)
+    group = torch.where(groups.positives > 0, first.maximum(last), 0)
+    later = torch.cat([_greatest_from_here(group)[:, 1:], group.new_zeros(len(group), 1)], dim=1)
+    rest = later.maximum(last)  # from the group's last positive on
+    at = torch.searchsorted(ends, wanted.expand(len(ends), -1).contiguous())
+    within = wanted - groups.positives_before.gather(1, at)
+    here = wanted / (groups.before.gather(1, at) + within * step.gather(1, at))
+    return here.maximum(rest.gather(1, at))

@@ -18,16 +18,13 @@ Counts = npt.NDArray[np.int64]
 MOST_BUCKETS = 2**24  # beyond it the number of the last bucket is not exact in float32, and may round up
 
 
-def counts_before(
-    rows: Distances, positives: Distances, count: bool = True, whole: int | None = None
-) -> tuple[Counts, Counts]:
+def counts_before(rows: Distances, positives: Distances, count: bool = True) -> tuple[Counts, Counts]:
     """Count how many scenes of each ranking are nearer than each positive, and how many are nearer or as near.
 
     Args:
         rows: (S, N + 1) float, distances in any order; they may be reordered. Masked scenes and the last column: +inf.
         positives: (S, R) float, the distances of the positives among them, ascending, finite.
         count: Do not sort: make several short passes instead.
-        whole: Bits of codes, whose distances are whole numbers up to that; None for other descriptors.
 
     Returns:
         (S, R) int64, scenes strictly nearer, and (S, R) int64, scenes as near or nearer, the positive itself included.
@@ -41,7 +38,7 @@ def counts_before(
     if not count:
         return _by_sorting(rows, positives)
     with np.errstate(over="ignore"):  # infinity is as good as any place beyond the buckets
-        return _by_buckets(rows, positives) if whole is None else _by_values(rows, positives, whole)
+        return _by_buckets(rows, positives)
 
 
 def _by_sorting(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
@@ -74,20 +71,6 @@ def _by_buckets(rows: Distances, positives: Distances) -> tuple[Counts, Counts]:
         _bisect(row.take(near.nonzero()[0]), positives[i], before[i], up_to[i])
     before += elsewhere
     up_to += elsewhere
-    return before, up_to
-
-
-def _by_values(rows: Distances, positives: Distances, most: int) -> tuple[Counts, Counts]:
-    """Give every whole number from -most to most its own bucket, so that nothing is left to compare."""
-    before, up_to = _empty_counts(positives)
-    scaled, places = np.empty_like(rows[0]), np.empty(rows.shape[1], np.intp)
-    held = (positives + most).astype(np.intp)
-    for i, row in enumerate(rows):
-        np.minimum(row, most + 1, out=scaled)  # masked scenes are beyond all others
-        np.add(scaled, most, out=places, casting="unsafe")
-        counts = np.bincount(places, minlength=2 * most + 2)
-        counts.cumsum().take(held[i], out=up_to[i])
-        np.subtract(up_to[i], counts.take(held[i]), out=before[i])
     return before, up_to
 
 

@@ -1,0 +1,1 @@
+"""Ranks of positives by counting instead of sorting."""
