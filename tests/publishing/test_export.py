@@ -264,6 +264,13 @@ def test_the_package_called_datasets_is_not_hidden_outside_of_the_checkout(tmp_p
     assert not done.stdout.strip().startswith(str(REPOSITORY / "datasets"))
 
 
+def test_in_the_checkout_the_hidden_package_is_named() -> None:
+    for name, words in (("load_dataset", "start Python in another folder than the checkout"), ("synthetic", "")):
+        code = [sys.executable, "-c", f"from datasets import {name}"]
+        done = subprocess.run(code, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert (done.returncode, words in done.stderr) == (1 if words else 0, True), done.stderr
+
+
 def test_results_of_the_hub_are_means_over_seeds(tmp_path: Path, cli: InProcess) -> None:
     yaml = pytest.importorskip("yaml")
     folder = published(tmp_path / "records")
