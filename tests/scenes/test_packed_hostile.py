@@ -249,7 +249,7 @@ def test_rows_that_share_one_large_picture_do_not_unpack_without_end(
 def test_rows_that_share_one_long_file_name_are_refused_before_they_are_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "MOST_COLUMN_BYTES", 2**24)
+    monkeypatch.setattr(parquet, "MOST_AT_ONCE", 2**24)
     count = 20_000
     shared = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array(["x" * 5_000_000]))
     contents = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([png(1)]))
@@ -264,8 +264,7 @@ def test_too_many_rows_and_too_large_groups_are_refused(tmp_path: Path, monkeypa
     name = placed(tmp_path, parquet_of(), "0.parquet")
     for setting, told in (
         ("MOST_SCENES", "4 rows with those before it, more than 3"),
-        ("MOST_COLUMN_BYTES", "bytes of labels or file names in one row group; write smaller groups"),
-        ("MOST_GROUP_BYTES", "bytes of scenes in one row group; write groups of about a hundred scenes"),
+        ("MOST_GROUP_BYTES", "bytes in one row group; write groups of about a hundred scenes"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(parquet, setting, 3)

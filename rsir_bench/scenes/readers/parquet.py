@@ -21,10 +21,10 @@ from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, Unr
 ROWS_AT_ONCE = 4096
 
 MOST_GROUP_BYTES = 2**33
-"""Bytes of the scenes of one row group: to reach its last scene, all before it are read."""
+"""Bytes of one row group: to reach its last scene, all before it are read."""
 
-MOST_COLUMN_BYTES = 2**28
-"""Bytes of the labels, or of the file names, of one row group: they are read before anything is known of them."""
+MOST_AT_ONCE = 2**28
+"""Bytes that file names and labels may take before anything is known of them."""
 
 
 def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> LabelledScenes:
@@ -68,7 +68,7 @@ def _list_shard(shard: Shard, settings: FolderSettings, scenes: list[tuple[str, 
             schema, rows = file.schema_arrow, file.metadata.num_rows
         columns = columns_of(schema, settings, str(shard.path))
         before = len(scenes)
-        sizes = _sizes(file.metadata, columns, before)
+        sizes = _sizes(file.metadata, before)
         with decoding("its columns cannot be read"):
             for row, (name, label) in enumerate(_rows(file, columns, sizes)):
                 scenes.append((f"{shard.name}/{row}/{_file_name(name, row, len(scenes))}", label))
@@ -77,39 +77,31 @@ def _list_shard(shard: Shard, settings: FolderSettings, scenes: list[tuple[str, 
     return columns
 
 
-def _sizes(metadata: pq.FileMetaData, columns: Columns, before: int) -> list[int]:
-    """Return the bytes of labels and file names in each row group, before any of them is read.
+def _sizes(metadata: pq.FileMetaData, before: int) -> list[int]:
+    """Return the bytes of each row group.
+
+    What is said of single columns is not asked for: damage there ends the process, as pyarrow does not catch it.
 
     Raises:
         DamagedError: Its numbers of rows contradict each other.
-        RefusedError: It has too many rows, or columns too large.
+        RefusedError: It has too many rows, or a row group is too large.
     """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     if min([0, *(group.num_rows for group in groups)]) < 0 or sum(g.num_rows for g in groups) != metadata.num_rows:
         raise DamagedError("states other numbers of rows than its parts")
     if before + metadata.num_rows > MOST_SCENES:
         raise RefusedError(f"{before + metadata.num_rows:,} rows with those before it, more than {MOST_SCENES:,}")
-    of_scenes = max((_size(group, (columns.content,)) for group in groups), default=0)
-    if of_scenes > MOST_GROUP_BYTES:
-        raise RefusedError(f"{of_scenes:,} bytes of scenes in one row group; write groups of about a hundred scenes")
-    sizes = [_size(group, (columns.path, columns.label)) for group in groups]
-    if max([0, *sizes]) > MOST_COLUMN_BYTES:
-        raise RefusedError(f"{max(sizes):,} bytes of labels or file names in one row group; write smaller groups")
+    sizes = [group.total_byte_size for group in groups]
+    if max([0, *sizes]) > MOST_GROUP_BYTES:
+        raise RefusedError(f"{max(sizes):,} bytes in one row group; write groups of about a hundred scenes")
     return sizes
 
 
-def _size(group: pq.RowGroupMetaData, places: Sequence[str]) -> int:
-    """Return the bytes that a row group states for the largest of some columns, packed or not."""
-    chunks = [group.column(number) for number in range(group.num_columns)]
-    wanted = [chunk for chunk in chunks if chunk.path_in_schema in places]
-    return max((max(chunk.total_uncompressed_size, chunk.total_compressed_size) for chunk in wanted), default=0)
-
-
 def _rows(file: pq.ParquetFile, columns: Columns, sizes: Sequence[int]) -> Iterator[tuple[str | None, Label]]:
-    """Yield file name and label of each row; as rows may share a long text, so few at once that all may be as long."""
+    """Yield file name and label of each row; rows may share a text as long as their group, so few are read at once."""
     wanted = [place for place in (columns.path, columns.label) if place]
     for group, size in enumerate(sizes):
-        at_once = min(ROWS_AT_ONCE, max(1, MOST_COLUMN_BYTES // max(size, 1)))
+        at_once = min(ROWS_AT_ONCE, max(1, MOST_AT_ONCE // max(size, 1)))
         for batch in file.iter_batches(at_once, row_groups=[group], columns=wanted, use_threads=False):
             labels: list[Label] = _values(batch.column(columns.label))
             names: list[str | None] = [None] * len(labels)
