@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 import timm
 import torch
 from conftest import Tiny
+from packing import to_parquet, to_tar
 from safetensors.torch import save_file
 
 ray = pytest.importorskip("ray", reason="NO RAY: pip install -e '.[cluster]' to test campaigns on a cluster")
@@ -261,6 +262,17 @@ def test_the_users_files_go_with_a_run(tiny: Tiny) -> None:
     (own / "mine.py").write_text("1 / 0")  # and one that has another: the caller's counts
     assert why_not_here(files.placed(request, tiny.folder / "two"), keys) is None
     assert "differ from the caller's" in str(why_not_here(files.placed(request, tiny.folder / "two"), ["0" * 64]))
+
+
+@pytest.mark.parametrize("pack", [to_parquet, to_tar])
+def test_nodes_read_scenes_in_shards(pack: Callable[[Path, Path], Path], tiny: Tiny, cluster: Cluster) -> None:
+    folder = pack(tiny.folder / "target", tiny.folder / "packed")
+    target = f"{'parquet' if pack is to_parquet else 'tar'}:{folder}"
+    request = tiny.request("timm:test_resnet@none", targets=[target])
+    outcome = campaign(request, lambda line: None, launcher=cluster.launch)
+    assert outcome.failures == {}
+    local = _quietly(replace(request, out=tiny.folder / "local"))
+    assert _told(outcome.records) == _told(local.records)
 
 
 def test_a_node_that_lacks_the_scenes_is_named_and_left_out(tiny: Tiny, nodes: Nodes, cluster: Cluster) -> None:

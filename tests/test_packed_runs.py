@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tarfile
 from pathlib import Path
 
@@ -14,8 +13,6 @@ import numpy as np
 import pytest
 from command import InProcess
 from conftest import Tiny
-
-sys.path.insert(0, str(Path(__file__).parent / "scenes"))
 from packing import files_of, to_csv, to_parquet, to_tar
 
 import rsir_bench

@@ -74,15 +74,15 @@ def as_text(name: str) -> tuple[str, bytes]:
 
 
 def to_tar(folder: Path, out: Path, label: Callable[[str], tuple[str, bytes]] = as_text, shards: int = 2) -> Path:
-    """Pack a folder into tar shards; the keys are the names of the files."""
+    """Pack a folder into tar shards; the keys are the paths of the files."""
     files = files_of(folder)
     out.mkdir(parents=True)
     for number in range(shards):
         with tarfile.open(out / f"scenes-{number:06}.tar", "w") as tar:
             for name, path in files[number::shards]:
                 ending, content = label(name)
-                add_member(tar, path.name, path.read_bytes())
-                add_member(tar, f"{path.stem}.{ending}", content)
+                add_member(tar, f"{name}/{path.name}", path.read_bytes())
+                add_member(tar, f"{name}/{path.stem}.{ending}", content)
     return out
 
 
