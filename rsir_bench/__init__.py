@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rsir_bench.ranking import score
     from rsir_bench.records.schema import Record
 
-__version__ = "0.1.0"
 __all__ = ["run", "score"]
 serve_old_modules()
 
@@ -60,11 +59,15 @@ run.__doc__ = inspect.cleandoc(run.__doc__ or "").replace("Returns:", f"Args:\n{
 
 
 def __getattr__(name: str) -> object:
-    """Import ``score`` when it is first used: it needs torch, which ``import rsir_bench`` does not."""
+    """Look up what is slow when it is first used: ``score`` needs torch, which ``import rsir_bench`` does not."""
     if name == "score":
         from rsir_bench.ranking import score
 
         return score
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rsir-bench")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,38 +5,31 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from command import InProcess
 from conftest import Tiny
 from typer.testing import CliRunner
 
 import rsir_bench
 from rsir_bench import ranking
-from rsir_bench.base.errors import RunError
+from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.cli.app import app
+from rsir_bench.cli.shared.lists import seed_numbers
 from rsir_bench.runs.request import DESCRIPTIONS, Request
 
-VERBS = [
-    "run",
-    "score",
-    "search",
-    "leaderboard",
-    "report",
-    "publish",
-    "drift",
-    "export",
-    "methods",
-    "datasets",
-    "submit",
-]
+VERBS = ["run", "score", "search", "leaderboard", "report", "publish", "drift", "export"]
 SUBCOMMANDS = {
     "methods": ["list", "show", "check", "new"],
     "datasets": ["list", "show", "download", "verify", "audit"],
+    "protocols": ["list", "show", "new"],
     "submit": ["check", "pack"],
 }
 
@@ -66,7 +59,7 @@ def test_every_help_imports_nothing_heavy(tmp_path: Path) -> None:
     """In one process: a module that any of them imports stays."""
     pages = [
         [],
-        *([verb] for verb in VERBS),
+        *([verb] for verb in [*VERBS, *SUBCOMMANDS]),
         *([group, name] for group, names in SUBCOMMANDS.items() for name in names),
     ]
     code = (
@@ -74,7 +67,7 @@ def test_every_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "from rsir_bench.cli.app import app\n"
         f"for words in {pages!r}:\n"
         "    with contextlib.suppress(SystemExit): app([*words, '--help'])\n"
-        "print('HEAVY', *sorted({'torch', 'timm', 'pandas', 'numpy', 'PIL', 'sklearn', 'rich', 'rsir_bench.protocol'}"
+        "print('HEAVY', *sorted({'torch', 'timm', 'pandas', 'numpy', 'PIL', 'sklearn', 'rsir_bench.protocol'}"
         " & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -84,11 +77,35 @@ def test_every_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_every_verb_is_known_here() -> None:
-    shown = CliRunner().invoke(app, ["--help"]).output.partition("Commands:")[2]
-    assert [line.split()[0] for line in shown.splitlines() if line.strip()] == VERBS
-    for group, names in SUBCOMMANDS.items():
-        shown = CliRunner().invoke(app, [group, "--help"]).output.partition("Commands:")[2]
-        assert [line.split()[0] for line in shown.splitlines() if line.strip()] == names
+    commands = typer.main.get_command(app).commands
+    assert sorted(commands) == sorted([*VERBS, *SUBCOMMANDS])
+    assert {group: list(commands[group].commands) for group in SUBCOMMANDS} == SUBCOMMANDS
+
+
+PAGES = [
+    [],
+    *([verb] for verb in [*VERBS, *SUBCOMMANDS]),
+    *([group, sub] for group in SUBCOMMANDS for sub in SUBCOMMANDS[group]),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("words", PAGES, ids=" ".join)
+def test_help_is_whole_and_fits(words: list[str], width: int) -> None:
+    """Every sentence of every option, though rich takes brackets for markup; and the examples, each on its line."""
+    shown = CliRunner().invoke(app, [*words, "-h"], env={"COLUMNS": str(width)}).output
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in shown
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    said = re.sub(r"[│\s]+", "", shown)  # as one word: lines are broken anywhere
+    texts = [parameter.help for parameter in command.params if parameter.help]
+    texts += [other.help.partition("\n")[0] for other in getattr(command, "commands", {}).values()]
+    assert [text for text in texts if re.sub(r"\s+", "", text) not in said] == []
+    if not hasattr(command, "commands") or not words:
+        assert any(line.strip().startswith("rsir-bench ") for line in lines)
 
 
 @pytest.mark.parametrize("words", ["datasets", "datasets list --data-root data"])
@@ -380,9 +397,55 @@ def test_a_run_takes_the_parameters_of_a_request() -> None:
 
 
 def test_the_options_of_a_run_say_what_a_request_says() -> None:
-    shown = " ".join(CliRunner().invoke(app, ["run", "--help"]).output.split())
+    shown = "\n".join(parameter.help for parameter in typer.main.get_command(app).commands["run"].params)
     others = {"published"}  # --again chooses it
     assert [name for name, text in DESCRIPTIONS.items() if text not in shown and name not in others] == []
+
+
+def test_the_bare_program_prints_its_help_and_version(cli: InProcess) -> None:
+    bare = cli()
+    assert (bare.code, bare.err) == (0, "")
+    assert bare.out.split() == cli("--help").out.split()
+    assert "protocols" in bare.out
+    assert cli("--version").out == cli("-V").out == f"rsir-bench {version('rsir-bench')}\n"
+
+
+def test_a_slip_on_the_command_line_is_one_line(cli: InProcess) -> None:
+    slip = cli("run", "--sedes", "3")
+    assert (slip.code, slip.out) == (2, "")
+    assert slip.err.startswith("rsir-bench run: No such option: --sedes")
+    assert slip.err.endswith("See `rsir-bench run --help`.\n")
+    assert len(slip.err.splitlines()) == 1
+    assert cli("methods", "shw").err.startswith("rsir-bench methods: No such command 'shw'")
+    assert cli("run").err.startswith("rsir-bench run: Missing option '--methods'")
+
+
+def test_the_shell_completes_verbs_protocols_and_datasets(tmp_path: Path) -> None:
+    def complete(line: str) -> list[str]:
+        words = line.split(" ")
+        variables = {"_RSIR_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        code = "import sys; sys.argv[0] = 'rsir-bench'; from rsir_bench.cli.app import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, text=True
+        )
+        return done.stdout.split()
+
+    assert complete("rsir-bench lea") == ["leaderboard"]
+    assert complete("rsir-bench protocols show ucm-m") == ["ucm-mobile"]
+    assert complete("rsir-bench run --targets ucm,rssc") == ["ucm,rsscn7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3, 0-1,1", [3, 0, 1]), ("7-7", [7]), ("0 - 2", [0, 1, 2])]
+)
+def test_seeds_may_be_ranges(text: str, seeds: list[int]) -> None:
+    assert seed_numbers(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["4-0", "0-", "-3", "0-4-8", "0-1000000", "1.5"])
+def test_what_is_no_range_of_seeds_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=f"--seeds '{text}': not a"):
+        seed_numbers(text)
 
 
 def test_importing_the_package_imports_neither_torch_nor_numpy() -> None:

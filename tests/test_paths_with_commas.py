@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.cli.options import comma_list
+from rsir_bench.cli.shared.lists import comma_list
 
 
 def test_a_path_that_is_there_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

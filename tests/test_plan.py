@@ -240,3 +240,9 @@ def test_a_run_that_is_not_planned_here_is_one_line(tiny: Tiny) -> None:
     assert find_planned_run(request, run.key)[1].folder == run.folder
     with pytest.raises(RunError, match="code, weights or scenes here differ from those where the run was planned"):
         find_planned_run(request, "another")
+
+
+def test_a_pattern_names_the_methods_that_match(tiny: Tiny) -> None:
+    planned = [run.method.name for run in make_plan(tiny.request("jsst-sp?t,ri*,baseline")).runs]
+    assert planned == ["jsst-spat", "ride", "baseline"]
+    assert message(lambda: make_plan(tiny.request("jst*"))).startswith("--methods 'jst*': matches no method;")

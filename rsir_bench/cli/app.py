@@ -9,32 +9,70 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.base.progress import log
-from rsir_bench.cli import datasets, methods
 from rsir_bench.cli.drift import drift
 from rsir_bench.cli.export import export
+from rsir_bench.cli.groups import datasets, methods, protocols
 from rsir_bench.cli.leaderboard import leaderboard
-from rsir_bench.cli.options import TYPER
 from rsir_bench.cli.publish import publish
 from rsir_bench.cli.report import report
 from rsir_bench.cli.run import run
 from rsir_bench.cli.score import score
 from rsir_bench.cli.search import search
+from rsir_bench.cli.shared.help import TYPER
 from rsir_bench.cli.submit import group as submit
 
-app = typer.Typer(help="Train and score methods of remote sensing image retrieval, and tabulate them.", **TYPER)
-for verb in (run, score, search, leaderboard, report, publish, drift, export):
-    app.command()(verb)
-app.add_typer(methods.app, name="methods")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(submit.app, name="submit")
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Retrieve and look": (run, score, search, report),
+    "Records and leaderboards": (leaderboard, publish, drift, export),
+}
+GROUPS = {"methods": methods, "datasets": datasets, "protocols": protocols, "submit": submit}
+LISTS = "What there is, and more of it"
+"""The panel of the groups."""
+
+
+app = typer.Typer(
+    **TYPER | {"add_completion": True},
+)
+for panel, verbs in VERBS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
+for name, group in GROUPS.items():
+    app.add_typer(group.app, name=name, rich_help_panel=LISTS)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"rsir-bench {version('rsir-bench')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def entry(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Train and score methods of remote sensing image retrieval, and tabulate them.
+
+    \b
+    rsir-bench run --protocol demo --methods baseline,jsst
+    rsir-bench score --descriptors X.npy --labels y.npy
+    rsir-bench run --help
+    """  # noqa: D301 - keeps the lines of the examples apart
+    if context.invoked_subcommand is None:
+        print(context.get_help().rstrip())
 
 
 def main() -> NoReturn:
@@ -44,10 +82,31 @@ def main() -> NoReturn:
     gc.set_threshold(50_000)
     try:
         with _old_names_told():
-            run_and_exit(app, "rsir-bench")
+            run_and_exit(_program, "rsir-bench")
     finally:
         if "triton" not in sys.modules:  # its bindings report what was not collected as leaked
             gc.freeze()
+
+
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+"""What Typer raises for an unknown verb or option: its own class, or click's where Typer is older."""
+
+
+def _program() -> None:
+    """Run the verb; a mistake on the command line is one line, as every other error.
+
+    Raises:
+        SystemExit: With the status.
+    """
+    try:
+        status = app(standalone_mode=False)
+    except UsageError as error:
+        path = error.ctx.command_path if error.ctx else "rsir-bench"
+        log(f"{path}: {' '.join(error.format_message().split())} See `{path} --help`.")
+        raise SystemExit(2) from None
+    except typer.Abort:  # a question that nobody answered
+        raise SystemExit(1) from None
+    raise SystemExit(status if isinstance(status, int) else 0)
 
 
 def _in_utf8() -> None:

@@ -41,7 +41,13 @@ def drift(
     every: Annotated[bool, typer.Option("--all", help="Print every result, not only what differs.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare results with a baseline; 1 if any differs by more than seeds explain, or if nothing was compared."""
+    """Compare results with a baseline; 1 if any differs by more than seeds explain, or if nothing was compared.
+
+    \b
+    rsir-bench drift --exact
+    rsir-bench drift runs --markdown drift.md
+    rsir-bench drift runs --accept "bicubic resize"
+    """  # noqa: D301 - keeps the lines of the examples apart
     if exact and (runs or baseline):
         raise UserError("drift: --exact has its own results and baseline; omit folders and --baseline")
     if not exact and accept is not None and (markdown or as_json):

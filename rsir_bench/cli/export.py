@@ -10,7 +10,8 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import LeftOut, comma_list
+from rsir_bench.cli.options import LeftOut
+from rsir_bench.cli.shared.lists import comma_list
 from rsir_bench.runs.request import Request, UserFiles
 
 ONLY_WITH = {

@@ -10,7 +10,8 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import RESULTS, TABLES, LeftOut, metric_list
+from rsir_bench.cli.options import RESULTS, TABLES, LeftOut
+from rsir_bench.cli.shared.lists import metric_list
 
 
 def leaderboard(
@@ -23,7 +24,12 @@ def leaderboard(
     """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML.
 
     A record that cannot be read is named and left out; the exit status is 1 then.
-    """
+
+    \b
+    rsir-bench leaderboard
+    rsir-bench leaderboard --check
+    rsir-bench leaderboard runs --out tables --format md,csv,tex,html
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench import leaderboard as tables
     from rsir_bench.leaderboard.tables import METRICS
     from rsir_bench.records.metrics import held_metrics

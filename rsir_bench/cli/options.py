@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +12,9 @@ from typer.core import TyperGroup
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
+from rsir_bench.cli.shared.completion import complete_datasets, complete_protocols
+from rsir_bench.cli.shared.help import Panel
 from rsir_bench.runs.request import DESCRIPTIONS
-from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 
 if TYPE_CHECKING:
     from rsir_bench.runs.runners.cluster import Cluster
@@ -21,34 +22,89 @@ if TYPE_CHECKING:
 TABLES = Path("leaderboards")
 RESULTS = TABLES / "results"
 
-TYPER: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-"""How every group of verbs is set up."""
-
 
 def _help(parameter: str, note: str = "") -> str:
     return f"{DESCRIPTIONS[parameter]} {note}".rstrip()
 
 
-Methods = Annotated[str, typer.Option(help=_help("methods", "Comma-separated."))]
-Targets = Annotated[str, typer.Option(help=_help("targets", "Comma-separated."))]
-Protocol = Annotated[str, typer.Option(help=_help("protocol"))]
-Seeds = Annotated[str, typer.Option(help=_help("seeds", "Comma-separated."))]
-DataRoot = Annotated[Path, typer.Option(help=_help("data_root"), envvar="RSIR_BENCH_DATA")]
-Device = Annotated[str, typer.Option(help=_help("device"))]
-Runs = Annotated[Path, typer.Option(help=_help("out"))]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help=_help("overrides", "May be repeated."))]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=_help("plugins", "May be repeated."))]
-Cards = Annotated[list[Path] | None, typer.Option("--card", help=_help("cards", "May be repeated."))]
-Distortions = Annotated[str, typer.Option("--distort", help=_help("distortions", "Comma-separated."))]
-TimeLimit = Annotated[float | None, typer.Option(min=0.01, help=_help("time_limit"))]
-Fresh = Annotated[bool, typer.Option("--fresh", help=_help("fresh"))]
-Launcher = Annotated[str, typer.Option(help="local, or ray: on a cluster (docs/scale.md).")]
-Address = Annotated[str | None, typer.Option(help="With --launcher ray: HOST:PORT; this machine's by default.")]
-NoToken = Annotated[bool, typer.Option("--allow-no-token", help="Join a cluster that lets in anyone, without a token.")]
-Metrics = Annotated[
-    str | None, typer.Option(help="Comma-separated, with cut-offs: mAP, recall@10, hit@1, MRR, nDCG@10, mAP@100, ...")
+Methods = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES", help=_help("methods", "Comma-separated; 'jsst*' matches."), rich_help_panel=Panel.WHAT
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Targets = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help=_help("targets", "Comma-separated."),
+        rich_help_panel=Panel.WHAT,
+        autocompletion=complete_datasets,
+    ),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(metavar="NAME", help=_help("protocol"), rich_help_panel=Panel.WHAT, autocompletion=complete_protocols),
+]
+Seeds = Annotated[
+    str,
+    typer.Option(metavar="LIST", help=_help("seeds", "Comma-separated; 0-4 is a range."), rich_help_panel=Panel.WHAT),
+]
+DataRoot = Annotated[
+    Path,
+    typer.Option(metavar="FOLDER", help=_help("data_root"), envvar="RSIR_BENCH_DATA", rich_help_panel=Panel.SCENES),
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help=_help("device"), rich_help_panel=Panel.MACHINE)]
+Runs = Annotated[Path, typer.Option(metavar="FOLDER", help=_help("out"), rich_help_panel=Panel.RESULTS)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help=_help("overrides", "May be repeated."), rich_help_panel=Panel.WHAT),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help=_help("plugins", "May be repeated."), rich_help_panel=Panel.WHAT),
+]
+Cards = Annotated[
+    list[Path] | None,
+    typer.Option("--card", metavar="FILE", help=_help("cards", "May be repeated."), rich_help_panel=Panel.SCENES),
+]
+Distortions = Annotated[
+    str,
+    typer.Option(
+        "--distort", metavar="NAMES", help=_help("distortions", "Comma-separated."), rich_help_panel=Panel.SCENES
+    ),
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(min=0.01, metavar="MINUTES", help=_help("time_limit"), rich_help_panel=Panel.MACHINE)
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help=_help("fresh"), rich_help_panel=Panel.RESULTS)]
+Launcher = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="local, or ray: on a cluster (docs/scale.md).", rich_help_panel=Panel.MACHINE),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="With --launcher ray: HOST:PORT; this machine's by default.",
+        rich_help_panel=Panel.MACHINE,
+    ),
+]
+NoToken = Annotated[
+    bool,
+    typer.Option(
+        "--allow-no-token", help="Join a cluster that lets in anyone, without a token.", rich_help_panel=Panel.MACHINE
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Comma-separated, with cut-offs: mAP, recall@10, hit@1, MRR, nDCG@10, mAP@100, ...",
+        rich_help_panel=Panel.OUTPUT,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", rich_help_panel=Panel.OUTPUT)]
 
 
 class ListByDefault(TyperGroup):
@@ -84,73 +140,6 @@ class LeftOut:
         """End with status 1 where a record was left out; what could be made is there."""
         if self.count:
             raise typer.Exit(1)
-
-
-def metric_list(text: str | None) -> list[str] | None:
-    """Return the names of ``--metrics``, of which commas are no part; None: the default ones."""
-    return None if text is None else [word for piece in text.split(",") if (word := piece.strip())]
-
-
-def comma_list(option: str, text: str) -> list[str]:
-    """Return the words of a comma-separated list.
-
-    Raises:
-        UserError: There is none.
-    """
-    words = _joined(option, text.split(","))
-    if not words:
-        raise UserError(f"{option} {text!r}: empty list; name at least one")
-    return words
-
-
-def _joined(option: str, pieces: list[str]) -> list[str]:
-    """Return the words of a list; one path with commas, behind ``folder:`` and the like or ``@``, is one word.
-
-    Raises:
-        UserError: The shorter path is there too.
-    """
-    words: list[str] = []
-    while pieces:
-        first = pieces[0].strip()
-        path = first.partition(":" if first.startswith(OWN_PREFIXES) else "@")[2]
-        longer = range(len(pieces), 1, -1) if path else ()
-        taken = next((number for number in longer if _is_there(",".join([path, *pieces[1:number]]).rstrip())), 1)
-        if taken > 1 and _is_there(path):
-            raise UserError(f"{option}: both {path} and {','.join([path, *pieces[1:taken]])} are there; rename one")
-        words.append(",".join([first, *pieces[1:taken]]).strip())
-        pieces = pieces[taken:]
-    return [word for word in words if word]
-
-
-def _is_there(path: str) -> bool:
-    with suppress(OSError, ValueError):
-        return Path(path).exists()
-    return False
-
-
-def names_or_all(option: str, text: str) -> list[str]:
-    """Return the names of a comma-separated list, or ``["all"]``.
-
-    Raises:
-        UserError: There is none, or ``all`` is one of several.
-    """
-    words = comma_list(option, text)
-    if "all" in words and len(words) > 1:
-        raise UserError(f"{option} {text}: 'all' cannot be combined with names; run the others by a second command")
-    return words
-
-
-def seed_numbers(text: str) -> list[int]:
-    """Return the seeds of a comma-separated list.
-
-    Raises:
-        UserError: There is none, or one is not a whole number.
-    """
-    words = comma_list("--seeds", text)
-    for word in words:
-        if not word.isdecimal():
-            raise UserError(f"--seeds {word!r}: not a whole number >= 0; write for example --seeds 0,1,2")
-    return [int(word) for word in words]
 
 
 def check_protocol(protocol: str, overrides: list[str]) -> None:

@@ -15,7 +15,11 @@ def publish(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
     results: Annotated[Path, typer.Option(help="Where the records go.")] = RESULTS,
 ) -> None:
-    """Check finished records and copy them to the folder that leaderboards are rendered from."""
+    """Check finished records and copy them to the folder that leaderboards are rendered from.
+
+    \b
+    rsir-bench publish runs && rsir-bench leaderboard
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.publishing.publish import publish as publish_records
 
     left_out = LeftOut()

@@ -27,7 +27,11 @@ def report(
     """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them.
 
     A record that cannot be read is named and left out; the exit status is 1 then.
-    """
+
+    \b
+    rsir-bench report
+    rsir-bench report runs --runs runs --data-root data
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.records.store import read_published
     from rsir_bench.report.site import build_report
     from rsir_bench.runs.artifacts.code import read_current

@@ -12,15 +12,9 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import (
-    RESULTS,
-    check_protocol,
-    cluster_of,
-    comma_list,
-    metric_list,
-    names_or_all,
-    seed_numbers,
-)
+from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of
+from rsir_bench.cli.shared.help import Panel
+from rsir_bench.cli.shared.lists import comma_list, metric_list, names_or_all, seed_numbers
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -35,7 +29,13 @@ def run(
     data_root: options.DataRoot = Request.data_root,
     device: options.Device = "auto",
     devices: Annotated[
-        int, typer.Option(min=1, help="Processes, one per GPU or sharing the CPU, that train and describe together.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Processes, one per GPU or sharing the CPU, that train and describe together.",
+            rich_help_panel=Panel.MACHINE,
+        ),
     ] = 1,
     out: options.Runs = Request.out,
     override: options.Overrides = None,
@@ -49,10 +49,19 @@ def run(
     address: options.Address = None,
     allow_no_token: options.NoToken = False,
     metrics: options.Metrics = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the plan and stop.", rich_help_panel=Panel.OUTPUT)
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train and score methods, skipping results that already exist."""
+    """Train and score methods, skipping results that already exist.
+
+    \b
+    rsir-bench run --protocol demo --methods baseline,jsst
+    rsir-bench run --protocol ucm --methods 'jsst*' --seeds 0-4 --data-root data
+    rsir-bench run --methods baseline --targets ucm,folder:photos --data-root data
+    rsir-bench run --protocol demo --methods all --plan
+    """  # noqa: D301 - keeps the lines of the examples apart
     method_names, target_names = names_or_all("--methods", methods), names_or_all("--targets", targets)
     numbers = seed_numbers(seeds)
     distortions = comma_list("--distort", distort) if distort else []

@@ -12,7 +12,8 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import track
 from rsir_bench.cli import options
-from rsir_bench.cli.options import cluster_of, metric_list
+from rsir_bench.cli.options import cluster_of
+from rsir_bench.cli.shared.lists import metric_list
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:

@@ -38,7 +38,12 @@ def search(
     panel: Annotated[Path | None, typer.Option(help="An HTML file to write, with pictures.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Search a target for the scenes most like an image, as a trained method sees them."""
+    """Search a target for the scenes most like an image, as a trained method sees them.
+
+    \b
+    rsir-bench search photo.jpg --target demo-view --method baseline --protocol demo
+    rsir-bench search photo.jpg --target ucm --method jsst --data-root data --panel hits.html
+    """  # noqa: D301 - keeps the lines of the examples apart
     check_protocol(protocol, override or [])
     from rsir_bench.search.answer import as_page, search_scenes
     from rsir_bench.training.loop import find_device

@@ -25,6 +25,8 @@ def shipped() -> dict[str, Path]:
 def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Protocol:
     """Load a shipped protocol by name, or a user's TOML file, and apply overrides.
 
+    A file that begins with ``extends = "NAME"`` (or a file's path, from its own folder) holds only what differs.
+
     Args:
         name_or_file: A name such as ``"demo"``, or a path that ends with ``.toml``.
         overrides: ``"section.key=value"``, the value in TOML (or a bare word).
@@ -32,17 +34,7 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
     Raises:
         UserError: The name is unknown, the file unreadable, or a setting does not exist or is invalid.
     """
-    known = shipped()
-    path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
-    if path is None:
-        raise UserError(f"protocol {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
-    try:
-        state = path.stat()
-        settings = deepcopy(_read_once(path, state.st_mtime_ns, state.st_size))
-    except FileNotFoundError:
-        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"protocol {path}: cannot be read ({error}); fix the file") from None
+    settings = _read(name_or_file, ())
     for override in overrides or []:
         _apply(settings, override)
     try:
@@ -52,6 +44,47 @@ def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Prot
         raise UserError(f"protocol {name_or_file}: {_first_problem(error)}") from None
     except ValueError as error:
         raise UserError(f"protocol {name_or_file}: {error}; remove the setting") from None
+
+
+def _read(name_or_file: str, below: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the settings of a protocol, over those of the protocol that it extends.
+
+    Args:
+        name_or_file: A shipped protocol's name, or a path that ends with ``.toml``.
+        below: The files that extend it, the first one first.
+    """
+    known = shipped()
+    path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
+    if path is None:
+        where = f"{below[-1]}, extends" if below else "protocol"
+        raise UserError(f"{where} {name_or_file!r}: {suggest(name_or_file, known)}, or a file ending with .toml")
+    path = below[-1].parent / path if below and path not in known.values() else path
+    if path in below:
+        raise UserError(f"protocol {path}: extends itself; remove a line 'extends = ...'")
+    try:
+        state = path.stat()
+        settings = deepcopy(_read_once(path, state.st_mtime_ns, state.st_size))
+    except FileNotFoundError:
+        raise UserError(f"protocol {path}: no such file; known: {', '.join(sorted(known))}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"protocol {path}: cannot be read ({error}); fix the file") from None
+    start = settings.pop("extends", None)
+    if start is None:
+        return settings
+    if not isinstance(start, str):
+        raise UserError(f"protocol {path}: extends = {start!r}: write a protocol's name, or a file, in quotes")
+    inherited = _read(start, (*below, path))
+    inherited.pop("paper", None)  # holds for that protocol alone
+    return _merged(inherited, settings)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of two tables; those of ``above`` win, section by section."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 @cache

@@ -17,13 +17,17 @@ class _Section(BaseModel):
 class Data(_Section):
     """The scenes, and the pixels that a method sees."""
 
-    source: str
-    targets: list[str] = Field(min_length=1)
-    unlabelled: str | None = None
+    source: str = Field(description="The dataset to train on: a name, or folder:, parquet: or tar:PATH.")
+    targets: list[str] = Field(min_length=1, description="The datasets to score on.")
+    unlabelled: str | None = Field(
+        default=None, description="Scenes whose labels nobody sees, for methods that learn from such scenes."
+    )
     size: int = Field(ge=16, le=8192, description="Side of the square scene in pixels after the direct resize.")
-    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
+    resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = Field(
+        default="bilinear", description="The filter of the resize."
+    )
     antialias: bool = Field(default=True, description="Whether the filter widens where it shrinks, as Pillow's does.")
-    bands: Literal["rgb", "all"] = "rgb"
+    bands: Literal["rgb", "all"] = Field(default="rgb", description="The bands that a method sees.")
     leaked: Literal["keep", "drop"] = Field(
         default="keep", description="'drop': a target's scenes with a duplicate in the source are left out of scoring."
     )
@@ -38,7 +42,7 @@ class Data(_Section):
 class Trunk(_Section):
     """The backbone: any timm model, its initial weights, and its frozen parts."""
 
-    name: str
+    name: str = Field(description="A model of timm.")
     title: str | None = Field(default=None, description="How tables print it; the timm name otherwise.")
     weights: str = Field(default="imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
     sha256: str | None = Field(default=None, description="Expected hash of the file of weights.")
@@ -47,7 +51,7 @@ class Trunk(_Section):
     mean: list[float] | None = Field(
         default=None, description="Per band, on [0, 1]; None: as the weights were trained."
     )
-    std: list[Annotated[float, Field(gt=0)]] | None = None
+    std: list[Annotated[float, Field(gt=0)]] | None = Field(default=None, description="As mean.")
 
     @field_validator("arguments")
     @classmethod
@@ -60,7 +64,7 @@ class Trunk(_Section):
 class Head(_Section):
     """The fully connected head of the paper's Fig. 2."""
 
-    fc1: int = Field(default=4096, ge=1)
+    fc1: int = Field(default=4096, ge=1, description="Width of its hidden layer.")
 
 
 # Settings of training that change nothing without another one.
@@ -76,14 +80,16 @@ GOES_WITH = {
 class Train(_Section):
     """The schedule of one training."""
 
-    epochs: int = Field(ge=1)
-    batch: int = Field(default=64, ge=2)
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    epochs: int = Field(ge=1, description="Passes over the source.")
+    batch: int = Field(default=64, ge=2, description="Scenes in a step.")
+    optimizer: Literal["sgd", "adam"] = Field(default="sgd", description="How a step follows the gradient.")
     rate: float = Field(gt=0, allow_inf_nan=False, description="The highest learning rate.")
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(default=1e-4, ge=0)
-    schedule: Literal["steps", "one-cycle"] = "steps"
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of 'sgd'.")
+    nesterov: bool = Field(default=False, description="'sgd': Nesterov's momentum.")
+    weight_decay: float = Field(default=1e-4, ge=0, description="Factor of the L2 penalty on weights.")
+    schedule: Literal["steps", "one-cycle"] = Field(
+        default="steps", description="The learning rate drops at milestones, or rises and falls once."
+    )
     milestones: list[int] = Field(default=[], description="'steps': epochs (from 1) at which the rate drops.")
     decay: float = Field(default=0.1, gt=0, le=1, description="'steps': factor at each milestone.")
     warmup: float = Field(
@@ -120,7 +126,9 @@ class Describe(_Section):
     """The reduction of descriptors."""
 
     pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
-    pca_fit: list[Literal["source", "target"]] = Field(default=["source"], min_length=1)
+    pca_fit: list[Literal["source", "target"]] = Field(
+        default=["source"], min_length=1, description="The scenes that the principal components are fitted on."
+    )
 
     @field_validator("pca_fit")
     @classmethod
@@ -133,7 +141,9 @@ class Describe(_Section):
 class Score(_Section):
     """The scoring of rankings."""
 
-    similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = "pearson"
+    similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = Field(
+        default="pearson", description="Of two descriptors; codes are compared by their Hamming distance."
+    )
     queries: Literal["all", "fifth"] = Field(
         default="all", description="'fifth': the paper's floor(20 %) of each class."
     )
@@ -149,8 +159,8 @@ class Score(_Section):
 class Protocol(_Section):
     """One protocol; see ``rsir_bench/protocol/*.toml`` for the shipped ones."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    title: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Of the leaderboard.")
+    title: str = Field(description="What it is, in one line.")
     paper: bool = Field(
         default=False, description="The published values are comparable with this protocol, unmodified."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from rsir_bench.base.errors import Problems, suggest
+from rsir_bench.base.errors import Problems, UserError, suggest
 from rsir_bench.base.files import file_digest
 from rsir_bench.base.progress import log
 from rsir_bench.method import Card, WeightSource, registry
@@ -135,7 +136,9 @@ def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> l
         problems.add(f"methods.{name}: {suggest(name, found)}")
     if list(request.methods) == ["all"]:
         problems.lines += found.broken.values()
-    names = _method_names(request.methods, found)
+    names: list[str] = []
+    with problems.collecting():
+        names = _method_names(request.methods, found)
     methods = []
     for name in names:
         with problems.collecting():
@@ -146,14 +149,27 @@ def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> l
 
 
 def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod]) -> list[str]:
-    if list(wanted) != ["all"]:
-        return list(dict.fromkeys(wanted))
+    """Return the methods that are meant by ``all``, by names, and by patterns such as ``jsst*``.
+
+    Raises:
+        UserError: No method matches a pattern.
+    """
     # A method with a setting that has no default, such as timm's model, runs only if it is named.
-    return [
+    complete = [
         name
         for name, method in found.items()
         if not any(setting.is_required() for setting in method.method_class.Settings.model_fields.values())
     ]
+    if list(wanted) == ["all"]:
+        return complete
+    names: list[str] = []
+    for word in wanted:
+        is_pattern = not set(":@+") & set(word) and set("*?") & set(word)
+        matching = fnmatch.filter(complete, word) if is_pattern else [word]
+        if not matching:
+            raise UserError(f"--methods {word!r}: matches no method; list them with `rsir-bench methods`")
+        names += matching
+    return list(dict.fromkeys(names))
 
 
 def _check_overrides(

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.cli.datasets import duplicates_in_words
+from rsir_bench.cli.groups.datasets import duplicates_in_words
 from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
 from rsir_bench.scenes.inspect import duplicates
 from rsir_bench.scenes.inspect.duplicate_report import DuplicateReport, audit, reports_as_json, reports_as_page

@@ -21,7 +21,7 @@ from fake_server import Served, served
 
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.cli.app import app
-from rsir_bench.cli.datasets import confirm_licence
+from rsir_bench.cli.groups.datasets import confirm_licence
 from rsir_bench.scenes.acquire import download as download_module
 from rsir_bench.scenes.acquire import http
 from rsir_bench.scenes.card import DatasetCard, Download, Generator, load_cards
@@ -446,7 +446,7 @@ import os, signal, sys
 from functools import partial
 from pathlib import Path
 from rsir_bench.base.errors import UserError
-from rsir_bench.cli.datasets import confirm_licence
+from rsir_bench.cli.groups.datasets import confirm_licence
 from rsir_bench.base.progress import log
 from rsir_bench.scenes.card import DatasetCard
 from rsir_bench.scenes.acquire.download import download

@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.cli.datasets import verification_in_words
+from rsir_bench.cli.groups.datasets import verification_in_words
 from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign, describe_plan

@@ -17,7 +17,7 @@ from fake_data import small_card, write_dataset, write_scene
 from PIL import Image
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.cli.datasets import verification_in_words
+from rsir_bench.cli.groups.datasets import verification_in_words
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import resolve_dataset
 from rsir_bench.scenes.inspect import manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rsir_bench.cli.options import TYPER
+from rsir_bench.cli.shared.help import TYPER
 from rsir_bench.cli.submit.check import check
 from rsir_bench.cli.submit.pack import pack
 

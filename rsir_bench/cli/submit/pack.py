@@ -9,7 +9,7 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
-from rsir_bench.cli.options import comma_list
+from rsir_bench.cli.shared.lists import comma_list
 
 Names = Annotated[str, typer.Option(help="Comma-separated; all by default.")]
 

@@ -15,7 +15,9 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
-from rsir_bench.cli.options import TYPER, ListByDefault, comma_list
+from rsir_bench.cli.options import ListByDefault
+from rsir_bench.cli.shared.help import TYPER
+from rsir_bench.cli.shared.lists import comma_list
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ app = typer.Typer(cls=ListByDefault, help="List the datasets; show, download, ve
 
 @app.command("list")
 def list_datasets(data_root: options.DataRoot = Request.data_root, as_json: options.AsJson = False) -> None:
-    """List the datasets, their size and licence, and whether they are present."""
+    """List the datasets, their size and licence, and whether they are present.
+
+    \b
+    rsir-bench datasets --data-root data
+    """  # noqa: D301 - keeps the lines of the examples apart
     from tabulate import tabulate
 
     from rsir_bench.scenes.inspect.listing import dataset_list
@@ -40,7 +46,11 @@ def list_datasets(data_root: options.DataRoot = Request.data_root, as_json: opti
 
 @app.command("show")
 def show_dataset(name: str) -> None:
-    """Show a dataset's card: classes, pixels, source, licence, citation, known faults."""
+    """Show a dataset's card: classes, pixels, source, licence, citation, known faults.
+
+    \b
+    rsir-bench datasets show ucm
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.inspect.listing import dataset_card
 
     print(dataset_card(name))
@@ -52,7 +62,11 @@ def download_dataset(
     data_root: options.DataRoot = Request.data_root,
     accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept it without a question.")] = False,
 ) -> None:
-    """Download a dataset from its pinned source, check and unpack it; an interrupted download is resumed."""
+    """Download a dataset from its pinned source, check and unpack it; an interrupted download is resumed.
+
+    \b
+    rsir-bench datasets download ucm --data-root data
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.acquire.download import download
     from rsir_bench.scenes.index import find_card
 
@@ -81,7 +95,12 @@ def verify_datasets(
     card: options.Cards = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read every scene and compare with card and manifest; 1 if a dataset is incomplete or a scene unreadable."""
+    """Read every scene and compare with card and manifest; 1 if a dataset is incomplete or a scene unreadable.
+
+    \b
+    rsir-bench datasets verify ucm,aid --data-root data
+    rsir-bench datasets verify folder:photos
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.index import read_cards
     from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
@@ -108,7 +127,11 @@ def audit_datasets(
     strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find duplicate scenes within each dataset and between the source and each target."""
+    """Find duplicate scenes within each dataset and between the source and each target.
+
+    \b
+    rsir-bench datasets audit ucm aid --data-root data --out audit
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.inspect.duplicate_report import audit, reports_as_json
 
     reports = audit([source, *(targets or [])], data_root, out)

@@ -8,14 +8,20 @@ from pathlib import Path
 import typer
 
 from rsir_bench.cli import options
-from rsir_bench.cli.options import TYPER, ListByDefault
+from rsir_bench.cli.options import ListByDefault
+from rsir_bench.cli.shared.help import TYPER
 
 app = typer.Typer(cls=ListByDefault, help="List the methods; show, check or start one.", **TYPER)
 
 
 @app.command("list")
 def list_methods(plugin: options.Plugins = None, as_json: options.AsJson = False) -> None:
-    """List the methods and front ends, their rows, and where they come from."""
+    """List the methods and front ends, their rows, and where they come from.
+
+    \b
+    rsir-bench methods
+    rsir-bench methods list --plugin mine.py --json
+    """  # noqa: D301 - keeps the lines of the examples apart
     from tabulate import tabulate
 
     from rsir_bench.method.card_text import method_list
@@ -26,7 +32,12 @@ def list_methods(plugin: options.Plugins = None, as_json: options.AsJson = False
 
 @app.command("show")
 def show_method(name: str, plugin: options.Plugins = None) -> None:
-    """Show a method's card: paper, rows, what the paper states, our choices, its settings."""
+    """Show a method's card: paper, rows, what the paper states, our choices, its settings.
+
+    \b
+    rsir-bench methods show jsst
+    rsir-bench methods show jsst+se
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.method.card_text import method_card
 
     print(method_card(name, plugin or []))
@@ -34,7 +45,12 @@ def show_method(name: str, plugin: options.Plugins = None) -> None:
 
 @app.command("check")
 def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
-    """Check that a method, or every method of a .py file, keeps the contract; exit with 1 if a check fails."""
+    """Check that a method, or every method of a .py file, keeps the contract; exit with 1 if a check fails.
+
+    \b
+    rsir-bench methods check mine.py
+    rsir-bench methods check jsst
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.conformance import check
 
     reports = check(name_or_file, plugin or [])
@@ -45,7 +61,11 @@ def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
 
 @app.command("new")
 def new_method(name: str) -> None:
-    """Write NAME.py here: a commented method to start from, which passes the check unedited."""
+    """Write NAME.py here: a commented method to start from, which passes the check unedited.
+
+    \b
+    rsir-bench methods new mine && rsir-bench methods check mine.py
+    """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.method.template import write_template
 
     path = write_template(name, Path())

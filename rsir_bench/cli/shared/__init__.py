@@ -1,0 +1,1 @@
+"""What the verbs share: the set-up of their help, completion, and how lists are read."""
