@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -197,6 +198,14 @@ def bomb(submission: Submission) -> None:
     submission.entries[0]["file"] = "bomb.npz"
 
 
+def unwritten(submission: Submission) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(submission.folder / "empty.h5", "w") as file:
+        file["ids"] = list(scene_ids(submission.index))
+        file.create_dataset("features", (18, 2**30), "f4", chunks=(1, 2**20))  # takes no room on disk
+    submission.entries[0]["file"] = "empty.h5"
+
+
 def long_words(submission: Submission) -> None:
     frame = pd.DataFrame({"id": ["x" * 2**20] * 18, "descriptors": list(np.zeros((18, 3)))})
     frame.to_parquet(submission.folder / "seed0.parquet")
@@ -255,6 +264,7 @@ def copied(submission: Submission) -> None:
         (fifo, "is a link or no regular file"),
         (huge, r"1,099,511,627,776 bytes, more than"),
         (bomb, r"bytes when decoded, more than"),
+        (unwritten, r"77,309,411,\d+ bytes when decoded, more than"),
         (long_words, r"bytes when decoded, more than"),
         (copied, "seed 1: has the scores of seed 0; a seed is another training"),
         (lambda submission: (submission.folder / "seed0.parquet").write_text("no table"), "cannot be read"),
@@ -355,6 +365,8 @@ class Package:
         )
         for name, value in parts.items():
             values[name] = values[name] | value if isinstance(value, dict) and values.get(name) else value
+            if values[name] is None:
+                del values[name]
         path.unlink()
         (self.folder / "records" / f"{values['key']}.json").write_text(json.dumps(values))
 
@@ -486,6 +498,15 @@ def test_a_forged_network_is_refused(package: Package) -> None:
     one.unlink()
     one.write_bytes(content)
     package.check(exact=True)
+    odd = hashlib.sha256(b"no network").hexdigest()
+    for path in (package.folder / "records").iterdir():
+        record = read_record(path)
+        if record.weights["trained"] == f"sha256:{one.stem}":
+            write_record(path, record.model_copy(update={"weights": {**record.weights, "trained": f"sha256:{odd}"}}))
+    one.with_name(f"{odd}.safetensors").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"weights.safetensors: does not fit the method") as caught:
+        package.check(exact=True)
+    assert "\n" not in str(caught.value)
 
 
 def shifted(package: Package, name: str, by: float) -> None:
@@ -543,8 +564,10 @@ FORGED: list[tuple[dict[str, Any], str]] = [
     ({"weights": {"trunk": "imagenet:resnet34"}}, r"weights\.trunk: 'imagenet:resnet34', not 'none'"),
     ({"weights": {"more": "none"}}, "weights: more, trunk, not trunk"),
     ({"metric_version": 2}, "metric_version: 2, but here it is 1"),
-    ({"accepted": [{"reason": "x", "previous": {}, "previous_key": "0" * 64}]}, "says who made it or what it replaces"),
-    ({"origin": {"kind": "record", "by": "B", "made_on": "x"}}, "says who made it or what it replaces"),
+    ({"accepted": [{"reason": "x", "previous": {}, "previous_key": "0" * 64}]}, "names results that it replaces"),
+    ({"origin": {"by": "B. Author"}}, "its origin is not that of the card"),
+    ({"origin": {"remade": "2026-12-01"}}, "its origin is not that of the card"),
+    ({"origin": None}, "its origin is not that of the card"),
 ]
 
 
@@ -588,7 +611,7 @@ def test_a_line_of_ours_takes_no_seeds_of_others(package: Package, tmp_path: Pat
     ours = tmp_path / "ours" / "results"
     for record in read_records([packed / "package" / "records"]):
         if record.seed == 0:
-            write_record(ours / f"{record.key}.json", record)
+            write_record(ours / f"{record.key}.json", record.model_copy(update={"origin": None}))
     publish([ours.parent], tmp_path / "published")
     for path in (package.folder / "records").iterdir():
         if read_record(path).seed == 0:

@@ -12,7 +12,7 @@ from rsir_bench.base.files import file_digest, write_text
 from rsir_bench.base.output_folder import replaced_folder
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.publishing.submit.card import CARD, RecordsCard
-from rsir_bench.publishing.submit.package import NETWORKS, RECORDS
+from rsir_bench.publishing.submit.package import NETWORKS, RECORDS, origin_of
 from rsir_bench.records.cells import describe_cell
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import CODE_NOTE, read_record, result_files, write_record
@@ -60,7 +60,8 @@ def pack(
     with replaced_folder(out, VERB) as staging:
         write_text(staging / CARD, _toml(card))
         for record in records:
-            write_record(staging / RECORDS / f"{record.key}.json", record)
+            marked = record.model_copy(update={"origin": origin_of(card)})
+            write_record(staging / RECORDS / f"{record.key}.json", marked)
         for trained in sorted(chosen):
             target = staging / NETWORKS / f"{trained.removeprefix('sha256:')}.safetensors"
             target.parent.mkdir(exist_ok=True)

@@ -32,25 +32,31 @@ ROUNDING = 1e-6
 
 
 def read_package(folder: Path, card: RecordsCard) -> list[Record]:
-    """Return the records of a package, marked with who made them.
+    """Return the records of a package, which say who made them as the card does.
 
     Raises:
-        UserError: There are none, or one cannot be read; a line for each.
+        UserError: There are none, or one cannot be read or says something else; a line for each.
     """
     paths = plain_files(folder / RECORDS, RECORD_FILE, LARGEST_RECORD)
     if not paths:
         raise UserError(f"{folder / RECORDS}: no records; pack some with `rsir-bench submit pack`")
-    origin = OriginPart(kind="record", by=card.by, made_on=card.made_on, url=card.url)
-    return map_collecting_errors(paths, lambda path: _read(path, origin))
+    return map_collecting_errors(paths, lambda path: _read(path, origin_of(card)))
+
+
+def origin_of(card: RecordsCard) -> OriginPart:
+    """Return what the records of a package say of their origin."""
+    return OriginPart(kind="record", by=card.by, made_on=card.made_on, url=card.url)
 
 
 def _read(path: Path, origin: OriginPart) -> Record:
     record = read_record(path)
     if record.key != path.stem:
         raise UserError(f"{path}: is the record of key {record.key[:8]}; it was changed or renamed")
-    if record.origin is not None or record.accepted:
-        raise UserError(f"{path}: says who made it or what it replaces, which a submission does not; pack it again")
-    return record.model_copy(update={"origin": origin})
+    if record.origin != origin:
+        raise UserError(f"{path}: its origin is not that of the card; pack it again")
+    if record.accepted:
+        raise UserError(f"{path}: names results that it replaces; a submission replaces nothing")
+    return record
 
 
 def check_package(records: Sequence[Record], expected: Expected) -> list[LocatedResult]:

@@ -86,7 +86,8 @@ def rows_of_scenes(given: Sequence[str], index: SceneIndex, where: object) -> Nu
 
 def few(names: Sequence[str]) -> str:
     """Return how many names there are, with the first few of them: ``"4 (a, b, c, ...)"``."""
-    return f"{len(names):,} ({', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''})"
+    shown = ", ".join(f"{name:.80}" for name in names[:SHOWN])
+    return f"{len(names):,} ({shown}{', ...' if len(names) > SHOWN else ''})"
 
 
 def _found(given: Sequence[str], index: SceneIndex) -> Numbers:
