@@ -30,8 +30,8 @@ def nmrr(ranks: PositiveRanks) -> Tensor:
     window, ideal = 2 * ranks.relevant, (1 + ranks.relevant) / 2
     penalty = 1.25 * window
     groups = ranks.ordered_groups
-    inside = places_inside(groups, window)
-    tied = share(groups) * (inside * (penalty - groups.before) - inside * (inside + 1) * 0.5)
+    inside = places_inside(groups, window).double()
+    tied = share(groups) * (inside * (penalty - groups.before.double()) - inside * (inside + 1) / 2)
     single = torch.where(ranks.before < window, penalty - 1 - ranks.before, 0).sum(dim=1)
     mean_rank = penalty - total(ranks, single, tied) / ranks.relevant
     return (mean_rank - ideal) / (penalty - ideal)
