@@ -11,6 +11,12 @@ import pydantic
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.toml import parse_toml
 
+OF_SCENES = (
+    *("ground_resolution", "pixels", "bands", "rgb", "value_range", "folders", "classes", "defects"),
+    *("download", "generator", "source"),
+)
+"""What a card takes from that of ``scenes_of``, unless it says otherwise."""
+
 
 class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):
     """One class: its name in the paper's words, its number of scenes, other names of its folder."""
@@ -48,6 +54,29 @@ class Download(pydantic.BaseModel, frozen=True, extra="forbid"):
         return f"md5:{self.md5}" if self.md5 else None
 
 
+class CardLabels(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The labels of scenes that have several.
+
+    Attributes:
+        files: Names of the file that says which scene has which, looked for in the dataset's folder and in the folders
+            above it up to the data root.
+        by_hand: How to get that file, in words.
+        names: The labels; empty: those of the file.
+        scenes: How many scenes have labels, where that is not all.
+    """
+
+    files: tuple[str, ...] = pydantic.Field(min_length=1)
+    by_hand: str
+    names: tuple[str, ...] = ()
+    scenes: int | None = pydantic.Field(default=None, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _told_apart(self) -> CardLabels:
+        if len({folder_key(name) for name in self.names}) < len(self.names):
+            raise ValueError("two labels have one name")
+        return self
+
+
 class Generator(pydantic.BaseModel, frozen=True, extra="forbid"):
     """The function ``module:name`` that writes a synthetic dataset: ``function(folder, **arguments)``."""
 
@@ -67,9 +96,11 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         rgb: Indices of the bands red, green and blue.
         value_range: The pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
         folders: Names of its folder under the data root (found at any nesting), the most specific first.
-        classes: In the order of the labels.
+        classes: In the order of the labels. None: the scenes have labels, and their folders do not matter.
         defects: Known faults of the original.
         generator: Set for synthetic datasets, which are generated when first used.
+        scenes_of: The dataset whose scenes these are; what this card leaves out is said by that one's.
+        labels: Of scenes that have several labels; the classes are then folders only.
     """
 
     name: str = pydantic.Field(pattern="^[a-z0-9][a-z0-9-]*$")
@@ -85,10 +116,12 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
     rgb: tuple[int, int, int] = (0, 1, 2)
     value_range: tuple[float, float] | None = None
     folders: tuple[str, ...] = pydantic.Field(min_length=1)
-    classes: tuple[SceneClass, ...] = pydantic.Field(min_length=2)
+    classes: tuple[SceneClass, ...] = ()
     download: Download | None = None
     defects: tuple[str, ...] = ()
     generator: Generator | None = None
+    scenes_of: str | None = None
+    labels: CardLabels | None = None
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> DatasetCard:
@@ -98,6 +131,8 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ValueError("value_range must rise")
         if (self.download is None) == (self.generator is None):
             raise ValueError("give either download or generator")
+        if len(self.classes) < 2 and (self.classes or self.labels is None):
+            raise ValueError("give two classes or more, or labels for scenes that have several")
         owners: dict[str, str] = {}
         for scene_class in self.classes:
             for key in set(scene_class.keys):
@@ -105,6 +140,13 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
                     raise ValueError(f"the folder name {key} means both {owner!r} and {scene_class.name!r}")
                 owners[key] = scene_class.name
         return self
+
+    @property
+    def scenes(self) -> int:
+        """The number of scenes, or of those that have labels; 0 where the card does not say."""
+        if self.labels is not None and self.labels.scenes is not None:
+            return self.labels.scenes
+        return sum(entry.scenes for entry in self.classes)
 
     @property
     def class_of_folder(self) -> dict[str, str]:
@@ -118,7 +160,7 @@ def folder_key(folder: str) -> str:
 
 
 def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetCard:
-    """Return the validated card of a TOML text.
+    """Return the validated card of a TOML text; ``scenes_of`` fills in what it leaves out.
 
     Args:
         text: The text.
@@ -129,7 +171,8 @@ def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetC
         UserError: One line that names the file and the field.
     """
     try:
-        card = DatasetCard.model_validate(parse_toml(text))
+        values = parse_toml(text)
+        card = DatasetCard.model_validate(_of_scenes(values.get("scenes_of"), file_name) | values)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
@@ -139,6 +182,17 @@ def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetC
     if not any_name and file_name != f"{card.name}.toml":
         raise UserError(f"dataset card {file_name}: name: {card.name!r}, the file must be called {card.name}.toml")
     return card
+
+
+def _of_scenes(name: Any, file_name: str) -> dict[str, Any]:
+    """Return what the card of a dataset says of its scenes and where to get them; None says nothing."""
+    if name is None:
+        return {}
+    base = resources.files("rsir_bench.datasets") / f"{name}.toml"
+    if not base.is_file():
+        raise UserError(f"dataset card {file_name}: scenes_of: no installed dataset is called {name!r}")
+    values = parse_toml(base.read_text(encoding="utf-8"))
+    return {field: value for field, value in values.items() if field in OF_SCENES}
 
 
 @cache

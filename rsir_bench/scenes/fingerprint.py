@@ -35,6 +35,17 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def labelled_fingerprint(
+    content: str, class_names: Sequence[str], paths: Sequence[str], labels: Sequence[Sequence[str]]
+) -> str:
+    """Return the SHA-256 over a content fingerprint and the sorted list of (class, file name, labels of the scene)."""
+    rows = sorted(
+        (name, path.rsplit("/", 1)[-1], ";".join(sorted(found)))
+        for name, path, found in zip(class_names, paths, labels, strict=True)
+    )
+    return hashlib.sha256(json.dumps([content, rows]).encode()).hexdigest()
+
+
 def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:
     """Return the SHA-256 of each scene's file; where its state is unchanged it is not read again, but for a few.
 

@@ -20,10 +20,12 @@ from rsir_bench.base.text import decode
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
-from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
+from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes, labelled_fingerprint
 from rsir_bench.scenes.folders import find_dataset as find_dataset
+from rsir_bench.scenes.labelling.label_file import LabelTable
+from rsir_bench.scenes.labelling.labels_of_scenes import SceneLabels, labels_of_scenes
 from rsir_bench.scenes.own_folder import folder_named, own_scenes
-from rsir_bench.scenes.readers.packed import list_packed, scenes_of_card
+from rsir_bench.scenes.readers.packed import labels_of_card, list_packed, scenes_of_card
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings, read_settings
 from rsir_bench.scenes.reading.prefixes import FOLDER_PREFIX, OWN_PREFIXES
 from rsir_bench.scenes.reading.scene_file import open_scene
@@ -41,7 +43,8 @@ class SceneIndex:
         paths: N paths in it, with ``/``.
         labels: (N,) int64, positions in ``classes``.
         classes: Class names.
-        fingerprint: SHA-256 of the content, see ``rsir_bench.scenes.fingerprint.content_fingerprint``.
+        fingerprint: SHA-256 of the content, see ``rsir_bench.scenes.fingerprint.content_fingerprint``; where scenes
+            have several labels, of content and labels.
         bands: Bands of a scene.
         rgb: Indices of red, green and blue among them.
         value_range: Pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
@@ -50,6 +53,9 @@ class SceneIndex:
         given_bands: The bands that the settings of a user's folder ask for, where its scenes are not taken to have as
             many without; None elsewhere. It changes what their first three bands are: of CMYK, say.
         notes: What is worth knowing of the files, classes and values of a user's folder, in words.
+        several: The labels of scenes that have several, which are then scored instead of the classes; None: each scene
+            has one, its class.
+        content: The fingerprint without labels, where scenes have several; else empty.
     """
 
     name: str
@@ -65,10 +71,17 @@ class SceneIndex:
     title: str = ""
     notes: tuple[str, ...] = ()
     given_bands: int | None = None
+    several: SceneLabels | None = None
+    content: str = ""
 
     def __len__(self) -> int:
         """Return the number of scenes."""
         return len(self.paths)
+
+    @property
+    def content_fingerprint(self) -> str:
+        """The fingerprint of classes, file names and bytes, whatever labels there are."""
+        return self.content or self.fingerprint
 
     @property
     def root(self) -> Path:
@@ -88,6 +101,7 @@ class SceneListing:
         short: What tables call a dataset of the user's own.
         settings: Of such a dataset.
         notes: What is worth knowing of how its classes and files were found, in words.
+        table: The contents of its file of labels, where scenes have several; else None.
     """
 
     name: str
@@ -97,6 +111,7 @@ class SceneListing:
     short: str = ""
     settings: FolderSettings = field(default_factory=FolderSettings)
     notes: tuple[str, ...] = ()
+    table: LabelTable | None = None
 
 
 @dataclass(frozen=True)
@@ -154,19 +169,20 @@ def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) ->
     if name.startswith(OWN_PREFIXES):
         packed = list_packed(name, given.settings)
         scenes = packed.scenes
-        return SceneListing(name, None, scenes.store, scenes.files, packed.title, packed.settings, scenes.notes)
+        notes, table = scenes.notes, scenes.table
+        return SceneListing(name, None, scenes.store, scenes.files, packed.title, packed.settings, notes, table)
     card = find_card(name, given.cards)
     if card.generator is not None:
         return SceneListing(name, card, None, {})
     found = scenes_of_card(card, find_dataset(card, data_root)).checked(card)
-    return SceneListing(name, card, found.store, found.files)
+    return SceneListing(name, card, found.store, found.files, table=labels_of_card(card, found, data_root))
 
 
 def _list_folder(name: str, folder: Path, given: FolderSettings | None) -> SceneListing:
     settings = given or read_settings(folder / SETTINGS_FILE)
     found = own_scenes(folder, settings)
     short = f"folder-{folder.resolve().name}"
-    return SceneListing(name, None, FolderStore(folder), found.files, short, settings, found.notes)
+    return SceneListing(name, None, FolderStore(folder), found.files, short, settings, found.notes, found.table)
 
 
 def index_listing(listing: SceneListing) -> SceneIndex:
@@ -174,16 +190,31 @@ def index_listing(listing: SceneListing) -> SceneIndex:
 
     Raises:
         SceneError: A scene cannot be read, or has other bands than the card says.
-        UserError: The settings of a folder do not fit its scenes.
+        UserError: The settings of a folder do not fit its scenes, or the labels do not.
     """
-    card, store, files = listing.card, listing.store, listing.files
+    card, store, files, table = listing.card, listing.store, listing.files, listing.table
     if card is None:
-        return _index_own(listing)
-    if store is None:
-        assert card.generator is not None
-        drawn = scenes_of_card(card, _synthesize(card.name, card.generator)).checked(card)
-        store, files = drawn.store, drawn.files
-    return _index(card, store, files)
+        index = _index_own(listing)
+    else:
+        if store is None:
+            assert card.generator is not None
+            drawn = scenes_of_card(card, _synthesize(card.name, card.generator)).checked(card)
+            store, files, table = drawn.store, drawn.files, labels_of_card(card, drawn, drawn.store.root)
+        index = _index(card, store, files)
+    return index if table is None else _with_labels(index, table)
+
+
+def _with_labels(index: SceneIndex, table: LabelTable) -> SceneIndex:
+    """Return the scenes that a file gives labels, with these labels."""
+    several, kept = labels_of_scenes(table, index, index.card.labels if index.card else None)
+    if len(kept) < len(index):
+        paths, labels = tuple(index.paths[scene] for scene in kept), index.labels[kept]
+        digests = hash_scenes(index.store, paths, f"hashing the scenes of {index.name}")
+        content = content_fingerprint([index.classes[label] for label in labels], paths, digests)
+        index = replace(index, paths=paths, labels=labels, fingerprint=content)
+    classes = [index.classes[label] for label in index.labels]
+    labelled = labelled_fingerprint(index.fingerprint, classes, index.paths, several.lists())
+    return replace(index, several=several, content=index.fingerprint, fingerprint=labelled)
 
 
 def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
@@ -281,7 +312,7 @@ def _range_notes(settings: FolderSettings, found: Survey, value_range: ValueRang
 
 def _index(card: DatasetCard, store: SceneStore, scenes: dict[str, list[str]]) -> SceneIndex:
     if card.bands != 3:
-        found = scene_bands(store, scenes[card.classes[0].name][0], card.bands)
+        found = scene_bands(store, next(iter(scenes.values()))[0], card.bands)
         if found != card.bands:
             raise SceneError(
                 f"{card.name}: {store.root} holds scenes of {found} bands, not {card.bands}; get the copy with all"

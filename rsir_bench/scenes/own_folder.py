@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.folders import Walked, endings_in_words, walk_files
+from rsir_bench.scenes.labelling.label_file import LabelTable
 from rsir_bench.scenes.readers.labels import alike_notes
 from rsir_bench.scenes.readers.labels_csv import labels_files, scenes_of_csv
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
@@ -34,10 +35,12 @@ class OwnScenes:
     Attributes:
         files: Relative paths by class, the classes ordered by name.
         notes: What is worth knowing of how classes and files were found, in words.
+        table: The labels in a CSV that gives scenes several; else None.
     """
 
     files: dict[str, list[str]]
     notes: tuple[str, ...]
+    table: LabelTable | None = None
 
 
 def folder_named(name: str) -> Path:
@@ -70,8 +73,9 @@ def own_scenes(folder: Path, settings: FolderSettings) -> OwnScenes:
     telling = {name for name in class_of.values() if name.casefold() not in _PARTS}
     if settings.labels is not None or (usual and len(telling) < 2):
         csvs = [settings.labels] if settings.labels is not None else usual
-        files, left_out = scenes_of_csv(folder, csvs, walked, settings, dataset)
-        return OwnScenes(files, (*alike_notes(files), *left_out, *_other_endings(walked, len(csvs))))
+        found_there, left_out = scenes_of_csv(folder, csvs, walked, settings, dataset)
+        notes = [*alike_notes(found_there.files), *left_out, *_other_endings(walked, len(csvs))]
+        return OwnScenes(found_there.files, tuple(notes), found_there.table)
     settings.refuse(("label", "class_names"), dataset)
     scenes: dict[str, list[str]] = defaultdict(list)
     for found in walked:

@@ -147,7 +147,7 @@ def _shape(index: SceneIndex, transform: Transform) -> tuple[int, int, int, int]
 def _cache_file(index: SceneIndex, transform: Transform) -> Path:
     """Return the file that has the pixels, or will; it is named after everything that changes a pixel or its place."""
     settings = {
-        "content": index.fingerprint,
+        "content": index.content_fingerprint,
         "order": index.classes,
         "size": transform.size,
         "resize": transform.resize,
@@ -238,7 +238,7 @@ def _raise_changed(index: SceneIndex, digests: Sequence[str]) -> None:
         for label, path, digest in zip(index.labels, index.paths, digests, strict=True)
     ]
     found = content_fingerprint([index.classes[label] for label in index.labels], index.paths, digests)
-    if found != index.fingerprint or rows != sorted(rows):
+    if found != index.content_fingerprint or rows != sorted(rows):
         raise SceneError(f"{index.name}: scenes in {index.root} changed while they were read; run the command again")
 
 

@@ -260,9 +260,6 @@ def test_numbers_without_names_are_classes_and_class_names_name_them(tmp_path: P
         (pa.array(["a", ""]), None, "the class name '' is empty"),
         (pa.array(["a", "b" * 2000]), None, "a file name or label of 2,000 bytes"),
         (pa.array([0, 0]), class_label(NAMES), "needs scenes of at least two classes, found: sea"),
-        (pa.array([[0], [1]]), FORMS_OF_LISTS[0], "column 'label' holds lists of labels; a scene has one class"),
-        (pa.array([[0], [1]]), FORMS_OF_LISTS[1], "column 'label' holds lists of labels; a scene has one class"),
-        (pa.array([[0], [1]]), FORMS_OF_LISTS[2], "column 'label' holds lists of labels; a scene has one class"),
     ],
 )
 def test_labels_that_are_missing_unknown_or_of_another_kind_are_named(
@@ -387,7 +384,9 @@ def test_members_that_do_not_match_are_named(changes: dict[str, bytes], told: st
         ("{", "its member 'b.json' is no JSON"),
         ("[" * 100_000, "its member 'b.json' is no JSON"),
         ('{"kind": 1}', "has no field 'label'; its fields: 'kind'; set label = \"FIELD\" in dataset.toml"),
-        ('{"label": [1, 2]}', "its member 'b.json' holds a list of labels; a scene has one class"),
+        ('{"label": [1, 2.5]}', "the label in its member 'b.json' is neither a whole number nor a text"),
+        ('{"label": []}', "1 of 2 scenes have no label: 0.tar/b.jpg"),
+        ('{"label": [1, 1]}', "0.tar/b.jpg has the label '1' twice; give each label once"),
         ('{"label": 1.5}', "the label in its member 'b.json' is neither a whole number nor a text"),
         ('{"label": true}', "the label in its member 'b.json' is neither a whole number nor a text"),
         ('{"label": null}', "1 of 2 scenes have no label: 0.tar/b.jpg"),

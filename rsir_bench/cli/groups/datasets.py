@@ -40,7 +40,7 @@ def list_datasets(data_root: options.DataRoot = Request.data_root, as_json: opti
     from rsir_bench.scenes.inspect.listing import dataset_list
 
     datasets = dataset_list(data_root)
-    widths = [None] * 6 + [40, 60]
+    widths = [None] * 7 + [40, 60]
     print(json.dumps(datasets, indent=1) if as_json else tabulate(datasets, headers="keys", maxcolwidths=widths))
 
 
@@ -172,6 +172,8 @@ def verification_in_words(report: Verification) -> str:
     lines = {
         "folder": str(report.folder),
         "classes": _classes_in_words(report),
+        "labels": report.labels,
+        "LABELS": report.label_problem,
         "unexpected folders": _named(report.unexpected),
         "unreadable": _named([f"{path} ({why})" for path, why in report.unreadable.items()]),
         "other bands": _named([f"{path} ({which})" for path, which in report.other_bands.items()]),
@@ -198,7 +200,7 @@ def _values_in_words(report: Verification) -> str:
 
 def _classes_in_words(report: Verification) -> str:
     total = f"{sum(report.found.values()):,} scenes"
-    if report.card is None:
+    if report.card is None or not report.card.classes:
         return f"{total}; {', '.join(f'{name} {count}' for name, count in report.found.items())}"
     wrong = [f"{name} has {found} scenes, not {expected}" for name, (expected, found) in report.wrong_counts.items()]
     missing = [f"{name} is missing" for name in report.missing_classes]
@@ -243,9 +245,11 @@ def _verification_as_json(report: Verification) -> dict[str, Any]:
         "verdict": report.verdict.value,
         "in_words": report.verdict_in_words,
         "classes": {
-            name: {"expected": report.expected[name] if report.card else None, "found": count}
+            name: {"expected": report.expected[name] if report.card and report.card.classes else None, "found": count}
             for name, count in report.found.items()
         },
+        "labels": report.labels,
+        "label_problem": report.label_problem,
         "unexpected_folders": report.unexpected,
         "unreadable": report.unreadable,
         "other_bands": report.other_bands,

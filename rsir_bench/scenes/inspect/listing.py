@@ -10,7 +10,7 @@ from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.folders import find_dataset
 from rsir_bench.scenes.index import find_card
 from rsir_bench.scenes.inspect.manifest import load_manifest
-from rsir_bench.scenes.readers.packed import scenes_of_card
+from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 
 
@@ -21,7 +21,8 @@ def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
             "dataset": card.name,
             "title": card.title,
             "classes": len(card.classes),
-            "scenes": sum(entry.scenes for entry in card.classes),
+            "labels": len(card.labels.names) if card.labels else 0,
+            "scenes": card.scenes,
             "pixels": card.pixels,
             "bands": card.bands,
             "licence": card.licence,
@@ -40,13 +41,12 @@ def dataset_card(name: str) -> str:
     if name.startswith(OWN_PREFIXES):
         raise UserError(f"{name}: scenes of your own have no card; look at them with `rsir-bench datasets verify`")
     card = find_card(name)
-    scenes = sum(entry.scenes for entry in card.classes)
     lines = [
         f"{card.name}: {card.title}" + (f" ({card.paper_name} in the paper's tables)" if card.paper_name else ""),
         card.description,
-        f"scenes: {scenes:,} of {card.pixels} x {card.pixels} pixels, {_bands(card)}",
+        f"scenes: {card.scenes:,} of {card.pixels} x {card.pixels} pixels, {_bands(card)}",
         f"ground resolution: {card.ground_resolution}",
-        f"classes: {len(card.classes)} ({', '.join(f'{entry.name} {entry.scenes}' for entry in card.classes)})",
+        *_labels(card),
         f"source: {card.source}",
         *_pins(card),
         f"licence, as the host states it: {card.licence}",
@@ -55,6 +55,19 @@ def dataset_card(name: str) -> str:
         *(f"  - {text}" for text in card.defects),
     ]
     return "\n".join(textwrap.fill(line, 120, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+
+
+def _labels(card: DatasetCard) -> list[str]:
+    """Return what a scene of the dataset is called: its class, or labels and where they are from."""
+    classes = f"{len(card.classes)} ({', '.join(f'{entry.name} {entry.scenes}' for entry in card.classes)})"
+    if card.labels is None:
+        return [f"classes: {classes}"]
+    names = f" ({', '.join(card.labels.names)})" if card.labels.names else ""
+    return [
+        f"labels: {len(card.labels.names) or 'those of the file'}{names}, several for a scene",
+        f"file of labels: {' or '.join(card.labels.files)}, in the dataset's folder or above; {card.labels.by_hand}",
+        *([f"folders: {classes}"] if card.classes else []),
+    ]
 
 
 def _bands(card: DatasetCard) -> str:
@@ -82,7 +95,7 @@ def _presence(card: DatasetCard, data_root: Path) -> str:
     except SceneError:
         return "no"
     try:
-        scenes_of_card(card, folder).checked(card)
-    except SceneError as error:
+        labels_of_card(card, scenes_of_card(card, folder).checked(card), data_root)
+    except UserError as error:
         return f"incomplete: {error}"
     return str(folder)

@@ -36,7 +36,7 @@ def load_manifest(card: DatasetCard) -> dict[SceneKey, Original] | None:
     Raises:
         UserError: The manifest is not valid; see ``parse_manifest``.
     """
-    file = FOLDER / f"{card.name}.manifest.csv"
+    file = FOLDER / f"{card.scenes_of or card.name}.manifest.csv"
     return parse_manifest(file.read_text(encoding="utf-8"), card) if file.is_file() else None
 
 

@@ -16,11 +16,13 @@ from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
 from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
-from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes
+from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.folders import endings_in_words, find_dataset, walk_files
 from rsir_bench.scenes.index import GivenCards, find_card, list_dataset
+from rsir_bench.scenes.inspect.label_check import check_labels
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
-from rsir_bench.scenes.readers.packed import scenes_of_card
+from rsir_bench.scenes.labelling.label_file import LabelTable
+from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 from rsir_bench.scenes.reading.scene_file import open_scene
@@ -76,6 +78,8 @@ class Verification:
         range_origin: Where the value range comes from, in words.
         notes: What is worth knowing of files, classes and values, in words.
         warnings: What most likely is a fault, in words.
+        labels: The labels of scenes that have several, in words; empty where each has one.
+        label_problem: Why these labels are not those of the scenes; empty where they are.
     """
 
     name: str
@@ -95,11 +99,15 @@ class Verification:
     range_origin: str
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    labels: str = ""
+    label_problem: str = ""
 
     @property
     def expected(self) -> dict[str, int]:
-        """The number of scenes per class on the card, or the number found if there is no card."""
-        return {entry.name: entry.scenes for entry in self.card.classes} if self.card else self.found
+        """The number of scenes per class on the card, or the number found where no card has classes."""
+        if self.card is None or not self.card.classes:
+            return self.found
+        return {entry.name: entry.scenes for entry in self.card.classes}
 
     @property
     def missing_classes(self) -> tuple[str, ...]:
@@ -122,6 +130,8 @@ class Verification:
     def verdict(self) -> Verdict:
         """Original, complete or incomplete; sizes and repeats do not count, since originals have such faults too."""
         if self.missing_classes or self.wrong_counts or self.unexpected or self.unreadable or self.other_bands:
+            return Verdict.INCOMPLETE
+        if self.label_problem:
             return Verdict.INCOMPLETE
         if self.comparison is not None and self.comparison.original == sum(self.found.values()):
             return Verdict.ORIGINAL
@@ -184,6 +194,7 @@ class _Place:
     bands: int
     given_range: ValueRange
     notes: tuple[str, ...]
+    table: LabelTable | None = None
 
 
 def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
@@ -192,15 +203,16 @@ def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
         assert listing.store is not None
         bands = listing.settings.bands or _first_bands(listing.store, listing.files)
         value_range = listing.settings.value_range
-        return _Place(None, listing.store, listing.files, [], bands, value_range, listing.notes)
+        return _Place(None, listing.store, listing.files, [], bands, value_range, listing.notes, listing.table)
     card = find_card(name, given.cards)
     if card.generator is not None:
         raise UserError(f"{name}: needs no verification, since it is generated when it is used")
     folder = find_dataset(card, data_root)
     found = scenes_of_card(card, folder)
+    table = labels_of_card(card, found, data_root)
     others = Counter(ending for walked in walk_files(folder) for ending in walked.endings)
     notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
-    return _Place(card, found.store, found.files, found.unexpected, card.bands, card.value_range, notes)
+    return _Place(card, found.store, found.files, found.unexpected, card.bands, card.value_range, notes, table)
 
 
 def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verification:
@@ -226,6 +238,7 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
     found = survey(check.look for check in checks.values() if check.look)
     value_range, origin = _range_of(place, found)
     warnings = found.warnings(value_range, measured=place.card is None and place.given_range is None)
+    labelled = check_labels(name, place.card, place.table, class_of)
     settings = "the card" if card else f"{SETTINGS_FILE}, or by --card"
     return Verification(
         name=name,
@@ -239,14 +252,14 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
         repeated=within,
         repeated_across=across,
         comparison=None if manifest is None else _compare(class_of, checks, hashes, manifest),
-        fingerprint=content_fingerprint(list(class_of.values()), list(hashes), list(hashes.values()))
-        if complete
-        else None,
+        fingerprint=labelled.fingerprint(class_of, hashes) if complete else None,
         survey=found,
         value_range=value_range,
         range_origin=origin,
         notes=(*place.notes, *notes_in_words(found.notes, len(class_of))),
         warnings=tuple(f"{warning}; set value_range in {settings}" for warning in warnings),
+        labels=labelled.in_words,
+        label_problem=labelled.problem,
     )
 
 

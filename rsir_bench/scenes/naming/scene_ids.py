@@ -10,14 +10,14 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rsir_bench.base.errors import Problems
-from rsir_bench.scenes.card import folder_key
+from rsir_bench.scenes.card import DatasetCard, folder_key
 from rsir_bench.scenes.decode import SCENE_SUFFIXES
-from rsir_bench.scenes.index import SceneIndex
 
 SHOWN = 3
 """How many ids a message names."""
@@ -27,7 +27,36 @@ SEVERAL, UNKNOWN = -1, -2
 Numbers = npt.NDArray[np.int64]
 
 
-def scene_ids(index: SceneIndex) -> tuple[str, ...]:
+class NamedScenes(Protocol):
+    """The scenes of a dataset by name and class; see ``rsir_bench.scenes.index.SceneIndex``."""
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        ...
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """N paths."""
+        ...
+
+    @property
+    def labels(self) -> Numbers:
+        """(N,) int64, positions in ``classes``."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        ...
+
+    @property
+    def card(self) -> DatasetCard | None:
+        """The card, None for a folder of the user's own."""
+        ...
+
+
+def scene_ids(index: NamedScenes) -> tuple[str, ...]:
     """Return the ids of a dataset's scenes, N different ones in the order of the dataset."""
     paths = [_plain(path) for path in index.paths]
     bare = [_without_ending(path) for path in paths]
@@ -37,7 +66,7 @@ def scene_ids(index: SceneIndex) -> tuple[str, ...]:
     return tuple(ids if len(set(ids)) == len(ids) else paths)
 
 
-def scene_numbers(given: Sequence[str], index: SceneIndex, where: object) -> Numbers:
+def scene_numbers(given: Sequence[str], index: NamedScenes, where: object) -> Numbers:
     """Return which scenes ids mean.
 
     A scene may also be named by its path below the dataset's folder, or by its file name where no other scene has that
@@ -60,7 +89,7 @@ def scene_numbers(given: Sequence[str], index: SceneIndex, where: object) -> Num
     return numbers
 
 
-def rows_of_scenes(given: Sequence[str], index: SceneIndex, where: object) -> Numbers:
+def rows_of_scenes(given: Sequence[str], index: NamedScenes, where: object) -> Numbers:
     """Return the row of each scene of a dataset in a file that names all of them.
 
     Args:
@@ -79,7 +108,7 @@ def rows_of_scenes(given: Sequence[str], index: SceneIndex, where: object) -> Nu
     named = set(numbers.tolist())
     ids = scene_ids(index)
     if missing := [name for scene, name in enumerate(ids) if scene not in named]:
-        problems.add(f"{where}: lacks {few(missing)} of the {len(index):,} scenes of {index.name}")
+        problems.add(f"{where}: lacks {few(missing)} of the {len(index.paths):,} scenes of {index.name}")
     problems.raise_any()
     return np.argsort(numbers)
 
@@ -90,7 +119,7 @@ def few(names: Sequence[str]) -> str:
     return f"{len(names):,} ({shown}{', ...' if len(names) > SHOWN else ''})"
 
 
-def _found(given: Sequence[str], index: SceneIndex) -> Numbers:
+def _found(given: Sequence[str], index: NamedScenes) -> Numbers:
     """Return the scene of each name, ``SEVERAL`` or ``UNKNOWN``."""
     spellings, classes = _spellings(index), _class_of_folder(index)
     return np.array([_scene(_plain(name), spellings, classes) for name in given], np.int64)
@@ -103,7 +132,7 @@ def _scene(name: str, spellings: Mapping[str, int], classes: Mapping[str, str]) 
     return next((spellings[one] for one in (name, bare, of_class) if one in spellings), UNKNOWN)
 
 
-def _spellings(index: SceneIndex) -> dict[str, int]:
+def _spellings(index: NamedScenes) -> dict[str, int]:
     """Return the scene of each spelling, or ``SEVERAL``; an id is never taken for another scene's file name."""
     paths = [_plain(path) for path in index.paths]
     bare = [_without_ending(path) for path in paths]
@@ -117,13 +146,13 @@ def _spellings(index: SceneIndex) -> dict[str, int]:
     return known
 
 
-def _with_class(index: SceneIndex, paths: Sequence[str]) -> list[str]:
+def _with_class(index: NamedScenes, paths: Sequence[str]) -> list[str]:
     """Return each scene's class and file name."""
     names = (_plain(index.classes[label]) for label in index.labels.tolist())
     return [f"{name}/{path.rpartition('/')[2]}" for name, path in zip(names, paths, strict=True)]
 
 
-def _class_of_folder(index: SceneIndex) -> dict[str, str]:
+def _class_of_folder(index: NamedScenes) -> dict[str, str]:
     """Return the class that each folder's name means, by ``folder_key``."""
     if index.card is not None:
         return {key: _plain(name) for key, name in index.card.class_of_folder.items()}
@@ -131,7 +160,7 @@ def _class_of_folder(index: SceneIndex) -> dict[str, str]:
     return {folder_key(name): _plain(name) for name in index.classes if keys[folder_key(name)] == 1}
 
 
-def _problems(given: Sequence[str], numbers: Numbers, index: SceneIndex, where: object) -> Problems:
+def _problems(given: Sequence[str], numbers: Numbers, index: NamedScenes, where: object) -> Problems:
     problems = Problems()
     unknown = [name for name, scene in zip(given, numbers, strict=True) if scene == UNKNOWN]
     ids = scene_ids(index)

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.base.text import visible
 from rsir_bench.scenes.card import folder_key
+from rsir_bench.scenes.labelling.label_file import LabelTable
 from rsir_bench.scenes.readers.shards import LONGEST_NAME, few
 from rsir_bench.scenes.reading.store import SceneStore
 
 Label = int | str | None
 """The number or the name of a class; None: missing. Negative numbers mean missing, too."""
+
+Labels = Label | list[Label]
+"""A list: the scene has several labels."""
+
+UNCLASSED = "scenes"
+"""The class of scenes that have labels instead."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +35,55 @@ class LabelledScenes:
         files: Their paths there by class, the classes ordered by name.
         notes: What is worth knowing of how they were found, in words.
         named: Whether the classes have names; False: they are numbers.
+        table: The labels of scenes that have several; None: each has one, its class.
     """
 
     store: SceneStore
     files: dict[str, list[str]]
     notes: tuple[str, ...]
     named: bool
+    table: LabelTable | None = None
+
+
+@dataclass(frozen=True)
+class SortedScenes:
+    """Scenes by their labels; the fields are those of ``LabelledScenes``."""
+
+    files: dict[str, list[str]]
+    named: bool
+    table: LabelTable | None = None
+
+
+def sort_by_labels(
+    scenes: Sequence[tuple[str, Labels]], names: Sequence[str] | None, dataset: str, where: Path
+) -> SortedScenes:
+    """Return scenes by class, or all as one class with the labels of each, where some have a list of labels.
+
+    Args:
+        scenes: Path and label of each.
+        names: The names of the classes 0, 1, ...; None: none are known, and numbers are their own names.
+        dataset: For messages.
+        where: The dataset's file or folder.
+
+    Raises:
+        SceneError: Labels are missing, have no name, are no fit names or of two kinds, or fewer than two.
+    """
+    if not any(isinstance(label, list) for _, label in scenes):
+        return SortedScenes(
+            *by_class([(path, label) for path, label in scenes if not isinstance(label, list)], names, dataset)
+        )
+    lists = {path: label if isinstance(label, list) else [label] for path, label in scenes}
+    _refuse_missing([path for path, found in lists.items() if not found], len(lists), dataset)
+    of_label, _ = by_class([(path, label) for path, found in lists.items() for label in found], names, dataset)
+    column = {name: number for number, name in enumerate(of_label)}
+    row = {path: number for number, path in enumerate(lists)}
+    members = np.zeros((len(row), len(column)), bool)
+    for name, paths in of_label.items():
+        for path in paths:
+            if members[row[path], column[name]]:
+                raise SceneError(f"{dataset}: {path} has the label {name!r} twice; give each label once")
+            members[row[path], column[name]] = True
+    return SortedScenes({UNCLASSED: list(lists)}, True, LabelTable(where, tuple(lists), tuple(column), members))
 
 
 def by_class(
@@ -48,9 +101,7 @@ def by_class(
             than two classes.
     """
     missing = [path for path, label in scenes if label is None or (isinstance(label, int) and label < 0)]
-    if missing:
-        count = f"{len(missing):,} of {len(scenes):,} scenes have no label"
-        raise SceneError(f"{dataset}: {count}: {few(missing)}; label them, or name a part that has labels")
+    _refuse_missing(missing, len(scenes), dataset)
     numbers = [(path, label) for path, label in scenes if isinstance(label, int)]
     words = [(path, label) for path, label in scenes if isinstance(label, str)]
     if numbers and words:
@@ -67,6 +118,12 @@ def by_class(
     if len(files) < 2:
         raise SceneError(f"{dataset}: needs scenes of at least two classes, found: {', '.join(files) or 'no scene'}")
     return {name: files[name] for name in sorted(files)}, bool(words)
+
+
+def _refuse_missing(missing: Sequence[str], scenes: int, dataset: str) -> None:
+    if missing:
+        count = f"{len(missing):,} of {scenes:,} scenes have no label"
+        raise SceneError(f"{dataset}: {count}: {few(missing)}; label them, or name a part that has labels")
 
 
 def _with_names(numbers: Sequence[tuple[str, int]], names: Sequence[str], dataset: str) -> list[tuple[str, str]]:

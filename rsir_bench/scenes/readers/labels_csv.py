@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from rsir_bench.base.errors import SceneError
 from rsir_bench.base.text import decode
 from rsir_bench.scenes.folders import Walked
-from rsir_bench.scenes.readers.labels import Label, by_class
+from rsir_bench.scenes.readers.labels import Label, Labels, SortedScenes, sort_by_labels
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
 from rsir_bench.scenes.readers.shards import few
 from rsir_bench.scenes.reading.content import read_content
@@ -39,14 +39,14 @@ class _Line:
     """One scene in a CSV."""
 
     file: str
-    label: Label
+    label: Labels
     place: str
 
 
 def scenes_of_csv(
     folder: Path, files: Sequence[str], walked: Sequence[Walked], settings: FolderSettings, dataset: str
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the scenes by class, and notes.
+) -> tuple[SortedScenes, list[str]]:
+    """Return the scenes by class, or with several labels each, and notes.
 
     A file is named by its path from the CSV's folder, or by its name alone where it is the only one there or below with
     that name. Only scene files that were found in the folder can be meant.
@@ -60,13 +60,13 @@ def scenes_of_csv(
 
     Raises:
         SceneError: A CSV cannot be read or lacks columns; a line names no scene, several, or one that another line
-            named; or a label is missing, unknown or a list.
+            named; or a label is missing or unknown.
     """
     there = [str(found.folder / name) for found in walked for name in found.scenes]
     others = {str(found.folder / name) for found in walked for name in found.others}
     if unknown := [file for file in files if file not in others]:
         raise SceneError(f"{dataset}: no file {unknown[0]!r} in it, which {SETTINGS_FILE} names; give its path there")
-    label_of: dict[str, Label] = {}
+    label_of: dict[str, Labels] = {}
     for file in files:
         resolve = _Names(PurePosixPath(file).parent, there)
         for line in _lines(folder / file, settings):
@@ -74,9 +74,10 @@ def scenes_of_csv(
             if scene in label_of:
                 raise SceneError(f"{line.place}: {scene} is named a second time; keep one line of each scene")
             label_of[scene] = line.label
-    classes, _ = by_class(list(label_of.items()), settings.class_names, dataset)
+    where = folder / files[0] if len(files) == 1 else folder
+    found = sort_by_labels(list(label_of.items()), settings.class_names, dataset, where)
     left_out = len(there) - len(label_of)
-    return classes, [f"left out: {left_out:,} scene files that {few(files)} does not name"] if left_out else []
+    return found, [f"left out: {left_out:,} scene files that {few(files)} does not name"] if left_out else []
 
 
 class _Names:
@@ -124,7 +125,7 @@ def _lines(path: Path, settings: FolderSettings) -> Iterator[_Line]:
                 place = f"{path}: line {rows.line_num}"
                 if len(row) != len(header):
                     raise SceneError(f"{place}: {len(row)} cells, and the first line has {len(header)}; correct it")
-                yield _Line(row[file].strip(), _label(row[label].strip(), separator, settings, place), place)
+                yield _Line(row[file].strip(), _label(row[label].strip(), separator, settings), place)
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror}); name a CSV below the folder") from error
     except (UnreadableError, ValueError, csv.Error) as error:
@@ -144,9 +145,14 @@ def _columns(header: Sequence[str], settings: FolderSettings, path: Path) -> tup
     return found[0], found[1]
 
 
-def _label(text: str, separator: str, settings: FolderSettings, place: str) -> Label:
+def _label(text: str, separator: str, settings: FolderSettings) -> Labels:
+    """Return the label in a cell, or the list of several; semicolons between cells leave none for lists."""
     if separator != SEPARATOR and SEPARATOR in text:
-        raise SceneError(f"{place}: several labels ({text[:100]}); a scene has one class")
+        return [_one_label(part.strip(), settings) for part in text.split(SEPARATOR) if part.strip()]
+    return _one_label(text, settings)
+
+
+def _one_label(text: str, settings: FolderSettings) -> Label:
     if settings.class_names is not None and re.fullmatch("-?(0|[1-9][0-9]{0,17})", text):
         return int(text)
     return text or None

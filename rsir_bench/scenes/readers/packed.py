@@ -9,7 +9,9 @@ from pathlib import Path
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.card import DatasetCard, folder_key
 from rsir_bench.scenes.folders import check_scenes, sort_scenes, walk_files
-from rsir_bench.scenes.readers.labels import LabelledScenes
+from rsir_bench.scenes.labelling.find_labels import find_labels
+from rsir_bench.scenes.labelling.label_file import LabelTable
+from rsir_bench.scenes.readers.labels import UNCLASSED, LabelledScenes
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings, read_settings
 from rsir_bench.scenes.readers.shards import Shards, find_shards
 from rsir_bench.scenes.reading.prefixes import SHARD_ENDINGS
@@ -67,11 +69,13 @@ class CardScenes:
         store: Where they are.
         files: Their paths there by class, in the order of the card.
         unexpected: Folders, or classes of shards, that are none of the card.
+        table: The labels in shards that give scenes several; else None.
     """
 
     store: SceneStore
     files: dict[str, list[str]]
     unexpected: list[str]
+    table: LabelTable | None = None
 
     def checked(self, card: DatasetCard) -> CardScenes:
         """Return the same after classes and counts were checked against the card.
@@ -79,7 +83,8 @@ class CardScenes:
         Raises:
             SceneError: They differ.
         """
-        check_scenes(card, self.store.root, self.files, self.unexpected)
+        if card.classes and self.table is None:
+            check_scenes(card, self.store.root, self.files, self.unexpected)
         return self
 
 
@@ -90,12 +95,19 @@ def scenes_of_card(card: DatasetCard, folder: Path) -> CardScenes:
         SceneError: The shards cannot be read, are of two kinds, or know no class names.
     """
     files, unexpected = sort_scenes(card, folder)
+    if not card.classes:
+        files, unexpected = _all_scenes(folder), []
     kinds = [] if any(files.values()) or unexpected else _kinds(folder)
     if not kinds:
         return CardScenes(FolderStore(folder), files, unexpected)
     if len(kinds) > 1:
         raise SceneError(f"{card.name}: {folder} holds {' and '.join(kinds)} files; keep one kind")
     found = _list(find_shards(folder, kinds[0]), FolderSettings(), card.name)
+    if (found.table is None) != (card.labels is None):
+        has, wants = ("one label", "lists of labels") if card.labels else ("lists of labels", "one class")
+        raise SceneError(f"{card.name}: scenes in {folder} have {has}, and its card says {wants}; get the other copy")
+    if found.table is not None:
+        return CardScenes(found.store, found.files, [], found.table)
     if not found.named:
         remedy = f"give {kinds[0].removeprefix('.')}:PATH, and class_names in {SETTINGS_FILE}"
         raise SceneError(f"{card.name}: the labels in {folder} are numbers without names; {remedy}")
@@ -106,6 +118,28 @@ def scenes_of_card(card: DatasetCard, folder: Path) -> CardScenes:
         else:
             files[owner] += paths
     return CardScenes(found.store, files, unexpected)
+
+
+def _all_scenes(folder: Path) -> dict[str, list[str]]:
+    """Return the scenes of a dataset whose folders name no classes."""
+    return {UNCLASSED: [f"{found.folder}/{name}" for found in walk_files(folder) for name in found.scenes]}
+
+
+def labels_of_card(card: DatasetCard, found: CardScenes, data_root: Path) -> LabelTable | None:
+    """Return the labels of scenes that have several, from shards or from the card's file; None: each has one.
+
+    Args:
+        card: The card.
+        found: Its scenes.
+        data_root: The folder that holds the datasets.
+
+    Raises:
+        SceneError: There is no such file.
+        UserError: It is not a file of labels.
+    """
+    if card.labels is None or found.table is not None:
+        return found.table
+    return find_labels(card.name, card.labels, found.store.root, data_root)
 
 
 def _kinds(folder: Path) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.scenes.readers.labels import Label, LabelledScenes, alike_notes, by_class, why_unfit
+from rsir_bench.scenes.readers.labels import LabelledScenes, Labels, alike_notes, sort_by_labels, why_unfit
 from rsir_bench.scenes.readers.parquet_columns import Columns, columns_of, opened_parquet
 from rsir_bench.scenes.readers.parquet_store import ParquetStore
 from rsir_bench.scenes.readers.settings import FolderSettings
@@ -19,6 +20,9 @@ from rsir_bench.scenes.readers.shards import LONGEST_NAME, MOST_SCENES, Shard, S
 from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError, decoding
 
 ROWS_AT_ONCE = 4096
+
+MOST_LABELS = 1000
+"""Labels of a scene."""
 
 MOST_GROUP_BYTES = 2**33
 """Bytes of one row group: to reach its last scene, all before it are read."""
@@ -41,7 +45,7 @@ def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> Labe
     Raises:
         SceneError: A shard is damaged, or does not hold pictures and their labels; or a label is missing or unknown.
     """
-    scenes: list[tuple[str, Label]] = []
+    scenes: list[tuple[str, Labels]] = []
     first: Columns | None = None
     for shard in shards.files:
         try:
@@ -52,15 +56,15 @@ def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> Labe
         if columns != first:
             raise SceneError(f"{shard.path}: has other columns or class names than {shards.files[0].path}; {_ONE}")
     assert first is not None
-    files, named = by_class(scenes, settings.class_names or first.names, dataset)
-    notes = (*shards.split_note(), *alike_notes(files))
-    return LabelledScenes(ParquetStore(shards, first), files, notes, named)
+    found = sort_by_labels(scenes, settings.class_names or first.names, dataset, shards.root)
+    notes = (*shards.split_note(), *alike_notes(found.files))
+    return LabelledScenes(ParquetStore(shards, first), found.files, notes, found.named, found.table)
 
 
 _ONE = "name the folder of one dataset"
 
 
-def _list_shard(shard: Shard, settings: FolderSettings, scenes: list[tuple[str, Label]]) -> Columns:
+def _list_shard(shard: Shard, settings: FolderSettings, scenes: list[tuple[str, Labels]]) -> Columns:
     """Add a shard's scenes to others, and return its columns."""
     with shard.open() as stream:
         with decoding("no parquet, or damaged"):
@@ -97,17 +101,32 @@ def _sizes(metadata: pq.FileMetaData, before: int) -> list[int]:
     return sizes
 
 
-def _rows(file: pq.ParquetFile, columns: Columns, sizes: Sequence[int]) -> Iterator[tuple[str | None, Label]]:
+def _rows(file: pq.ParquetFile, columns: Columns, sizes: Sequence[int]) -> Iterator[tuple[str | None, Labels]]:
     """Yield file name and label of each row; rows may share a text as long as their group, so few are read at once."""
     wanted = [place for place in (columns.path, columns.label) if place]
     for group, size in enumerate(sizes):
         at_once = min(ROWS_AT_ONCE, max(1, MOST_AT_ONCE // max(size, 1)))
         for batch in file.iter_batches(at_once, row_groups=[group], columns=wanted, use_threads=False):
-            labels: list[Label] = _values(batch.column(columns.label))
+            labels: list[Labels] = _labels(batch.column(columns.label), columns.several)
             names: list[str | None] = [None] * len(labels)
             if columns.path:
                 names = _values(pc.struct_field(batch.column(columns.image), "path"))
             yield from zip(names, labels, strict=True)
+
+
+def _labels(column: pa.Array, several: bool) -> list[Labels]:
+    """Return the labels of a column: one each, or a list each, which is empty where it is missing.
+
+    Raises:
+        RefusedError: There are too many for a scene, or a text is too long.
+    """
+    if not several:
+        return _values(column)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_pylist()
+    if max([0, *lengths]) > MOST_LABELS:
+        raise RefusedError(f"{max(lengths):,} labels of one scene, more than {MOST_LABELS:,}")
+    values = iter(_values(column.flatten()))
+    return [list(islice(values, length)) for length in lengths]
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -40,6 +40,7 @@ class Columns:
         path: Where the names of their files are; empty where the shard has none.
         label: Name of the column of the labels.
         texts: Whether labels are texts; False: whole numbers.
+        several: Whether a scene has a list of labels.
         names: The names of the classes 0, 1, ...; None: the shard has none.
     """
 
@@ -48,6 +49,7 @@ class Columns:
     path: str
     label: str
     texts: bool
+    several: bool
     names: tuple[str, ...] | None
 
     @property
@@ -67,8 +69,10 @@ def columns_of(schema: pa.Schema, settings: FolderSettings, where: str) -> Colum
     labels = _named(features, lambda feature: class_names(feature, where) is not None)
     label = _chosen(schema, settings.label, LABELS, labels, ("label", "labels"), where)
     nested, path = _image_places(image, schema.field(image).type, where)
-    texts = _is_text(label, schema.field(label).type, where)
-    return Columns(image, nested, path, label, texts, class_names(features.get(label), where))
+    kind = schema.field(label).type
+    several = _is_list(kind)
+    texts = _is_text(label, kind.value_type if several else kind, where)
+    return Columns(image, nested, path, label, texts, several, class_names(features.get(label), where))
 
 
 def _named(features: Mapping[str, Any], fits: Callable[[object], bool]) -> list[str]:
@@ -106,9 +110,11 @@ def _is_text(label: str, kind: pa.DataType, where: str) -> bool:
         return False
     if _is_string(kind) or (pa.types.is_dictionary(kind) and _is_string(kind.value_type)):
         return True
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        raise SceneError(f"{where}: column {label!r} holds lists of labels; a scene has one class, name another column")
     raise SceneError(f"{where}: column {label!r} is of type {str(kind)[:100]}; labels are whole numbers or texts")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -15,7 +15,7 @@ from rsir_bench.base.errors import SceneError
 from rsir_bench.base.text import decode
 from rsir_bench.scenes.decode import SCENE_SUFFIXES
 from rsir_bench.scenes.folders import endings_in_words
-from rsir_bench.scenes.readers.labels import Label, LabelledScenes, alike_notes, by_class, why_unfit
+from rsir_bench.scenes.readers.labels import Label, LabelledScenes, Labels, alike_notes, sort_by_labels, why_unfit
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
 from rsir_bench.scenes.readers.shards import MOST_SCENES, Shard, Shards
 from rsir_bench.scenes.readers.tar_members import Member, members_of
@@ -104,7 +104,7 @@ def list_tar(shards: Shards, settings: FolderSettings, dataset: str) -> Labelled
             found.add(shard, members_of(stream, shard.state[0]))
     kind = _kind(found, settings, dataset)
     places: dict[str, Place] = {}
-    scenes: list[tuple[str, Label]] = []
+    scenes: list[tuple[str, Labels]] = []
     for shard, samples in found.samples.items():
         with _reading(shard), shard.open() as stream:
             for key, sample in samples.items():
@@ -113,11 +113,12 @@ def list_tar(shards: Shards, settings: FolderSettings, dataset: str) -> Labelled
                 path = f"{shard.name}/{PurePosixPath(sample.scene.name)}"
                 places[path] = Place(shard, sample.scene)
                 scenes.append((path, _label(stream, kind, sample.labels.get(kind), settings)))
-    files, named = by_class(scenes, settings.class_names, dataset)
-    notes = [*shards.split_note(), *alike_notes(files)]
+    sorted_scenes = sort_by_labels(scenes, settings.class_names, dataset, shards.root)
+    notes = [*shards.split_note(), *alike_notes(sorted_scenes.files)]
     if found.others:
         notes.append(f"left out by their endings: {endings_in_words(found.others)}")
-    return LabelledScenes(TarStore(shards, places), files, tuple(notes), named)
+    store, table = TarStore(shards, places), sorted_scenes.table
+    return LabelledScenes(store, sorted_scenes.files, tuple(notes), sorted_scenes.named, table)
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def _kind(found: _Found, settings: FolderSettings, dataset: str) -> str:
     return kind
 
 
-def _label(stream: BinaryIO, kind: str, member: Member | None, settings: FolderSettings) -> Label:
+def _label(stream: BinaryIO, kind: str, member: Member | None, settings: FolderSettings) -> Labels:
     """Return the label in a member; None where it is empty or missing.
 
     Raises:
@@ -182,8 +183,8 @@ def _word(text: str, kind: str, settings: FolderSettings) -> Label:
     return int(text) if counts and re.fullmatch("-?(0|[1-9][0-9]{0,17})", text) else text or None
 
 
-def _field(member: Member, value: object, settings: FolderSettings) -> Label:
-    """Return the label of a JSON value: a field of an object, or the value itself."""
+def _field(member: Member, value: object, settings: FolderSettings) -> Labels:
+    """Return the label or labels of a JSON value: a field of an object, or the value itself."""
     if isinstance(value, dict):
         fields = [settings.label] if settings.label else [name for name in FIELDS if name in value]
         if not fields or fields[0] not in value:
@@ -193,7 +194,11 @@ def _field(member: Member, value: object, settings: FolderSettings) -> Label:
             raise RefusedError(f"its member {member.name!r} has {missing}; its fields: {known}; {remedy}")
         value = value[fields[0]]
     if isinstance(value, list):
-        raise RefusedError(f"its member {member.name!r} holds a list of labels; a scene has one class")
+        return [_one(member, each) for each in value]
+    return _one(member, value)
+
+
+def _one(member: Member, value: object) -> Label:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
         raise RefusedError(f"the label in its member {member.name!r} is neither a whole number nor a text")
     return value
