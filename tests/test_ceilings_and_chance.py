@@ -17,7 +17,7 @@ from rsir_bench.ranking import Scores, score
 from rsir_bench.ranking.names import FORMULAS, OF_CODES
 from rsir_bench.scenes.card import load_cards
 
-CARDS = load_cards()
+CARDS = {name: card for name, card in load_cards().items() if card.labels is None}
 CUTOFFS = (1, 10, 100)
 WHOLE = [formula for formula in FORMULAS if "@k" not in formula]
 NAMES = [*WHOLE, *(name.replace("@k", f"@{k}") for name in FORMULAS if "@k" in name for k in CUTOFFS)]
