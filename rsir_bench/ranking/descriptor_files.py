@@ -82,7 +82,7 @@ def score_files(
     Args:
         descriptors: ``.npy``, ``.npz``, ``.parquet``, ``.csv`` or ``.h5``; see ``read_descriptors``.
         labels: The labels; None: those in the descriptors' file. See ``read_labels``.
-        dataset: Whose scenes the file names by id; its classes are the labels.
+        dataset: Whose scenes the file names by id; its classes, or the labels of its scenes, are the labels.
         queries: Indices or a mask of the scenes that are queries, or with a dataset their ids; None: every scene. See
             ``read_queries``.
         apart: A separate gallery, and what rankings leave out; None: the descriptors are the gallery.
@@ -188,6 +188,8 @@ def _by_id(descriptors: Path, dataset: SceneIndex, labels: Path | None, queries:
     chosen = None
     if queries is not None:
         chosen = ids.query_scenes(read_one(queries, (*QUERY_NAMES, *ID_NAMES)), dataset, queries)
+    if dataset.several is not None:
+        return _Inputs(rows, dataset.several.members, chosen, list(dataset.several.names))
     return _Inputs(rows, dataset.labels, chosen, list(dataset.classes))
 
 

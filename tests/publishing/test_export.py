@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from rsir_bench.records.store import write_record
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import SceneIndex, index_folder
+from rsir_bench.scenes.labelling.labels_of_scenes import SceneLabels
 from rsir_bench.scenes.naming.scene_ids import scene_ids
 
 NO_MTEB = "NO MTEB: pip install -e '.[mteb]' to read exported results with mteb"
@@ -98,6 +100,44 @@ def test_trec_is_read_back_to_the_scores(tmp_path: Path, stripes: SceneIndex) ->
     expected = score_files(path, dataset=stripes, metrics=list(names)).overall
     for mine, theirs in zip(names, measures, strict=True):
         assert found[theirs] == pytest.approx(expected[mine], abs=1e-9)
+
+
+def several(index: SceneIndex) -> SceneIndex:
+    """The same scenes with one to three of four labels."""
+    members = np.random.default_rng(3).random((len(index), 4)) < 0.4
+    members[np.arange(len(index)), index.labels] = True
+    return replace(index, several=SceneLabels(("beach", "sea", "trees", "cars"), members))
+
+
+def test_scenes_with_several_labels_are_judged_by_how_many_they_share(tmp_path: Path, stripes: SceneIndex) -> None:
+    ir_measures = pytest.importorskip("ir_measures", reason=NO_ORACLES)
+    labelled = several(stripes)
+    path = descriptors_file(tmp_path, labelled, values(labelled))
+    lines, judged, _ = trec(tmp_path / "out", from_file(path, labelled, "pearson", codes=False, bits=None))
+    assert labelled.several is not None
+    members = labelled.several.members.astype(int)
+    gains = members @ members.T
+    np.fill_diagonal(gains, 0)
+    names = [word(name) for name in scene_ids(labelled)]
+    assert judged == [
+        f"{names[query]} 0 {names[scene]} {gains[query, scene]}"
+        for query in range(len(names))
+        for scene in np.flatnonzero(gains[query])
+    ]
+    assert len(lines) == 15 * 14
+    (qrels,) = (tmp_path / "out").glob("*.qrels")
+    measures = {ir_measures.parse_measure(theirs): mine for theirs, mine in (
+        ("AP", "mAP(any)"), ("nDCG@100", "nDCG@100(g)"))}  # fmt: skip
+    run = list(ir_measures.read_trec_run(str(tmp_path / "out" / "mine.run")))
+    found = ir_measures.calc_aggregate(list(measures), ir_measures.read_trec_qrels(str(qrels)), run)
+    expected = score_files(path, dataset=labelled).overall
+    for theirs, mine in measures.items():
+        assert found[theirs] == pytest.approx(expected[mine], abs=1e-9)
+    (table,) = export_descriptors(
+        [from_file(path, labelled, "pearson", codes=False, bits=None)], "parquet", tmp_path / "table", print
+    )
+    assert pd.read_parquet(table)["label_list"].tolist() == [";".join(one) for one in labelled.several.lists()]
+    assert score_files(table, dataset=labelled).overall == expected
 
 
 def test_ties_are_in_the_order_of_ids_and_told(tmp_path: Path, stripes: SceneIndex) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.locate import LocatedResult, locate
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.labelling.labels_of_scenes import SceneLabels
 from rsir_bench.scenes.naming.scene_ids import scene_ids
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +42,7 @@ class Described:
         ids: Of the scenes, in the order of the dataset.
         labels: (N,) int64, positions in ``classes``.
         classes: Class names.
+        several: The labels of scenes that have several, which are scored instead of the classes; else None.
         descriptors: (N, D) numbers, or (N, bits) uint8 of 0 and 1.
         code: Whether they are binary codes.
         similarity: As in ``rsir_bench.ranking.score``.
@@ -54,6 +56,7 @@ class Described:
     ids: tuple[str, ...]
     labels: Array
     classes: tuple[str, ...]
+    several: SceneLabels | None
     descriptors: Array
     code: bool
     similarity: str
@@ -110,6 +113,7 @@ def _of_result(record: Record, located: LocatedResult, leave_out: Callable[[str]
         ids=tuple(name for name, counts in zip(scene_ids(index), counted, strict=True) if counts),
         labels=index.labels[counted],
         classes=index.classes,
+        several=index.several and replace(index.several, members=index.several.members[counted]),
         descriptors=np.unpackbits(rows, axis=1, count=record.row.dimensions) if code else rows,
         code=code,
         similarity="hamming" if code else settings.similarity,
@@ -144,6 +148,7 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
         ids=scene_ids(index),
         labels=index.labels,
         classes=index.classes,
+        several=index.several,
         descriptors=rows.astype(np.uint8) if codes else rows,
         code=codes,
         similarity="hamming" if codes else similarity,

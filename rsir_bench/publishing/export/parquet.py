@@ -19,6 +19,8 @@ METADATA = b"rsir-bench"
 def write_parquet(described: Described, folder: Path) -> None:
     """Write ``STEM.parquet``: columns ``id``, ``label`` (the class) and ``descriptors``, or ``codes`` of 0 and 1.
 
+    Scenes with several labels have a column ``label_list`` in the place of ``label``: ``beach;sea``.
+
     Raises:
         UserError: It cannot be written.
     """
@@ -27,8 +29,10 @@ def write_parquet(described: Described, folder: Path) -> None:
     values = pa.ListArray.from_arrays(
         pa.array(np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]), pa.array(rows.reshape(-1))
     )
-    labels = [described.classes[label] for label in described.labels.tolist()]
+    labels: dict[str, list[str]] = {"label": [described.classes[label] for label in described.labels.tolist()]}
+    if described.several is not None:
+        labels = {"label_list": [";".join(names) for names in described.several.lists()]}
     about = {**described.about, "similarity": described.similarity}
-    table = pa.table({"id": list(described.ids), "label": labels, name: values})
+    table = pa.table({"id": list(described.ids), **labels, name: values})
     table = table.replace_schema_metadata({METADATA: json.dumps(about).encode()})
     write_atomically(folder / f"{described.stem}.parquet", lambda path: parquet.write_table(table, path))

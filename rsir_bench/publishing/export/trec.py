@@ -1,6 +1,7 @@
 """Rankings and judgements as TREC's tools read them.
 
-A run is ``query Q0 scene rank score tag`` line by line, judgements (qrels) are ``query 0 scene 1`` for every positive.
+A run is ``query Q0 scene rank score tag`` line by line, judgements (qrels) are ``query 0 scene 1`` for every positive;
+where scenes have several labels, the number that both have takes the place of the 1.
 TREC's tools sort by score, break ties by name, and may hold scores in 32 bits: a score here is the number of scenes
 from its rank to the end of the list, so scores are whole and no two are equal. Scenes of equal similarity are in the
 order of their ids, where ``rsir_bench.ranking.score`` takes the mean over all their orders.
@@ -23,6 +24,7 @@ from rsir_bench.base.files import slug, write_atomically
 from rsir_bench.base.progress import track
 from rsir_bench.publishing.export.described import Described
 from rsir_bench.ranking.blocks import block_queries, fill_distances
+from rsir_bench.ranking.graded.task import graded_task
 from rsir_bench.ranking.task import Task, scoring_task
 from rsir_bench.ranking.threads import workers
 
@@ -52,21 +54,7 @@ def write_trec(described: Described, folder: Path, depth: int | None = None) -> 
     Raises:
         UserError: The descriptors cannot be ranked, or the disk has too little space.
     """
-    with workers("cpu") as pool:
-        task = scoring_task(
-            described.descriptors,
-            described.labels,
-            similarity=described.similarity,
-            codes=described.code,
-            bits=None,
-            bit_order="big",
-            queries=described.queries,
-            gallery=None,
-            gallery_labels=None,
-            class_names=list(described.classes),
-            device="cpu",
-            workers=pool,
-        )
+    task = _task(described)
     names = [word(name) for name in described.ids]
     path, judged = folder / f"{described.stem}.run", folder / described.stem.parts[0] / f"{described.dataset}.qrels"
     if len(described.stem.parts) == 1:
@@ -88,6 +76,27 @@ def write_trec(described: Described, folder: Path, depth: int | None = None) -> 
     return tied
 
 
+def _task(described: Described) -> Task:
+    """Return the task of the scorer: distances here are its own, to the last bit."""
+    several = described.several
+    with workers("cpu") as pool:
+        arguments: dict[str, Any] = {
+            "similarity": described.similarity,
+            "codes": described.code,
+            "bits": None,
+            "bit_order": "big",
+            "queries": described.queries,
+            "gallery": None,
+            "gallery_labels": None,
+            "class_names": list(described.classes if several is None else several.names),
+            "device": "cpu",
+            "workers": pool,
+        }
+        if several is None:
+            return scoring_task(described.descriptors, described.labels, **arguments)
+        return graded_task(described.descriptors, several.members, **arguments)
+
+
 def _check_space(folder: Path, needed: int, path: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -99,7 +108,10 @@ def _check_space(folder: Path, needed: int, path: Path) -> None:
 
 def _rankings(task: Task, described: Described, depth: int) -> Iterator[tuple[int, Array, bool]]:
     """Yield each query, the scenes nearest to it, (depth,) int64, nearest first, and whether any are tied."""
-    columns = np.argsort(described.labels, kind="stable")  # the gallery of a task is sorted by class
+    groups = described.labels  # by which the gallery of a task is sorted
+    if described.several is not None:
+        groups = np.unique(described.several.members, axis=0, return_inverse=True)[1].reshape(-1)
+    columns = np.argsort(groups, kind="stable")
     by_id = np.argsort(np.argsort(np.array(described.ids)))[columns]
     step = block_queries(task, None, 1)
     buffer = torch.empty(step, task.gallery_size + 1, dtype=task.gallery.rows.dtype)
@@ -118,8 +130,11 @@ def _write_ranking(stream: TextIO, query: str, scenes: list[str], tag: str) -> N
 
 
 def _write_judgements(path: Path, task: Task, described: Described, names: list[str]) -> None:
-    members = [np.flatnonzero(described.labels == label) for label in range(len(described.classes))]
+    labels = None if described.several is None else described.several.members.astype(np.int64)
     with path.open("w", encoding="utf-8") as stream:
         for query in sorted(task.queries.tolist()):
-            positives = members[described.labels[query]]
-            stream.writelines(f"{names[query]} 0 {names[scene]} 1\n" for scene in positives if scene != query)
+            gains = described.labels == described.labels[query] if labels is None else labels @ labels[query]
+            found = np.flatnonzero(gains).tolist()
+            stream.writelines(
+                f"{names[query]} 0 {names[scene]} {int(gains[scene])}\n" for scene in found if scene != query
+            )

@@ -130,8 +130,8 @@ def _same(what: str, theirs: Any, ours: Any) -> None:
 def _check_scores(record: Record, located: LocatedResult) -> None:
     """Refuse scores that are not the mean of those of the classes, weighted by their queries."""
     index, settings = located.plan.datasets[located.cell.target], located.plan.protocol.score
-    if record.target.excluded:
-        return  # which scenes do not count is known where they are
+    if record.target.excluded or index.several is not None:
+        return  # which scenes do not count is known where they are; and labels share queries, which classes do not
     chosen = choose_queries(index.labels, settings.queries, settings.query_seed)
     counts = np.bincount(index.labels if chosen is None else index.labels[chosen], minlength=len(index.classes))
     counts[np.bincount(index.labels, minlength=len(index.classes)) < 2] = 0  # without another scene of their class
