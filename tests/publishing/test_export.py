@@ -20,6 +20,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.publishing.export.described import from_file, from_runs
 from rsir_bench.publishing.export.formats import export_descriptors, export_records
 from rsir_bench.publishing.export.hub import dataset_ids
+from rsir_bench.publishing.export.mteb import task_result
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.publishing.export.trec import word
 from rsir_bench.ranking import score
@@ -274,6 +275,13 @@ def test_mteb_reads_its_files_back(tmp_path: Path, cli: InProcess) -> None:
     assert scores["precision_at_5"] == scores["P@5"]
     assert (scores["recall_at_10"], scores["ndcg_at_10"]) == (0.25, 0.5)
     assert "map_at_100" not in scores  # mAP@100 is over min(k, R), mteb's over R
+
+
+def test_of_several_labels_mteb_has_the_graded_metrics() -> None:
+    record = factory.record("se", row="FC", metrics={"mAP(any)": 0.5, "nDCG@100(g)": 0.4, "nDCG@100(2^g-1)": 0.3})
+    (scores,) = task_result(record)["scores"]["test"]
+    assert (scores["main_score"], scores["ndcg_at_100"]) == (0.5, 0.4)
+    assert scores["nDCG@100(2^g-1)"] == 0.3
 
 
 @pytest.mark.nightly

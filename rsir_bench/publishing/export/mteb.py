@@ -15,10 +15,13 @@ NAMES = (
     (re.compile(r"P@(\d+)"), "precision_at_{}"),
     (re.compile(r"recall@(\d+)"), "recall_at_{}"),
     (re.compile(r"hit@(\d+)"), "hit_rate_at_{}"),
-    (re.compile(r"nDCG@(\d+)"), "ndcg_at_{}"),
+    (re.compile(r"nDCG@(\d+)(?:\(g\))?"), "ndcg_at_{}"),
     (re.compile(r"mAP@(\d+)/R"), "map_at_{}"),
 )
 """Metrics that mteb defines as we do, and its names of them."""
+
+MAIN = ("mAP", "mAP(any)")
+"""The main score: of scenes with one label, and with several."""
 
 
 def write_mteb(record: Record, folder: Path) -> None:
@@ -47,7 +50,8 @@ def task_result(record: Record) -> dict[str, Any]:
         for pattern, form in NAMES
         if (found := pattern.fullmatch(name))
     }
-    scores = {"main_score": mine["mAP"], "hf_subset": "default", "languages": ["zxx-Zxxx"], **theirs, **mine}
+    main = next(name for name in MAIN if name in mine)
+    scores = {"main_score": mine[main], "hf_subset": "default", "languages": ["zxx-Zxxx"], **theirs, **mine}
     return {
         "dataset_revision": record.target.fingerprint,
         "task_name": task_name(record),
