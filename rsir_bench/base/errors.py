@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from rsir_bench.base.streams import OutputError, guarded
+from rsir_bench.base.terminal.screen import screen_of
 from rsir_bench.base.text import visible
 
 Item = TypeVar("Item")
@@ -111,7 +112,7 @@ def _told(command: Callable[[], object], name: str) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (RunError, UserError) as error:
         for line in str(error).splitlines():
-            print(f"{name}: {visible(line)}", file=sys.stderr)
+            print(screen_of(sys.stderr).folded(f"{name}: {visible(line)}"), file=sys.stderr)
         return 1 if isinstance(error, RunError) else 2
     except (MemoryError, ImportError, OSError, RuntimeError) as error:
         if not (cause := _lack_of_memory(error)):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from rsir_bench.base.terminal.screen import screen_of
 from rsir_bench.base.text import visible
 
 Item = TypeVar("Item")
@@ -13,7 +14,7 @@ Item = TypeVar("Item")
 
 def log(line: str) -> None:
     """Show a line on standard error, so that standard output holds only what a program may read."""
-    print(visible(line), file=sys.stderr, flush=True)
+    print(screen_of(sys.stderr).folded(visible(line)), file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:

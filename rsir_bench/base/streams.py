@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from rsir_bench.base.terminal.screen import screen_of, visible_but_styles
 from rsir_bench.base.text import visible
 
 
@@ -47,9 +48,9 @@ class _Output(_Stream):
     """Standard output: what cannot be written ends the program."""
 
     def write(self, text: str) -> int:
-        """Write text and return its length."""
+        """Write text and return its length; on a terminal with colours, styles stay."""
         try:
-            self._stream.write(visible(text))
+            self._stream.write(visible_but_styles(text) if screen_of(self._stream).colours else visible(text))
         except OSError as error:
             raise OutputError(error) from None
         return len(text)

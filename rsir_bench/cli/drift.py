@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +15,27 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.output_folder import refuse_other_page, write_page
 from rsir_bench.base.progress import log
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
+from rsir_bench.base.terminal.tables import Column, markdown_table, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
+from rsir_bench.records.cells import CellId
 from rsir_bench.records.verdict import Verdict
 
 if TYPE_CHECKING:
     from rsir_bench.publishing.drift import CellDrift, Drift
     from rsir_bench.runs.golden import Finding
 
-HEADERS = ["verdict", "board", "method", "row", "target", "seed", "metric", "before", "now", "change"]
+HEADERS = ["verdict", "board", "method", "row", "target", "seed", "worst metric", "before", "now", "change"]
 STAGE_HEADERS = ["verdict", "step", "what", "deviation"]
 MOST_ROWS, MOST_LINES = 40, 3
 """Rows, and lines of new or gone results, that are printed without ``--all``."""
 
 TOLERANCES = ["OK to", "OKish to"]
+NUMBERS = {"deviation", "before", "now", "change", *TOLERANCES}
+"""Columns of numbers."""
+KEYS = 2
+"""Columns that each part of a table has that is too wide."""
 
 
 def drift(
@@ -63,7 +71,9 @@ def drift(
         report = report if every else report.folded()
         if markdown is not None:
             write_page(markdown, report.as_markdown())
-        print(json.dumps(report.values, indent=1) if as_json else report.as_text())
+        print(json.dumps(report.values, indent=1) if as_json else report.as_text(screen_of(sys.stdout)))
+        if as_json:
+            log(report.summary)
         passed = report.passed
     if not passed:
         raise typer.Exit(1)
@@ -78,8 +88,11 @@ def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
     written = accept(read_current(runs, log), baseline, reason, left_out)
     for path in written:
         print(path)
-    if not written:
-        print(f"nothing to accept: {baseline} has the same results, or none of these runs")
+    log(
+        f"{len(written):,} records of {baseline} replaced: {reason}; render the tables with `rsir-bench leaderboard`"
+        if written
+        else f"nothing to accept: {baseline} has the same results, or none of these runs"
+    )
     return bool(written) and not left_out.count
 
 
@@ -111,6 +124,7 @@ class Report:
         rows: The table's rows.
         lines: Everything that is not in the table.
         values: Everything, for JSON.
+        gone: What the results that were not made here are, in a few words.
     """
 
     passed: bool
@@ -119,36 +133,36 @@ class Report:
     rows: list[list[str]]
     lines: list[str]
     values: dict[str, Any]
+    gone: str = ""
 
     def folded(self) -> Report:
-        """Return a report of many results without the rows that are OK, and with examples of new and gone ones."""
+        """Return a report without the rows that are OK if they are many, and with a line for all that is gone."""
         rows, lines = self.rows, []
         if len(rows) > MOST_ROWS:
             rows = [row for row in rows if row[0] != Verdict.OK.value][:MOST_ROWS]
             lines.append(f"rows: {len(self.rows) - len(rows):,} more, none worse; --all prints them")
-        for kind in ("new: ", "gone: "):
-            named = [line for line in self.lines if line.startswith(kind)]
-            lines += named[:MOST_LINES]
-            if len(named) > MOST_LINES:
-                lines.append(f"{kind}{len(named) - MOST_LINES:,} more; --all prints them")
+        new, gone = ([line for line in self.lines if line.startswith(kind)] for kind in ("new: ", "gone: "))
+        lines += new[:MOST_LINES]
+        if len(new) > MOST_LINES:
+            lines.append(f"new: {len(new) - MOST_LINES:,} more; --all prints them")
+        lines += gone if len(gone) < 2 else [f"gone: {len(gone):,} not made here ({self.gone}); --all lists them"]
         others = [line for line in self.lines if not line.startswith(("new: ", "gone: "))]
         return replace(self, rows=rows, lines=[*others, *lines])
 
-    def as_text(self) -> str:
+    def as_text(self, screen: Screen = PLAIN) -> str:
         """Return the report for a terminal; the outcome is last, where it stays visible."""
-        parts = [self._table(self.rows, "simple"), "\n".join([*self.lines, self.summary])]
+        columns = [Column(header, "number" if header in NUMBERS else "words") for header in self.headers]
+        columns = [replace(column, optional=column.title in TOLERANCES) for column in columns]
+        last = screen.styled(screen.folded(self.summary), "good" if self.passed else "bad")
+        parts = [text_table(columns, self.rows, screen, KEYS), "\n".join([*map(screen.folded, self.lines), last])]
         return "\n\n".join(part for part in parts if part)
 
     def as_markdown(self) -> str:
         """Return the report for a pull request."""
         escaped = [[cell.replace("|", r"\|") for cell in row] for row in self.rows]
-        parts = [f"**{self.summary}**", self._table(escaped, "pipe"), "\n".join(f"- {line}" for line in self.lines)]
+        table = markdown_table(self.headers, escaped) if escaped else ""
+        parts = [f"**{self.summary}**", table, "\n".join(f"- {line}" for line in self.lines)]
         return "\n\n".join(part for part in parts if part) + "\n"
-
-    def _table(self, rows: list[list[str]], style: str) -> str:
-        from tabulate import tabulate
-
-        return tabulate(rows, self.headers, tablefmt=style, disable_numparse=True) if rows else ""
 
 
 def exact_report(findings: list[Finding], reason: str | None = None) -> Report:
@@ -213,7 +227,21 @@ def drift_report(drift: Drift, baseline: Path) -> Report:
             "new": list(drift.new),
             "gone": list(drift.gone),
         },
+        gone=_kinds([cell for cell, _ in drift.gone_cells]),
     )
+
+
+def _kinds(cells: Sequence[CellId]) -> str:
+    """Return how many distortions, methods, rows and targets some cells have: ``"70 distortions x 2 rows"``."""
+    counts = {
+        "distortions": len({cell.distortion for cell in cells}),
+        "methods": len({cell.method for cell in cells}),
+        "rows": len({cell.row for cell in cells}),
+        "targets": len({cell.target for cell in cells}),
+    }
+    several = {name: count for name, count in counts.items() if count > 1}
+    exact = math.prod(several.values()) == len(cells)
+    return (" x " if exact else ", ").join(f"{count} {name}" for name, count in several.items()) or "of other seeds"
 
 
 def _cell_as_row(cell: CellDrift) -> list[str]:

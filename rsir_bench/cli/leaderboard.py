@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.output_folder import listed_digests
 from rsir_bench.base.progress import log
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS, TABLES, LeftOut
@@ -32,6 +33,7 @@ def leaderboard(
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench import leaderboard as tables
     from rsir_bench.leaderboard.tables import METRICS
+    from rsir_bench.leaderboard.write import VERB
     from rsir_bench.records.metrics import held_metrics
     from rsir_bench.records.store import read_published
     from rsir_bench.runs.artifacts.code import read_current
@@ -46,15 +48,28 @@ def leaderboard(
     records = read_current(runs, log, left_out) if runs else read_published(RESULTS, left_out)
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
+    folder = out or TABLES
     shown = METRICS if columns is None else held_metrics(columns, records)
     if check:
-        differing = tables.check(records, out or TABLES, suffixes, shown)
+        differing = tables.check(records, folder, suffixes, shown)
         for path in differing:
-            print(f"{path}: differs from the records; run `rsir-bench leaderboard`")
+            print(f"{path}: differs from the records")
+        files = len(listed_digests(folder, VERB))
+        log(
+            f"{len(differing)} of {files} files differ from {len(records):,} records; run `rsir-bench leaderboard`"
+            if differing
+            else f"{files} files match {len(records):,} records"
+        )
         raise typer.Exit(1 if differing or left_out.count else 0)
     removed: list[Path] = []
-    for path in tables.render_leaderboards(records, out or TABLES, suffixes, removed.append, shown):
+    before = listed_digests(folder, VERB)
+    written = tables.render_leaderboards(records, folder, suffixes, removed.append, shown)
+    after = listed_digests(folder, VERB)
+    changed = [folder / name for name in sorted(after) if before.get(name) != after[name]]
+    for path in changed:
         print(path)
     for path in removed:
         print(f"{path}: removed; no records or not in {formats}")
+    gone = f", {len(removed)} removed" if removed else ""
+    log(f"{len(changed)} of {len(written)} files changed{gone}; {len(records):,} records in {folder}")
     left_out.exit_if_any()

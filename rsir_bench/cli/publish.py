@@ -26,6 +26,9 @@ def publish(
     written = publish_records(runs, results, left_out)
     for path in written:
         print(path)
-    if not written:
-        log(f"nothing to publish: {results} holds all records of {', '.join(map(str, runs))}")
+    folders = ", ".join(map(str, runs))
+    if written:
+        log(f"{len(written):,} records of {folders} published in {results}; next: rsir-bench leaderboard")
+    else:
+        log(f"nothing to publish: {results} holds all records of {folders}")
     left_out.exit_if_any()

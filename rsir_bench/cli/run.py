@@ -11,6 +11,7 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
+from rsir_bench.base.terminal.screen import screen_of
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of
 from rsir_bench.cli.shared.help import Panel
@@ -135,6 +136,6 @@ def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str
         for record in outcome.records:
             print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
-        print(terminal_table(outcome.records, METRICS if columns is None else columns))
+        print(terminal_table(outcome.records, METRICS if columns is None else columns, screen_of(sys.stdout)))
     if outcome.failures:
         log(f"{len(outcome.failures)} of {len(outcome.plan.runs)} runs failed; each reason stands above")

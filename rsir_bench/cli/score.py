@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import track
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
+from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import cluster_of
 from rsir_bench.cli.shared.lists import metric_list
@@ -84,21 +87,23 @@ def score(
             device=device,
             measure=cluster.measure if cluster else partial(measure_queries, show=track),
         )
-    print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores))
+    print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores, screen_of(sys.stdout)))
 
 
-def as_table(scores: Scores | GradedScores) -> str:
+def as_table(scores: Scores | GradedScores, screen: Screen = PLAIN) -> str:
     """Return the scores overall, the bounds that ties leave, and the scores of each class or label, as text."""
-    from tabulate import tabulate
-
     from rsir_bench.ranking import GradedScores
     from rsir_bench.ranking.names import shown_name
 
     rows = _with_references(scores) if isinstance(scores, GradedScores) else _with_classes(scores)
     headings = [shown_name(metric) for metric in scores.overall]
-    cells = [[name, *(values.get(metric) for metric in scores.overall)] for name, values in rows]
-    table = tabulate(cells, headers=["", *headings], floatfmt=".4f", disable_numparse=[0])
-    return "\n\n".join([table, _summary(scores), *(f"no retrieval: {doubt}" for doubt in scores.doubts())])
+    cells = [
+        [name, *(f"{values[metric]:.4f}" if metric in values else "" for metric in scores.overall)]
+        for name, values in rows
+    ]
+    table = text_table([Column(""), *(Column(heading, "number") for heading in headings)], cells, screen)
+    lines = [_summary(scores), *(f"no retrieval: {doubt}" for doubt in scores.doubts())]
+    return "\n\n".join([table, *map(screen.folded, lines)])
 
 
 def _with_classes(scores: Scores) -> list[Row]:

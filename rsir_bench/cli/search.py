@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,8 @@ import typer
 
 from rsir_bench.base.output_folder import refuse_other_page, write_page
 from rsir_bench.base.progress import log
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
+from rsir_bench.base.terminal.tables import Cell, Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import check_protocol
 from rsir_bench.runs.request import Request
@@ -66,28 +69,28 @@ def search(
     if panel is not None:
         write_page(panel, as_page(answer))
         log(f"written: {panel}")
-    print(json.dumps(answer_as_json(answer), indent=1) if as_json else as_table(answer))
+    print(json.dumps(answer_as_json(answer), indent=1) if as_json else as_table(answer, screen_of(sys.stdout)))
 
 
-def as_table(answer: Answer) -> str:
+def as_table(answer: Answer, screen: Screen = PLAIN) -> str:
     """Return the hits as plain text, below the query and what was searched."""
-    from tabulate import tabulate
-
     known = answer.query_class is not None
-    headers = ["rank", answer.gallery.space.unit, "class", "scene", *(["same class"] if known else [])]
-    rows = []
+    columns = [
+        *(Column("rank", "number"), Column(answer.gallery.space.unit, "number"), Column("class")),
+        *(Column("scene", "path"), *([Column("same class")] if known else [])),
+    ]
+    rows: list[list[str | Cell]] = []
     for rank, hit in enumerate(answer.hits, start=1):
         row = [str(rank), answer.value(hit), answer.class_of(hit.scene), answer.scenes.paths[hit.scene]]
         rows.append([*row, *([_same_class(answer, hit)] if known else [])])
-    align = ["right", "right", *["left"] * (len(headers) - 2)]
-    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
-    return "\n".join([f"{answer.query.path}", *answer.lines, "", table])
+    table = text_table(columns, rows, screen)
+    return "\n".join([f"{answer.query.path}", *map(screen.folded, answer.lines), "", table])
 
 
-def _same_class(answer: Answer, hit: Hit) -> str:
+def _same_class(answer: Answer, hit: Hit) -> Cell:
     if hit.itself:
-        return "the query itself"
-    return "yes" if answer.same_class(hit) else "no"
+        return Cell("the query itself", "faint")
+    return Cell("yes", "good") if answer.same_class(hit) else Cell("no", "bad")
 
 
 def answer_as_json(answer: Answer) -> dict[str, Any]:

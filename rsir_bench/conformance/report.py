@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from tabulate import tabulate
 
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.terminal.screen import PLAIN, Screen
+from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.base.traces import with_place
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
@@ -58,14 +59,19 @@ class Report:
         return [outcome.check for outcome in self.outcomes if outcome.state == "failed"]
 
     def __str__(self) -> str:
+        return self.as_text()
+
+    def as_text(self, screen: Screen = PLAIN) -> str:
+        """Return a line for each check that was run, and the verdict."""
         lines: list[tuple[str, str, str]] = [
             (outcome.check, outcome.state, outcome.detail) for outcome in self.outcomes if outcome.state != "not run"
         ]
         if later := [outcome.check for outcome in self.outcomes if outcome.state == "not run"]:
             lines.append((f"{len(later)} more", "not run", f"they need what failed: {', '.join(later)}"))
-        table = tabulate(lines, ["check", "result", "what and where"], disable_numparse=True)
+        table = text_table([Column("check"), Column("result"), Column("what and where")], lines, screen)
         verdict = "keeps the contract" if self.passed else f"fails: {', '.join(self.failed)}"
-        return f"{self.name} ({self.source})\n\n{table}\n\n{self.name} {verdict}."
+        last = screen.styled(screen.folded(f"{self.name} {verdict}."), "good" if self.passed else "bad")
+        return f"{self.name} ({self.source})\n\n{table}\n\n{last}"
 
 
 def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:

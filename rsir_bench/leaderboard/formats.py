@@ -1,4 +1,4 @@
-"""One writer per format: plain text, Markdown, CSV, LaTeX and HTML. Equal documents give equal text."""
+"""One writer per format: Markdown, CSV, LaTeX and HTML. Equal documents give equal text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from html import escape as escape_html
 from urllib.parse import quote
 
-from tabulate import tabulate
-
 from rsir_bench.base.html import html_environment
+from rsir_bench.base.terminal.tables import markdown_table
 from rsir_bench.base.text import encode, visible
 from rsir_bench.leaderboard.grids import EMPTY, MINUS, Document, Grid, GridCell, GridRow
 from rsir_bench.leaderboard.significance import SIGN
@@ -80,21 +79,8 @@ class _Markup:
         return [self.cell(cell) for cell in row.cells]
 
 
-_PLAIN = _Markup(str, best="*{}", second="{}", superscript="")
 _MARKDOWN = _Markup(escape_markdown, best="**{}**", second="<u>{}</u>", superscript="<sup>{}</sup>")
 _LATEX = _Markup(escape_latex, best=r"\textbf{{{}}}", second=r"\underline{{{}}}", superscript=r"\textsuperscript{{{}}}")
-
-
-def plain_grid(grid: Grid) -> str:
-    """Return a grid for a terminal, the best of each column marked with ``*``."""
-    return _aligned(grid, _PLAIN, "simple")
-
-
-def _aligned(grid: Grid, markup: _Markup, style: str) -> str:
-    headers = [markup.escape(header) for header in grid.headers]
-    align = ["left"] * grid.words + ["right"] * (len(headers) - grid.words)
-    rows = [markup.row(row) for row in grid.rows]
-    return tabulate(rows, headers, tablefmt=style, colalign=align if rows else None, disable_numparse=True)
 
 
 def markdown(document: Document) -> str:
@@ -102,7 +88,10 @@ def markdown(document: Document) -> str:
     escape = escape_markdown
     parts = [f"<!-- {ORIGIN} -->", f"# {escape(document.heading)}"]
     for grid in document.grids:
-        parts += [f"## {escape(grid.caption)}", _aligned(grid, _MARKDOWN, "pipe")]
+        parts += [
+            f"## {escape(grid.caption)}",
+            markdown_table(list(map(escape, grid.headers)), list(map(_MARKDOWN.row, grid.rows)), grid.words),
+        ]
     parts += map(escape, document.notes)
     parts += [f"<sup>{number}</sup> {escape(text)}" for number, text in enumerate(document.footnotes, start=1)]
     lines = [line for lines in commands.by_method(document.records).values() for line in lines]

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rsir_bench.base.terminal.screen import PLAIN, Screen
+from rsir_bench.base.terminal.tables import Cell, Column, text_table
+from rsir_bench.base.text import visible
 from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import block_title, metric_cell
-from rsir_bench.leaderboard.formats import plain_grid
-from rsir_bench.leaderboard.grids import Grid, GridCell, GridRow, word_cells
+from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
 from rsir_bench.leaderboard.tables import METRICS, Block, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.schema import Record
 
 
-def terminal_table(records: Iterable[Record], metrics: Sequence[str] = METRICS) -> str:
+def terminal_table(records: Iterable[Record], metrics: Sequence[str] = METRICS, screen: Screen = PLAIN) -> str:
     """Return our values as plain text: a grid per board and target, the best of each metric marked with ``*``.
 
     Args:
         records: Records of any boards.
         metrics: The columns.
+        screen: Where it is shown.
 
     Raises:
         UserError: The records cannot share a board; see ``rsir_bench.leaderboard.boards.boards``.
     """
-    return "\n\n".join(_board(board, metrics) for board in boards(records))
+    return "\n\n".join(_board(board, metrics, screen) for board in boards(records))
 
 
-def _board(board: Board, metrics: Sequence[str]) -> str:
+def _board(board: Board, metrics: Sequence[str], screen: Screen) -> str:
     blocks = [(table, block) for table in tables(board, metrics=metrics) for block in table.blocks if _ran(block)]
     rows = [row for _, block in blocks for row in block.rows]
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
@@ -37,9 +40,22 @@ def _board(board: Board, metrics: Sequence[str]) -> str:
         remarks.append("not comparable with the paper's values")
     grids = [_grid(block, metrics) for _, block in blocks]
     grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained mAP")
-    text = [f"{grid.caption}\n{plain_grid(grid)}" for grid in grids]
+    text = [f"{screen.styled(visible(grid.caption), 'strong')}\n{grid_text(grid, screen)}" for grid in grids]
     doubts = "\n".join(doubt_notes([block for _, block in blocks]))
-    return "\n\n".join([*text, *([doubts] if doubts else []), f"Board {board.name}: {'; '.join(remarks)}."])
+    last = f"Board {board.name}: {'; '.join(remarks)}."
+    return "\n\n".join([*text, *map(screen.folded, [*([doubts] if doubts else []), last])])
+
+
+def grid_text(grid: Grid, screen: Screen = PLAIN) -> str:
+    """Return a grid as plain text, the best of each column marked with ``*``."""
+    columns = [Column(header) for header in grid.headers[: grid.words]]
+    columns += [Column(header, "number") for header in grid.headers[grid.words :]]
+    return text_table(columns, [list(map(_cell, row.cells)) for row in grid.rows], screen, grid.words)
+
+
+def _cell(cell: GridCell) -> Cell:
+    best = cell.mark == "best" and cell.text != EMPTY
+    return Cell(f"{'*' if best else ''}{cell.text}{f' {cell.suffix}' if cell.suffix else ''}", "best" if best else "")
 
 
 def _ran(block: Block) -> bool:

@@ -21,7 +21,7 @@ LISTED = ("name", "title")
 
 
 def protocol_list() -> list[dict[str, str | int]]:
-    """Return every shipped protocol: name, source, targets, trunk, weights, pixels of a side, epochs, title."""
+    """Return every shipped protocol: name, source, targets, trunk, pixels of a side, epochs, weights, title."""
     protocols = [load_protocol(name) for name in sorted(shipped())]
     return [
         {
@@ -29,9 +29,9 @@ def protocol_list() -> list[dict[str, str | int]]:
             "source": protocol.data.source,
             "targets": ", ".join(protocol.data.targets),
             "trunk": protocol.trunk.title or protocol.trunk.name,
-            "weights": "from scratch" if protocol.trunk.weights == "none" else protocol.trunk.weights,
             "pixels": protocol.data.size,
             "epochs": protocol.train.epochs,
+            "weights": "from scratch" if protocol.trunk.weights == "none" else protocol.trunk.weights,
             "title": protocol.title,
         }
         for protocol in protocols

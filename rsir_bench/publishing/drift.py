@@ -86,12 +86,17 @@ class Drift:
     Attributes:
         cells: The results that the baseline also has, the worst first.
         new: Results that the baseline does not have.
-        gone: Results of the baseline that a repeated run no longer has.
+        gone_cells: Results of the baseline that a repeated run no longer has: cell and seed.
     """
 
     cells: tuple[CellDrift, ...]
     new: tuple[str, ...]
-    gone: tuple[str, ...]
+    gone_cells: tuple[tuple[CellId, int], ...]
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Results of the baseline that a repeated run no longer has, in words."""
+        return tuple(cell.describe(seed) for cell, seed in self.gone_cells)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -150,7 +155,7 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     return Drift(
         tuple(sorted(drifts, key=lambda drift: -drift.severity)),
         tuple(describe_cell(record) for key, record in now.items() if key not in before),
-        tuple(describe_cell(record) for key, record in before.items() if key not in now and _run(record) in repeated),
+        tuple(key for key, record in before.items() if key not in now and _run(record) in repeated),
     )
 
 

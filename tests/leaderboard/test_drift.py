@@ -178,7 +178,7 @@ def call(*words: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["drift", *map(str, words)])
     if isinstance(result.exception, UserError):
         return 2, str(result.exception)
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout
 
 
 class TestVerb:
@@ -195,6 +195,19 @@ class TestVerb:
         markdown = (tmp_path / "drift.md").read_text()
         assert markdown.startswith("**drift against ")
         assert markdown.count("| FAIL") == 4
+
+    def test_what_was_not_made_here_is_one_line(self, folders):
+        baseline = folders[0]
+        for severity in range(1, 4):
+            for row in ("FC", "PCA"):
+                part = DistortionPart(name="blur", severity=severity)
+                other = record("jsst", seed=0, metrics={"mAP": 0.5}, distortion=part, row=row)
+                write_record(baseline / record_path(other), other)
+        text = call("--baseline", *folders)[1]
+        lines = [line for line in text.splitlines() if line.startswith("gone")]
+        assert lines == ["gone: 6 not made here (3 distortions x 2 rows); --all lists them"]
+        assert text.splitlines()[-1].startswith("drift against ")
+        assert call("--baseline", *folders, "--all")[1].count("gone: ") == 6
 
     def test_json(self, folders):
         move(folders[1], 0.2)
@@ -261,9 +274,10 @@ class TestAccept:
         assert call("--baseline", *folders)[0] == 0
 
     def test_equal_results_are_left_alone(self, folders):
-        code, text = call("--baseline", folders[0], "--accept", "why", folders[1])
-        assert code == 1
-        assert text.startswith("nothing to accept")
+        words = ["drift", "--baseline", str(folders[0]), "--accept", "why", str(folders[1])]
+        end = CliRunner().invoke(app, words)
+        assert (end.exit_code, end.stdout) == (1, "")
+        assert end.stderr.startswith("nothing to accept")
         assert read_records([folders[0]])[0].accepted == ()
 
     def test_a_method_half_before_and_half_after_is_refused(self, folders):

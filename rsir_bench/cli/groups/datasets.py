@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,8 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of, short_path
+from rsir_bench.base.terminal.tables import Cell, Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import ListByDefault
 from rsir_bench.cli.shared.help import TYPER
@@ -35,13 +37,30 @@ def list_datasets(data_root: options.DataRoot = Request.data_root, as_json: opti
     \b
     rsir-bench datasets --data-root data
     """  # noqa: D301 - keeps the lines of the examples apart
-    from tabulate import tabulate
-
     from rsir_bench.scenes.inspect.listing import dataset_list
 
     datasets = dataset_list(data_root)
-    widths = [None] * 7 + [40, 60]
-    print(json.dumps(datasets, indent=1) if as_json else tabulate(datasets, headers="keys", maxcolwidths=widths))
+    print(json.dumps(datasets, indent=1) if as_json else list_as_table(datasets, screen_of(sys.stdout)))
+
+
+def list_as_table(datasets: Sequence[Mapping[str, str | int]], screen: Screen = PLAIN) -> str:
+    """Return the list of datasets as text."""
+    columns = [
+        *(Column("dataset"), Column("title", optional=True), Column("classes", "number"), Column("labels", "number")),
+        *(Column("scenes", "number"), Column("pixels", "number"), Column("bands", "number", optional=True)),
+        *(Column("licence", optional=True), Column("present")),
+    ]
+    rows: list[list[str | Cell]] = []
+    for dataset in datasets:
+        *words, presence = map(str, dataset.values())
+        rows.append([*words, _presence(presence)])
+    return text_table(columns, rows, screen)
+
+
+def _presence(text: str) -> Cell:
+    """Return where a dataset is, or that it is not there, in a style."""
+    folder = short_path(text) if Path(text).is_absolute() else text
+    return Cell(folder, "faint" if text == "no" else "bad" if text.startswith("incomplete") else "good")
 
 
 @app.command("show")
@@ -110,7 +129,7 @@ def verify_datasets(
     for name in present_datasets(wanted, data_root, given):
         reports.append(verify(name, data_root, given))
         if not as_json:  # each as soon as it is known: a dataset takes minutes
-            print(verification_in_words(reports[-1]))
+            print(screen_of(sys.stdout).folded(verification_in_words(reports[-1])))
     if as_json:
         print(json.dumps([_verification_as_json(report) for report in reports], indent=1))
     if any(report.verdict is Verdict.INCOMPLETE for report in reports):
@@ -135,30 +154,28 @@ def audit_datasets(
     from rsir_bench.scenes.inspect.duplicate_report import audit, reports_as_json
 
     reports = audit([source, *(targets or [])], data_root, out)
-    print(json.dumps(reports_as_json(reports), indent=1) if as_json else duplicates_in_words(reports, examples))
+    in_words = duplicates_in_words(reports, examples, screen_of(sys.stdout))
+    print(json.dumps(reports_as_json(reports), indent=1) if as_json else in_words)
     if out is not None and not as_json:
         print(f"written: {out / 'audit.html'} (side by side), {out / 'audit.json'} (all pairs)")
     if strict and any(report.pairs for report in reports):
         raise typer.Exit(1)
 
 
-def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int) -> str:
+def duplicates_in_words(reports: Sequence[DuplicateReport], examples: int, screen: Screen = PLAIN) -> str:
     """Return a table of all reports, then up to ``examples`` pairs of each."""
-    from tabulate import tabulate
-
     from rsir_bench.scenes.inspect.duplicates import DuplicateKind
 
+    numbers = [*(f"{kind} (pairs)" for kind in DuplicateKind), "of other classes", "scenes with a twin", "share"]
     rows = [
-        {
-            "duplicates": report.title,
-            **{f"{kind} (pairs)": report.count(kind) for kind in DuplicateKind},
-            "of other classes": report.conflicts,
-            "scenes with a twin": f"{report.twins:,} of {len(report.target):,}",
-            "share": f"{report.share:.2%}",
-        }
+        [
+            *(report.title, *(str(report.count(kind)) for kind in DuplicateKind), str(report.conflicts)),
+            *(f"{report.twins:,} of {len(report.target):,}", f"{report.share:.2%}"),
+        ]
         for report in reports
     ]
-    lines = [tabulate(rows, headers="keys")]
+    columns = [Column("duplicates"), *(Column(number, "number") for number in numbers)]
+    lines = [text_table(columns, rows, screen)]
     for report in reports:
         shown = report.pairs[:examples]
         if shown:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
 
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of, short_path
+from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import ListByDefault
 from rsir_bench.cli.shared.help import TYPER
@@ -22,12 +26,20 @@ def list_methods(plugin: options.Plugins = None, as_json: options.AsJson = False
     rsir-bench methods
     rsir-bench methods list --plugin mine.py --json
     """  # noqa: D301 - keeps the lines of the examples apart
-    from tabulate import tabulate
-
     from rsir_bench.method.card_text import method_list
 
     methods = method_list(plugin or [])
-    print(json.dumps(methods, indent=1) if as_json else tabulate(methods, headers="keys"))
+    print(json.dumps(methods, indent=1) if as_json else as_table(methods, screen_of(sys.stdout)))
+
+
+def as_table(methods: Sequence[Mapping[str, str | int]], screen: Screen = PLAIN) -> str:
+    """Return the list of methods as text, with their files as seen from the working folder."""
+    rows = [[*map(str, list(method.values())[:-1]), short_path(str(method["from"]))] for method in methods]
+    columns = [
+        *(Column("method"), Column("title"), Column("year", "number"), Column("rows")),
+        *(Column("tables", optional=True), Column("from", "path", optional=True)),
+    ]
+    return text_table(columns, rows, screen)
 
 
 @app.command("show")
@@ -54,7 +66,7 @@ def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
     from rsir_bench.conformance import check
 
     reports = check(name_or_file, plugin or [])
-    print("\n\n".join(map(str, reports)))
+    print("\n\n".join(report.as_text(screen_of(sys.stdout)) for report in reports))
     if not all(report.passed for report in reports):
         raise typer.Exit(1)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
+from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import ListByDefault
 from rsir_bench.cli.shared.completion import complete_protocols
@@ -27,12 +31,20 @@ def list_protocols(as_json: options.AsJson = False) -> None:
     \b
     rsir-bench protocols
     """  # noqa: D301 - keeps the lines of the examples apart
-    from tabulate import tabulate
-
     from rsir_bench.protocol import protocol_list
 
     protocols = protocol_list()
-    print(json.dumps(protocols, indent=1) if as_json else tabulate(protocols, headers="keys"))
+    print(json.dumps(protocols, indent=1) if as_json else as_table(protocols, screen_of(sys.stdout)))
+
+
+def as_table(protocols: Sequence[Mapping[str, str | int]], screen: Screen = PLAIN) -> str:
+    """Return the list of protocols as text."""
+    columns = [
+        *(Column("protocol"), Column("source"), Column("targets"), Column("trunk")),
+        *(Column("pixels", "number"), Column("epochs", "number")),
+        *(Column("weights", optional=True), Column("title", optional=True)),
+    ]
+    return text_table(columns, [list(map(str, protocol.values())) for protocol in protocols], screen)
 
 
 @app.command("show")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsir_bench.base.progress import log
+from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
+from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
 from rsir_bench.runs.request import Request, UserFiles
@@ -40,23 +43,24 @@ def check(
 
     files = UserFiles(data_root, plugin or [], card or [], protocol)
     records = check_submission(folder, files, results, log, exact=exact, device=find_device(device))
-    print(as_table(records))
+    print(as_table(records, screen_of(sys.stdout)))
     if out is not None:
         for path in write_checked(records, out):
             log(f"written   {path}")
 
 
-def as_table(records: list[Record]) -> str:
+def as_table(records: list[Record], screen: Screen = PLAIN) -> str:
     """Return a line for each record: its cell, its seed, mAP, and whether it was made again."""
-    from tabulate import tabulate
-
-    headers = ["board", "method", "row", "target", "seed", "mAP", "made again"]
+    columns = [
+        *(Column("board"), Column("method"), Column("row"), Column("target")),
+        *(Column("seed", "number"), Column("mAP", "number"), Column("made again")),
+    ]
     rows = [
         [
             *(record.protocol.board, record.method.label, record.row.name, record.target.name),
-            *(record.seed, f"{record.metrics['mAP']:.4f}"),
+            *(str(record.seed), f"{record.metrics['mAP']:.4f}"),
             (record.origin.remade if record.origin else "") or "no",
         ]
         for record in records
     ]
-    return tabulate(rows, headers, disable_numparse=True)
+    return text_table(columns, rows, screen)
