@@ -200,7 +200,7 @@ class TestVerb:
         baseline = folders[0]
         for severity in range(1, 4):
             for row in ("FC", "PCA"):
-                part = DistortionPart(name="blur", severity=severity)
+                part = DistortionPart(name="blur", severity=severity, version=1)
                 other = record("jsst", seed=0, metrics={"mAP": 0.5}, distortion=part, row=row)
                 write_record(baseline / record_path(other), other)
         text = call("--baseline", *folders)[1]
