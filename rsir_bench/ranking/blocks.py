@@ -198,6 +198,8 @@ def fill_distances(task: Task, rows: slice, buffer: Tensor) -> None:
         distances += task.gallery.offset
     if len(task.gallery.repeats):
         distances[:, task.gallery.repeats] = distances[:, task.gallery.originals]
+    if task.correction is not None:
+        task.correction(task.positions[rows], distances)
     if own is not None:
         distances.scatter_(1, own[:, None], torch.inf)
     if task.left_out is not None:

@@ -96,25 +96,42 @@ def nearest(descriptors: Array, wanted: int, similarity: str) -> tuple[Array, Ar
     Returns:
         (N, K) float64 similarities, Euclidean distances or Hamming distances in bits, and (N, K) int64 rows.
     """
-    space = VectorSpace.of(descriptors, similarity)
-    rows, own = space.rows(descriptors), np.arange(len(descriptors))
+    return nearest_in(descriptors, descriptors, np.arange(len(descriptors)), wanted, similarity)
+
+
+def nearest_in(queries: Array, gallery: Array, own: Array, wanted: int, similarity: str) -> tuple[Array, Array]:
+    """Return the nearest rows of a gallery for every query, nearest first, ties in the order of the rows.
+
+    Args:
+        queries: (Q, D) finite float vectors, or (Q, bytes) uint8 packed codes under "hamming".
+        gallery: (N, D) or (N, bytes); ``queries`` itself where they are the same.
+        own: (Q,) int64, the row of the gallery that a query is, which is left out; -1 where it is none.
+        wanted: How many; N - 1 if there are fewer.
+        similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
+
+    Returns:
+        (Q, K) float64 similarities, Euclidean distances or Hamming distances in bits, and (Q, K) int64 rows.
+    """
+    space = VectorSpace.of(gallery, similarity)
+    rows = space.rows(gallery)
     wanted = min(wanted, len(rows) - 1)
     # Products in float32 may order near rows wrongly: twice as many are found, and the best of them taken in float64.
     candidates = min(2 * wanted, len(rows) - 1)
     index = empty_index(rows.shape[1], space)
     index.add(rows)
-    values, found = nearest_others(index, rows, own, candidates)
+    values, found = nearest_others(index, rows if queries is gallery else space.rows(queries), own, candidates)
     values = values.astype(np.float64)
     if not space.binary:
-        _refine(values, found, space, descriptors)
+        _refine(values, found, space, queries, gallery)
     order = np.lexsort((found, values if space.smaller_is_nearer else -values))[:, :wanted]
     return np.take_along_axis(values, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
-def _refine(values: Array, found: Array, space: VectorSpace, descriptors: Array) -> None:
-    """Replace faiss's values, (N, K) float64, by similarities or distances that are computed in float64."""
-    exact = space.exact_rows(descriptors)
-    for query, row in enumerate(exact):
+def _refine(values: Array, found: Array, space: VectorSpace, queries: Array, gallery: Array) -> None:
+    """Replace faiss's values, (Q, K) float64, by similarities or distances that are computed in float64."""
+    exact = space.exact_rows(gallery)
+    asked = exact if queries is gallery else space.exact_rows(queries)
+    for query, row in enumerate(asked):
         others = exact[found[query]]
         if space.similarity == "euclidean":
             values[query] = np.linalg.norm(others - row, axis=1)

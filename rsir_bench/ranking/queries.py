@@ -157,6 +157,19 @@ def left_out_pairs(own: Any, ignore: Any, scenes: int, gallery_scenes: int | Non
     return LeftOutPairs(torch.from_numpy(rows[kept]), torch.from_numpy(columns[kept]))
 
 
+def own_rows(own: Any, scenes: int) -> Tensor:
+    """Return the row of each descriptor in a separate gallery, (N,) int64, -1 where it is in none.
+
+    Args:
+        own: (N,) integers that ``left_out_pairs`` has checked; None: none is there.
+        scenes: N.
+
+    Raises:
+        UserError: They are no integers.
+    """
+    return torch.full((scenes,), -1) if own is None else torch.from_numpy(_integers(own, "own"))
+
+
 def _ignored(ignore: Any, scenes: int, most: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the pairs (2, P) int64 of junk lists."""
     if isinstance(ignore, np.ndarray | Tensor) and ignore.ndim == 2:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.after.contract import PostProcessing
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
 from rsir_bench.ranking.graded.label_sets import is_multi_label
 from rsir_bench.ranking.graded.measure import measure_graded
@@ -63,6 +64,7 @@ class Scores:
         error: The standard error of the mAP over queries.
         curve: (101,) float64 in [0, 1], interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
         class_curves: Class name -> the same over the queries of that class, (101,) float64.
+        after_seconds: Processor time of post-processing, all threads together; None: there was none.
     """
 
     overall: dict[str, float]
@@ -82,6 +84,7 @@ class Scores:
     error: float
     curve: FloatArray
     class_curves: dict[str, FloatArray]
+    after_seconds: float | None = None
 
     def doubts(self) -> list[str]:
         """Return why the scores are none of a retrieval: equal descriptors, and an mAP no better than a random order's.
@@ -133,6 +136,7 @@ class Scores:
             "upper": dict(self.upper),
             "per_class": {name: dict(values) for name, values in self.per_class.items()},
             "precision_recall": [list(point) for point in self.precision_recall(11)],
+            **({} if self.after_seconds is None else {"after_seconds": self.after_seconds}),
             "query_index": self.query_index.tolist(),
             "per_query": {name: values.tolist() for name, values in self.per_query.items()},
         }
@@ -157,6 +161,7 @@ def score(
     block: int | None = None,
     device: str | torch.device = "cpu",
     class_names: Sequence[str] | Mapping[Any, str] | None = None,
+    after: str | PostProcessing | None = None,
     measure: Measure | None = None,
 ) -> Scores | GradedScores:
     """Rank the gallery for every query and score the rankings, exactly, with ties taken as an expectation.
@@ -194,6 +199,8 @@ def score(
         device: Where products, sorting and searching run, for example "cuda"; on the CPU they run in as many threads
             as ``torch.get_num_threads`` says.
         class_names: The names of integer labels in ``per_class``, or of the columns of an (N, L) matrix.
+        after: Post-processing of the rankings, for example ``"aqe:10,3"``; see ``rsir_bench.ranking.after.named``. Its
+            scores are of another kind than those without it.
         measure: Ranks and measures, for example ``rsir_bench.runs.runners.cluster.Cluster.measure``; None: this
             process.
 
@@ -213,6 +220,10 @@ def score(
     """
     if metrics is not None and (k is not None or hits is not None):
         raise UserError("metrics: names hold their cut-offs; leave out k and hits")
+    if isinstance(after, str):
+        from rsir_bench.ranking.after.named import named  # needs scipy
+
+        after = named(after)
     device = checked_device(device)
     inputs: dict[str, Any] = {
         "similarity": similarity,
@@ -226,6 +237,7 @@ def score(
         "ignore": ignore,
         "class_names": class_names,
         "device": device,
+        "after": after,
     }
     ranked = measure or measure_queries
     if is_multi_label(labels):
@@ -235,7 +247,7 @@ def score(
         every = list(dict.fromkeys([AVERAGE_ANY, *names]))
         return assemble_graded(graded, every, names, ranked(graded, block, every)[0])
     wanted = cutoff_names(CUTOFFS if k is None else k, HITS if hits is None else hits) if metrics is None else metrics
-    names = metric_names(wanted, codes=codes or similarity == "hamming")
+    names = metric_names(wanted, codes=(codes or similarity == "hamming") and after is None)
     with workers(device) as pool:
         task = scoring_task(descriptors, labels, **inputs, workers=pool)
     every = names if AVERAGE in names else [AVERAGE, *names]
@@ -329,6 +341,7 @@ def assemble(task: Task, every: list[str], names: list[str], table: FloatArray, 
         error=float(np.std(average[0])) / len(order) ** 0.5,
         curve=curves.sum(axis=0) / len(order),
         class_curves={task.class_names[c]: curves[c] / counts[c] for c in scored},
+        after_seconds=task.after_seconds,
     )
 
 

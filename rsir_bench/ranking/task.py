@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.after.apply import Correction, apply
+from rsir_bench.ranking.after.contract import Correct, PostProcessing
 from rsir_bench.ranking.labels import class_numbers
-from rsir_bench.ranking.queries import LeftOut, LeftOutPairs, left_out_pairs, query_indices
+from rsir_bench.ranking.queries import LeftOut, LeftOutPairs, left_out_pairs, own_rows, query_indices
 from rsir_bench.ranking.similarity import (
     BIT_ORDERS,
     SIMILARITIES,
@@ -48,6 +50,8 @@ class Task:
         equal: Number of scenes of the gallery in the largest group of equal rows; 0: all differ.
         mixed: Number of them that are not of the group's main class.
         device: Where the rows live.
+        correction: Changes the distances between queries and gallery; None: they are the products of the rows.
+        prepared_in: Processor time of post-processing before the first block; None: there is none.
     """
 
     gallery: Prepared
@@ -64,6 +68,15 @@ class Task:
     equal: int
     mixed: int
     device: str
+    correction: Correction | None
+    prepared_in: float | None
+
+    @property
+    def after_seconds(self) -> float | None:
+        """Processor time of post-processing so far in this process; None: there is none."""
+        if self.prepared_in is None:
+            return None
+        return self.prepared_in + (sum(self.correction.seconds) if self.correction else 0)
 
     @property
     def gallery_size(self) -> int:
@@ -123,6 +136,7 @@ def scoring_task(
     workers: Workers,
     own: Any = None,
     ignore: Any = None,
+    after: PostProcessing | None = None,
 ) -> Task:
     """Check the arguments of ``rsir_bench.ranking.score``, which documents them, and prepare the rows.
 
@@ -148,6 +162,8 @@ def scoring_task(
         )
     asked = query_indices(queries, scenes)
     pairs = left_out_pairs(own, ignore, scenes, None if given.own else gallery_scenes)
+    if after is not None:
+        given, pairs = post_processed(given, pairs, after, asked, own, ignore)
     relevant = counts[classes[asked]] - int(given.own)
     if pairs is not None:
         relevant -= pairs.of_class(classes, gallery_classes)[asked]
@@ -165,12 +181,18 @@ class GivenRows:
         gallery_rows: (M, D), the same object where the gallery is not separate.
         own: Whether the gallery is not separate, so that each query is left out of its own ranking.
         similarity: One of ``SIMILARITIES``.
+        correct: Changes the distances between them, in the caller's order; None: they are as they are.
+        after_seconds: Processor time of post-processing; None: there was none.
+        same_scenes: Whether rows of queries differ from those of the gallery, and are of the same scenes.
     """
 
     rows: Tensor
     gallery_rows: Tensor
     own: bool
     similarity: str
+    correct: Correct | None = None
+    after_seconds: float | None = None
+    same_scenes: bool = False
 
 
 def checked_descriptor_rows(
@@ -201,6 +223,34 @@ def checked_descriptor_rows(
     if rows.shape[1] != gallery_rows.shape[1]:
         raise UserError(f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}")
     return GivenRows(rows, gallery_rows, gallery is None, similarity)
+
+
+def post_processed(
+    given: GivenRows, pairs: LeftOutPairs | None, after: PostProcessing, asked: Tensor, own: Any, ignore: Any
+) -> tuple[GivenRows, LeftOutPairs | None]:
+    """Return the descriptors after post-processing, and what their rankings leave out.
+
+    Args:
+        given: The descriptors.
+        pairs: What their rankings leave out without it.
+        after: What to do.
+        asked: (Q,) int64, the rows that are queries.
+        own: As in ``rsir_bench.ranking.score``.
+        ignore: Likewise.
+
+    Raises:
+        UserError: It does not go with these descriptors.
+    """
+    scenes = len(given.rows)
+    places = torch.arange(scenes) if given.own else own_rows(own, scenes)
+    applied = apply(after, given.rows, given.gallery_rows, asked, places, given.similarity)
+    similarity = applied.similarity or given.similarity
+    if applied.rows is None or applied.gallery_rows is None:
+        return replace(given, correct=applied.correct, after_seconds=applied.seconds), pairs
+    if given.own:  # a query is no row of the gallery any more, and still the same scene
+        pairs = left_out_pairs(places.numpy(), ignore, scenes, scenes)
+    changed = (applied.rows, applied.gallery_rows, False, similarity, applied.correct, applied.seconds, given.own)
+    return GivenRows(*changed), pairs
 
 
 def prepared_task(
@@ -250,6 +300,8 @@ def prepared_task(
         warn_of_known_queries(separate, prepared, workers)
     equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
     flat_codes = equal if similarity == "hamming" and degenerate(mixed, len(order)) else 0
+    if given.correct is not None:  # distances of codes are no whole numbers any more
+        prepared = replace(prepared, whole=None)
     return Task(
         gallery=prepared,
         starts=starts,
@@ -261,10 +313,12 @@ def prepared_task(
         left_out=None if pairs is None else pairs.of_queries(queries, columns, classes, gallery_classes),
         class_names=names,
         skipped=len(asked) - len(positions),
-        constant=prepared.constant + (0 if separate is None else separate.constant) + flat_codes,
+        constant=prepared.constant + (separate.constant if separate and not given.same_scenes else 0) + flat_codes,
         equal=equal,
         mixed=mixed,
         device=device,
+        correction=None if given.correct is None else Correction(given.correct, order),
+        prepared_in=given.after_seconds,
     )
 
 

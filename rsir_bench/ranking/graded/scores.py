@@ -47,6 +47,7 @@ class GradedScores:
         mixed: Number of them that have other labels than most of the group.
         scenes: Number of scenes in the gallery.
         label_names: The labels.
+        after_seconds: Processor time of post-processing, all threads together; None: there was none.
     """
 
     overall: ByName
@@ -68,6 +69,7 @@ class GradedScores:
     mixed: int
     scenes: int
     label_names: tuple[str, ...]
+    after_seconds: float | None = None
 
     def doubts(self) -> list[str]:
         """Return why the scores are none of a retrieval: equal descriptors, and no better than a random order.
@@ -105,6 +107,7 @@ class GradedScores:
             "per_label": {name: dict(values) for name, values in self.per_label.items()},
             "label_chance": {name: dict(values) for name, values in self.label_chance.items()},
             "label_oracle": {name: dict(values) for name, values in self.label_oracle.items()},
+            **({} if self.after_seconds is None else {"after_seconds": self.after_seconds}),
             "query_index": self.query_index.tolist(),
             "per_query": {
                 name: [None if np.isnan(value) else value for value in values.tolist()]
@@ -153,6 +156,7 @@ def assemble_graded(task: GradedTask, measured: Sequence[str], names: Sequence[s
         mixed=task.mixed,
         scenes=task.gallery_size,
         label_names=task.label_names,
+        after_seconds=task.after_seconds,
     )
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.after.contract import PostProcessing
 from rsir_bench.ranking.graded.label_sets import LabelSets, label_sets
 from rsir_bench.ranking.queries import LeftOutPairs, left_out_pairs, query_indices
-from rsir_bench.ranking.task import Task, checked_descriptor_rows, prepared_task
+from rsir_bench.ranking.task import Task, checked_descriptor_rows, post_processed, prepared_task
 from rsir_bench.ranking.threads import Workers
 
 AT_ONCE = 2**22  # pairs of label sets
@@ -47,6 +48,7 @@ def graded_task(
     workers: Workers,
     own: Any = None,
     ignore: Any = None,
+    after: PostProcessing | None = None,
 ) -> GradedTask:
     """Check the arguments of ``rsir_bench.ranking.score``, which documents them, and prepare the rows.
 
@@ -67,6 +69,8 @@ def graded_task(
     sets = label_sets(labels, scenes, gallery_labels, gallery_scenes, class_names)
     asked = query_indices(queries, scenes)
     pairs = left_out_pairs(own, ignore, scenes, None if given.own else gallery_scenes)
+    if after is not None:
+        given, pairs = post_processed(given, pairs, after, asked, own, ignore)
     scored = _sharing(sets, given.own, pairs)[asked] > 0
     if not bool(scored.any()):
         raise UserError("labels: no query shares a label with a scene of the gallery, so there is nothing to score")

@@ -1,0 +1,203 @@
+"""The contract of post-processing: what stands between descriptors and rankings. A plugin implements it too."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.similarity import unit_rows
+
+Array = np.ndarray[Any, Any]
+
+Correct = Callable[[Array, Array], None]
+"""Changes distances in place; it is called in several threads.
+
+It is given (S,) int64, positions of queries in ``Vectors.queries``, and (S, M) float, the distances of each to the
+whole gallery, smaller is nearer: the negated similarity under "pearson", "cosine" and "inner product", half the squared
+distance less half the query's squared norm under "euclidean", and twice the Hamming distance less the number of bits
+for codes."""
+
+CHUNK = 8192  # rows held in float64 at a time
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Queries and gallery before post-processing, in the caller's order.
+
+    Attributes:
+        queries: (Q, D) float descriptors, or codes of -1 and +1, float32; ``gallery`` itself where every scene of the
+            gallery is a query.
+        gallery: (M, D) likewise.
+        own: (Q,) int64, the row of the gallery that a query is; -1 where the gallery does not hold it.
+        similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
+    """
+
+    queries: Array
+    gallery: Array
+    own: Array
+    similarity: str
+
+    @cached_property
+    def unit_gallery(self) -> Array:
+        """The gallery's rows of length 1, centred first under "pearson": (M, D) float32, or float64 where those are."""
+        return unit(self.gallery, self.similarity)
+
+    @cached_property
+    def unit_queries(self) -> Array:
+        """The queries' rows of length 1, likewise, (Q, D); ``unit_gallery`` itself where they are the gallery."""
+        return self.unit_gallery if self.queries is self.gallery else unit(self.queries, self.similarity)
+
+
+def unit(rows: Array, similarity: str) -> Array:
+    """Return rows (N, D) float scaled to length 1, centred first under "pearson"; in their own dtype, at least float32.
+
+    Raises:
+        UserError: Values are too large or too small to normalise.
+    """
+    scaled: Array = np.empty(rows.shape, np.float64 if rows.dtype == np.float64 else np.float32)
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        scaled[part] = unit_rows(torch.from_numpy(rows[part].astype(np.float64)), similarity == "pearson")[0].numpy()
+    scaled += 0.0  # turns -0.0 into 0.0, so that equal rows are equal bytes
+    return scaled
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What post-processing makes of them; what is None stays as it is.
+
+    Attributes:
+        queries: (Q, D') float.
+        gallery: (M, D') float.
+        correct: Changes the distances between these, block by block.
+        similarity: The similarity that they are compared under.
+    """
+
+    queries: Array | None = None
+    gallery: Array | None = None
+    correct: Correct | None = None
+    similarity: str | None = None
+
+
+def number(default: float, least: float, most: float = math.inf, below: float = math.inf) -> Any:
+    """Return a field of a ``PostProcessing`` with a default, at least ``least``, at most ``most``, below ``below``."""
+    return field(default=default, metadata={"least": least, "most": most, "below": below})
+
+
+def out_of_range(value: float, limits: Mapping[str, float]) -> str:
+    """Return what the limits of ``number`` demand of a value that is out of them; empty where it is not."""
+    least, most, below = (limits.get(name, default) for name, default in _NO_LIMITS.items())
+    if least <= value <= most and value < below:
+        return ""
+    upper = f" and at most {most:g}" if most < math.inf else f" and below {below:g}" if below < math.inf else ""
+    return f"must be at least {least:g}{upper}"
+
+
+_NO_LIMITS = {"least": -math.inf, "most": math.inf, "below": math.inf}
+
+
+@dataclass(frozen=True)
+class PostProcessing(ABC):
+    """One kind of post-processing. A subclass is a frozen dataclass; its fields are the values behind the colon.
+
+    ``--after aqe:10,3`` is the class of the name ``aqe`` with the values 10 and 3 in its fields, ``--after aqe`` the
+    same class with the defaults of its fields. Fields are ``int`` or ``float``.
+
+    Attributes:
+        name: The word before the colon: lower case letters, digits and ``-``.
+        title: The same in tables.
+        version: Raised whenever results change.
+        transductive: Whether a ranking depends on more of the gallery than query and scene.
+        codes: Whether it can rank binary codes.
+        similarities: The similarities that it is defined for, besides Hamming distance for codes.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[int] = 1
+    transductive: ClassVar[bool] = True
+    codes: ClassVar[bool] = False
+    similarities: ClassVar[tuple[str, ...]] = ("pearson", "cosine")
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UserError: One is of another type than its field, or out of range.
+        """
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            whole = entry.type in (int, "int")
+            number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not (number and math.isfinite(value)):
+                raise UserError(f"after {self.name}: {entry.name} {value!r} is no {'whole ' * whole}number")
+            if problem := out_of_range(value, entry.metadata):
+                raise UserError(f"after {self.name}: {entry.name} {value:g} {problem}")
+
+    @abstractmethod
+    def apply(self, given: Vectors) -> Processed:
+        """Return what is ranked instead.
+
+        Nothing of a query may enter what it is compared with, unless the method is defined so.
+
+        Args:
+            given: Queries and gallery.
+
+        Raises:
+            UserError: The values do not go with these descriptors.
+        """
+
+    def too_small(self, scenes: int) -> str | None:
+        """Return why the values do not go with a gallery of so many scenes, as ``"n 10 needs 11"``; None: they do.
+
+        Args:
+            scenes: In the gallery, the query included.
+        """
+        return None
+
+    @property
+    def values(self) -> list[int | float]:
+        """The values of its fields, in order."""
+        return [getattr(self, entry.name) for entry in fields(self)]
+
+    @property
+    def numbers(self) -> str:
+        """The values as they are written behind the colon: ``"20,6,0.3"``."""
+        return ",".join(f"{value:g}" for value in self.values)
+
+    def __str__(self) -> str:
+        """Return it as ``--after`` takes it, with all values."""
+        return f"{self.name}:{self.numbers}" if self.values else self.name
+
+    @property
+    def label(self) -> str:
+        """The name in tables: ``"aQE 10,3 (transductive)"``."""
+        words = f"{self.title} {self.numbers}".rstrip()
+        return f"{words} (transductive)" if self.transductive else words
+
+    def unfit(self, similarity: str) -> str | None:
+        """Return why rows that are compared by a similarity are left out; None: they are not."""
+        if similarity == "hamming":
+            return None if self.codes else f"a binary row; {self.name} works on real values"
+        if similarity not in self.similarities:
+            return f"compared by {similarity}; {self.name} is defined for {' and '.join(self.similarities)}"
+        return None
+
+    def check(self, scenes: int, similarity: str) -> None:
+        """Refuse descriptors that it is not defined for.
+
+        Raises:
+            UserError: The gallery has too few scenes, or the similarity is another.
+        """
+        if why := self.unfit(similarity):
+            raise UserError(f"after {self}: {why}; leave it out")
+        if why := self.too_small(scenes):
+            raise UserError(f"after {self}: {why}, and the gallery has {scenes}; give smaller values")

@@ -1,0 +1,68 @@
+"""Post-processing by name: ``aqe:10,3``, ``kreciprocal:20,6,0.3``, ``diffusion``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, fields
+
+from rsir_bench.base.errors import UserError, suggest
+from rsir_bench.ranking.after.augmentation import Augmentation, GalleryAugmentation
+from rsir_bench.ranking.after.components import TargetComponents, TargetWhitening
+from rsir_bench.ranking.after.contract import PostProcessing
+from rsir_bench.ranking.after.diffusion import Diffusion
+from rsir_bench.ranking.after.expansion import QueryExpansion
+from rsir_bench.ranking.after.kreciprocal import KReciprocal
+
+Kinds = Mapping[str, type[PostProcessing]]
+
+SHIPPED: Kinds = {
+    kind.name: kind
+    for kind in (
+        QueryExpansion,
+        Augmentation,
+        GalleryAugmentation,
+        KReciprocal,
+        Diffusion,
+        TargetComponents,
+        TargetWhitening,
+    )
+}
+
+
+def named(text: str, more: Kinds | None = None) -> PostProcessing:
+    """Return the post-processing that ``NAME`` or ``NAME:VALUE,VALUE`` stands for.
+
+    Args:
+        text: The name, with all values or none.
+        more: The user's own kinds by name.
+
+    Raises:
+        UserError: The name is unknown, or values are not the right ones.
+
+    Examples:
+        >>> named("kreciprocal:20,6,.3").label, str(named("aqe"))
+        ('k-reciprocal 20,6,0.3 (transductive)', 'aqe:10,3')
+    """
+    name, colon, words = text.strip().partition(":")
+    known = {**SHIPPED, **(more or {})}
+    if name not in known:
+        raise UserError(f"after {text!r}: {suggest(name, dict(known))}")
+    wanted = fields(known[name])
+    given = words.split(",") if colon else []
+    if given and len(given) != len(wanted):
+        shape = f"{name}:{','.join(entry.name for entry in wanted)}" if wanted else name
+        raise UserError(f"after {text!r}: {len(given)} values, expected {len(wanted)}; write {shape}")
+    return known[name](*(_value(text, word, entry) for word, entry in zip(given, wanted, strict=False)))
+
+
+def _value(text: str, word: str, entry: Field[int | float]) -> int | float:
+    """Return a value of the type of its field.
+
+    Raises:
+        UserError: The word is no such number.
+    """
+    whole = entry.type in (int, "int")
+    try:
+        return int(word) if whole else float(word)
+    except ValueError:
+        raise UserError(f"after {text!r}: {entry.name} {word!r} is no {'whole ' * whole}number") from None
