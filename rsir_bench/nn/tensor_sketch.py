@@ -47,10 +47,10 @@ class TensorSketch(nn.Module):
 
 
 def signed_sqrt(values: Tensor, eps: float = 1e-5) -> Tensor:
-    """Return sign(x) sqrt(|x|), smoothed below ``eps``, where the gradient of the root diverges.
+    """Return ``sign(x) sqrt(|x|)``, smoothed below ``eps``, where the gradient of the root diverges.
 
     Args:
         values: (...) float.
-        eps: Added to |x| in the root.
+        eps: Added to ``|x|`` in the root.
     """
     return values * (values.abs() + eps).rsqrt()
