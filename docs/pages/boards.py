@@ -7,8 +7,8 @@ from pathlib import Path
 from .markdown import contents
 
 INTRO = """The tables that `rsir-bench leaderboard` renders from the published records, and
-[what was run](boards/README.md). How to read one: [Reading a leaderboard](../leaderboards.md). The same records with figures, to sort and to filter:
-<a href="../report/index.html">the report</a>."""
+[what was run](boards/README.md). How to read one: [Reading a leaderboard](../leaderboards.md). The same records with
+figures, to sort and to filter: <a href="../report/index.html">the report</a>."""
 
 
 def pages(folder: Path) -> dict[str, str]:

@@ -16,14 +16,14 @@ MARKUP = re.compile(r"\[/?[a-z][a-z ]*\]")
 """Colours and weights of rich, as in ``[bold]``."""
 
 
+INTRO = """`rsir-bench VERB --help` prints the same in a terminal. Standard output holds data only; everything else goes
+to standard error. Exit status: 0, done; 1, something failed or differs; 2, the command cannot start as it is."""
+
+
 def page() -> str:
     """Return the page of all verbs."""
     program = typer.main.get_command(app)
-    intro = (
-        "`rsir-bench VERB --help` prints the same in a terminal. Standard output holds data only; everything "
-        "else goes to standard error.\n\nExit status: 0, done; 1, something failed or differs; 2, the command cannot start as it is."
-    )
-    return "\n\n".join(["# Commands", intro, *_sections(program, "rsir-bench", 2)]) + "\n"
+    return "\n\n".join(["# Commands", INTRO, *_sections(program, "rsir-bench", 2)]) + "\n"
 
 
 def _sections(command: Any, name: str, level: int) -> list[str]:

@@ -16,7 +16,7 @@ from rsir_bench.ranking.names import DEFAULT, RECORDED
 
 from .markdown import DOCTEST, code, fence, prose
 
-INTRO = """`rsir-bench score --metrics mAP,recall@10,hit@1` and `rsir_bench.score(..., metrics=[...])` choose metrics by name;
+INTRO = """`rsir-bench score --metrics mAP,recall@10,hit@1` and `rsir_bench.score(..., metrics=[...])` choose metrics;
 k is any whole number. This page is written from the code that measures them; its examples are run by the tests."""
 
 
