@@ -23,7 +23,7 @@ from rsir_bench.runs.plan import round_folder
 
 LARGEST_NETWORK = 2**33
 TOLERANCE = Tolerance(EXACT, 2e-3)
-"""Of scores: the same machine gives the same, another kind swaps a few neighbours."""
+"""Of scores: the same machine gives the same, another kind may swap a few neighbours of a few queries."""
 
 Log = Callable[[str], object]
 
