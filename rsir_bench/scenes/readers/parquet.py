@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.readers.labels import LabelledScenes, Labels, alike_notes, sort_by_labels, why_unfit
 from rsir_bench.scenes.readers.parquet_columns import Columns, columns_of, opened_parquet
+from rsir_bench.scenes.readers.parquet_pages import Chunk, Group, pages_of, read_groups
 from rsir_bench.scenes.readers.parquet_store import ParquetStore
 from rsir_bench.scenes.readers.settings import FolderSettings
 from rsir_bench.scenes.readers.shards import LONGEST_NAME, MOST_SCENES, Shard, Shards
@@ -28,7 +29,7 @@ MOST_GROUP_BYTES = 2**33
 """Bytes of one row group: to reach its last scene, all before it are read."""
 
 MOST_AT_ONCE = 2**28
-"""Bytes that file names and labels may take before anything is known of them."""
+"""Bytes that the file names and labels of rows that are read at once may take."""
 
 
 def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> LabelledScenes:
@@ -46,10 +47,11 @@ def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> Labe
         SceneError: A shard is damaged, or does not hold pictures and their labels; or a label is missing or unknown.
     """
     scenes: list[tuple[str, Labels]] = []
+    chunks: dict[str, list[Chunk]] = {}
     first: Columns | None = None
     for shard in shards.files:
         try:
-            columns = _list_shard(shard, settings, scenes)
+            columns, chunks[shard.name] = _list_shard(shard, settings, scenes)
         except (UnreadableError, UnicodeDecodeError) as error:  # the latter from names of columns
             raise SceneError(f"{shard.path}: {error}; get it again, or write it again with pyarrow") from error
         first = first or columns
@@ -58,55 +60,75 @@ def list_parquet(shards: Shards, settings: FolderSettings, dataset: str) -> Labe
     assert first is not None
     found = sort_by_labels(scenes, settings.class_names or first.names, dataset, shards.root)
     notes = (*shards.split_note(), *alike_notes(found.files))
-    return LabelledScenes(ParquetStore(shards, first), found.files, notes, found.named, found.table)
+    return LabelledScenes(ParquetStore(shards, first, chunks), found.files, notes, found.named, found.table)
 
 
 _ONE = "name the folder of one dataset"
 
 
-def _list_shard(shard: Shard, settings: FolderSettings, scenes: list[tuple[str, Labels]]) -> Columns:
-    """Add a shard's scenes to others, and return its columns."""
+def _list_shard(
+    shard: Shard, settings: FolderSettings, scenes: list[tuple[str, Labels]]
+) -> tuple[Columns, list[Chunk]]:
+    """Add a shard's scenes to others, and return its columns, and where the scenes of each row group are."""
     with shard.open() as stream:
         with decoding("no parquet, or damaged"):
             file = opened_parquet(stream)
             schema, rows = file.schema_arrow, file.metadata.num_rows
+            groups = read_groups(stream)
         columns = columns_of(schema, settings, str(shard.path))
         before = len(scenes)
-        sizes = _sizes(file.metadata, before)
+        _check_rows(groups, rows, before)
+        at_once = [_at_once(stream, group, columns) for group in groups]
         with decoding("its columns cannot be read"):
-            for row, (name, label) in enumerate(_rows(file, columns, sizes)):
+            for row, (name, label) in enumerate(_rows(file, columns, at_once)):
                 scenes.append((f"{shard.name}/{row}/{_file_name(name, row, len(scenes))}", label))
         if len(scenes) - before != rows:
             raise DamagedError(f"states {rows:,} rows, and has {len(scenes) - before:,}")
-    return columns
+    return columns, [group.chunk(columns.content) for group in groups]
 
 
-def _sizes(metadata: pq.FileMetaData, before: int) -> list[int]:
-    """Return the bytes of each row group.
-
-    What is said of single columns is not asked for: damage there ends the process, as pyarrow does not catch it.
+def _check_rows(groups: Sequence[Group], rows: int, before: int) -> None:
+    """Refuse a shard of too many rows, or with too large row groups.
 
     Raises:
         DamagedError: Its numbers of rows contradict each other.
-        RefusedError: It has too many rows, or a row group is too large.
+        RefusedError: There are too many rows, or a row group has too many bytes.
     """
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    if min([0, *(group.num_rows for group in groups)]) < 0 or sum(g.num_rows for g in groups) != metadata.num_rows:
+    if min([0, *(group.rows for group in groups)]) < 0 or sum(group.rows for group in groups) != rows:
         raise DamagedError("states other numbers of rows than its parts")
-    if before + metadata.num_rows > MOST_SCENES:
-        raise RefusedError(f"{before + metadata.num_rows:,} rows with those before it, more than {MOST_SCENES:,}")
-    sizes = [group.total_byte_size for group in groups]
-    if max([0, *sizes]) > MOST_GROUP_BYTES:
-        raise RefusedError(f"{max(sizes):,} bytes in one row group; write groups of about a hundred scenes")
-    return sizes
+    if before + rows > MOST_SCENES:
+        raise RefusedError(f"{before + rows:,} rows with those before it, more than {MOST_SCENES:,}")
+    largest = max((group.size for group in groups), default=0)
+    if largest > MOST_GROUP_BYTES:
+        raise RefusedError(f"{largest:,} bytes in one row group; write groups of about a hundred scenes")
 
 
-def _rows(file: pq.ParquetFile, columns: Columns, sizes: Sequence[int]) -> Iterator[tuple[str | None, Labels]]:
-    """Yield file name and label of each row; rows may share a text as long as their group, so few are read at once."""
+def _at_once(stream: BinaryIO, group: Group, columns: Columns) -> int:
+    """Return how many rows of a group may be read at once, if each had a text as long as its longest page.
+
+    Raises:
+        DamagedError: The head of a page makes no sense.
+        RefusedError: A page is too large, or there are too many labels.
+    """
+    each = MOST_LABELS if columns.several else 1
+    largest = 1
+    for place, most in ((columns.path, 1), (columns.label, each)):
+        for chunk in group.below(place) if place else ():
+            pages = list(pages_of(stream, chunk))
+            largest = max([largest, *(page.size for page in pages)])
+            values = sum(page.values for page in pages if not page.is_dictionary)
+            if values > most * group.rows:
+                raise RefusedError(f"{values:,} values of {place!r} for {group.rows:,} rows; write the file again")
+    if largest > MOST_AT_ONCE:
+        raise RefusedError(f"a page of {largest:,} bytes of file names or labels; write smaller row groups")
+    return min(ROWS_AT_ONCE, max(1, MOST_AT_ONCE // (largest * (each if columns.texts else 1))))
+
+
+def _rows(file: pq.ParquetFile, columns: Columns, at_once: Sequence[int]) -> Iterator[tuple[str | None, Labels]]:
+    """Yield file name and label of each row, of a number of rows at once in each group."""
     wanted = [place for place in (columns.path, columns.label) if place]
-    for group, size in enumerate(sizes):
-        at_once = min(ROWS_AT_ONCE, max(1, MOST_AT_ONCE // max(size, 1)))
-        for batch in file.iter_batches(at_once, row_groups=[group], columns=wanted, use_threads=False):
+    for group, rows in enumerate(at_once):
+        for batch in file.iter_batches(rows, row_groups=[group], columns=wanted, use_threads=False):
             labels: list[Labels] = _labels(batch.column(columns.label), columns.several)
             names: list[str | None] = [None] * len(labels)
             if columns.path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rsir_bench.scenes.readers.parquet_columns import Columns, opened_parquet
+from rsir_bench.scenes.readers.parquet_pages import Chunk, pages_of
 from rsir_bench.scenes.readers.shards import Shard, Shards
-from rsir_bench.scenes.reading.content import check_length, most_bytes
+from rsir_bench.scenes.reading.content import FILE_SHARE, check_length, limit_in_words, most_bytes
 from rsir_bench.scenes.reading.store import State
 from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError, decoding
+
+MOST_PAGE = 2**30
+"""Bytes of a page when unpacked, unless a scene's file may have more; it holds one scene or many."""
 
 MOST_EXPANSION = 20
 """A row group may unpack to this many times the bytes of its shard, and one scene more: rows can share one picture."""
@@ -32,12 +36,14 @@ class ParquetStore:
     Args:
         shards: The shards.
         columns: Theirs.
+        chunks: Where the scenes of each row group are, by the name of the shard.
     """
 
-    def __init__(self, shards: Shards, columns: Columns) -> None:
+    def __init__(self, shards: Shards, columns: Columns, chunks: Mapping[str, Sequence[Chunk]]) -> None:
         self.root: Path = shards.root
         self._title = shards.title
         self._columns = columns
+        self._chunks = chunks
         self._shards = {shard.name: shard for shard in shards.files}
         self._order = {shard.name: number for number, shard in enumerate(shards.files)}
         self._lock = Lock()
@@ -82,7 +88,7 @@ class ParquetStore:
             if self._walk is not None:
                 self._walk.close()
             self._walk = None  # also where the next line fails
-            self._walk = _Walk(shard, row, self._columns)
+            self._walk = _Walk(shard, row, self._columns, self._chunks[shard.name])
         for reached, content in self._walk.until(row):
             self._keep((shard.name, reached), content)
 
@@ -109,24 +115,27 @@ class _Walk:
         shard: The shard.
         row: A row of the group.
         columns: The shard's.
+        chunks: Where the scenes of each row group are.
 
     Raises:
         SceneError: The shard has changed.
         DamagedError: It is damaged.
+        RefusedError: A page is larger than any scene.
     """
 
-    def __init__(self, shard: Shard, row: int, columns: Columns) -> None:
+    def __init__(self, shard: Shard, row: int, columns: Columns, chunks: Sequence[Chunk]) -> None:
         self._shard = shard
         self._stream: BinaryIO = shard.open()
         self._next = self._stop = 0
         self._rows: Iterator[bytes | UnreadableError] = iter(())
         try:
+            group = -1
+            while self._stop <= row:
+                group += 1
+                self._next, self._stop = self._stop, self._stop + chunks[group].rows
+            _check_pages(self._stream, chunks[group])
             with decoding("its shard cannot be read"):
                 file = opened_parquet(self._stream)
-                group = -1
-                while self._stop <= row:
-                    group += 1
-                    self._next, self._stop = self._stop, self._stop + file.metadata.row_group(group).num_rows
                 self._rows = _contents(file, group, columns, MOST_EXPANSION * shard.state[0] + most_bytes())
         except BaseException:
             self.close()
@@ -146,6 +155,13 @@ class _Walk:
     def close(self) -> None:
         """Close the shard."""
         self._stream.close()
+
+
+def _check_pages(stream: BinaryIO, chunk: Chunk) -> None:
+    """Refuse a row group with a page that may not be held in memory: it is unpacked as a whole."""
+    largest = max((page.size for page in pages_of(stream, chunk)), default=0)
+    if largest > max(MOST_PAGE, FILE_SHARE * most_bytes()):
+        raise RefusedError(f"in a page of {largest:,} bytes; write smaller row groups; {limit_in_words()}")
 
 
 _CUT = DamagedError("its row group ends before it")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from rsir_bench.base.errors import SceneError
@@ -61,22 +60,23 @@ class _Found:
             self.members += 1
             if self.members > MOST_MEMBERS:
                 raise RefusedError(f"more than {MOST_MEMBERS:,} members with those before it; name fewer shards")
-            name = PurePosixPath(member.name)
             if why := why_unfit(member.name):
                 raise RefusedError(f"the name of its member {member.name[:40]!r} {why}; write the tar again")
-            if name.is_absolute() or ".." in name.parts:
+            parts = _parts(member.name)
+            if member.name.startswith("/") or ".." in parts:
                 raise RefusedError(f"its member {member.name!r} is a path outside; write the tar again")
-            if not any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
-                self._add(samples, name, member)
+            if not any(part.startswith(".") or part == "__MACOSX" for part in parts):
+                self._add(samples, parts, member)
 
-    def _add(self, samples: dict[str, _Sample], name: PurePosixPath, member: Member) -> None:
-        stem, _, ending = name.name.partition(".")
+    def _add(self, samples: dict[str, _Sample], parts: Sequence[str], member: Member) -> None:
+        *folders, name = parts
+        stem, _, ending = name.partition(".")
         ending = ending.lower()
         is_scene = f".{ending}" in SCENE_SUFFIXES
         if not is_scene and ending not in KINDS:
             self.others[f".{ending}" if ending else "no ending"] += 1
             return
-        sample = samples.setdefault(str(name.parent / stem), _Sample())
+        sample = samples.setdefault("/".join([*folders, stem]), _Sample())
         if sample.scene is not None if is_scene else ending in sample.labels:
             what = "a second scene" if is_scene else f"a second .{ending}"
             raise RefusedError(f"its member {member.name!r} is {what} of one key; give each scene a key of its own")
@@ -84,6 +84,10 @@ class _Found:
             sample.scene = member
         else:
             sample.labels[ending] = member
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 def list_tar(shards: Shards, settings: FolderSettings, dataset: str) -> LabelledScenes:
@@ -110,7 +114,7 @@ def list_tar(shards: Shards, settings: FolderSettings, dataset: str) -> Labelled
             for key, sample in samples.items():
                 if sample.scene is None:
                     raise RefusedError(f"the label {key!r} has no scene; remove it, or get the shard again")
-                path = f"{shard.name}/{PurePosixPath(sample.scene.name)}"
+                path = "/".join([shard.name, *_parts(sample.scene.name)])
                 places[path] = Place(shard, sample.scene)
                 scenes.append((path, _label(stream, kind, sample.labels.get(kind), settings)))
     sorted_scenes = sort_by_labels(scenes, settings.class_names, dataset, shards.root)

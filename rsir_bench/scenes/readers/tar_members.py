@@ -90,18 +90,47 @@ class _Changes:
     size: int | None = None
 
 
-def _head(block: bytes, at: int, length: int) -> tarfile.TarInfo:
+@dataclass(frozen=True)
+class _Head:
+    """What the head of a member says."""
+
+    name: str
+    size: int
+    type: bytes
+
+
+def _head(block: bytes, at: int, length: int) -> _Head:
+    """Return the name, the size and the type in a head; ``tarfile`` takes five times as long.
+
+    Raises:
+        DamagedError: It is cut off, or its checksum is another.
+        RefusedError: The file is packed.
+    """
     if len(block) < tarfile.BLOCKSIZE:
         raise DamagedError(f"cut off at byte {length:,}: it has no end mark")
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except (tarfile.HeaderError, ValueError, OverflowError) as error:
+    stated = _number(block[148:156])
+    found = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    above = sum(byte > 127 for byte in block) if stated != found else 0  # some programs add them as below zero
+    if stated not in (found, found - 256 * above):
         packing = next((name for start, name in OTHER_PACKING.items() if at == 0 and block.startswith(start)), None)
         if packing is not None:
-            raise RefusedError(
-                f"packed by {packing}: its members cannot be read singly; unpack it to a plain .tar"
-            ) from None
-        raise DamagedError(f"no tar, or damaged at byte {at:,} ({error})") from None
+            raise RefusedError(f"packed by {packing}: its members cannot be read singly; unpack it to a plain .tar")
+        raise DamagedError(f"no tar, or damaged at byte {at:,} (another checksum)")
+    name, prefix = block[:100].partition(b"\0")[0], block[345:500].partition(b"\0")[0]
+    if prefix and block[257:263] == b"ustar\0":
+        name = prefix + b"/" + name
+    size = _number(block[124:136])
+    if size is None:
+        raise DamagedError(f"damaged at byte {at:,} (a size that is no number)")
+    return _Head(_text(name), size, block[156:157])
+
+
+def _number(field: bytes) -> int | None:
+    """Return a number in octal digits, or in binary where the first bit is set; None for neither."""
+    if field[0] & 128:
+        return int.from_bytes(field, "big", signed=True) if field[0] == 255 else int.from_bytes(field[1:], "big")
+    digits = field.strip(b" \0")
+    return int(digits or b"0", 8) if re.fullmatch(b"[0-7]*", digits) else None
 
 
 def _head_data(stream: BinaryIO, start: int, size: int) -> bytes:
