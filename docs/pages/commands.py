@@ -33,7 +33,6 @@ def _sections(command: Any, name: str, level: int) -> list[str]:
     parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
     subcommands = getattr(command, "commands", {})
     if not subcommands:
-        parts.append(fence("text", f"{name} {' '.join(command.collect_usage_pieces(context))}"))
         parts += _tables(parameters, context)
     for word, subcommand in subcommands.items():
         if not subcommand.hidden:

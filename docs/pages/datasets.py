@@ -65,6 +65,7 @@ def _page(card: DatasetCard) -> str:
     classes = ([escaped(scene_class.name), f"{scene_class.scenes:,}"] for scene_class in card.classes)
     parts = [f"# {escaped(card.title)}", prose(card.description), table(["", ""], ([*pair] for pair in facts.items()))]
     parts += [fence("text", command) for command in _commands(card)]
+    parts.append(f'Published results with figures: <a href="../../report/datasets/{card.name}.html">report</a>.')
     parts += ["## Cite", prose(card.citation)]
     parts += ["## Known faults", bullets(card.defects)] if card.defects else []
     if card.labels:

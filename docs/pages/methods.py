@@ -48,6 +48,7 @@ def _page(entry: RegisteredMethod) -> str:
     parts += ["## Chosen here", bullets(card.choices)] if card.choices else []
     parts += _settings(entry)
     parts += _use(card)
+    parts.append(f'Published results with figures: <a href="../../report/methods/{card.name}.html">report</a>.')
     source = inspect.getsource(inspect.getmodule(entry.method_class) or entry.method_class)
     parts += ["## Code", f"`methods/{Path(entry.source).name}`", _folded(source)]
     return "\n\n".join(parts) + "\n"
