@@ -30,8 +30,9 @@ from rsir_bench.runs.artifacts.environment import processor
 from rsir_bench.runs.estimate import Estimate, StepCost, estimate, training_seconds
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
-from rsir_bench.runs.runners.campaign import CampaignResult, campaign
+from rsir_bench.runs.runners.campaign import CampaignResult, campaign, describe_plan
 from rsir_bench.scenes.card import load_cards
+from rsir_bench.training import loop
 
 PLUGINS = Path(__file__).parent / "plugins"
 
@@ -678,3 +679,25 @@ def test_the_model_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_record_names_the_model_of_the_cpu(tiny: Tiny) -> None:
     (record, *_) = _run(tiny.request("timm:test_resnet@none")).records
     assert record.environment["device"] == f"cpu ({processor()})"
+
+
+def test_an_interrupted_campaign_says_what_is_kept_and_the_plan_where_it_resumes(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the second of two epochs."""
+    keep, lines = loop._keep, []
+
+    def interrupted(checkpoint: Path, state: dict[str, Any]) -> None:
+        keep(checkpoint, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_keep", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            campaign(tiny.request(), lines.append)
+    kept = f"{tiny.folder / 'runs'}: 0 of 2 results, baseline seed 0 up to epoch 1"
+    assert lines[-1] == f"stopped   kept in {kept}; the same command goes on from there"
+    lines.clear()
+    assert not campaign(tiny.request(), lines.append).failures
+    assert "; resumes at epoch 2" in lines[0]
+    assert "resumes" not in describe_plan(make_plan(tiny.request()))

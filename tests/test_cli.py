@@ -398,7 +398,7 @@ def test_a_run_takes_the_parameters_of_a_request() -> None:
 
 def test_the_options_of_a_run_say_what_a_request_says() -> None:
     shown = "\n".join(parameter.help for parameter in typer.main.get_command(app).commands["run"].params)
-    others = {"published"}  # --again chooses it
+    others = {"published"}  # --reuse-published chooses it
     assert [name for name, text in DESCRIPTIONS.items() if text not in shown and name not in others] == []
 
 
@@ -473,4 +473,30 @@ def test_nothing_but_the_tables_and_the_plan_is_printed_at_the_end_of_a_run(tiny
     options = ["--protocol", tiny.protocol, "--data-root", tiny.folder, "--out", "runs", "--device", "cpu"]
     done = _process("run", "--methods", "timm:test_resnet@none", *options, folder=tiny.folder)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("done ")
+    assert done.stderr.splitlines()[-1].startswith("next ")
+
+
+def test_a_run_ends_with_who_leads_and_what_comes_next(tiny: Tiny, cli: InProcess) -> None:
+    words = ["run", "--protocol", "tiny.toml", "--methods", "baseline,wallis", "--device", "cpu"]
+    made = cli(*words)
+    assert made.code == 0, made.err
+    *_, ahead, took, following = made.err.splitlines()
+    assert re.fullmatch(r"ahead     folder-target: \S+ (FC|PCA), mAP 0\.\d{4}, 0\.\d{4} above \S+ (FC|PCA)", ahead)
+    assert re.fullmatch(r"took      \d+ s; 4 records, those of this run in runs", took)
+    assert following == "next      rsir-bench report runs --runs runs --protocol tiny.toml"
+    assert "ahead" not in made.out
+    again = cli(*words, "--again", "--plan")
+    assert again.err.startswith("warning   --again: deprecated, as every run makes what its own --out lacks; omit it\n")
+    assert "2 done, 0 to do" in again.err
+
+
+def test_published_results_are_made_unless_they_are_reused(tiny: Tiny, cli: InProcess) -> None:
+    words = ["run", "--protocol", "tiny.toml", "--methods", "timm:test_resnet@none", "--device", "cpu"]
+    assert cli(*words).code == 0
+    assert (
+        cli("publish", "runs").err
+        == "1 records of runs published in leaderboards/results; next: rsir-bench leaderboard\n"
+    )
+    elsewhere = [*words, "--out", "elsewhere", "--plan"]
+    assert "0 done, 1 to do" in cli(*elsewhere).err
+    assert "1 done, 0 to do" in cli(*elsewhere, "--reuse-published").err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,7 +45,13 @@ def run(
     distort: options.Distortions = "",
     plugin: options.Plugins = None,
     card: options.Cards = None,
-    again: Annotated[bool, typer.Option("--again", help=f"Recompute results that {RESULTS} already holds.")] = False,
+    reuse_published: Annotated[
+        bool,
+        typer.Option(
+            "--reuse-published", help=f"Take results that {RESULTS} holds as done.", rich_help_panel=Panel.RESULTS
+        ),
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", hidden=True, help="Deprecated: every run does that.")] = False,
     fresh: options.Fresh = False,
     time_limit: options.TimeLimit = Request.time_limit,
     launcher: options.Launcher = "local",
@@ -63,6 +71,8 @@ def run(
     rsir-bench run --methods baseline --targets ucm,folder:photos --data-root data
     rsir-bench run --protocol demo --methods all --plan
     """  # noqa: D301 - keeps the lines of the examples apart
+    if again:
+        log("warning   --again: deprecated, as every run makes what its own --out lacks; omit it")
     method_names, target_names = names_or_all("--methods", methods), names_or_all("--targets", targets)
     numbers = seed_numbers(seeds)
     distortions = comma_list("--distort", distort) if distort else []
@@ -90,15 +100,19 @@ def run(
             plugins=plugin or [],
             cards=card or [],
             distortions=distortions,
-            published=None if again else RESULTS,
+            published=RESULTS if reuse_published else None,
             time_limit=time_limit,
             fresh=fresh,
         )
         if rank:  # the first rank plans, writes and prints; this one takes its share of the training
             follow(request)
             raise typer.Exit
+        started = monotonic()
         outcome = campaign(request, log, plan_only=plan, launcher=cluster.launch if cluster else one_by_one)
     _print_outcome(outcome, as_json, columns)
+    if not plan:
+        for line in _last_lines(outcome, monotonic() - started):
+            log(line)
     if outcome.failures:
         raise typer.Exit(1)
 
@@ -137,5 +151,24 @@ def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str
             print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
         print(terminal_table(outcome.records, METRICS if columns is None else columns, screen_of(sys.stdout)))
+
+
+def _last_lines(outcome: CampaignResult, seconds: float) -> list[str]:
+    """Return the end of a run: who leads on each target, the time, where the records are, and the next command."""
+    from rsir_bench.leaderboard.terminal import leaders
+    from rsir_bench.runs.runners.campaign import duration
+
+    request = outcome.plan.request
+    made = f"{len(outcome.records)} records, those of this run in {request.out}"
+    lines = [f"ahead     {line}" for line in leaders(outcome.records)]
+    lines.append(f"took      {duration(seconds)}; {made}")
     if outcome.failures:
-        log(f"{len(outcome.failures)} of {len(outcome.plan.runs)} runs failed; each reason stands above")
+        lines.append(f"failed    {len(outcome.failures)} of {len(outcome.plan.runs)} runs; each reason is above")
+    if outcome.records:
+        words = ["rsir-bench", "report", str(request.out), "--runs", str(request.out)]
+        words += ["--data-root", str(request.data_root)] if request.data_root != Request.data_root else []
+        words += ["--protocol", request.protocol] if request.protocol.endswith(".toml") else []
+        words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
+        words += [word for card in request.cards for word in ("--card", str(card))]
+        lines.append(f"next      {shlex.join(words)}")
+    return lines

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from rsir_bench.base.terminal.screen import PLAIN, Screen
 from rsir_bench.base.terminal.tables import Cell, Column, text_table
@@ -56,6 +58,34 @@ def grid_text(grid: Grid, screen: Screen = PLAIN) -> str:
 def _cell(cell: GridCell) -> Cell:
     best = cell.mark == "best" and cell.text != EMPTY
     return Cell(f"{'*' if best else ''}{cell.text}{f' {cell.suffix}' if cell.suffix else ''}", "best" if best else "")
+
+
+def leaders(records: Iterable[Record]) -> list[str]:
+    """Return for each target which method has the best mAP, and by how much, in one line.
+
+    Means over seeds are compared, of undistorted scenes and of rows that are not fitted on the target; each method goes
+    by its best row.
+    """
+    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+    for record in records:
+        if record.distortion is None and record.row.fit != "target" and "mAP" in record.metrics:
+            key = (record.protocol.board, record.target.title, record.method.label, record.row.name)
+            values[key].append(record.metrics["mAP"])
+    best: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
+    for (board, target, method, row), of_seeds in values.items():
+        line = (fmean(of_seeds), row)
+        best[board, target][method] = max(line, best[board, target].get(method, line))
+    return [_leader(target, methods) for (_, target), methods in best.items()]
+
+
+def _leader(target: str, methods: dict[str, tuple[float, str]]) -> str:
+    (value, row), name = max((line, name) for name, line in methods.items())
+    others = sorted(((line, other) for other, line in methods.items() if other != name), reverse=True)
+    said = f"{target}: {name} {row}, mAP {value:.4f}"
+    if not others:
+        return said
+    (second, second_row), other = others[0]
+    return f"{said}, {value - second:.4f} above {other} {second_row}"
 
 
 def _ran(block: Block) -> bool:

@@ -11,10 +11,7 @@ from rsir_bench.base.files import slug
 from rsir_bench.records.cells import distortion_of, is_submitted
 from rsir_bench.records.schema import Record, RequestFields
 
-AGAIN = (
-    "Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets, and --again where "
-    "leaderboards/results has the published records."
-)
+AGAIN = "Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets."
 
 
 def record_path(record: Record) -> str:

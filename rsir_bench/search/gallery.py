@@ -172,4 +172,4 @@ def training_command(request: Request) -> str:
     words += [word for override in request.overrides for word in ("--set", override)]
     words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
     words += [word for card in request.cards for word in ("--card", str(card))]
-    return shlex.join([*words, "--again"])  # published results have no network, so they do not count
+    return shlex.join(words)

@@ -42,7 +42,7 @@ A dash in a row with seeds: at least one of its records lacks that metric.
 
 ## How to reproduce these results
 
-Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets, and --again where leaderboards/results has the published records. `rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row.
+Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets. `rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row.
 
  rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t
  rsir-bench run --protocol small --methods baseline --seeds 0 --targets t

@@ -3,6 +3,7 @@ from factory import JSST, protocol_part, record, scores
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import terminal_table
+from rsir_bench.leaderboard.terminal import leaders
 
 LITE = protocol_part("aid-lite")
 
@@ -60,3 +61,17 @@ def test_records_that_must_not_share_a_table_are_refused():
 
 def test_nothing_to_show_is_empty():
     assert terminal_table([]) == ""
+
+
+def test_each_method_goes_by_its_best_row_and_fits_on_the_target_are_aside() -> None:
+    lines = leaders(
+        [
+            record("jsst", seed=0, metrics={"mAP": 0.5}),
+            record("jsst", seed=1, metrics={"mAP": 0.7}),
+            record("jsst", row="FC", metrics={"mAP": 0.3}),
+            record("jsst", fit="target", metrics={"mAP": 0.9}),
+            record("baseline", metrics={"mAP": 0.55}),
+            record("baseline", target="aid", metrics={"mAP": 0.25}),
+        ]
+    )
+    assert lines == ["UCM: jsst PCA, mAP 0.6000, 0.0500 above baseline PCA", "AID: baseline PCA, mAP 0.2500"]

@@ -92,7 +92,7 @@ def _of_result(record: Record, located: LocatedResult, leave_out: Callable[[str]
     artifacts = RunArtifacts(plan, located.run)
     described = artifacts.descriptors(cell)
     if not described.exists():
-        leave_out(f"{LEFT_OUT}{describe_cell(record)}: {described.path} is not there; run `{record.command} --again`")
+        leave_out(f"{LEFT_OUT}{describe_cell(record)}: {described.path} is not there; run `{record.command}`")
         return None
     index, counted, settings = plan.datasets[cell.target], artifacts.counted(cell.target), plan.protocol.score
     rows, code = described.load()[counted], cell.row.kind == "code"

@@ -15,7 +15,7 @@ from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.code import changed_lines
 from rsir_bench.runs.estimate import Costs, cache_bytes, estimate, fitting
-from rsir_bench.runs.plan import Plan, Run, make_plan
+from rsir_bench.runs.plan import Plan, Run, make_plan, round_folder
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.inside import attempt, work_off
 from rsir_bench.runs.runners.isolated import work_off_apart
@@ -89,10 +89,14 @@ def campaign(
             _finished(plan), read_record
         )  # damaged records and scenes are reported before any training
         _open_all_pixels(plan)
-        for done in _tried_and_launched(plan, launcher):
-            log(_describe_outcome(done))
-            if done.failure:
-                outcome.failures[done.run.title] = done.failure
+        try:
+            for done in _tried_and_launched(plan, launcher):
+                log(_describe_outcome(done))
+                if done.failure:
+                    outcome.failures[done.run.title] = done.failure
+        except KeyboardInterrupt:
+            log(_describe_kept(plan))
+            raise
     outcome.records = map_collecting_errors(_finished(plan), read_record)
     return outcome
 
@@ -150,6 +154,24 @@ def _open_all_pixels(plan: Plan) -> None:
     map_collecting_errors(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
 
 
+def _describe_kept(plan: Plan) -> str:
+    """Return what an interrupted campaign keeps."""
+    cells = [cell for run in plan.runs for cell in run.cells]
+    kept = [f"{sum(cell.done for cell in cells)} of {len(cells)} results"]
+    kept += [f"{run.title} up to epoch {epochs}" for run in plan.todo if (epochs := kept_epochs(run))]
+    return f"stopped   kept in {plan.request.out}: {', '.join(kept)}; the same command goes on from there"
+
+
+def kept_epochs(run: Run) -> int:
+    """Return the whole epochs of the training that a run is in the middle of; 0 where it is in none."""
+    for round_index in run.rounds:
+        folder = round_folder(run.folder, round_index)
+        if not run.is_trained(round_index):
+            log, checkpoint = folder / "log.csv", folder / "checkpoint.pt"
+            return len(log.read_text().splitlines()) - 1 if log.is_file() and checkpoint.is_file() else 0
+    return 0
+
+
 def _describe_outcome(done: RunOutcome) -> str:
     where = f" on {done.place}" if done.place else ""
     return f"failed: {done.run.title}{where}: {done.failure}" if done.failure else f"done    {done.run.title}{where}"
@@ -197,7 +219,8 @@ def _costs(plan: Plan, todo: list[Run], known: Costs, *, reasons: bool) -> list[
     seconds, size, unknown = 0.0, 0, 0
     for run, taken in zip(todo, map_collecting_errors(todo, lambda run: estimate(plan, run, known)), strict=True):
         why = f", its step fails: {known[run.method.label]}" if reasons and taken is None else ""
-        time = f"time unknown{why}" if taken is None else f"about {_duration(taken.seconds)}"
+        time = f"time unknown{why}" if taken is None else f"about {duration(taken.seconds)}"
+        time += f"; resumes at epoch {epochs + 1}" if (epochs := kept_epochs(run)) else ""
         lines.append(f"to do     {run.title}: {len(run.todo)} results, {time}")
         seconds += taken.seconds if taken else 0
         size += taken.run_bytes if taken else 0
@@ -205,14 +228,15 @@ def _costs(plan: Plan, todo: list[Run], known: Costs, *, reasons: bool) -> list[
     names = dict.fromkeys(name for name, _ in plan.needed())
     scenes = ", ".join(f"{name} {len(plan.datasets[name]):,}" for name in names)
     lines.append(f"scenes    {scenes}")
-    time = f"{_duration(seconds)} on {plan.request.device}"
+    time = f"{duration(seconds)} on {plan.request.device}"
     disk = f"{size / 1e6:,.0f} MB in {plan.request.out}, {cache_bytes(plan) / 1e6:,.0f} MB of new pixel cache"
     if unknown:
         return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
     return [*lines, f"estimate  about {time}; at most {disk}"]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words: seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
