@@ -23,9 +23,11 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.index import resolve_dataset
 from rsir_bench.scenes.inspect.verify import verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
-from rsir_bench.scenes.readers import parquet, parquet_store, tar
-from rsir_bench.scenes.readers.parquet_pages import pages_of, read_groups
-from rsir_bench.scenes.readers.tar_members import LONGEST_HEAD, Member, members_of
+from rsir_bench.scenes.readers.parquet import listing as parquet_listing
+from rsir_bench.scenes.readers.parquet import store as parquet_store
+from rsir_bench.scenes.readers.parquet.pages import pages_of, read_groups
+from rsir_bench.scenes.readers.tar import listing as tar_listing
+from rsir_bench.scenes.readers.tar.members import LONGEST_HEAD, Member, members_of
 
 FUZZ = [pytest.param(120), pytest.param(4000, marks=pytest.mark.nightly)]
 
@@ -227,7 +229,7 @@ def test_checksums_with_bytes_below_zero_and_large_sizes_in_binary_are_read(tmp_
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(tar_listing, "MOST_MEMBERS", 5)
     assert "0.tar: more than 5 members with those before it; name fewer shards" in refused(placed(tmp_path, tar_of()))
 
 
@@ -282,7 +284,7 @@ def test_rows_that_share_one_large_picture_do_not_unpack_without_end(
 def test_rows_that_share_one_long_file_name_are_refused_before_they_are_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "MOST_AT_ONCE", 2**24)
+    monkeypatch.setattr(parquet_listing, "MOST_AT_ONCE", 2**24)
     count = 20_000
     shared = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array(["x" * 5_000_000]))
     contents = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([png(1)]))
@@ -300,7 +302,7 @@ def test_too_many_rows_and_too_large_groups_are_refused(tmp_path: Path, monkeypa
         ("MOST_GROUP_BYTES", "bytes in one row group; write groups of about a hundred scenes"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(parquet, setting, 3)
+            patch.setattr(parquet_listing, setting, 3)
             assert told in refused(name)
 
 

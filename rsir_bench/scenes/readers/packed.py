@@ -53,10 +53,10 @@ def list_packed(name: str, given: FolderSettings | None) -> PackedDataset:
 
 def _list(shards: Shards, settings: FolderSettings, dataset: str) -> LabelledScenes:
     if shards.kind == ".parquet":
-        from rsir_bench.scenes.readers.parquet import list_parquet  # pyarrow takes a fifth of a second
+        from rsir_bench.scenes.readers.parquet.listing import list_parquet  # pyarrow takes a fifth of a second
 
         return list_parquet(shards, settings, dataset)
-    from rsir_bench.scenes.readers.tar import list_tar
+    from rsir_bench.scenes.readers.tar.listing import list_tar
 
     return list_tar(shards, settings, dataset)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rsir_bench.scenes.readers.shards import Shard, Shards
-from rsir_bench.scenes.readers.tar_members import Member
+from rsir_bench.scenes.readers.tar.members import Member
 from rsir_bench.scenes.reading.content import check_length
 from rsir_bench.scenes.reading.store import State
 from rsir_bench.scenes.reading.unreadable import DamagedError

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from rsir_bench.base.errors import SceneError
 from rsir_bench.scenes.readers.labels import LabelledScenes, Labels, alike_notes, sort_by_labels, why_unfit
-from rsir_bench.scenes.readers.parquet_columns import Columns, columns_of, opened_parquet
-from rsir_bench.scenes.readers.parquet_pages import Chunk, Group, pages_of, read_groups
-from rsir_bench.scenes.readers.parquet_store import ParquetStore
+from rsir_bench.scenes.readers.parquet.columns import Columns, columns_of, opened_parquet
+from rsir_bench.scenes.readers.parquet.pages import Chunk, Group, pages_of, read_groups
+from rsir_bench.scenes.readers.parquet.store import ParquetStore
 from rsir_bench.scenes.readers.settings import FolderSettings
 from rsir_bench.scenes.readers.shards import LONGEST_NAME, MOST_SCENES, Shard, Shards
 from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError, decoding

@@ -17,8 +17,8 @@ from rsir_bench.scenes.folders import endings_in_words
 from rsir_bench.scenes.readers.labels import Label, LabelledScenes, Labels, alike_notes, sort_by_labels, why_unfit
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
 from rsir_bench.scenes.readers.shards import MOST_SCENES, Shard, Shards
-from rsir_bench.scenes.readers.tar_members import Member, members_of
-from rsir_bench.scenes.readers.tar_store import Place, TarStore, content_of
+from rsir_bench.scenes.readers.tar.members import Member, members_of
+from rsir_bench.scenes.readers.tar.store import Place, TarStore, content_of
 from rsir_bench.scenes.reading.unreadable import DamagedError, RefusedError, UnreadableError
 
 KINDS = ("cls", "json", "txt")

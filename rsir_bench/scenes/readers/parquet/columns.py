@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.scenes.readers.hugging_face import class_names, features_of, is_picture
+from rsir_bench.scenes.readers.parquet.hugging_face import class_names, features_of, is_picture
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
 
 IMAGES = ("image",)

@@ -12,8 +12,8 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rsir_bench.scenes.readers.parquet_columns import Columns, opened_parquet
-from rsir_bench.scenes.readers.parquet_pages import Chunk, pages_of
+from rsir_bench.scenes.readers.parquet.columns import Columns, opened_parquet
+from rsir_bench.scenes.readers.parquet.pages import Chunk, pages_of
 from rsir_bench.scenes.readers.shards import Shard, Shards
 from rsir_bench.scenes.reading.content import FILE_SHARE, check_length, limit_in_words, most_bytes
 from rsir_bench.scenes.reading.store import State

@@ -1,0 +1,1 @@
+"""Scenes in parquet shards, as Hugging Face writes them."""

@@ -1,0 +1,1 @@
+"""Scenes in tar shards, as WebDataset writes them."""
