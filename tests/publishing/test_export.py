@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import InProcess
-from conftest import NO_ORACLES, REPOSITORY, Tiny, write_scenes
+from conftest import NO_ORACLES, REPOSITORY, TINY_PROTOCOL, Tiny, write_scenes
 from leaderboard import factory
 
 from rsir_bench.base.errors import UserError
@@ -25,8 +26,7 @@ from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.publishing.export.trec import word
 from rsir_bench.ranking import score
 from rsir_bench.ranking.descriptor_files import score_files
-from rsir_bench.records.schema import Record
-from rsir_bench.records.store import write_record
+from rsir_bench.records.store import read_records, write_record
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import SceneIndex, index_folder
@@ -176,17 +176,23 @@ def test_a_disk_without_the_space_is_told_before_anything_is_written(
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["lock"]
 
 
-@pytest.fixture
-def finished(tiny: Tiny) -> list[Record]:
-    """Results of a run with real descriptors, and of an untrained code."""
-    return campaign(tiny.request("dhn,baseline"), lambda line: None).records
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A folder with the tiny protocol, and ``runs`` with results of real descriptors and of a code."""
+    folder = tmp_path_factory.mktemp("place")
+    source, target = (write_scenes(folder / name, 3, 6, seed) for name, seed in (("source", 1), ("target", 2)))
+    (folder / "tiny.toml").write_text(TINY_PROTOCOL.format(source=source, target=target))
+    made = Tiny(folder, folder / "tiny.toml", f"folder:{source}", f"folder:{target}")
+    campaign(made.request("dhn,baseline"), lambda line: None)
+    return made
 
 
-def test_what_runs_have_described_is_exported(tiny: Tiny, finished: list[Record], cli: InProcess) -> None:
-    words = ["--to", "parquet", "--out", "out", "--data-root", tiny.folder, "--protocol", tiny.protocol]
-    result = cli("export", "runs", *words)
+def test_what_runs_have_described_is_exported(place: Tiny, tmp_path: Path, cli: InProcess) -> None:
+    finished = read_records([place.folder / "runs"])
+    words = ["--to", "parquet", "--out", "out", "--data-root", place.folder, "--protocol", place.protocol]
+    result = cli("export", place.folder / "runs", *words)
     assert result.code == 0, result.err
-    files = [tiny.folder / line for line in result.out.splitlines()]
+    files = [tmp_path / line for line in result.out.splitlines()]
     assert len(files) == len(finished) == 3
     for record in finished:
         (path,) = (path for path in files if record.key[:8] in path.name)
@@ -197,7 +203,7 @@ def test_what_runs_have_described_is_exported(tiny: Tiny, finished: list[Record]
         names = list(record.metrics)
         again = score(np.stack(table.iloc[:, 2]), table["label"], codes=code, metrics=names)
         assert again.overall == pytest.approx(record.metrics, abs=1e-9)
-        joined = score_files(path, dataset=index_folder(tiny.folder / "target"), codes=code, metrics=names)
+        joined = score_files(path, dataset=index_folder(place.folder / "target"), codes=code, metrics=names)
         assert joined.overall == pytest.approx(record.metrics, abs=1e-9)
     from pyarrow import parquet
 
@@ -206,13 +212,13 @@ def test_what_runs_have_described_is_exported(tiny: Tiny, finished: list[Record]
     assert about["fingerprint"] == finished[0].target.fingerprint
 
 
-def test_a_run_as_trec_gives_its_record(tiny: Tiny, finished: list[Record], cli: InProcess) -> None:
+def test_a_run_as_trec_gives_its_record(place: Tiny, cli: InProcess) -> None:
     ir_measures = pytest.importorskip("ir_measures", reason=NO_ORACLES)
-    words = ["--to", "trec", "--out", "out", "--data-root", tiny.folder, "--protocol", tiny.protocol]
-    result = cli("export", "runs", *words, "--methods", "baseline", "--rows", "FC")
+    words = ["--to", "trec", "--out", "out", "--data-root", place.folder, "--protocol", place.protocol]
+    result = cli("export", place.folder / "runs", *words, "--methods", "baseline", "--rows", "FC")
     assert result.code == 0, result.err
     qrels, run = sorted(result.out.splitlines(), key=lambda path: path.rpartition(".")[2])
-    (record,) = (record for record in finished if record.row.name == "FC")
+    (record,) = (record for record in read_records([place.folder / "runs"]) if record.row.name == "FC")
     average = ir_measures.parse_measure("AP")
     found = ir_measures.calc_aggregate(
         [average], ir_measures.read_trec_qrels(qrels), list(ir_measures.read_trec_run(run))
@@ -220,24 +226,25 @@ def test_a_run_as_trec_gives_its_record(tiny: Tiny, finished: list[Record], cli:
     assert found[average] == pytest.approx(record.metrics["mAP"], abs=1e-9)
 
 
-def test_results_whose_descriptors_cannot_be_had_are_named(tiny: Tiny, finished: list[Record]) -> None:
+def test_results_whose_descriptors_cannot_be_had_are_named(place: Tiny, tmp_path: Path) -> None:
     told: list[str] = []
-    files = UserFiles(tiny.folder, protocol=str(tiny.protocol))
-    for path in (tiny.folder / "runs" / "baseline").rglob("PCA-*.npy"):
+    shutil.copytree(place.folder / "runs", tmp_path / "runs")
+    files = UserFiles(place.folder, protocol=str(place.protocol))
+    for path in (tmp_path / "runs" / "baseline").rglob("PCA-*.npy"):
         path.unlink()
-    found = list(from_runs([tiny.folder / "runs"], files, Selection(), told.append))
+    found = list(from_runs([tmp_path / "runs"], files, Selection(), told.append))
     assert [one.about["row"] for one in found] == ["FC", "Hashing"]
     (line,) = told
     assert line.startswith("left out  ")
     assert "PCA" in line
     told.clear()
-    assert list(from_runs([tiny.folder / "runs"], UserFiles(tiny.folder), Selection(), told.append)) == []
+    assert list(from_runs([tmp_path / "runs"], UserFiles(place.folder), Selection(), told.append)) == []
     assert len(told) == 3
     assert all("today's code, protocol and scenes give another result" in line for line in told)
     with pytest.raises(UserError, match="nothing to write"):
-        export_descriptors([], "parquet", tiny.folder / "out", told.append)
+        export_descriptors([], "parquet", tmp_path / "out", told.append)
     with pytest.raises(UserError, match=r"--methods jsst: .*known: baseline, dhn"):
-        list(from_runs([tiny.folder / "runs"], files, Selection(methods=["jsst"]), told.append))
+        list(from_runs([tmp_path / "runs"], files, Selection(methods=["jsst"]), told.append))
 
 
 def published(folder: Path) -> Path:
