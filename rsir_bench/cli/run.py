@@ -14,6 +14,7 @@ import typer
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.base.terminal.screen import screen_of
+from rsir_bench.base.training_progress import duration
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of
 from rsir_bench.cli.shared.help import Panel
@@ -156,7 +157,6 @@ def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str
 def _last_lines(outcome: CampaignResult, seconds: float) -> list[str]:
     """Return the end of a run: who leads on each target, the time, where the records are, and the next command."""
     from rsir_bench.leaderboard.terminal import leaders
-    from rsir_bench.runs.runners.campaign import duration
 
     request = outcome.plan.request
     made = f"{len(outcome.records)} records, those of this run in {request.out}"

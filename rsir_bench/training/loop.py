@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
-from rsir_bench.base.progress import track
+from rsir_bench.base.training_progress import TrainingProgress
 from rsir_bench.method import Method
 from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.composition import Composed
@@ -210,22 +210,23 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     wrapped.mark_forward_method("loss")
     log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
     draw = batch_source(scenes, fabric.device)
-    for epoch in range(len(log) + 1, recipe.epochs + 1):
-        generator = seed_everything(*seed, epoch)
-        batches = epoch_batches(method, scenes.labels, recipe, generator)
-        if len(batches) != steps:
-            problem = f"batches() returns {len(batches)} batches, but the schedule is for {steps}"
-            raise RunError(f"{what}, epoch {epoch}: {problem}; it must return the same number in every epoch")
-        if rank := collectives.rank():
-            seed_everything(*seed, epoch, f"rank {rank}")  # dropout must differ between the parts of a batch
-        title = f"training {what}, epoch {epoch} of {recipe.epochs}"
-        shown = batches if rank else track(batches, title, len(batches))
-        loader = _loader(method, draw, shown, recipe, generator)
-        log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
-        log[-1] = {"epoch": epoch, **log[-1], **{name: float(value) for name, value in method.epoch_metrics().items()}}
-        state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes), "code": _code_of_training()}
-        distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
+    with TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank()) as progress:
+        for epoch in range(len(log) + 1, recipe.epochs + 1):
+            generator = seed_everything(*seed, epoch)
+            batches = epoch_batches(method, scenes.labels, recipe, generator)
+            if len(batches) != steps:
+                problem = f"batches() returns {len(batches)} batches, but the schedule is for {steps}"
+                raise RunError(f"{what}, epoch {epoch}: {problem}; it must return the same number in every epoch")
+            if rank := collectives.rank():
+                seed_everything(*seed, epoch, f"rank {rank}")  # dropout must differ between the parts of a batch
+            loader = _loader(method, draw, progress.epoch(epoch, batches), recipe, generator)
+            log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
+            metrics = {name: float(value) for name, value in method.epoch_metrics().items()}
+            log[-1] = {"epoch": epoch, **log[-1], **metrics}
+            state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
+            state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes), "code": _code_of_training()}
+            distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
+            progress.ended(epoch, log[-1]["loss"], log[-1]["images_per_second"], log[-1]["seconds"])
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
     collapsed = log[-1].get("collapsed", 0.0)
     return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes), collapsed)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError, map_collecting_errors
+from rsir_bench.base.training_progress import duration, planned_runs
 from rsir_bench.nn import collectives
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
@@ -90,10 +91,11 @@ def campaign(
         )  # damaged records and scenes are reported before any training
         _open_all_pixels(plan)
         try:
-            for done in _tried_and_launched(plan, launcher):
-                log(_describe_outcome(done))
-                if done.failure:
-                    outcome.failures[done.run.title] = done.failure
+            with planned_runs(_seconds(plan, known)):
+                for done in _tried_and_launched(plan, launcher):
+                    log(_describe_outcome(done))
+                    if done.failure:
+                        outcome.failures[done.run.title] = done.failure
         except KeyboardInterrupt:
             log(_describe_kept(plan))
             raise
@@ -152,6 +154,14 @@ def _finished(plan: Plan) -> list[Path]:
 def _open_all_pixels(plan: Plan) -> None:
     """Decode every scene that will be needed, so that a damaged one is found before hours of training."""
     map_collecting_errors(plan.needed(), lambda needed: open_pixels(plan.datasets[needed[0]], needed[1]))
+
+
+def _seconds(plan: Plan, known: Costs) -> dict[str, float | None]:
+    """Return the estimated seconds of each run that is to be made, by title; None where a time limit forbids to try."""
+    if plan.request.time_limit is not None:
+        return dict.fromkeys((run.title for run in plan.todo), None)
+    taken = {run.title: estimate(plan, run, known) for run in plan.todo}
+    return {title: None if one is None else one.seconds for title, one in taken.items()}
 
 
 def _describe_kept(plan: Plan) -> str:
@@ -233,11 +243,3 @@ def _costs(plan: Plan, todo: list[Run], known: Costs, *, reasons: bool) -> list[
     if unknown:
         return [*lines, f"estimate  at least {time} and {disk}; {unknown} runs unknown"]
     return [*lines, f"estimate  about {time}; at most {disk}"]
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
