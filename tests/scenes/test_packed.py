@@ -30,7 +30,7 @@ from packing import (
 from PIL import Image
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.scenes.index import SceneIndex, index_listing, index_scenes, list_dataset, resolve_dataset
+from rsir_bench.scenes.index import GivenCards, SceneIndex, index_listing, index_scenes, list_dataset, resolve_dataset
 from rsir_bench.scenes.inspect.duplicate_report import audit
 from rsir_bench.scenes.inspect.listing import dataset_list
 from rsir_bench.scenes.inspect.verify import Verdict, verify
@@ -519,14 +519,16 @@ def test_links_to_shards_are_followed_as_in_the_cache_of_the_hub(own: Path, tmp_
 
 @pytest.mark.parametrize("form", PACKED)
 def test_the_dataset_of_a_card_may_be_in_shards(form: str, tmp_path: Path) -> None:
-    card = small_card("rsscn7", scenes=2)
+    card = small_card("aid", scenes=2, classes=4)
     write_dataset(card, tmp_path / "folders")
     folders = index_scenes(card, tmp_path / "folders")
-    packed = FORMS[form](tmp_path / "folders/RSSCN7", tmp_path / "data/RSSCN7")
+    packed = FORMS[form](tmp_path / "folders/AID", tmp_path / "data/AID")
     index = index_scenes(card, tmp_path / "data")
-    assert (index.name, index.card, index.root) == ("rsscn7", card, packed)
+    assert (index.name, index.card, index.root) == ("aid", card, packed)
     assert (index.classes, index.fingerprint) == (folders.classes, folders.fingerprint)
     np.testing.assert_array_equal(open_pixels(index, SMALL), open_pixels(folders, SMALL))
+    report = verify("aid", tmp_path / "data", GivenCards({"aid": card}))
+    assert (report.fingerprint, report.unexpected, report.unreadable, report.notes) == (index.fingerprint, (), {}, ())
 
 
 def test_class_folders_come_before_shards(tmp_path: Path) -> None:

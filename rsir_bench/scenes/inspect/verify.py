@@ -26,7 +26,7 @@ from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 from rsir_bench.scenes.reading.scene_file import open_scene
-from rsir_bench.scenes.reading.store import SceneStore
+from rsir_bench.scenes.reading.store import FolderStore, SceneStore
 from rsir_bench.scenes.reading.unreadable import NoRangeError, OtherBandsError
 from rsir_bench.scenes.survey import Look, Survey, look, notes_in_words, survey
 
@@ -210,7 +210,8 @@ def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
     folder = find_dataset(card, data_root)
     found = scenes_of_card(card, folder)
     table = labels_of_card(card, found, data_root)
-    others = Counter(ending for walked in walk_files(folder) for ending in walked.endings)
+    walked = list(walk_files(folder)) if isinstance(found.store, FolderStore) else []
+    others = Counter(ending for below in walked for ending in below.endings)
     notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
     return _Place(card, found.store, found.files, found.unexpected, card.bands, card.value_range, notes, table)
 
