@@ -1,21 +1,25 @@
 """rsir-bench: a benchmark of remote sensing image retrieval.
 
-``score`` scores descriptors made by any program; ``run`` trains and scores methods as ``rsir-bench run`` does.
+``score`` scores descriptors made by any program; ``run`` trains and scores methods as ``rsir-bench run`` does,
+``read_records`` reads what it made, ``write_report`` makes pages of it, ``search_scenes`` finds scenes like an image.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsir_bench.base.moved import serve_old_modules
-from rsir_bench.runs.request import DESCRIPTIONS, Request  # words only: neither numpy nor torch
+from rsir_bench.runs.request import DESCRIPTIONS, Request, UserFiles  # words only: neither numpy nor torch
 
 if TYPE_CHECKING:
     from rsir_bench.ranking import score
     from rsir_bench.records.schema import Record
+    from rsir_bench.search.answer import Answer
 
-__all__ = ["run", "score"]
+__all__ = ["read_records", "run", "score", "search_scenes", "write_report"]
 serve_old_modules()
 
 
@@ -49,6 +53,87 @@ def run(*arguments: Any, **parameters: Any) -> list[Record]:
     if outcome.failures:
         raise RunError("; ".join(f"{title}: {reason}" for title, reason in outcome.failures.items()))
     return outcome.records
+
+
+def read_records(*folders: str | Path) -> list[Record]:
+    """Read all records below folders that ``run``, ``publish`` or ``rsir-bench run`` wrote.
+
+    Raises:
+        rsir_bench.base.errors.UserError: A folder does not exist, or a record cannot be read.
+    """
+    from rsir_bench.records import store
+
+    return store.read_records([Path(folder) for folder in folders])
+
+
+def write_report(
+    records: Sequence[Record],
+    out: str | Path = "report",
+    runs: Sequence[str | Path] = (),
+    *,
+    data_root: str | Path = Request.data_root,
+    plugins: Sequence[str | Path] = (),
+    cards: Sequence[str | Path] = (),
+    protocol: str | None = None,
+) -> Path:
+    """Write pages about records, as ``rsir-bench report`` does.
+
+    Args:
+        records: Records of any boards.
+        out: A new folder, an empty one, or an earlier report, which is replaced.
+        runs: Folders of runs, for pages of scenes.
+        data_root: Folder that holds the datasets.
+        plugins: Files of methods that the runs were made with.
+        cards: Cards that they were made with.
+        protocol: The TOML file of their protocol, unless it is a shipped one.
+
+    Returns:
+        The page to open.
+
+    Raises:
+        rsir_bench.base.errors.UserError: There are no records, they cannot share a board, or the folder holds other
+            files.
+    """
+    from rsir_bench.report.site import build_report
+
+    files = UserFiles(Path(data_root), list(map(Path, plugins)), list(map(Path, cards)), protocol)
+    build_report(records, Path(out), list(map(Path, runs)), files)
+    return Path(out) / "index.html"
+
+
+def search_scenes(
+    image: str | Path,
+    method: str,
+    target: str,
+    *,
+    seed: int = 0,
+    row: str | None = None,
+    top: int = 10,
+    ann: str | None = None,
+    **parameters: Any,
+) -> Answer:
+    """Find the scenes of a target that are most like an image, as ``rsir-bench search`` does.
+
+    Args:
+        image: An image file from anywhere.
+        method: A method that was trained.
+        target: A dataset, or ``folder:PATH`` and the like.
+        seed: Seed of the run.
+        row: A row of the method; None: its PCA or code row.
+        top: Scenes to find.
+        ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
+        **parameters: Others of ``run``, such as ``protocol``, ``data_root`` and ``out``.
+
+    Raises:
+        rsir_bench.base.errors.UserError: The run is not trained, or the image cannot be read.
+    """
+    from rsir_bench.base.progress import log
+    from rsir_bench.search import answer
+    from rsir_bench.training.loop import find_device
+
+    parameters["device"] = find_device(parameters.get("device", "auto"))
+    request = Request([method], [target], seeds=[seed], **parameters)
+    return answer.search_scenes(Path(image), request, row=row, top=top, ann=ann, log=log)
 
 
 # The parameters are named and described once, in Request.

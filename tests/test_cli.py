@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import typer
 from command import InProcess
-from conftest import Tiny
+from conftest import REPOSITORY, Tiny
 from typer.testing import CliRunner
 
 import rsir_bench
@@ -451,7 +451,9 @@ def test_what_is_no_range_of_seeds_is_refused(text: str) -> None:
 def test_importing_the_package_imports_neither_torch_nor_numpy() -> None:
     code = "import sys, rsir_bench; print(dir(rsir_bench), sorted({'torch', 'numpy', 'typer'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "['__doc__', '__version__', 'run', 'score'] []\n"
+    assert result.stdout == (
+        "['__doc__', '__version__', 'read_records', 'run', 'score', 'search_scenes', 'write_report'] []\n"
+    )
     assert rsir_bench.score is ranking.score
     with pytest.raises(AttributeError, match="'rsir_bench' has no attribute 'scores'"):
         rsir_bench.scores  # noqa: B018
@@ -464,8 +466,31 @@ def test_python_api(tiny: Tiny) -> None:
     assert rsir_bench.run(["baseline"], **options) == records
     with pytest.raises(RunError, match=r"lower train\.rate"):
         rsir_bench.run(["baseline"], overrides=["train.rate=1e30"], **options)
+    assert rsir_bench.run("baseline", tiny.target, seeds=0, **options) == records
+    assert sorted(rsir_bench.read_records(options["out"]), key=lambda one: one.row.name) == records
+    assert rsir_bench.write_report(records, tiny.folder / "pages").read_text().lower().startswith("<!doctype html>")
+    query = next((tiny.folder / "target").rglob("*.png"))
+    found = rsir_bench.search_scenes(query, "baseline", tiny.target, top=3, **options)
+    assert len(found.hits) == 3 + found.hits[0].itself
     scores = rsir_bench.score([[1.0, 0, 2], [0.9, 0, 2], [0, 1, 0], [0, 0.9, 0.2]], [0, 0, 1, 1])
     assert scores.overall["mAP"] == 1
+
+
+def test_scores_and_records_are_short_in_python_and_tables_in_notebooks() -> None:
+    scores = rsir_bench.score([[1.0, 0, 2], [0.9, 0, 2], [0, 1, 0], [0, 0.9, 0.2]], ["a", "a", "<b>", "<b>"])
+    named = ", ".join(f"{name} {value:.4f}" for name, value in list(scores.overall.items())[:4])
+    assert repr(scores) == f"<Scores: 4 queries, 2 classes: {named}, {len(scores.overall) - 4} more>"
+    frame = scores.to_frame()
+    assert list(frame.index) == ["all queries", "<b>", "a"]
+    assert frame.loc["a"].to_dict() == scores.per_class["a"]
+    html = scores._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert f"{scores.overall['mAP']:.4f}" in html
+    published = rsir_bench.read_records(REPOSITORY / "leaderboards" / "results" / "demo" / "baseline")
+    record = next(one for one in published if one.row.name == "PCA" and one.seed == 0)
+    assert re.fullmatch(r"<Record: baseline PCA on .+, seed 0, board demo: mAP 0\.\d{4}, .+>", repr(record))
+    assert str(record) == repr(record)
+    assert record.to_frame().loc["all queries"].to_dict() == record.metrics
 
 
 def test_nothing_but_the_tables_and_the_plan_is_printed_at_the_end_of_a_run(tiny: Tiny) -> None:

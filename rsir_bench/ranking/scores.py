@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.terminal.notebook import Tabular
 from rsir_bench.ranking.after.contract import PostProcessing
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
 from rsir_bench.ranking.graded.label_sets import is_multi_label
@@ -40,7 +41,7 @@ AVERAGE = "mAP"
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(Tabular):
     """The scores of one set of queries.
 
     Attributes:
@@ -85,6 +86,14 @@ class Scores:
     curve: FloatArray
     class_curves: dict[str, FloatArray]
     after_seconds: float | None = None
+
+    __repr__ = Tabular.__repr__  # not the one of dataclasses, which prints every query
+
+    def _title(self) -> str:
+        return f"{self.queries} queries, {len(self.per_class)} classes"
+
+    def _rows(self) -> dict[str, dict[str, float]]:
+        return {"all queries": self.overall, **self.per_class}
 
     def doubts(self) -> list[str]:
         """Return why the scores are none of a retrieval: equal descriptors, and an mAP no better than a random order's.

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rsir_bench.base.terminal.notebook import Tabular
+
 RECORD_SCHEMA = 1
 
 ENVIRONMENT = ("device", "threads", "precision")
@@ -196,7 +198,7 @@ class OriginPart(_Part):
     remade: str = ""
 
 
-class Record(_Part):
+class Record(Tabular, _Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
@@ -229,3 +231,14 @@ class Record(_Part):
     doubts: tuple[str, ...] = ()
     effect: EffectPart | None = None
     origin: OriginPart | None = None
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _title(self) -> str:
+        under = f" under {self.distortion.name}:{self.distortion.severity}" if self.distortion else ""
+        line = f"{self.method.label} {self.row.name} on {self.target.name}{under}"
+        return f"{line}, seed {self.seed}, board {self.protocol.board}"
+
+    def _rows(self) -> dict[str, dict[str, float]]:
+        return {"all queries": self.metrics, **self.per_class}

@@ -34,7 +34,10 @@ class Request:
     time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)
 
     def __post_init__(self) -> None:
-        """Take paths as text too."""
+        """Take paths as text too, and a single name, path or number for a list of one."""
+        for name in ("methods", "targets", "overrides", "plugins", "distortions", "cards", "seeds"):
+            if isinstance(value := getattr(self, name), (str, Path, int)):
+                object.__setattr__(self, name, (value,))
         object.__setattr__(self, "data_root", Path(self.data_root))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "plugins", tuple(map(Path, self.plugins)))

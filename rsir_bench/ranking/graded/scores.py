@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rsir_bench.base.terminal.notebook import Tabular
 from rsir_bench.ranking.graded.measure import FloatArray
 from rsir_bench.ranking.graded.task import GradedTask
 from rsir_bench.ranking.names import METRIC_VERSION
@@ -20,7 +21,7 @@ AVERAGE = "mAP(any)"
 
 
 @dataclass(frozen=True, eq=False)
-class GradedScores:
+class GradedScores(Tabular):
     """The scores of queries with several labels.
 
     A mean over queries leaves out those without a relevant scene; chance and oracle of a metric are means over the same
@@ -70,6 +71,14 @@ class GradedScores:
     scenes: int
     label_names: tuple[str, ...]
     after_seconds: float | None = None
+
+    __repr__ = Tabular.__repr__  # not the one of dataclasses, which prints every query
+
+    def _title(self) -> str:
+        return f"{self.queries} queries, {len(self.per_label)} labels"
+
+    def _rows(self) -> dict[str, ByName]:
+        return {"all queries": self.overall, "chance": self.chance, "oracle": self.oracle, **self.per_label}
 
     def doubts(self) -> list[str]:
         """Return why the scores are none of a retrieval: equal descriptors, and no better than a random order.
