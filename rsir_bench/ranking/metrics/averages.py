@@ -107,7 +107,7 @@ def crossing_average(groups: TieGroups, k: int, sums: Tensor, hits: Tensor, harm
     """
     columns = TieGroups(*(counts[:, None] for counts in vars(groups).values()))
     places = places_inside(columns, k)
-    h = torch.arange(int(places.max()) + 1, device=hits.device)
+    h = torch.arange(min(int(places.max()), int(groups.positives.max())) + 1, device=hits.device)
     chance = hypergeometric(h, columns, places)
     held = torch.where(chance > 0, h, 0)  # (T, H): the possible numbers of positives inside
     late = TieGroups(columns.query, columns.before + places - held, held, columns.positives_before, held)
