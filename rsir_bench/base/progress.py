@@ -17,6 +17,20 @@ def log(line: str) -> None:
     print(screen_of(sys.stderr).folded(visible(line)), file=sys.stderr, flush=True)
 
 
+BESIDE = 42
+"""Characters of a bar, its numbers and its times."""
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text without its middle where it is longer than a width in characters.
+
+    >>> shortened("describing folder:/mnt/photos with jsst", 20)
+    'describin…s with jsst'
+    """
+    width = max(width, 12)
+    return text if len(text) <= width else f"{text[: (width - 1) // 2]}…{text[-(width - 1 - (width - 1) // 2) :]}"
+
+
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
     """Yield ``items`` unchanged and show a progress bar on a terminal.
 
@@ -50,4 +64,4 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterat
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(items, total=total, description=visible(title))
+        yield from bar.track(items, total=total, description=shortened(visible(title), console.width - BESIDE))

@@ -8,13 +8,16 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from rsir_bench.base.progress import log
+from rsir_bench.base.progress import log, shortened
 from rsir_bench.base.text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 Item = TypeVar("Item")
+
+BESIDE = 55
+"""Characters of the bar, of the epoch and of the figures."""
 
 _planned: dict[str, float | None] = {}
 """The runs of this process that are still to be made, in order: title -> estimated seconds, None where unknown."""
@@ -62,6 +65,7 @@ class TrainingProgress:
         self.later = [seconds for other, seconds in _planned.items() if other in titles[place + 1 :]]
         self.figures = ""
         self._bar: Progress | None = None
+        self._room = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> TrainingProgress:
@@ -69,13 +73,17 @@ class TrainingProgress:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 
+            console = Console(stderr=True)
+            self._room = console.width - BESIDE
             columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(16),
-                TextColumn("{task.percentage:3.0f} %"),
+                TextColumn("{task.description}", markup=False),  # brackets in names are no markup
+                BarColumn(8),
+                TextColumn("{task.percentage:.0f} %{task.fields[figures]}", markup=False),
             )
-            self._bar = self._stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-            self._task = self._bar.add_task("", total=self.epochs * self.steps, completed=self.done * self.steps)
+            self._bar = self._stack.enter_context(Progress(*columns, console=console, transient=True))
+            self._task = self._bar.add_task(
+                "", total=self.epochs * self.steps, completed=self.done * self.steps, figures=""
+            )
         return self
 
     def __exit__(
@@ -88,9 +96,8 @@ class TrainingProgress:
         if self._bar is None:
             yield from batches
             return
-        self._bar.update(
-            self._task, description=visible(f"{self.where}: epoch {number} of {self.epochs}{self.figures}")
-        )
+        title = shortened(visible(self.where), self._room)
+        self._bar.update(self._task, description=f"{title} {number}/{self.epochs}", figures=self.figures)
         for batch in batches:
             yield batch
             self._bar.advance(self._task)
