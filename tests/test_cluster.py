@@ -200,14 +200,15 @@ def test_scores_are_those_of_one_process(cluster: Cluster) -> None:
     rows[50:60] = rows[40:50]  # equal rows tie
     lines: list[str] = []
     told = replace(cluster, say=lines.append)
-    for options in ({}, {"queries": np.arange(0, 400, 3)}, {"similarity": "euclidean"}):
+    asked = {"metrics": ["recall@10", "hit@1", "mAP@20h"], "ignore": chance.integers(-1, 400, (400, 3))}
+    for options in ({}, {"queries": np.arange(0, 400, 3)}, {"similarity": "euclidean"}, asked):
         _same(score(rows, labels, block=16, measure=told.measure, **options), score(rows, labels, block=16, **options))
     assert lines[0].startswith("cluster   ")
     parts, slots = map(int, re.findall(r"(\d+) parts of the queries: (\d+) at a time", lines[0])[0])
     assert slots <= parts <= 4 * slots  # a node that was killed may still count
     codes = rows > 0
     _same(score(codes, labels, codes=True, block=16, measure=told.measure), score(codes, labels, codes=True, block=16))
-    apart = {"gallery": rows[:300], "gallery_labels": labels[:300]}
+    apart = {"gallery": rows[:300], "gallery_labels": labels[:300], "own": np.arange(100)}
     _same(
         score(rows[300:], labels[300:], block=16, measure=told.measure, **apart),
         score(rows[300:], labels[300:], block=16, **apart),
