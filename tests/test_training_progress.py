@@ -62,7 +62,7 @@ def test_a_terminal_shows_one_bar_over_all_epochs(monkeypatch: pytest.MonkeyPatc
                 progress._bar.refresh()  # type: ignore[union-attr]
         progress.ended(2, 0.5, 100.0, 3.0)
     shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    assert "run 1 of 2, a 2/2" in shown
+    assert "1/2, a 2/2" in shown
     assert " 75 %" in shown  # six of eight batches
     assert "epoch     " not in shown
 

@@ -25,7 +25,7 @@ def shortened(text: str, width: int) -> str:
     """Return text without its middle where it is longer than a width in characters.
 
     >>> shortened("describing folder:/mnt/photos with jsst", 20)
-    'describin…s with jsst'
+    'describin… with jsst'
     """
     width = max(width, 12)
     return text if len(text) <= width else f"{text[: (width - 1) // 2]}…{text[-(width - 1 - (width - 1) // 2) :]}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-BESIDE = 55
+BESIDE = 61
 """Characters of the bar, of the epoch and of the figures."""
 
 _planned: dict[str, float | None] = {}
@@ -96,8 +96,12 @@ class TrainingProgress:
         if self._bar is None:
             yield from batches
             return
-        title = shortened(visible(self.where), self._room)
-        self._bar.update(self._task, description=f"{title} {number}/{self.epochs}", figures=self.figures)
+        title = shortened(visible(self.where.removeprefix("run ").replace(" of ", "/", 1)), self._room)
+        self._bar.update(
+            self._task,
+            description=f"{title} {number}/{self.epochs}",
+            figures=self.figures.replace("images/s, about", "img/s,"),
+        )
         for batch in batches:
             yield batch
             self._bar.advance(self._task)
