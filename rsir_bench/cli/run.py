@@ -138,7 +138,7 @@ def _columns(metrics: str | None, as_json: bool) -> Sequence[str] | None:
         return None
     if as_json:
         raise UserError("--metrics: --json prints whole records; omit one of the two")
-    from rsir_bench.ranking.names import recorded_metrics
+    from rsir_bench.records.metrics import recorded_metrics
 
     return recorded_metrics(metric_list(metrics) or [])
 

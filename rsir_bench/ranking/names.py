@@ -96,19 +96,6 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
     return found
 
 
-def recorded_metrics(names: Sequence[str]) -> list[str]:
-    """Return the names of metrics, checked, each once, if the records of results hold them.
-
-    Raises:
-        UserError: There are none, one is not known, or records do not hold it.
-    """
-    found, held = metric_names(names, codes=True), (*RECORDED, *OF_CODES)
-    for name in found:
-        if name not in held:
-            raise UserError(f"metric {name}: records do not hold it; they hold {', '.join(held)}")
-    return found
-
-
 def shown_name(name: str) -> str:
     """Return the heading of a metric: its name, and where it has one the name that metric learning prints.
 

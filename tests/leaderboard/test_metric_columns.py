@@ -98,6 +98,8 @@ def test_what_no_record_holds_is_one_line() -> None:
         held_metrics(["recall@7"], records)
     with pytest.raises(UserError, match=r"^metric 'beauty': not known; known are mAP"):
         held_metrics(["beauty"], records)
+    with pytest.raises(UserError, match=r"^metric WAP: no record holds it; they hold mAP, "):
+        held_metrics(["WAP"], records)
 
 
 def test_leaderboard_renders_chosen_columns_elsewhere_only(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_leaderboard_renders_chosen_columns_elsewhere_only(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--metrics", "recall@7"], "metric recall@7: records do not hold it; they hold mAP, AP@10h, .*, P@H2"),
+        (["--metrics", "recall@7"], "metric recall@7: records do not hold it; they hold mAP, AP@10h, .*, P@H2, mAP"),
         (["--metrics", "maap"], r"metric 'maap': not known, did you mean mAP or mAP@R\?"),
         (["--metrics", "mAP", "--json"], "--metrics: --json prints whole records; omit one of the two"),
         (["--metrics", ","], "metrics: none given"),
