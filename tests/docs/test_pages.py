@@ -121,6 +121,11 @@ def test_links_of_the_repository_lead_to_pages_of_the_site(page: str, link: str,
     assert links.adapted(f"see [it]({link}).", page) == f"see [it]({leads})."
 
 
+def test_the_table_of_contents_lists_every_page() -> None:
+    listed = set((REPOSITORY / "docs" / "index.md").read_text().split())
+    assert {page.stem for page in (REPOSITORY / "docs").glob("*.md")} - {"index"} <= listed, "add it to docs/index.md"
+
+
 def test_a_flowchart_becomes_a_line_of_steps() -> None:
     chart = "```mermaid\nflowchart LR\n  a --> b --> c\n```"
     assert links.adapted(chart, "architecture") == '<p class="steps"><span>a</span> <span>b</span> <span>c</span></p>'
