@@ -102,7 +102,7 @@ def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: in
         device: The device to compute on.
         rounds: Pairs of measurements, of which the median counts.
     """
-    size = protocol.data.size
+    size = protocol.size
     method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
     recipe = method.recipe(protocol.train)
     steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
@@ -130,7 +130,7 @@ def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
     def scenes(name: str) -> int:
         return sum(part.scenes for part in find_card(name).classes)
 
-    source = scenes(protocol.data.source)
+    source = scenes(protocol.source)
     described = source + sum(map(scenes, protocol.data.targets))
     seen = rounds * protocol.train.epochs * source
     return (seen / speeds.training + described / speeds.describing) / 3600
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
     options = parser.parse_args()
     usual = load_protocol(options.protocol)
-    size = options.size or usual.data.size
+    size = options.size or usual.size
     changes = ["trunk.weights=none", "train.epochs=1", "train.milestones=[]", f"data.size={size}", *options.overrides]
     protocol, device = load_protocol(options.protocol, changes), find_device(options.device)
     methods = table_one(options.methods, protocol)  # before the scenes, which take a while

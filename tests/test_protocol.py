@@ -62,6 +62,7 @@ WITH_DEFAULT = [
     for section, key in SETTINGS
     if not getattr(protocols, section.title()).model_fields[key].is_required()
 ]
+MARKS_A_TRAINING = {("data", "source"), ("data", "size")}
 CHANGE_NO_RESULT = {("data", "targets"), ("trunk", "title")}
 
 
@@ -74,9 +75,9 @@ def as_table(name: str = "patternnet") -> dict[str, Any]:
 
 class TestShipped:
     def test_names(self):
-        assert set(shipped()) == {"patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo"}
+        assert set(shipped()) == {"patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo", "frozen"}
 
-    @pytest.mark.parametrize("name", ["patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo"])
+    @pytest.mark.parametrize("name", ["patternnet", "ucm", "aid", "aid-lite", "ucm-mobile", "demo", "frozen"])
     def test_loads_under_its_own_name(self, name):
         protocol = load_protocol(name)
         assert protocol.name == name
@@ -88,7 +89,8 @@ class TestShipped:
         assert {name for name in shipped() if load_protocol(name).paper} == {"patternnet", "ucm"}
 
     def test_every_protocol_but_the_papers_states_its_precision(self):
-        stated = {name: tomllib.loads(path.read_text())["train"].get("precision") for name, path in shipped().items()}
+        files = {name: tomllib.loads(path.read_text()) for name, path in shipped().items()}
+        stated = {name: file["train"].get("precision") for name, file in files.items() if "train" in file}
         assert stated == {
             "aid": "bf16",
             "aid-lite": "32",
@@ -99,7 +101,7 @@ class TestShipped:
         }
 
     def test_hashes_differ(self):
-        assert len({load_protocol(name).hash for name in shipped()}) == 6
+        assert len({load_protocol(name).hash for name in shipped()}) == 7
 
     @pytest.mark.parametrize("name", ["patternnet", "ucm"])
     def test_the_papers_schedule(self, name):
@@ -205,7 +207,7 @@ class TestMistakes:
     def test_unknown_protocol(self):
         text = message(lambda: load_protocol("patternet"))
         assert "did you mean 'patternnet'?" in text
-        assert "aid, aid-lite, demo, patternnet, ucm, ucm-mobile" in text
+        assert "aid, aid-lite, demo, frozen, patternnet, ucm, ucm-mobile" in text
 
     def test_missing_file(self, tmp_path):
         assert "mine.toml: no such file; known: aid, aid-lite" in message(
@@ -222,7 +224,7 @@ class TestMistakes:
         data = '[data]\nsource = "a"\ntargets = ["b"]\nsize = 96\n'
         (tmp_path / "mine.toml").write_text(f'name = "mine"\ntitle = "Mine"\n{data}')
         text = message(lambda: load_protocol(str(tmp_path / "mine.toml")))
-        assert text.endswith("mine.toml: trunk: Field required")
+        assert text.endswith("mine.toml: trunk is missing; what is trained on data.source needs it")
 
     @pytest.mark.parametrize("name", ["Upper", "with space", "", "-dash", "a/b"])
     def test_names_are_file_names(self, name):
@@ -294,7 +296,7 @@ class TestHash:
     def test_texts_and_settings_of_methods_do_not(self, change):
         assert Protocol.model_validate(as_table() | change).hash == Protocol.model_validate(as_table()).hash
 
-    @pytest.mark.parametrize(("section", "key"), WITH_DEFAULT)
+    @pytest.mark.parametrize(("section", "key"), [each for each in WITH_DEFAULT if each not in MARKS_A_TRAINING])
     def test_a_default_written_out_does_not(self, section, key):
         table = as_table()
         table.get(section, {}).pop(key, None)
@@ -305,7 +307,7 @@ class TestHash:
 
     @pytest.mark.parametrize("overrides", [[], ["train.optimizer=adam"], ["score.queries=fifth", "score.query_seed=3"]])
     def test_all_defaults_written_out_do_not(self, overrides):
-        for name in shipped():
+        for name in shipped() if not any(change.startswith("train") for change in overrides) else ["demo", "ucm"]:
             protocol = load_protocol(name, overrides)
             assert Protocol.model_validate(protocol.model_dump()).hash == protocol.hash
 
@@ -356,3 +358,41 @@ class TestBoard:
         protocol = load_protocol(str(tmp_path / "demo.toml"))
         assert protocol.paper
         assert not is_shipped(protocol)
+
+
+class TestWithoutASource:
+    """A protocol that trains nothing: encoders are scored as they come."""
+
+    def test_frozen_trains_nothing_and_has_no_size_of_its_own(self):
+        protocol = load_protocol("frozen")
+        assert not protocol.trains
+        assert (protocol.data.size, protocol.trunk, protocol.train) == (None, None, None)
+        assert protocol.precision == "32"
+        assert protocol.data.targets == ["rs19", "ucm", "rsscn7", "aid", "nwpu", "patternnet"]
+        assert {"trunk", "train"}.isdisjoint(protocol.settings())
+
+    @pytest.mark.parametrize(
+        ("override", "named"),
+        [
+            ("data.size=224", "data.size"),
+            ("data.resize=bicubic", "data.resize"),
+            ("data.bands=all", "data.bands"),
+            ("data.leaked=drop", "data.leaked"),
+            ("data.unlabelled=aid", "data.unlabelled"),
+            ("trunk.name=resnet18", "trunk"),
+            ("head.fc1=8", "head.fc1"),
+            ("describe.pca=3", "describe.pca"),
+        ],
+    )
+    def test_settings_of_training_and_input_change_nothing_there(self, override, named):
+        text = message(lambda: load_protocol("frozen", [override]))
+        assert text.startswith(f"protocol frozen: {named} changes nothing: without data.source nothing is trained")
+        assert text.endswith("(timm:NAME:size=224 changes it for one)")
+
+    def test_other_queries_or_another_similarity_are_another_board(self):
+        boards = [board_name(load_protocol("frozen", [f"score.queries={word}"])) for word in ("all", "fifth")]
+        assert boards[0] == "frozen" != boards[1]
+
+    def test_a_source_alone_is_no_training(self):
+        text = message(lambda: load_protocol("frozen", ["data.source=aid"]))
+        assert text == "protocol frozen: data.size is missing; what is trained on data.source needs it"

@@ -151,7 +151,9 @@ def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str
         for record in outcome.records:
             print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
     elif outcome.records:
-        print(terminal_table(outcome.records, METRICS if columns is None else columns, screen_of(sys.stdout)))
+        failed = {} if outcome.plan.protocol.trains else outcome.failures
+        shown = METRICS if columns is None else columns
+        print(terminal_table(outcome.records, shown, screen_of(sys.stdout), failed))
 
 
 def _last_lines(outcome: CampaignResult, seconds: float) -> list[str]:
@@ -163,7 +165,8 @@ def _last_lines(outcome: CampaignResult, seconds: float) -> list[str]:
     lines = [f"ahead     {line}" for line in leaders(outcome.records)]
     lines.append(f"took      {duration(seconds)}; {made}")
     if outcome.failures:
-        lines.append(f"failed    {len(outcome.failures)} of {len(outcome.plan.runs)} runs; each reason is above")
+        asked = len(outcome.plan.runs) + len(outcome.plan.failed)
+        lines.append(f"failed    {len(outcome.failures)} of {asked} runs; each reason is above")
     if outcome.records:
         words = ["rsir-bench", "report", str(request.out), "--runs", str(request.out)]
         words += ["--data-root", str(request.data_root)] if request.data_root != Request.data_root else []

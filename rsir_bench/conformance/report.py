@@ -16,6 +16,7 @@ from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.base.traces import with_place
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
+from rsir_bench.encoders import encoder_class
 from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 
 
@@ -100,9 +101,13 @@ def check_entry(name: str, found: dict[str, RegisteredMethod]) -> Report:
     """Check one method of those that ``rsir_bench.method.registry.discover`` found.
 
     Raises:
-        UserError: There is no such method, or it needs an argument (``NAME:ARGUMENT``).
+        UserError: There is no such method, it needs an argument (``NAME:ARGUMENT``), or it is an encoder with an input
+            of its weights.
     """
     named = resolve(name, found, {}, {})
+    if (kind := encoder_class(named)) is not None and not kind.sees_protocols_scenes:
+        remedy = f"run it: rsir-bench run --protocol frozen --methods {name}"
+        raise UserError(f"{name}: the checks train and describe at one size, and it brings its own; {remedy}")
     entry = find(name.partition(":")[0].split("+")[0], found)
     bench = Bench(entry, named)
     outcomes: dict[str, Outcome] = {}

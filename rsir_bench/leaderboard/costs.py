@@ -141,9 +141,10 @@ def _plain(value: float | None, form: str = ".3f") -> str:
 
 def _notes(board: Board) -> tuple[str, ...]:
     size = board.protocol.settings["data"]["size"]
+    scene = "one scene at the size of the row's input" if size is None else f"one scene of {size} px"
     return (
         f"Protocol {board.name} (hash {board.protocol.hash}). Parameters are those of the network that describes "
-        f"scenes; MACs are multiply-accumulates for describing one scene of {size} px; images per second are means "
+        f"scenes; MACs are multiply-accumulates for describing {scene}; images per second are means "
         "over seeds.",
         f"A ratio divides by the value of {REFERENCE}; for images per second only where that was measured on the same "
         "device, with the same number of threads and the same precision. Speeds were measured during the runs and "

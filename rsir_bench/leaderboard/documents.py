@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rsir_bench.leaderboard import costs, robustness, significance, variants
 from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.grids import (
     EMPTY,
     Document,
@@ -15,10 +16,22 @@ from rsir_bench.leaderboard.grids import (
     plain_number,
     provenance,
     signed_number,
+    word_cells,
 )
-from rsir_bench.leaderboard.tables import DOUBT, METRICS, OTHER_TARGETS, Block, MethodRow, MetricCell, Table, tables
+from rsir_bench.leaderboard.tables import (
+    DOUBT,
+    ENCODERS,
+    METRICS,
+    OTHER_TARGETS,
+    Block,
+    MethodRow,
+    MetricCell,
+    Table,
+    tables,
+)
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.paper import PUBLISHED_COLUMNS
+from rsir_bench.records.schema import Record
 
 
 def documents(board: Board, known: Sequence[Table] | None = None, metrics: Sequence[str] = METRICS) -> list[Document]:
@@ -49,7 +62,7 @@ def table_document(table: Table) -> Document:
 
 def heading(table: Table) -> str:
     """Return for example ``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
-    name = "Further targets" if table.name == OTHER_TARGETS.name else f"Table {table.name}"
+    name = {OTHER_TARGETS.name: "Further targets", ENCODERS.name: "Encoders"}.get(table.name, f"Table {table.name}")
     targets = ", ".join(block.title for block in table.blocks)
     return f"{name}, board {table.board.name}: {table.caption} on {targets}"
 
@@ -75,20 +88,39 @@ def metric_cell(cell: MetricCell) -> GridCell:
     )
 
 
+def encoder_columns(records: Sequence[Record]) -> dict[str, str]:
+    """Return by header what else tables print of an encoder; empty where the records are of none."""
+    first = next((record for record in records if record.encoder is not None), None)
+    if first is None or first.encoder is None or first.pixels is None:
+        return {}
+    read, seen = first.pixels, first.encoder
+    crop = f" {seen.crop:g}" if seen.crop < 1 else ""
+    bands = "" if len(read.bands) == 3 else f", {len(read.bands)} bands"
+    known = {cost.header: cost.show(value) for cost in COSTS[:2] if (value := first.cost.get(cost.key)) is not None}
+    return {"Input": f"{read.size} px {read.filter}, {seen.fit}{crop}{bands}", **known}
+
+
+def encoder_headers(table: Table) -> tuple[str, ...]:
+    """Return the headers of ``encoder_columns``; none for a table of methods."""
+    return ("Input", *(cost.header for cost in COSTS[:2])) if table.name == ENCODERS.name else ()
+
+
 def _grid(table: Table, block: Block) -> Grid:
-    headers = ["Method", "Row", "Seeds"]
+    headers = ["Method", "Row", *encoder_headers(table), "Seeds"]
     for metric in table.metrics:
         name = shown_name(metric)
         headers += [name, paper_header(metric), "Δ"] if _compared(table, metric) else [name]
     rows = tuple(GridRow(tuple(_cells(table, row)), row.records) for row in block.rows)
-    return Grid(block_title(block), tuple(headers), 2, rows)
+    return Grid(block_title(block), tuple(headers), 3 if encoder_headers(table) else 2, rows)
 
 
 def _cells(table: Table, row: MethodRow) -> list[GridCell]:
     footnote = str(row.footnote) if row.footnote else ""
     signs = significance.APART * row.apart + significance.ELSEWHERE * bool(row.origin)
     seeds = GridCell(str(row.seeds or EMPTY), superscript=signs)
-    cells = [GridCell(row.name.title, superscript=footnote), GridCell(row.name.row), seeds]
+    about = encoder_columns(row.records)
+    cells = [GridCell(row.name.title, superscript=footnote), GridCell(row.name.row)]
+    cells += [*word_cells(*(about.get(header, "") for header in encoder_headers(table))), seeds]
     for metric in table.metrics:
         cell = row.cells[metric]
         cells.append(metric_cell(cell))
@@ -111,6 +143,7 @@ def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:
         "method": row.name.label or row.name.title,
         "row": row.name.row,
         "seeds": row.seeds,
+        **encoder_columns(row.records),
     }
     for metric, cell in row.cells.items():
         fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}

@@ -15,6 +15,7 @@ from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.cells import can_compete, cell_of, printed_title, row_label
+from rsir_bench.records.commands import request_of
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
 
@@ -28,6 +29,7 @@ DOUBT = "!"
 """Stands beside values that are none of a retrieval."""
 
 OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
+ENCODERS = PaperTable("encoders", "Retrieval results of encoders as they come", protocol="", targets=())
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,10 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: S
 
     A board whose protocol has its own tables in the paper (``ucm``: Table VIII) gets those, any other board the tables
     of ``patternnet``; an ablation table needs a result that belongs to no other table. Targets that these tables do
-    not have come last, in the table ``targets``.
+    not have come last, in the table ``targets``. Where nothing is trained, all targets are in the table ``encoders``.
     """
+    if board.protocol.settings["data"]["source"] is None:
+        return [_table(board, ENCODERS, [record for record in board.records if not record.distortion], metrics)]
     own = [shape for shape in shapes if shape.protocol == board.protocol.name]
     chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
     placed = {target for shape in chosen for target in shape.targets}
@@ -311,8 +315,9 @@ def _slips(entries: list[Published]) -> tuple[str, list[str]]:
 
 def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, shows_paper: bool) -> Iterator[str]:
     protocol, rows = board.protocol, [row for block in blocks for row in block.rows]
+    source = protocol.settings["data"]["source"]
     yield (
-        f"Protocol {board.name} (hash {protocol.hash}), source {protocol.settings['data']['source']}; "
+        f"Protocol {board.name} (hash {protocol.hash}), {'no source' if source is None else f'source {source}'}; "
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
     yield from (_sibling(board, other) for other in board.siblings)
@@ -332,7 +337,17 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
         yield significance.APART_NOTE
     yield from _origin_notes(blocks)
     yield from doubt_notes(blocks)
+    yield from _weight_notes(rows)
     yield from _empty_cells(blocks, shows_paper)
+
+
+def _weight_notes(rows: Sequence[MethodRow]) -> Iterator[str]:
+    """Yield a sentence for the weights of each encoder, of which its name shows the first digits only."""
+    records = [record for row in rows for record in row.records]
+    known = {(one.method.label, one.encoder.weights, request_of(one).method) for one in records if one.encoder}
+    for label, weights, asked in sorted(known):
+        if weights.startswith("tensors:"):
+            yield f"{label}: weights of SHA-256 {weights.removeprefix('tensors:')}, asked for as {asked}."
 
 
 def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
@@ -370,6 +385,8 @@ def _origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
 def _why_not(board: Board, shape: PaperTable) -> str:
     """Return how the board's protocol differs from that of the published tables, setting by setting."""
     name = board.protocol.name
+    if shape == ENCODERS:
+        return "nothing is trained, and every encoder sees scenes at the input size of its weights"
     if _is_the_papers(board, shape.protocol):
         return f"it has no values for these targets under protocol {name}"
     ours = dict(_settings(board.protocol.settings))

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 
 from rsir_bench.base.terminal.screen import PLAIN, Screen
 from rsir_bench.base.terminal.tables import Cell, Column, text_table
 from rsir_bench.base.text import visible
 from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.documents import block_title, metric_cell
+from rsir_bench.leaderboard.documents import block_title, encoder_columns, encoder_headers, metric_cell
 from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
-from rsir_bench.leaderboard.tables import METRICS, Block, doubt_notes, tables
+from rsir_bench.leaderboard.tables import METRICS, Block, Table, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.schema import Record
 
 
-def terminal_table(records: Iterable[Record], metrics: Sequence[str] = METRICS, screen: Screen = PLAIN) -> str:
+def terminal_table(
+    records: Iterable[Record],
+    metrics: Sequence[str] = METRICS,
+    screen: Screen = PLAIN,
+    failed: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return our values as plain text: a grid per board and target, the best of each metric marked with ``*``.
 
     Args:
         records: Records of any boards.
         metrics: The columns.
         screen: Where it is shown.
+        failed: Why encoders have no values, by name: each gets a row, and its reason a line below.
 
     Raises:
         UserError: The records cannot share a board; see ``rsir_bench.leaderboard.boards.boards``.
     """
-    return "\n\n".join(_board(board, metrics, screen) for board in boards(records))
+    return "\n\n".join(_board(board, metrics, screen, failed) for board in boards(records))
 
 
-def _board(board: Board, metrics: Sequence[str], screen: Screen) -> str:
+def _board(board: Board, metrics: Sequence[str], screen: Screen, failed: Mapping[str, str]) -> str:
     blocks = [(table, block) for table in tables(board, metrics=metrics) for block in table.blocks if _ran(block)]
     rows = [row for _, block in blocks for row in block.rows]
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
@@ -40,10 +47,11 @@ def _board(board: Board, metrics: Sequence[str], screen: Screen) -> str:
         remarks.append("mean ± standard deviation over seeds")
     if not any(table.shows_paper for table, _ in blocks):
         remarks.append("not comparable with the paper's values")
-    grids = [_grid(block, metrics) for _, block in blocks]
+    grids = [_grid(table, block, metrics, failed) for table, block in blocks]
     grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained mAP")
     text = [f"{screen.styled(visible(grid.caption), 'strong')}\n{grid_text(grid, screen)}" for grid in grids]
-    doubts = "\n".join(doubt_notes([block for _, block in blocks]))
+    failures = [f"failed: {name}: {reason}" for name, reason in failed.items()]
+    doubts = "\n".join([*doubt_notes([block for _, block in blocks]), *failures])
     last = f"Board {board.name}: {'; '.join(remarks)}."
     return "\n\n".join([*text, *map(screen.folded, [*([doubts] if doubts else []), last])])
 
@@ -92,12 +100,14 @@ def _ran(block: Block) -> bool:
     return any(row.seeds for row in block.rows)
 
 
-def _grid(block: Block, metrics: Sequence[str]) -> Grid:
-    """Return the rows of a target that were run, with methods named as ``--methods`` takes them."""
+def _grid(table: Table, block: Block, metrics: Sequence[str], failed: Mapping[str, str]) -> Grid:
+    """Return the rows of a target that were run, with methods named as ``--methods`` takes them, and what failed."""
+    about = encoder_headers(table)
     rows = [
         GridRow(
             (
                 *word_cells(row.name.label, row.name.row),
+                *word_cells(*(encoder_columns(row.records).get(header, "") for header in about)),
                 GridCell(str(row.seeds)),
                 *(metric_cell(row.cells[metric]) for metric in metrics),
             ),
@@ -107,4 +117,6 @@ def _grid(block: Block, metrics: Sequence[str]) -> Grid:
         if row.seeds
     ]
     headings = [shown_name(metric) for metric in metrics]
-    return Grid(block_title(block), ("method", "row", "seeds", *headings), 2, tuple(rows))
+    empty = [""] * (len(about) + 1 + len(metrics))
+    rows += [GridRow(word_cells(name, "failed", *empty), ()) for name in failed]
+    return Grid(block_title(block), ("method", "row", *about, "seeds", *headings), 3 if about else 2, tuple(rows))

@@ -208,7 +208,8 @@ def _notes(board: Board, rows: Sequence[VariantRow]) -> tuple[str, ...]:
         f"Protocol {board.name} (hash {board.protocol.hash}). Means over seeds. Off: the same trained network and "
         "components, with the scenes of the target described without the front end; Δ is with it minus without it.",
         "Moved: the mean distance by which the content of a scene is moved, in pixels of the network's input of "
-        f"{board.protocol.settings['data']['size']}; a dash where that is not defined, as for a mean over views. "
+        f"{board.protocol.settings['data']['size'] or 'its own size'}; a dash where that is not defined, as for a mean "
+        "over views. "
         "Changed: the mean absolute change of a value at the same pixel, where values run from 0 to 1.",
         f"A front end that moves and changes next to nothing is judged by nothing. {REFERENCE} has none; rows from "
         "before this was measured are not here.",

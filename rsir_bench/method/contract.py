@@ -44,7 +44,7 @@ class Card(RenamedFields):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     old_names: ClassVar[Mapping[str, str]] = {"unlabelled": "needs_unlabelled"}
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="As in --methods.")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="As in --methods.")
     title: str = Field(min_length=1, description="As in the tables; '{trunk}' becomes the trunk's title.")
     paper: str = Field(min_length=1, description="Authors, title, venue.")
     year: int = Field(ge=1900)
@@ -114,6 +114,7 @@ class Setup:
         size: Side of a scene in pixels.
         protocol: The protocol's settings: trunk, head, training.
         weights_folders: Folders that are searched for files of weights.
+        value_range: The stored pixel values that are 0 and 1 in scenes; None: 8-bit, or all of the integer type.
     """
 
     classes: int
@@ -122,6 +123,7 @@ class Setup:
     size: int
     protocol: protocols.Protocol
     weights_folders: tuple[Path, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     def trunk(self) -> Trunk:
         """Build the protocol's trunk: initialised, partly frozen, normalising scenes of [0, 1] itself.

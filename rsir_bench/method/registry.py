@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -310,8 +311,12 @@ def _merge(values: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 def _plain_name(words: str, argument: str) -> str:
     """Return the method's name without the folder of its weights, which only this machine knows."""
-    model, at, weights = argument.partition("@")
-    return f"{words}:{model}{at}{Path(weights).name}" if argument else words
+    if not argument:
+        return words
+    named, *changes = re.split(r"(?=:[a-z_]+=)", argument)  # settings, as encoders take them
+    model, at, weights = named.partition("@")
+    model = Path(model).name if Path(model).is_dir() else model
+    return f"{words}:{model}{at}{Path(weights).name}{''.join(changes)}"
 
 
 def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:

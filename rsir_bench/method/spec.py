@@ -27,6 +27,8 @@ class MethodSpec:
         sources: The files that define them, by name.
         code: The digests of the files of its code, and of what these import.
         own_code: Digest of the code of those that are not as shipped, the user's own above all; empty otherwise.
+        asked_as: For the command that makes a result again, where ``name`` is not what ``--methods`` takes: an encoder
+            is named by its weights, wherever they came from.
     """
 
     name: str
@@ -41,6 +43,7 @@ class MethodSpec:
     sources: dict[str, Path] = field(default_factory=dict)
     code: dict[Path, str] = field(default_factory=dict)
     own_code: str = ""
+    asked_as: str = ""
 
     @property
     def card(self) -> Card:

@@ -22,20 +22,21 @@ LISTED = ("name", "title")
 
 def protocol_list() -> list[dict[str, str | int]]:
     """Return every shipped protocol: name, source, targets, trunk, pixels of a side, epochs, weights, title."""
-    protocols = [load_protocol(name) for name in sorted(shipped())]
-    return [
-        {
-            "protocol": protocol.name,
-            "source": protocol.data.source,
-            "targets": ", ".join(protocol.data.targets),
+    return [_in_a_line(load_protocol(name)) for name in sorted(shipped())]
+
+
+def _in_a_line(protocol: Protocol) -> dict[str, str | int]:
+    trains: dict[str, str | int] = dict.fromkeys(("source", "trunk", "pixels", "epochs", "weights"), "-")
+    if protocol.trains:
+        trains = {
+            "source": protocol.source,
             "trunk": protocol.trunk.title or protocol.trunk.name,
-            "pixels": protocol.data.size,
+            "pixels": protocol.size,
             "epochs": protocol.train.epochs,
             "weights": "from scratch" if protocol.trunk.weights == "none" else protocol.trunk.weights,
-            "title": protocol.title,
         }
-        for protocol in protocols
-    ]
+    named = {"protocol": protocol.name, "source": trains["source"], "targets": ", ".join(protocol.data.targets)}
+    return named | trains | {"title": protocol.title}
 
 
 def describe_protocol(protocol: Protocol) -> str:

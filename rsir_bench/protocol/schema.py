@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from rsir_bench.base.files import digest
 
@@ -17,12 +26,17 @@ class _Section(BaseModel):
 class Data(_Section):
     """The scenes, and the pixels that a method sees."""
 
-    source: str = Field(description="The dataset to train on: a name, or folder:, parquet: or tar:PATH.")
+    source: str | None = Field(
+        default=None,
+        description="The dataset to train on: a name, or folder:, parquet: or tar:PATH; without one, none is.",
+    )
     targets: list[str] = Field(min_length=1, description="The datasets to score on.")
     unlabelled: str | None = Field(
         default=None, description="Scenes whose labels nobody sees, for methods that learn from such scenes."
     )
-    size: int = Field(ge=16, le=8192, description="Side of the square scene in pixels after the direct resize.")
+    size: int | None = Field(
+        default=None, ge=16, le=8192, description="Side of the square scene in pixels after the direct resize."
+    )
     resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = Field(
         default="bilinear", description="The filter of the resize."
     )
@@ -156,8 +170,16 @@ class Score(_Section):
         return self
 
 
+NOTHING: Any = None
+"""The trunk and the training of a protocol that trains nothing: nobody reads them there."""
+
+
 class Protocol(_Section):
-    """One protocol; see ``rsir_bench/protocol/*.toml`` for the shipped ones."""
+    """One protocol; see ``rsir_bench/protocol/*.toml`` for the shipped ones.
+
+    One without a source trains nothing: it has no size, trunk and training either (both are then None), and scores
+    encoders, each at its own input.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Of the leaderboard.")
     title: str = Field(description="What it is, in one line.")
@@ -165,9 +187,9 @@ class Protocol(_Section):
         default=False, description="The published values are comparable with this protocol, unmodified."
     )
     data: Data
-    trunk: Trunk
+    trunk: Trunk = Field(default=NOTHING)
     head: Head = Head()
-    train: Train
+    train: Train = Field(default=NOTHING)
     describe: Describe = Describe()
     score: Score = Score()
     methods: dict[str, dict[str, Any]] = Field(default={}, description="Settings of methods, by name.")
@@ -176,6 +198,55 @@ class Protocol(_Section):
     @classmethod
     def _lower(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         return {name: dict(settings) for name, settings in sorted(value.items())}
+
+    @field_validator("trunk", "train", mode="wrap")
+    @classmethod
+    def _read_or_none(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        return None if value is None else handler(value)
+
+    @field_serializer("trunk", "train", mode="wrap")
+    def _written_or_none(self, value: _Section | None, handler: SerializerFunctionWrapHandler) -> Any:
+        return None if value is None else handler(value)
+
+    @model_validator(mode="after")
+    def _trains_or_not(self) -> Protocol:
+        needed: dict[str, Any] = {"data.source": self.data.source, "data.size": self.data.size}
+        needed |= {"trunk": self.trunk, "train": self.train}
+        given = [name for name, value in needed.items() if value is not None]
+        if self.trains:
+            if missing := [name for name in needed if name not in given]:
+                raise ValueError(f"{missing[0]} is missing; what is trained on data.source needs it")
+            return self
+        others = {"data": Data(targets=self.data.targets), "head": Head(), "describe": Describe()}
+        for section, usual in others.items():
+            changed = getattr(self, section).model_dump(exclude_defaults=True, exclude={"targets", "size"})
+            given += [f"{section}.{name}" for name in changed if changed[name] != getattr(usual, name)]
+        if given:
+            why = "without data.source nothing is trained, and every encoder has its own input"
+            raise ValueError(f"{given[0]} changes nothing: {why} (timm:NAME:size=224 changes it for one)")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether methods are trained, on ``data.source``; otherwise encoders are scored as they come."""
+        return self.data.source is not None
+
+    @property
+    def source(self) -> str:
+        """``data.source`` of a protocol that trains."""
+        assert self.data.source is not None
+        return self.data.source
+
+    @property
+    def size(self) -> int:
+        """``data.size`` of a protocol that trains."""
+        assert self.data.size is not None
+        return self.data.size
+
+    @property
+    def precision(self) -> str:
+        """The precision of training; of a protocol that trains nothing, the 32 bit of describing."""
+        return self.train.precision if self.trains else "32"
 
     def settings(self) -> dict[str, Any]:
         """Return every setting that changes results: without texts, targets and settings of methods."""
@@ -193,6 +264,8 @@ class Protocol(_Section):
         left_out = {"name": True, "title": True, "paper": True, "methods": True}
         nested = {"data": {"targets"}, "trunk": {"title"}}
         settings = self.model_dump(mode="json", exclude={**left_out, **nested}, exclude_defaults=exclude_defaults)
+        if not self.trains:
+            return {name: value for name, value in settings.items() if value is not None}
         if "weights" in settings["trunk"]:  # the folder differs between machines; the run's key holds the file's hash
             settings["trunk"]["weights"] = Path(settings["trunk"]["weights"]).name
         return settings

@@ -149,6 +149,28 @@ class RequestFields(_Part):
     cards: tuple[str, ...] = ()
 
 
+class EncoderPart(_Part):
+    """The encoder behind a result, under a protocol that trains nothing; ``pixels`` has the rest of its input.
+
+    Attributes:
+        library: ``"timm"``, ``"hf"``, ``"open_clip"`` or ``"torchgeo"``.
+        model: The library's name, with the tag whose configuration it has.
+        weights: ``"none"``, or ``"tensors:"`` and the digest of the tensors that are used.
+        pooling: How its last layer is pooled.
+        fit: How a scene of any shape becomes a square: ``"squash"``, ``"crop"`` or ``"pad"``.
+        crop: The share of the resized side that is kept.
+        changed: The settings that are not as the weights want them.
+    """
+
+    library: str
+    model: str
+    weights: str
+    pooling: str
+    fit: Literal["squash", "crop", "pad"]
+    crop: float = Field(gt=0, le=1)
+    changed: list[str] = []
+
+
 class AcceptedPart(_Part):
     """A deliberate change: why this result replaced another one in the baseline, and what that one was."""
 
@@ -203,7 +225,7 @@ class Record(Tabular, _Part):
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
-    ``origin`` is None for what was made here.
+    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
@@ -231,6 +253,7 @@ class Record(Tabular, _Part):
     doubts: tuple[str, ...] = ()
     effect: EffectPart | None = None
     origin: OriginPart | None = None
+    encoder: EncoderPart | None = None
 
     def __str__(self) -> str:
         return repr(self)

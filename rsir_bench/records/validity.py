@@ -172,5 +172,7 @@ def _outside(where: str, scores: dict[str, float]) -> Iterator[str]:
 def _settings_problems(settings: dict[str, Any]) -> Iterator[str]:
     for section, name, kind in _SETTINGS:
         table = settings.get(section)
+        if isinstance(table, dict) and section == "data" and table.get("source", "") is None is table.get("size"):
+            continue  # of a protocol that trains nothing
         if not isinstance(table, dict) or not isinstance(table.get(name), kind):
             yield f"protocol.settings: lacks {section}.{name}"

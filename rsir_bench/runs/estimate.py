@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rsir_bench.base.errors import UserError, map_collecting_errors
+from rsir_bench.base.errors import UserError, map_collecting_errors, one_line
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.base.traces import with_place
 from rsir_bench.method import Method, Setup
@@ -79,6 +79,8 @@ Costs = dict[str, StepCost | str]
 def fitting(plan: Plan, known: Costs) -> Plan:
     """Return the plan without the methods that do not go with the trunk, and measure the others.
 
+    An encoder that cannot be built, or does not take its scenes, has failed; a method of another kind stops all.
+
     With a time limit, nothing is tried here, and nothing is left out.
 
     Args:
@@ -91,19 +93,25 @@ def fitting(plan: Plan, known: Costs) -> Plan:
     if plan.request.time_limit is not None:
         return plan
     unfit: dict[str, str] = {}
+    failed = dict(plan.failed)
 
     def look(run: Run) -> None:
         try:
             estimate(plan, run, known)
         except NoMapsError as error:
             unfit[run.method.label] = f"{run.method.name}: {error}"
+        except UserError as error:
+            if run.encoder is None:
+                raise
+            failed[run.method.label] = one_line(error)  # it costs only its own results
 
     map_collecting_errors(plan.first_of_each, look)
-    runs = tuple(run for run in plan.runs if run.method.label not in unfit)
+    runs = tuple(run for run in plan.runs if run.method.label not in unfit | failed)
     absent = [*plan.absent, *unfit.values()]
     if not runs:
-        raise UserError(f"nothing to run: {'; '.join(absent)}")
-    return replace(plan, runs=runs, absent=absent)
+        reasons = "\n".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise UserError(reasons or f"nothing to run: {'; '.join(absent)}")
+    return replace(plan, runs=runs, absent=absent, failed=failed)
 
 
 def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
@@ -190,7 +198,7 @@ def cost_key(plan: Plan, run: Run) -> str:
             [source_digest(*dict.fromkeys(run.method.sources.values())), run.method.own_code],
             protocol.identity(),
             [setup.classes, setup.bands, setup.size],
-            environment(plan.request.device, protocol.train.precision),
+            environment(plan.request.device, protocol.precision),
         ]
     )
 
@@ -218,8 +226,8 @@ def measure(plan: Plan, run: Run) -> StepCost | str:
     setup = plan.setup(run)
     try:
         method = run.method.build(setup)
-        recipe = method.recipe(plan.protocol.train)
-        if run.card.trained:
+        recipe = method.recipe(plan.protocol.train) if plan.protocol.trains else None
+        if recipe is not None and run.card.trained:
             epoch_batches(method, torch.as_tensor(plan.source.labels), recipe, torch.Generator().manual_seed(0))
         training, describing, lengths = _seconds_per_scene(method, setup, recipe, plan.request.device)
     except UserError:
@@ -228,16 +236,23 @@ def measure(plan: Plan, run: Run) -> StepCost | str:
         return with_place(error, run.method.sources.values())
     state = sum(tensor.nbytes for tensor in method.state_dict().values())
     parameters = sum(tensor.numel() for tensor in method.parameters())
-    moments = 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
-    return StepCost(training, describing, recipe.epochs, state, parameters, moments, lengths)
+    moments = _moments(recipe) if recipe else 0
+    return StepCost(training, describing, recipe.epochs if recipe else 0, state, parameters, moments, lengths)
 
 
-def _seconds_per_scene(method: Method, setup: Setup, recipe: Train, device: str) -> tuple[float, float, dict[str, int]]:
+def _moments(recipe: Train) -> int:
+    """Return how many values the optimizer keeps for each parameter."""
+    return 2 if recipe.optimizer == "adam" else int(recipe.momentum > 0)
+
+
+def _seconds_per_scene(
+    method: Method, setup: Setup, recipe: Train | None, device: str
+) -> tuple[float, float, dict[str, int]]:
     """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
-    fabric = make_fabric(device, recipe.precision)
+    fabric = make_fabric(device, recipe.precision if recipe else "32")
     method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     training = 0.0
-    if method.card.trained:
+    if recipe is not None and method.card.trained:
         wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
         wrapped.mark_forward_method("loss")
 

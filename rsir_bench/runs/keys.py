@@ -67,6 +67,8 @@ def plain_key(resolved: Resolved, method: ResolvedMethod, seed: int) -> str:
 
 def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> dict[str, Any]:
     """Return the explicit list of what changes a trained network."""
+    if method.encoder is not None:
+        return _encoder_settings(method, seed)
     protocol, everything = resolved.protocol, resolved.protocol.identity()
     named = {name: value for name, value in method.weights.items() if name != "trunk"}
     settings = {
@@ -87,6 +89,21 @@ def training_settings(resolved: Resolved, method: ResolvedMethod, seed: int) -> 
     if method.card.trained:
         settings["train"] = everything["train"]
         settings |= _trained_on(resolved, method)
+    return settings
+
+
+def _encoder_settings(method: ResolvedMethod, seed: int) -> dict[str, Any]:
+    """Return the explicit list of what changes an encoder; where its weights came from is not in it."""
+    assert method.encoder is not None
+    fronts = method.spec.name.partition(":")[0].split("+")[:-1]
+    values = {name: value for name, value in method.spec.non_default.items() if name.partition(".")[0] in fronts}
+    settings: dict[str, Any] = {"encoder": method.encoder.identity(), "card": method.spec.card.version}
+    if fronts:
+        settings |= {"front ends": fronts, "values": values}
+    if method.encoder.weights == "none":
+        settings["seed"] = seed
+    if method.spec.own_code:
+        settings["code"] = method.spec.own_code
     return settings
 
 

@@ -57,7 +57,7 @@ def locate(records: Iterable[Record], out: Path, files: UserFiles) -> dict[str, 
             groups[place, tuple(record.protocol.overrides)].append(record)
     for (place, overrides), group in groups.items():
         request = Request(
-            methods=_unique(record.method.name for record in group),
+            methods=_unique(request_of(record).method for record in group),
             targets=_unique(request_of(record).target for record in group),
             protocol=place,
             seeds=sorted({record.seed for record in group}),

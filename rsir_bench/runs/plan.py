@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.errors import RunError, SceneError, UserError
 from rsir_bench.base.files import slug
+from rsir_bench.encoders import EncoderFacts
 from rsir_bench.method import Card, Setup
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
@@ -65,6 +66,7 @@ class Run:
         cells: The results to make.
         weights: The initial weights of the networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
         transform: The transform from scenes to pixels.
+        encoder: What is known of the encoder, under a protocol that trains nothing; None elsewhere.
     """
 
     method: MethodSpec
@@ -75,6 +77,7 @@ class Run:
     cells: tuple[ResultSpec, ...]
     weights: dict[str, str]
     transform: Transform
+    encoder: EncoderFacts | None = None
 
     @property
     def card(self) -> Card:
@@ -118,11 +121,13 @@ class Plan:
         resolved: The request, with everything that it names.
         runs: The runs, in the order of the request.
         absent: The reasons why runs and results are left out, one line each.
+        failed: Why encoders cannot be built, by the name or label of the method.
     """
 
     resolved: Resolved
     runs: tuple[Run, ...]
     absent: list[str]
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def request(self) -> Request:
@@ -147,7 +152,7 @@ class Plan:
     @property
     def source(self) -> SceneIndex:
         """The training scenes."""
-        return self.datasets[self.protocol.data.source]
+        return self.datasets[self.resolved.source]
 
     @property
     def todo(self) -> list[Run]:
@@ -172,6 +177,7 @@ class Plan:
             size=run.transform.size,
             protocol=self.protocol,
             weights_folders=self.request.weights_folders,
+            value_range=index.value_range,
         )
 
     def needed(self) -> list[tuple[str, Transform]]:
@@ -183,7 +189,7 @@ class Plan:
             if run.card.needs_unlabelled and data.unlabelled:
                 names.insert(0, data.unlabelled)
             if run.card.trained or any(cell.fit == "source" for cell in run.todo):
-                names.insert(0, data.source)
+                names.insert(0, self.resolved.source)
             needed |= dict.fromkeys((name, run.transform) for name in names)
         return list(needed)
 
@@ -212,7 +218,7 @@ def plan_runs(resolved: Resolved) -> Plan:
             runs.append(_run(resolved, method, seed, targets))
     if not runs:
         raise UserError(f"nothing to run: {'; '.join(absent)}")
-    return Plan(resolved, tuple(runs), absent)
+    return Plan(resolved, tuple(runs), absent, resolved.failed)
 
 
 def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
@@ -230,8 +236,10 @@ def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
 
 
 def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:
-    """Return each seed once, or only the first for a method without randomness."""
+    """Return each seed once, or only the first for a method without randomness; 0 for an encoder with its weights."""
     seeds = list(dict.fromkeys(seeds))
+    if method.encoder is not None and method.encoder.weights != "none":
+        return [0]
     return seeds if method.card.trained or "none" in method.weights.values() else seeds[:1]
 
 
@@ -257,17 +265,25 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
     def same(name: str) -> bool:  # compares content, to recognise a user's folder under any name
         return target == name or datasets[target].fingerprint == datasets[name].fingerprint
 
-    if card.trained and same(data.source):
+    if card.trained and same(resolved.source):
         return "it is the source, whose labels the method has seen"
-    if data.leaked == "drop" and same(data.source):
+    if data.leaked == "drop" and same(resolved.source):
         return "all its scenes are in the source, and data.leaked=drop leaves them out"
     if card.needs_unlabelled and data.unlabelled is not None and same(data.unlabelled):
         return "it is the method's unlabelled pool"
-    seen = data.source if resolved.fitted_on_source(card) else first
-    here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
+    seen = resolved.source if resolved.fitted_on_source(card) else first
+    try:
+        here, there = (len(method.transform.kept_bands(datasets[name])) for name in (target, seen))
+    except SceneError as error:
+        return str(error).removeprefix(f"{target}: ")
     if here != there:
         what = "the source; set data.bands=rgb" if seen == data.source else f"{seen}; run it alone"
         return f"its bands differ from those of {what}"
+    if method.encoder and method.encoder.input.stored:
+        if datasets[target].value_range is None:
+            return "the weights want reflectances, and it stores colours of 8 bits"
+        if datasets[target].value_range != datasets[seen].value_range:
+            return f"its values have another range than those of {seen}; run it alone"
     return None
 
 
@@ -276,14 +292,14 @@ def _run(resolved: Resolved, method: ResolvedMethod, seed: int, targets: Sequenc
     source = resolved.datasets[resolved.source].name if method.card.trained else "untrained"
     name = f"{resolved.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
     folder = resolved.request.out / slug(method.spec.label) / name
-    cells = [
+    cells = tuple(
         _cell(resolved, method, folder, key, wanted)
         for target in targets
         for distortion in (None, *resolved.distortions)
         for wanted in _rows(resolved, method, target, distortion)
-    ]
+    )
     plain = plain_key(resolved, method, seed)
-    return Run(method.spec, seed, folder, key, plain, tuple(cells), method.weights, method.transform)
+    return Run(method.spec, seed, folder, key, plain, cells, method.weights, method.transform, method.encoder)
 
 
 def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: Distortion | None) -> list[RowOnTarget]:

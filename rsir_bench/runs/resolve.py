@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from rsir_bench.base.errors import Problems, UserError, suggest
+from rsir_bench.base.errors import Problems, UserError, one_line, suggest
 from rsir_bench.base.files import file_digest
 from rsir_bench.base.progress import log
+from rsir_bench.encoders import EncoderFacts, encoder_class, encoder_facts, named_encoder
 from rsir_bench.method import Card, WeightSource, registry
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.method.spec import MethodSpec
@@ -33,11 +34,13 @@ class ResolvedMethod:
         spec: The method as the user named it.
         weights: The initial weights of its networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
         transform: The transform from scenes to its pixels.
+        encoder: What is known of it, under a protocol that trains nothing; None elsewhere.
     """
 
     spec: MethodSpec
     weights: dict[str, str]
     transform: Transform
+    encoder: EncoderFacts | None = None
 
     @property
     def card(self) -> Card:
@@ -55,6 +58,7 @@ class Resolved:
         board: The leaderboard's name.
         methods: The methods that the protocol supports, in the order of the request.
         absent: The reasons why other methods are left out, one line each.
+        failed: Why encoders cannot be built, by the name of the method: each costs only its own results.
         targets: The datasets to score on, as the request names them.
         datasets: The scenes of each dataset, by dataset name.
         distortions: Distortions to score the targets under, in addition to the undistorted targets.
@@ -70,11 +74,12 @@ class Resolved:
     datasets: dict[str, SceneIndex]
     distortions: tuple[Distortion, ...]
     published: dict[str, Path]
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
-        """The name of the training dataset."""
-        return self.protocol.data.source
+        """The name of the training dataset, of a protocol that trains."""
+        return self.protocol.source
 
     def fitted_on_source(self, card: Card) -> bool:
         """Return whether a method needs the source's scenes, either to train or to fit principal components."""
@@ -98,12 +103,15 @@ def resolve(request: Request) -> Resolved:
         distortions = parse_distortions(list(request.distortions))
     named = _name_methods(request, protocol, problems)
     kept, absent = _fitting(named, protocol)
-    methods = _with_weights(kept, protocol, request.weights_folders, problems)
+    methods = _with_weights(kept, protocol, request.weights_folders, problems) if protocol.trains else []
     targets = tuple(protocol.data.targets if list(request.targets) == ["all"] else dict.fromkeys(request.targets))
     needed = _dataset_names([spec.card for spec in kept or named], protocol, targets)
     datasets = _read_datasets(needed, request, problems)
     _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
     problems.raise_any()
+    failed: dict[str, str] = {}
+    if not protocol.trains:
+        methods, failed = _encoders(kept, request.weights_folders)
     board = board_name(protocol)
     return Resolved(
         request=request,
@@ -115,6 +123,7 @@ def resolve(request: Request) -> Resolved:
         datasets=datasets,
         distortions=tuple(distortions),
         published=_read_published(request.published / board) if request.published and not request.fresh else {},
+        failed=failed,
     )
 
 
@@ -187,7 +196,9 @@ def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[Me
     kept, absent = [], []
     for method in methods:
         card = method.card
-        if card.trunk is not None and card.trunk != protocol.trunk.name.split(".")[0]:
+        if reason := _only_elsewhere(method, protocol):
+            absent.append(f"{method.name}: {reason}")
+        elif card.trunk is not None and card.trunk != protocol.trunk.name.split(".")[0]:
             trunk = protocol.trunk.name
             absent.append(f"{method.name}: brings its own trunk in the place of {card.trunk}; the protocol has {trunk}")
         elif card.needs_unlabelled and protocol.data.unlabelled is None:
@@ -195,6 +206,38 @@ def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[Me
         else:
             kept.append(method)
     return kept, absent
+
+
+def _only_elsewhere(method: MethodSpec, protocol: Protocol) -> str | None:
+    """Return why a method has no place under protocols of this kind, that train or that do not; None where it has."""
+    kind = encoder_class(method)
+    if protocol.trains:
+        own_input = kind is not None and not kind.sees_protocols_scenes
+        return "describes scenes at the input size of its weights; use --protocol frozen" if own_input else None
+    if method.card.trained:
+        return f"is trained, and {protocol.name} has no source; use a protocol that trains"
+    return f"is no encoder, and {protocol.name} has no input size" if kind is None else None
+
+
+def _encoders(methods: Sequence[MethodSpec], folders: Sequence[Path]) -> tuple[list[ResolvedMethod], dict[str, str]]:
+    """Return the encoders that can be built, and why others cannot, by name of the method.
+
+    Raises:
+        UserError: None can be built; the message has a line for each.
+    """
+    found: list[ResolvedMethod] = []
+    failed: dict[str, str] = {}
+    for method in methods:
+        try:
+            facts = encoder_facts(method, folders)
+        except UserError as error:
+            failed[method.name] = one_line(error)
+        else:
+            weights = {f"{facts.library}.weights": facts.weights}
+            found.append(ResolvedMethod(named_encoder(method, facts), weights, facts.transform, facts))
+    if failed and not found:
+        raise UserError("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
+    return found, failed
 
 
 def _with_weights(
@@ -219,7 +262,7 @@ def _with_weights(
 def transform_of(protocol: Protocol) -> Transform:
     """Return the transform from scenes to pixels."""
     data = protocol.data
-    return Transform(data.size, data.resize, data.bands, data.antialias)
+    return Transform(protocol.size, data.resize, data.bands, data.antialias)
 
 
 def weight_sources(method: MethodSpec, protocol: Protocol) -> dict[str, WeightSource]:
@@ -244,7 +287,8 @@ def _dataset_names(cards: Sequence[Card], protocol: Protocol, targets: Sequence[
     names = list(targets)
     if any(card.needs_unlabelled for card in cards) and protocol.data.unlabelled:
         names.insert(0, protocol.data.unlabelled)
-    if protocol.data.leaked == "drop" or any(_needs_source(card, protocol) for card in cards) or not cards:
+    of_source = protocol.data.leaked == "drop" or any(_needs_source(card, protocol) for card in cards) or not cards
+    if protocol.data.source is not None and of_source:
         names.insert(0, protocol.data.source)
     return list(dict.fromkeys(names))
 

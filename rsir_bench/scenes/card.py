@@ -94,6 +94,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         pixels: Side of a scene in the original archive.
         bands: Bands of a scene; 3 for anything that Pillow turns into RGB.
         rgb: Indices of the bands red, green and blue.
+        band_names: The names of the bands, as encoders that were made for several ask for them; empty: RGB only.
         value_range: The pixel values that become 0 and 255 where pixels are not 8-bit; None: all of the integer type.
         folders: Names of its folder under the data root (found at any nesting), the most specific first.
         classes: In the order of the labels. None: the scenes have labels, and their folders do not matter.
@@ -114,6 +115,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
     pixels: int = pydantic.Field(gt=0)
     bands: int = pydantic.Field(default=3, gt=0)
     rgb: tuple[int, int, int] = (0, 1, 2)
+    band_names: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
     folders: tuple[str, ...] = pydantic.Field(min_length=1)
     classes: tuple[SceneClass, ...] = ()
@@ -127,6 +129,8 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
     def _consistent(self) -> DatasetCard:
         if not all(0 <= band < self.bands for band in self.rgb):
             raise ValueError(f"rgb {list(self.rgb)} names a band outside 0..{self.bands - 1}")
+        if len(set(map(str.upper, self.band_names))) not in (0, self.bands):
+            raise ValueError(f"band_names must be {self.bands} different names")
         if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range must rise")
         if (self.download is None) == (self.generator is None):

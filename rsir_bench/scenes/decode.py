@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,32 +35,57 @@ UNREADABLE = (OSError, UnreadableError)
 SPANS_OF_32_BITS = (1e-30, 1e30)
 """Value ranges of another width, or that reach further, are scaled by 64-bit floats: 32 bits would overflow."""
 
+Fit = Literal["squash", "crop", "pad"]
+"""How a scene of any shape becomes a square, see ``Resize``."""
+
 Pixels = npt.NDArray[np.uint8]
 ValueRange = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class Resize:
-    """A direct resize to a square, without a crop.
+    """A resize to a square: directly by default, or to other sides of which the centre is taken.
 
     Attributes:
         size: Side in pixels.
         filter: Pillow's.
         antialias: Whether the filter widens where it shrinks, as Pillow's resize does; without, a pixel is read off at
             its place, as by OpenCV's resize or by torch's interpolation: fine detail aliases.
+        fit: ``"squash"``: both sides become ``scale``. ``"crop"``: the shorter one does, and the shape is kept.
+            ``"pad"``: the longer one does.
+        scale: Pixels, see ``fit``; None: ``size``. Of the result the centre is taken, with black around it where it is
+            smaller than the square.
     """
 
     size: int
     filter: Image.Resampling
     antialias: bool = True
+    fit: Fit = "squash"
+    scale: int | None = None
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return the resized image."""
-        square = (self.size, self.size)
+        sides = self._sides(*image.size)
         if self.antialias:
-            return image.resize(square, self.filter)
+            return _centre(image.resize(sides, self.filter), self.size)
         whole = (0, 0, *image.size)
-        return image.transform(square, Image.Transform.EXTENT, whole, self.filter)
+        return _centre(image.transform(sides, Image.Transform.EXTENT, whole, self.filter), self.size)
+
+    def _sides(self, width: int, height: int) -> tuple[int, int]:
+        """Return the sides before the centre is taken, rounded down as torchvision does."""
+        scale = self.scale or self.size
+        if self.fit == "squash":
+            return scale, scale
+        whole = min(width, height) if self.fit == "crop" else max(width, height)
+        return max(1, scale * width // whole), max(1, scale * height // whole)
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    """Return the square in the middle of an image, rounded as torchvision does."""
+    if image.size == (size, size):
+        return image
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
 
 
 def decode_scene(

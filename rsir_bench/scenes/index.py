@@ -78,6 +78,18 @@ class SceneIndex:
         """Return the number of scenes."""
         return len(self.paths)
 
+    def band_named(self, name: str) -> int:
+        """Return the index of a band of the card; capitals make no difference.
+
+        Raises:
+            SceneError: The card has no such band.
+        """
+        names = [known.upper() for known in self.card.band_names] if self.card else []
+        if name.upper() not in names:
+            have = f"its card names {', '.join(names)}" if names else "it has no card that names its bands"
+            raise SceneError(f"{self.name}: no band {name} ({have}); score it with an encoder for RGB")
+        return names.index(name.upper())
+
     @property
     def content_fingerprint(self) -> str:
         """The fingerprint of classes, file names and bytes, whatever labels there are."""

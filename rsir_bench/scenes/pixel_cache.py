@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,7 @@ from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
 from rsir_bench.scenes.decode import (
     DECODING_VERSION,
     UNREADABLE,
+    Fit,
     Pixels,
     Resize,
     decode_scene,
@@ -40,19 +41,23 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Transform:
-    """How a scene becomes pixels: a direct resize to ``size`` x ``size``, no crop.
+    """How a scene becomes pixels: by default, a direct resize to ``size`` x ``size`` without a crop.
 
     Attributes:
         size: Side in pixels.
         resize: Name of a Pillow filter, such as ``bilinear``, ``bicubic`` or ``lanczos``.
-        bands: ``rgb``, or ``all`` bands of the dataset.
+        bands: ``rgb``, ``all`` bands of the dataset, or the names of bands on its card, in the order to keep.
         antialias: See ``rsir_bench.scenes.decode.Resize``.
+        fit: Likewise.
+        scale: Likewise.
     """
 
     size: int
     resize: str = "bilinear"
-    bands: Literal["rgb", "all"] = "rgb"
+    bands: str | tuple[str, ...] = "rgb"
     antialias: bool = True
+    fit: Fit = "squash"
+    scale: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown filter before any scene is read."""
@@ -63,11 +68,17 @@ class Transform:
     @property
     def resizing(self) -> Resize:
         """The resize of each image."""
-        return Resize(self.size, Image.Resampling[self.resize.upper()], self.antialias)
+        return Resize(self.size, Image.Resampling[self.resize.upper()], self.antialias, self.fit, self.scale)
 
     def kept_bands(self, index: SceneIndex) -> tuple[int, ...]:
-        """Return the bands of a dataset that the transform keeps, in order."""
-        return tuple(index.rgb) if self.bands == "rgb" else tuple(range(index.bands))
+        """Return the bands of a dataset that the transform keeps, in order.
+
+        Raises:
+            SceneError: It names bands, and the dataset's card does not have them.
+        """
+        if self.bands == "rgb":
+            return tuple(index.rgb)
+        return tuple(range(index.bands)) if self.bands == "all" else tuple(map(index.band_named, self.bands))
 
 
 class CachedPixels(np.memmap[tuple[int, ...], np.dtype[np.uint8]]):
@@ -158,6 +169,8 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
         "decoding": DECODING_VERSION,
         "decoders": decoder_versions(),
     }
+    if (transform.fit, transform.scale) != ("squash", None):
+        settings |= {"fit": transform.fit, "scale": transform.scale}
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     places = list(kept_at("pixels", f"{key}.u8"))
     return next((place for place in places if _is_full(place, index, transform)), places[-1])

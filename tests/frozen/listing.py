@@ -16,7 +16,7 @@ import numpy as np
 
 from rsir_bench.base.files import digest
 from rsir_bench.method.registry import discover
-from rsir_bench.protocol import shipped
+from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.runs import resolve
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
@@ -26,6 +26,7 @@ from rsir_bench.scenes.reading.store import FolderStore
 
 PLUGIN = Path(__file__).resolve().parent.parent / "plugins" / "everything.py"
 SPECIAL = ["jsst+se", "jsst+jsst-tps+baseline", "wallis+dhn", "timm:resnet18@none", "timm:resnet18", "everything"]
+ENCODERS = ("timm", "hf", "open_clip", "torchgeo")
 VARIANTS = (
     ("head.fc1=64", "describe.pca=32", 'describe.pca_fit=["source","target"]'),
     ("score.queries=fifth", "score.query_seed=1", "data.antialias=false", "score.similarity=cosine"),
@@ -54,8 +55,8 @@ def fake_dataset(name: str) -> SceneIndex:
 
 def listing() -> Iterator[str]:
     """One line for each run and each result."""
-    for protocol in shipped():
-        methods = [*(name for name in discover() if name != "timm"), *SPECIAL]
+    for protocol in (name for name in shipped() if load_protocol(name).trains):
+        methods = [*(name for name in discover() if name not in ENCODERS), *SPECIAL]
         yield from _lines(protocol, methods=methods, seeds=(0, 3))
         distortions = ("haze:3", "rotation:1")
         yield from _lines(protocol, methods=["baseline", "dhn"], distortions=distortions)
@@ -64,6 +65,11 @@ def listing() -> Iterator[str]:
             yield from _lines(protocol, methods=["jsst"], overrides=overrides)
     yield from _lines("demo", methods=["jsst", "cbp"], overrides=["data.source=eurosat"], targets=["demo-view"])
     yield from _lines("demo", methods=["histeq+timm:resnet18@none"], overrides=["data.bands=all"], targets=["eurosat"])
+    encoders = [
+        f"timm:test_vit@none{changes}" for changes in ("", ":pooling=cls+mean", ":size=320", ":fit=squash:crop=1")
+    ]
+    yield from _lines("frozen", methods=[*encoders, "wallis+timm:test_resnet@none", "jsst"], seeds=(0, 3))
+    yield from _lines("frozen", methods=encoders[:1], targets=["folder:some/place", "eurosat"], distortions=["haze:3"])
 
 
 def _lines(protocol: str, **asked: object) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rsir_bench.conformance.harness import Bench, Training, descriptors, pixels_of
+from rsir_bench.encoders import EncoderMethod
 from rsir_bench.method.code.code_files import code_of, digest_of
 from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 from rsir_bench.ranking import METRIC_VERSION
@@ -38,7 +39,12 @@ def versions() -> dict[str, int]:
 
 
 def numbers(entry: RegisteredMethod, found: dict[str, RegisteredMethod]) -> dict[str, Any]:
-    """The losses of a short training, and the first values of the descriptors that it ends with."""
+    """The losses of a short training, and the first values of the descriptors that it ends with.
+
+    None of an encoder of an optional library: it computes what that library does (``tests/encoders``).
+    """
+    if issubclass(entry.method_class, EncoderMethod) and not entry.method_class.sees_protocols_scenes:
+        return {"losses": [], "descriptors": {}}
     named = resolve(ARGUMENTS.get(entry.name, entry.name), found, {}, {})
     bench = Bench(find(entry.name, found), named)
     network, losses = bench.build(), []

@@ -87,6 +87,8 @@ class Expected:
 
     def _planned(self, record: Record, protocol: Protocol, target: str, distortion: str) -> Plan:
         check_target(target, protocol, self._given)
+        if not protocol.trains:
+            raise UserError(f"{protocol.name}: records of encoders are not taken; submit their descriptors")
         spec = self.method(record)
         weights = _claimed_weights(record, spec, protocol)
         request = Request(
@@ -120,7 +122,7 @@ class Expected:
         fits: list[Fit] = list(protocol.describe.pca_fit)
         reduced = "source" in fits and any(row.kind == "pca" for row in card.rows.values())
         if card.trained or reduced or data.leaked == "drop":
-            claims[data.source] = record.source.fingerprint if record.source else None
+            claims[protocol.source] = record.source.fingerprint if record.source else None
         if card.needs_unlabelled and data.unlabelled:
             claims.setdefault(data.unlabelled, None)
         return {name: self._index(name, fingerprint) for name, fingerprint in claims.items()}

@@ -41,6 +41,11 @@ class Missing:
     passes: set[tuple[str, Distortion | None, int]]
     plain_passes: set[tuple[str, int]]
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether anything must be trained or described; otherwise what is there is only scored."""
+        return bool(self.networks or self.passes or self.plain_passes)
+
 
 class RunArtifacts:
     """The artifacts of a run. Creating this object changes nothing on disk or in torch.
@@ -118,7 +123,7 @@ class RunArtifacts:
         cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
         passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
         unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())
-        passes |= {(self.plan.protocol.data.source, None, cell.round) for cell in unfitted}
+        passes |= {(self.plan.protocol.source, None, cell.round) for cell in unfitted}
         plain_passes = {(cell.target, cell.round) for cell in self.run.todo if self._has_effect(cell)}
         return Missing(networks, cells, passes, plain_passes)
 

@@ -47,7 +47,7 @@ class Components:
             UserError: A file cannot be read or written.
         """
         protocol = self._describing.plan.protocol
-        raw = self._describing.raw(self._network, protocol.data.source)[self.descriptor]
+        raw = self._describing.raw(self._network, protocol.source)[self.descriptor]
         fitted = fit_reduction(raw, protocol.describe.pca)
         write_sealed(self.path, lambda path: np.savez(path, **asdict(fitted)))
         return fitted

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import RunError
+from rsir_bench.encoders import Encoder
 from rsir_bench.method import Method
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn.trunk import Trunk
@@ -191,7 +192,9 @@ class Describing:
 
     def _write_note(self, network: Method, pixels: Pixels, raw: dict[str, Descriptors], speed: float | None) -> None:
         known = self.note()
-        here = environment(str(self.device), network.recipe(self.plan.protocol.train).precision)
+        protocol = self.plan.protocol
+        precision = network.recipe(protocol.train).precision if protocol.trains else protocol.precision
+        here = environment(str(self.device), precision)
         # Distorting takes its own time, which is not the method's.
         timed = {} if speed is None else {"images_per_second": speed, "environment": here}
         note = {
@@ -211,8 +214,8 @@ class Describing:
 
 
 def _normalisation(network: Method) -> dict[str, list[float] | None]:
-    """Return the mean and deviation per band that the network's trunk normalises by; None without a ``Trunk``."""
-    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
+    """Return the mean and deviation per band that the network's trunk or encoder normalises by; None without one."""
+    trunk = next((part for part in network.modules() if isinstance(part, (Trunk, Encoder))), None)
     return {name: getattr(trunk, name).flatten().tolist() if trunk else None for name in ("mean", "std")}
 
 

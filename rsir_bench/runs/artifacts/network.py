@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import file_digest, remove_files, write_atomically
+from rsir_bench.encoders import weights_in
 from rsir_bench.method import Method
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.artifacts.notes import read_note, write_note
@@ -72,9 +73,16 @@ class Network:
         return not self.run.card.trained or self.run.is_trained(self.round_index)
 
     def build(self) -> Method:
-        """Return the network before any training; it is the same each time."""
+        """Return the network before any training; it is the same each time.
+
+        Raises:
+            RunError: It is an encoder whose weights are no longer those that the run was planned with.
+        """
         seed_everything(self.run.seed, self.round_index, "weights")
-        return self.run.method.build(self.plan.setup(self.run))
+        network = self.run.method.build(self.plan.setup(self.run))
+        if self.run.encoder is not None and weights_in(network) != self.run.encoder.weights:
+            raise RunError(f"{self.run.title}: its weights have changed since the run was planned; run it again")
+        return network
 
     def load(self) -> Method:
         """Return the trained network, on its device.
@@ -154,7 +162,7 @@ class Network:
         """Train on every rank; return the network and the cost of its training."""
         compute_deterministically(self.device)
         data, card = self.plan.protocol.data, self.run.card
-        source = Scenes.of(self._pixels(data.source), self.plan.source.labels)
+        source = Scenes.of(self._pixels(self.plan.protocol.source), self.plan.source.labels)
         pool = None
         if card.needs_unlabelled and data.unlabelled is not None:
             pixels = self._pixels(data.unlabelled)

@@ -20,6 +20,7 @@ from rsir_bench.records.schema import (
     ENVIRONMENT,
     DistortionPart,
     EffectPart,
+    EncoderPart,
     MethodPart,
     PixelsPart,
     ProtocolPart,
@@ -84,6 +85,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
         request=asked,
         doubts=tuple(_doubts(cell, scores, left)),
         effect=left.effect,
+        encoder=_encoder(run),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
@@ -116,7 +118,7 @@ def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
     """Return what was asked for of one result, without the folders of this machine."""
     return RequestFields(
         protocol=Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol,
-        method=run.method.name,
+        method=run.method.asked_as or run.method.name,
         seed=run.seed,
         target=cell.target,
         distortion=str(cell.distortion or ""),
@@ -141,16 +143,36 @@ def row_part(run: Run, cell: ResultSpec, dimensions: int) -> RowPart:
 
 def method_part(method: MethodSpec, protocol: Protocol) -> MethodPart:
     """Return what a record says of the method."""
-    card, trunk = method.card, protocol.trunk
-    named_by_use = method.name.startswith(f"{card.name}:")  # timm:NAME
     return MethodPart(
         name=method.name,
         label=method.label,
-        title=method.name if named_by_use else card.title.replace("{trunk}", trunk.title or trunk.name),
-        version=card.version,
+        title=_title(method, protocol),
+        version=method.card.version,
         settings=without_folders(method.settings_dict, method.weights),
         source_sha256=source_digest(*dict.fromkeys(method.sources.values())),
         own_code=method.own_code,
+    )
+
+
+def _title(method: MethodSpec, protocol: Protocol) -> str:
+    card, trunk = method.card, protocol.trunk
+    if not protocol.trains or method.name.startswith(f"{card.name}:"):  # timm:NAME
+        return method.name
+    return card.title.replace("{trunk}", trunk.title or trunk.name)
+
+
+def _encoder(run: Run) -> EncoderPart | None:
+    if run.encoder is None:
+        return None
+    known, read = run.encoder, run.encoder.input
+    return EncoderPart(
+        library=known.library,
+        model=known.model,
+        weights=known.weights,
+        pooling=known.pooling,
+        fit=read.fit,
+        crop=read.crop,
+        changed=sorted(known.changes),
     )
 
 
@@ -208,7 +230,7 @@ def _distortion(distortion: Distortion | None) -> DistortionPart | None:
 
 def _precision(plan: Plan, left: Circumstances) -> str:
     """Return the precision of the training, or the protocol's where an older version did not note it."""
-    protocols: str = plan.protocol.train.precision
+    protocols = plan.protocol.precision
     return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
 
 

@@ -31,7 +31,7 @@ class CampaignResult:
     Attributes:
         plan: What was planned.
         records: All records of the request, those of earlier calls too.
-        failures: Run title -> one line.
+        failures: Run title -> one line; an encoder that could not be built has no run, and is there by its name.
     """
 
     plan: Plan
@@ -84,7 +84,7 @@ def campaign(
     if request.fresh and not plan_only:
         _remove_former(plan, log)
     log(describe_plan(plan, known, reasons=plan_only))
-    outcome = CampaignResult(plan)
+    outcome = CampaignResult(plan, failures=dict(plan.failed))
     if not plan_only:
         map_collecting_errors(
             _finished(plan), read_record
@@ -104,7 +104,9 @@ def campaign(
 
 
 def _tried_and_launched(plan: Plan, launcher: Launcher) -> Iterator[RunOutcome]:
-    """Try each method once, then launch the runs of those that pass; a method that fails costs only its own runs.
+    """Try each method whose network is needed once, then launch the runs of those that pass.
+
+    A method that fails costs only its own runs.
 
     With a time limit each run tries its method in its own process, and ranks that work together try nothing.
     """
@@ -112,7 +114,11 @@ def _tried_and_launched(plan: Plan, launcher: Launcher) -> Iterator[RunOutcome]:
         yield from launcher(plan)
         return
     failed: dict[str, str] = {}
-    for run in plan.first_of_each:
+    wanted: dict[str, Run] = {}
+    for run in plan.todo:
+        if run.method.label not in wanted and RunArtifacts(plan, run).missing().needs_network:
+            wanted[run.method.label] = run
+    for run in wanted.values():
         if not is_tried(plan, run) and (failure := attempt(run, partial(try_method, plan, run))):
             failed[run.method.label] = failure
     for run in plan.todo:
@@ -202,20 +208,24 @@ def describe_plan(plan: Plan, costs: Costs | None = None, *, reasons: bool = Fal
         reasons: Say why a step cannot be measured; a run that is started says it when it fails.
     """
     protocol, todo = plan.protocol, plan.todo
+    trunk = []
+    if protocol.trains:
+        frozen = ", ".join(protocol.trunk.frozen) or "nothing"
+        trunk = [f"trunk     {protocol.trunk.name}, weights {protocol.trunk.weights}, frozen: {frozen}"]
     cells = [cell for run in plan.runs for cell in run.cells]
     done = sum(cell.done for cell in cells)
     published = sum(cell.done and cell.finished == cell.published for cell in cells)
     known = f"{done} done" + (f" ({published} published, in {plan.request.published})" if published else "")
     lines = [
         f"protocol  {plan.board} ({protocol.hash}): {protocol.title}",
-        f"trunk     {protocol.trunk.name}, weights {protocol.trunk.weights}, "
-        f"frozen: {', '.join(protocol.trunk.frozen) or 'nothing'}",
+        *trunk,
         f"runs      {len(plan.runs)}: {len(plan.runs) - len(todo)} done, {len(todo)} to do",
         f"results   {len(cells)}: {known}, {len(cells) - done} to make",
     ]
     lines += [f"changed   {change}" for change in changed_lines(plan)]
     lines += [f"note      {index.name}: {note}" for index in plan.datasets.values() for note in index.notes]
     lines += [f"absent    {reason}" for reason in plan.absent]
+    lines += [f"failed    {name}: {reason}" for name, reason in plan.failed.items()]
     if todo:
         lines += _costs(plan, todo, {} if costs is None else costs, reasons=reasons)
     return "\n".join(lines)

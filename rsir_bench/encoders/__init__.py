@@ -1,0 +1,17 @@
+"""Pretrained networks by name, each with the preprocessing that belongs to its weights."""
+
+from rsir_bench.encoders.encoder import Encoder
+from rsir_bench.encoders.facts import EncoderFacts
+from rsir_bench.encoders.method import EncoderMethod, encoder_class, encoder_facts, named_encoder, weights_in
+from rsir_bench.encoders.settings import EncoderSettings
+
+__all__ = [
+    "Encoder",
+    "EncoderFacts",
+    "EncoderMethod",
+    "EncoderSettings",
+    "encoder_class",
+    "encoder_facts",
+    "named_encoder",
+    "weights_in",
+]

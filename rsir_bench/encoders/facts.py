@@ -1,0 +1,196 @@
+"""What is known of an encoder before it describes anything: its weights, its input, its pooling.
+
+To know the weights, the network is built once and its tensors are hashed. The outcome is kept in the cache folder until
+a file that the weights came from changes, so that a finished board is planned without building a network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rsir_bench.base.files import digest, write_text
+from rsir_bench.encoders.backbone import Backbone
+from rsir_bench.encoders.encoder import Encoder, pooling_name
+from rsir_bench.encoders.fetching import find_file
+from rsir_bench.encoders.input import Input
+from rsir_bench.encoders.settings import EncoderSettings
+from rsir_bench.encoders.tensors import NONE, identity_of
+from rsir_bench.scenes.cache_folder import kept_at, written_at
+from rsir_bench.scenes.pixel_cache import Transform
+
+ENCODER_VERSION = 1
+"""Raised when an encoder of the same weights and settings gives other descriptors."""
+
+FACTS_VERSION = 1
+LIBRARIES = {
+    "timm": ("from_timm", ("timm",)),
+    "hf": ("from_transformers", ("transformers",)),
+    "open_clip": ("from_open_clip", ("open_clip_torch", "timm")),
+    "torchgeo": ("from_torchgeo", ("torchgeo", "timm")),
+}
+"""The module that builds the encoders of a library, and the distributions that it rests on."""
+
+SHOWN = 8  # digits of a hash in a name
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """An encoder as keys, records and tables know it.
+
+    Attributes:
+        library: ``"timm"``, ``"hf"``, ``"open_clip"`` or ``"torchgeo"``.
+        model: See ``Backbone``.
+        weights: ``"none"``, or ``"tensors:"`` and their digest.
+        input: What it sees.
+        pooling: How its last layer is pooled, as tables print it.
+        changes: The settings that differ from the weights' configuration, by name.
+        arguments: Further arguments of its constructor.
+    """
+
+    library: str
+    model: str
+    weights: str
+    input: Input
+    pooling: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def transform(self) -> Transform:
+        """How a scene becomes pixels."""
+        return self.input.transform
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the model, the first digits of its weights' digest, and what was changed.
+
+        Where the weights came from plays no part.
+        """
+        weights = self.weights.removeprefix("tensors:")[:SHOWN]
+        changes = "".join(f":{key}={_word(value)}" for key, value in sorted(self.changes.items()))
+        return f"{self.library}:{self.model}@{weights}{changes}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that changes its descriptors, as plain values."""
+        about = {"library": self.library, "model": self.model, "weights": self.weights, "pooling": self.pooling}
+        return {**about, "version": ENCODER_VERSION, "input": self.input.plain(), "arguments": self.arguments}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings in force, by ``library.key``, for the record."""
+        values = {"model": self.model, "pooling": self.pooling, **self.input.plain(), "arguments": self.arguments}
+        return {f"{self.library}.{key}": value for key, value in values.items()}
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
+
+
+def find_facts(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> EncoderFacts:
+    """Return what is known of an encoder; it is built unless that is known already.
+
+    Args:
+        library: Of ``LIBRARIES``.
+        settings: Of the encoder.
+        folders: Folders in which a file of weights is searched, after the path as given.
+
+    Raises:
+        UserError: It cannot be built; the line says what to do.
+    """
+    place = ("encoders", f"{_key(library, settings, folders)}.json")
+    if (kept := _kept(*place)) is not None:
+        return kept
+    backbone, input, changes = _opened(library, settings, folders)
+    facts = EncoderFacts(
+        library=library,
+        model=backbone.model,
+        weights=identity_of(backbone.network, settings.weights),
+        input=input,
+        pooling=pooling_name(backbone, settings.pooling),
+        changes=changes,
+        arguments=dict(getattr(settings, "arguments", {})),
+    )
+    if backbone.files is not None:
+        kept_facts = {**asdict(facts), "input": facts.input.plain()}
+        content = {"facts": kept_facts, "files": [_state(path) for path in backbone.files]}
+        write_text(written_at(*place), json.dumps(content))
+    return facts
+
+
+def build_encoder(
+    library: str,
+    settings: EncoderSettings,
+    bands: int,
+    limits: tuple[float, float] | None,
+    folders: Sequence[Path],
+) -> tuple[Encoder, str]:
+    """Return an encoder, ready for scenes, and what its weights are known by.
+
+    Args:
+        library: Of ``LIBRARIES``.
+        settings: Of the encoder.
+        bands: Bands of a scene.
+        limits: The stored values that become 0 and 1; None: those of 8 bits.
+        folders: Folders in which a file of weights is searched, after the path as given.
+
+    Raises:
+        UserError: It cannot be built; the line says what to do.
+    """
+    backbone, input, _ = _opened(library, settings, folders)
+    weights = identity_of(backbone.network, settings.weights)
+    if input.size != backbone.input.size:
+        backbone.resize(input.size)
+    return Encoder(backbone, input, bands, pooling_name(backbone, settings.pooling), limits), weights
+
+
+def _opened(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> tuple[Backbone, Input, dict[str, Any]]:
+    """Return the network, its input, and the settings that differ from its weights' configuration."""
+    module, _ = LIBRARIES[library]
+    backbone: Backbone = import_module(f"rsir_bench.encoders.{module}").open_backbone(settings, folders)
+    input, changes = backbone.input.changed(settings)
+    if pooling_name(backbone, settings.pooling) != backbone.pooling:
+        changes["pooling"] = settings.pooling
+    return backbone, input, changes | dict(getattr(settings, "arguments", {}))
+
+
+def _key(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> str:
+    named = settings.model_dump(mode="json")
+    if settings.weights not in (NONE, "own", "imagenet"):
+        named["weights"] = str(find_file(settings.weights, folders).resolve())
+    _, distributions = LIBRARIES[library]
+    versions = {name: _version(name) for name in ("torch", *distributions)}
+    return digest([FACTS_VERSION, ENCODER_VERSION, library, named, versions])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # reported when the encoder is built
+        return "none"
+
+
+def _kept(*place: str) -> EncoderFacts | None:
+    """Return what an earlier call has kept; None where nothing is kept, or where a file of the weights has changed."""
+    for path in kept_at(*place):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if all(_state(Path(known[0])) == known for known in content["files"]):
+                return EncoderFacts(**{**content["facts"], "input": Input.of(content["facts"]["input"])})
+        except (OSError, ValueError, TypeError, LookupError):  # not there, or damaged: the encoder is built
+            continue
+    return None
+
+
+def _state(path: Path) -> list[Any]:
+    """Return a file's path, and what changes when it is replaced or written to.
+
+    Raises:
+        OSError: It is not there.
+    """
+    state = path.stat()
+    return [str(path), state.st_size, state.st_mtime_ns, state.st_ino]

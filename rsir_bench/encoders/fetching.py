@@ -1,0 +1,95 @@
+"""Where weights come from: optional libraries, files, and hubs; every failure is one line that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rsir_bench.base.errors import UserError, one_line
+
+REFUSALS = (TypeError, AssertionError, RuntimeError, ValueError, LookupError, NotImplementedError, AttributeError)
+"""What libraries raise for a model that they do not have, or that cannot be built as asked."""
+
+
+def optional(module: str, extra: str) -> Any:
+    """Import a library that comes with an extra.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    if find_spec(module) is None:
+        raise UserError(f"{module} is not installed; install it with `pip install 'rsir-bench[{extra}]'`")
+    return import_module(module)
+
+
+def find_file(file: str, folders: Sequence[Path]) -> Path:
+    """Return the path of a file of weights: as given, or in one of the folders.
+
+    Raises:
+        UserError: It is not there.
+    """
+    places = [Path(file), *(folder / file for folder in folders)]
+    for path in places:
+        if path.is_file():
+            return path
+    looked = ", ".join(dict.fromkeys(str(path.parent) for path in places))
+    raise UserError(f"weights {file}: not found (looked in {looked}); put the file there, or name it with its folder")
+
+
+@contextmanager
+def building(offline: str) -> Iterator[None]:
+    """Report what building a network raises, in one line.
+
+    Args:
+        offline: What to do where weights cannot be fetched.
+
+    Raises:
+        UserError: The library refuses, or weights cannot be fetched.
+    """
+    client = logging.getLogger("huggingface_hub")
+    usual = client.level
+    client.setLevel(logging.ERROR)  # it logs each of its retries, for over a minute
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, REFUSALS) and not isinstance(error, OSError) and not _of_network(error):
+            raise UserError(f"cannot be built: {one_line(error)}; see the library's list of models") from None
+        if not isinstance(error, OSError) and not _of_network(error):
+            raise
+        raise UserError(f"its weights cannot be fetched ({one_line(error)}); {offline}") from None
+    finally:
+        client.setLevel(usual)
+
+
+def _of_network(error: BaseException | None) -> bool:
+    """Return whether an error, or what led to it, is one of a connection: libraries wrap those in their own kinds."""
+    while error is not None:
+        names = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
+        if isinstance(error, OSError) or names & {"httpx.HTTPError", "requests.RequestException"}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def hub_files(repository: str | None, names: Iterable[str]) -> tuple[Path, ...] | None:
+    """Return the cached files of a repository of the Hugging Face hub, with what says which version is meant.
+
+    Returns:
+        None where none of them is cached.
+    """
+    if repository is None:
+        return None
+    hub = import_module("huggingface_hub")
+    found = [path for name in names if isinstance(path := hub.try_to_load_from_cache(repository, name), str)]
+    if not found:
+        return None
+    # .../models--ORG--NAME/snapshots/COMMIT/FILE, and beside it refs/main, which names the commit.
+    version = Path(found[0]).parents[2] / "refs" / "main"
+    return (*map(Path, found), *([version] if version.is_file() else []))

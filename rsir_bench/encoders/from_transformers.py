@@ -1,0 +1,182 @@
+"""Encoders from the Hugging Face hub, or from a folder that ``save_pretrained`` has written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from rsir_bench.base.errors import UserError
+from rsir_bench.encoders.backbone import Backbone, places
+from rsir_bench.encoders.fetching import building, find_file, hub_files, optional
+from rsir_bench.encoders.input import Input, share
+from rsir_bench.encoders.settings import EncoderSettings
+from rsir_bench.nn.checkpoints.fitting import fit_file
+
+OF_TEXT = ("text_model", "text_projection", "logit_scale", "logit_bias")
+POOLERS = {"dinov2": "CLS", "dinov2_with_registers": "CLS", "dinov3_vit": "CLS"}
+POOLERS |= dict.fromkeys(("swin", "swinv2", "resnet", "convnext", "convnextv2", "dinov3_convnext"), "mean")
+"""What the pooler of a model does, by its type, where tables can say it in the words of the other poolings."""
+
+CONVNEXT_SQUASHES = 384  # from this size on, its processor squashes; below, it takes the centre
+FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
+
+
+def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbone:
+    """Return the vision tower of a model with its weights.
+
+    Raises:
+        UserError: transformers is not installed, there is no such model, or its weights are not available.
+    """
+    transformers = optional("transformers", "hf")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    here = next((place for place in (Path(settings.model), *_in(folders, settings.model)) if place.is_dir()), None)
+    options = {"revision": getattr(settings, "revision", None) or "main", "trust_remote_code": _trusted(settings)}
+    place = settings.model if here is None else str(here)
+    remedy = f"go online, or name a folder, hf:FOLDER, that save_pretrained has written, or hf:{settings.model}@none"
+    with building(remedy):
+        config = transformers.AutoConfig.from_pretrained(place, **options)
+        if settings.weights == "own":
+            network, known = transformers.AutoModel.from_pretrained(
+                place, config=config, dtype=torch.float32, output_loading_info=True, **options
+            )
+            missing = list(known["missing_keys"])
+        else:
+            network, missing = transformers.AutoModel.from_config(config, trust_remote_code=_trusted(settings)), []
+    for name in OF_TEXT if hasattr(network, "get_image_features") else ():
+        if hasattr(network, name):
+            delattr(network, name)
+    files: tuple[Path, ...] | None = ()
+    if settings.weights == "own":
+        files = hub_files(settings.model, FILES) if here is None else tuple(sorted(here.glob("*.*")))
+    elif settings.weights != "none":
+        files = (find_file(settings.weights, folders),)
+        network.load_state_dict(fit_file(network, settings.model, files[0], 3).state)
+    with building(remedy):
+        input = _input(transformers, place, options, settings)
+    return TransformersBackbone(network, Path(settings.model).name, input, files, missing)
+
+
+def _in(folders: Sequence[Path], name: str) -> list[Path]:
+    return [folder / name for folder in folders]
+
+
+def _trusted(settings: EncoderSettings) -> bool:
+    return bool(getattr(settings, "trust_remote_code", False))
+
+
+class TransformersBackbone(Backbone):
+    """A model of transformers; of one for images and text, the part for images.
+
+    Args:
+        network: The model, in evaluation mode.
+        model: Its name.
+        input: What its weights were made to see.
+        files: See ``Backbone``.
+        missing: The tensors that its weights lack.
+
+    Raises:
+        UserError: They lack others than those of a pooler.
+    """
+
+    def __init__(
+        self, network: nn.Module, model: str, input: Input, files: tuple[Path, ...] | None, missing: Sequence[str]
+    ) -> None:
+        present = [name for name in missing if name in network.state_dict()]
+        if others := [name for name in present if not name.startswith("pooler.")]:
+            raise UserError(f"its weights lack {others[0]} ({len(others)} tensors); take weights of this model")
+        config: Any = network.config
+        vision = getattr(config, "vision_config", config)
+        self._of_images = hasattr(network, "get_image_features")
+        self._pools = not present
+        token = any(name.endswith(("cls_token", "class_embedding", "class_token")) for name in network.state_dict())
+        super().__init__(network, model, input, "", files, getattr(vision, "patch_size", None))
+        self._prefix = int(token) + int(getattr(vision, "num_register_tokens", 0) or 0)
+        self._token, self._interpolate = token, False
+        if present:  # a pooler with random weights is none
+            network.pooler = None  # type: ignore[assignment]
+        self.pooling = self._own_pooling(config.model_type)
+
+    def _own_pooling(self, kind: str) -> str:
+        if self._of_images:
+            return "image features"
+        if self._pools and kind in POOLERS:
+            return POOLERS[kind]
+        return "pooler" if self._pools else "CLS" if self._token else "mean"
+
+    def pooled(self, values: Tensor) -> Tensor:
+        """Return image features, the pooler's output, the class token, or the mean: the first that the model has."""
+        given = self._outputs(values)
+        if self._pools and (features := getattr(given, "pooler_output", None)) is not None:
+            return torch.as_tensor(features).flatten(1)
+        token, local = self._split(given.last_hidden_state)
+        return local.mean(dim=1) if token is None else token
+
+    def local(self, values: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return the class token, (N, C), or None, and the features of all places, (N, L, C)."""
+        return self._split(self._outputs(values).last_hidden_state)
+
+    def resize(self, size: int) -> None:
+        """Have position embeddings resampled where the model does so on request only."""
+        self._interpolate = "interpolate_pos_encoding" in inspect.signature(self._call).parameters
+
+    @property
+    def _call(self) -> Any:
+        return self.network.get_image_features if self._of_images else self.network.forward
+
+    def _outputs(self, values: Tensor) -> Any:
+        options = {"interpolate_pos_encoding": True} if self._interpolate else {}
+        return self._call(pixel_values=values, return_dict=True, **options)
+
+    def _split(self, last: Tensor) -> tuple[Tensor | None, Tensor]:
+        if last.ndim == 4:
+            return None, places(last, channels_last=False)
+        return (last[:, 0] if self._token else None), last[:, self._prefix :]
+
+
+def _input(transformers: Any, place: str, options: Mapping[str, Any], settings: EncoderSettings) -> Input:
+    """Return the configuration of the model's processor.
+
+    Raises:
+        UserError: It has none, and the settings do not say what it sees.
+    """
+    try:
+        known = transformers.AutoImageProcessor.from_pretrained(place, **options).to_dict()
+    except OSError:
+        if settings.size is None or settings.mean is None or settings.std is None:
+            raise UserError("has no preprocessor_config.json; set size, mean and std") from None
+        return Input(settings.size)
+    scale = 255 * (known.get("rescale_factor") or 1 / 255) if known.get("do_rescale", True) else 255.0
+    normal = known.get("do_normalize", True)
+    mean = known["image_mean"] if normal else [0.0]
+    std = known["image_std"] if normal else [1.0]
+    size, fit, crop = _sides(known)
+    return Input(
+        size=size,
+        interpolation=Image.Resampling(int(known.get("resample") or Image.Resampling.BICUBIC)).name.lower(),
+        fit=fit,  # type: ignore[arg-type]
+        crop=crop,
+        mean=tuple(value / scale for value in mean),
+        std=tuple(value / scale for value in std),
+    )
+
+
+def _sides(known: Mapping[str, Any]) -> tuple[int, str, float]:
+    """Return the side in pixels, how scenes are fitted to it, and the share that is kept, from a processor."""
+    size, crop = known.get("size") or {}, known.get("crop_size") or {}
+    cut = crop.get("height") if known.get("do_center_crop") else None
+    if "height" in size:
+        side = int(size["height"])
+        return (int(cut), "squash", share(int(cut), side)) if cut else (side, "squash", 1.0)
+    side = int(size.get("shortest_edge") or cut or 0)
+    if not side:
+        raise UserError(f"its processor gives the size as {dict(size)}; set size")
+    if percent := known.get("crop_pct"):  # of ConvNeXt
+        return (side, "squash", 1.0) if side >= CONVNEXT_SQUASHES else (side, "crop", float(percent))
+    return (int(cut), "crop", share(int(cut), side)) if cut else (side, "crop", 1.0)
