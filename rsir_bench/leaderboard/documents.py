@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rsir_bench.leaderboard import costs, robustness, significance, variants
 from rsir_bench.leaderboard.boards import Board
@@ -21,6 +21,7 @@ from rsir_bench.leaderboard.grids import (
 from rsir_bench.leaderboard.tables import (
     DOUBT,
     ENCODERS,
+    GRADED_TARGETS,
     METRICS,
     OTHER_TARGETS,
     Block,
@@ -54,7 +55,7 @@ def table_document(table: Table) -> Document:
         name=table.name,
         heading=heading(table),
         grids=tuple(_grid(table, block) for block in table.blocks),
-        data=tuple(_fields(table, block, row) for block in table.blocks for row in block.rows),
+        data=tuple(fields for block in table.blocks for fields in _block_fields(table, block)),
         notes=table.notes,
         footnotes=table.footnotes,
     )
@@ -62,7 +63,8 @@ def table_document(table: Table) -> Document:
 
 def heading(table: Table) -> str:
     """Return for example ``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
-    name = {OTHER_TARGETS.name: "Further targets", ENCODERS.name: "Encoders"}.get(table.name, f"Table {table.name}")
+    others = {OTHER_TARGETS.name: "Further targets", ENCODERS.name: "Encoders", GRADED_TARGETS.name: "Several labels"}
+    name = others.get(table.name, f"Table {table.name}")
     targets = ", ".join(block.title for block in table.blocks)
     return f"{name}, board {table.board.name}: {table.caption} on {targets}"
 
@@ -102,7 +104,8 @@ def encoder_columns(records: Sequence[Record]) -> dict[str, str]:
 
 def encoder_headers(table: Table) -> tuple[str, ...]:
     """Return the headers of ``encoder_columns``; none for a table of methods."""
-    return ("Input", *(cost.header for cost in COSTS[:2])) if table.name == ENCODERS.name else ()
+    trains = table.board.protocol.settings["data"]["source"] is not None
+    return () if trains else ("Input", *(cost.header for cost in COSTS[:2]))
 
 
 def _grid(table: Table, block: Block) -> Grid:
@@ -110,8 +113,17 @@ def _grid(table: Table, block: Block) -> Grid:
     for metric in table.metrics:
         name = shown_name(metric)
         headers += [name, paper_header(metric), "Δ"] if _compared(table, metric) else [name]
-    rows = tuple(GridRow(tuple(_cells(table, row)), row.records) for row in block.rows)
-    return Grid(block_title(block), tuple(headers), 3 if encoder_headers(table) else 2, rows)
+    rows = [GridRow(tuple(_cells(table, row)), row.records) for row in block.rows]
+    words = 3 if encoder_headers(table) else 2
+    return Grid(block_title(block), tuple(headers), words, (*rows, *reference_rows(table, block)))
+
+
+def reference_rows(table: Table, block: Block) -> Iterator[GridRow]:
+    """Yield the rows of chance and oracle, where a block has them."""
+    for reference in block.references:
+        about = [""] * (len(encoder_headers(table)) + 2)
+        values = (GridCell(plain_number(reference.values.get(metric))) for metric in table.metrics)
+        yield GridRow((*word_cells(reference.title, *about), *values), ())
 
 
 def _cells(table: Table, row: MethodRow) -> list[GridCell]:
@@ -131,6 +143,16 @@ def _cells(table: Table, row: MethodRow) -> list[GridCell]:
 
 def _compared(table: Table, metric: str) -> bool:
     return table.shows_paper and metric in PUBLISHED_COLUMNS
+
+
+def _block_fields(table: Table, block: Block) -> Iterator[dict[str, str | int]]:
+    """Yield the rows of the CSV file of one block."""
+    rows = [_fields(table, block, row) for row in block.rows]
+    yield from rows
+    for reference in block.references if rows else ():
+        values = {metric: plain_number(reference.values.get(metric), empty="") for metric in table.metrics}
+        start = {name: rows[0][name] for name in ("board", "protocol_hash", "table", "target")}
+        yield {**dict.fromkeys(rows[0], ""), **start, "method": reference.title.lower(), **values}
 
 
 def _fields(table: Table, block: Block, row: MethodRow) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
@@ -19,6 +19,7 @@ from rsir_bench.leaderboard.grids import (
     word_cells,
 )
 from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 
 Condition = tuple[str, int]
@@ -65,10 +66,14 @@ class RobustnessRow:
 
 @dataclass(frozen=True)
 class Block:
-    """All rows of one target, most robust first, and every condition that at least one of them was run under."""
+    """All rows of one target, most robust first, and every condition that at least one of them was run under.
+
+    ``metric`` is what is retained: mAP, or where scenes have several labels the metric that methods are ranked by.
+    """
 
     target: str
     title: str
+    metric: str
     conditions: tuple[Condition, ...]
     rows: tuple[RobustnessRow, ...]
 
@@ -90,13 +95,13 @@ def blocks(board: Board) -> list[Block]:
     for record in board.records:
         cells[cell_of(record)].append(record)
     rows: dict[str, list[RobustnessRow]] = defaultdict(list)
-    titles = {}
+    titles, metrics = {}, {}
     for (target, _, _), records in cells.items():
         row = _row(records)
         if row is not None and not _doubtful(records):
             rows[target].append(row)
-            titles[target] = records[0].target.title
-    return [_block(target, titles[target], found) for target, found in sorted(rows.items())]
+            titles[target], metrics[target] = records[0].target.title, main_metric(records[0])
+    return [_block(target, titles[target], metrics[target], found) for target, found in sorted(rows.items())]
 
 
 def _doubtful(records: Iterable[Record]) -> bool:
@@ -108,7 +113,8 @@ def _condition(record: Record) -> Condition | None:
 
 
 def _row(records: list[Record]) -> RobustnessRow | None:
-    clean = {record.seed: record.metrics["mAP"] for record in records if record.distortion is None}
+    metric = main_metric(records[0])
+    clean = {record.seed: record.metrics[metric] for record in records if record.distortion is None}
     by_condition: dict[Condition, list[Record]] = defaultdict(list)
     for record in records:
         if record.distortion is not None and record.seed in clean:
@@ -116,7 +122,7 @@ def _row(records: list[Record]) -> RobustnessRow | None:
     if not by_condition:
         return None
     distorted = {
-        condition: statistics.fmean(r.metrics["mAP"] for r in found) for condition, found in by_condition.items()
+        condition: statistics.fmean(r.metrics[metric] for r in found) for condition, found in by_condition.items()
     }
     retained = {
         condition: distorted[condition] / statistics.fmean(clean[record.seed] for record in found)
@@ -130,13 +136,13 @@ def _row(records: list[Record]) -> RobustnessRow | None:
     )
 
 
-def _block(target: str, title: str, rows: list[RobustnessRow]) -> Block:
+def _block(target: str, title: str, metric: str, rows: list[RobustnessRow]) -> Block:
     conditions = tuple(sorted({condition for row in rows for condition in row.distorted}))
 
     def best_first(row: RobustnessRow) -> tuple[float, str, str]:
         return -(row.mean_retained(conditions) or 0.0), row.label, row.row
 
-    return Block(target, title, conditions, tuple(sorted(rows, key=best_first)))
+    return Block(target, title, metric, conditions, tuple(sorted(rows, key=best_first)))
 
 
 def grids(board: Board, caption: str = "{}") -> list[Grid]:
@@ -144,11 +150,11 @@ def grids(board: Board, caption: str = "{}") -> list[Grid]:
 
     Args:
         board: The board.
-        caption: The caption of each grid; ``{}`` in it becomes the title of the target.
+        caption: The caption of each grid; ``{}`` in it becomes the title of the target, a second one the metric.
     """
     return [
         Grid(
-            caption.format(block.title),
+            caption.format(block.title, block.metric),
             _headers(block),
             2,
             tuple(GridRow(tuple(_cells(block, row)), row.records) for row in block.rows),
@@ -167,15 +173,17 @@ def document(board: Board) -> Document | None:
         name="robustness",
         heading=f"Retained mAP under distortions, board {board.name}",
         grids=tuple(grids(board)),
-        data=tuple(fields for block in found for row in block.rows for fields in _fields(board, block, row)),
-        notes=_notes(board),
+        data=tuple(
+            fields for block in found for row in block.rows for fields in _fields(board, block, row, _metrics(found))
+        ),
+        notes=(*_notes(board), *_metric_notes(found)),
     )
 
 
 def _headers(block: Block) -> tuple[str, ...]:
     """Return the headers of a grid; each kind of distortion shows the severities that were run."""
     kinds = [f"{kind} {_span(conditions)}" for kind, conditions in block.kinds.items()]
-    return ("Method", "Row", "Seeds", "Clean mAP", "Mean retained", *kinds)
+    return ("Method", "Row", "Seeds", f"Clean {block.metric}", "Mean retained", *kinds)
 
 
 def _span(conditions: list[Condition]) -> str:
@@ -199,7 +207,18 @@ def _percent(share: float | None, best: float | None) -> GridCell:
     return GridCell(text, "best" if share == best else "", measured=True)
 
 
-def _fields(board: Board, block: Block, row: RobustnessRow) -> Iterator[dict[str, str | int]]:
+def _metrics(found: Iterable[Block]) -> list[str]:
+    return list(dict.fromkeys(block.metric for block in found))
+
+
+def _metric_notes(found: Iterable[Block]) -> Iterator[str]:
+    """Yield a sentence on the targets where the metric is not mAP."""
+    if others := [block for block in found if block.metric != "mAP"]:
+        titles = ", ".join(block.title for block in others)
+        yield f"On {titles}, where scenes have several labels, the metric is {others[0].metric}."
+
+
+def _fields(board: Board, block: Block, row: RobustnessRow, metrics: Sequence[str]) -> Iterator[dict[str, str | int]]:
     """Yield the curve of a row for the CSV file, one condition at a time; severity 0 means no distortion."""
     start: dict[str, str | int] = {"board": board.name, "protocol_hash": board.protocol.hash, "target": block.target}
     start |= {"method": row.label, "row": row.row}
@@ -211,7 +230,7 @@ def _fields(board: Board, block: Block, row: RobustnessRow) -> Iterator[dict[str
             **start,
             "distortion": kind,
             "severity": severity,
-            "mAP": plain_number(value, empty=""),
+            **{name: plain_number(value if name == block.metric else None, empty="") for name in metrics},
             "retained": plain_number(share, empty=""),
             **provenance(tuple(row.records_of(condition))),
         }

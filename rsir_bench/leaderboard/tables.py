@@ -11,6 +11,7 @@ from typing import Any
 
 from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.graded.references import NOTE, Reference, columns_for, references
 from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.names import LOWER_IS_BETTER
@@ -30,6 +31,7 @@ DOUBT = "!"
 
 OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
 ENCODERS = PaperTable("encoders", "Retrieval results of encoders as they come", protocol="", targets=())
+GRADED_TARGETS = PaperTable("labels", "Retrieval results on scenes with several labels", protocol="", targets=())
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,16 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Block:
-    """All rows of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it."""
+    """All rows of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it.
+
+    ``references`` are the chance and the oracle of a target whose scenes have several labels.
+    """
 
     target: str
     title: str
     extent: str
     rows: tuple[MethodRow, ...]
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,22 +163,33 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: S
     A board whose protocol has its own tables in the paper (``ucm``: Table VIII) gets those, any other board the tables
     of ``patternnet``; an ablation table needs a result that belongs to no other table. Targets that these tables do
     not have come last, in the table ``targets``. Where nothing is trained, all targets are in the table ``encoders``.
+    Those whose scenes have several labels are in a table of their own, ``labels``.
     """
+    clean = [record for record in board.records if record.distortion is None]
+    one_label = [record for record in clean if record.graded is None]
+    several = [record for record in clean if record.graded is not None]
+    result = _tables_of_classes(board, shapes, one_label, columns_for(metrics, METRICS, graded=False))
+    result.append(_table(board, GRADED_TARGETS, several, columns_for(metrics, METRICS, graded=True)))
+    return [table for table in result if any(row.seeds for block in table.blocks for row in block.rows)]
+
+
+def _tables_of_classes(
+    board: Board, shapes: Sequence[PaperTable], records: list[Record], metrics: Sequence[str]
+) -> list[Table]:
+    """Return the tables of targets whose scenes have one label, perhaps without a record."""
     if board.protocol.settings["data"]["source"] is None:
-        return [_table(board, ENCODERS, [record for record in board.records if not record.distortion], metrics)]
+        return [_table(board, ENCODERS, records, metrics)]
     own = [shape for shape in shapes if shape.protocol == board.protocol.name]
     chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
     placed = {target for shape in chosen for target in shape.targets}
-    clean = [record for record in board.records if record.distortion is None]
     result = []
     for shape in chosen:
-        records = [record for record in clean if record.target.paper_name in shape.targets]
-        if not shape.every_row and not own_rows(shape) & {record.row.paper for record in records}:
+        of_shape = [record for record in records if record.target.paper_name in shape.targets]
+        if not shape.every_row and not own_rows(shape) & {record.row.paper for record in of_shape}:
             continue
-        result.append(_table(board, shape, records, metrics))
-    others = [record for record in clean if record.target.paper_name not in placed]
-    result.append(_table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others, metrics))
-    return [table for table in result if any(row.seeds for block in table.blocks for row in block.rows)]
+        result.append(_table(board, shape, of_shape, metrics))
+    others = [record for record in records if record.target.paper_name not in placed]
+    return [*result, _table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others, metrics)]
 
 
 def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequence[str]) -> Table:
@@ -265,8 +282,10 @@ def _block(target: str, records: list[Record], rows: list[MethodRow], metrics: S
     for record in records:
         if record.target.name == target:
             excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
-            extent = f"{record.target.scenes} scenes, {record.target.classes} classes{excluded}"
-            return Block(target, record.target.title, extent, _marked(rows, metrics))
+            kinds = f"{len(record.graded.labels)} labels" if record.graded else f"{record.target.classes} classes"
+            extent = f"{record.target.scenes} scenes, {kinds}{excluded}"
+            found = references([one for one in records if one.target.name == target])
+            return Block(target, record.target.title, extent, _marked(rows, metrics), found)
     return Block(target, target, "", tuple(rows))
 
 
@@ -327,6 +346,8 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
             "Δ is ours minus the paper's."
         )
         yield from (note for note in (shape.note, common and f"All published rows: {common}.") if note)
+    elif shape.name == GRADED_TARGETS.name:
+        yield NOTE
     else:
         yield f"Not comparable with the paper: {_why_not(board, shape)}."
     fits = ", among rows that are not fitted on the target" if any(row.name.target_fit for row in rows) else ""

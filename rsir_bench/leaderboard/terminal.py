@@ -12,10 +12,17 @@ from rsir_bench.base.terminal.tables import Cell, Column, text_table
 from rsir_bench.base.text import visible
 from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.documents import block_title, encoder_columns, encoder_headers, metric_cell
+from rsir_bench.leaderboard.documents import (
+    block_title,
+    encoder_columns,
+    encoder_headers,
+    metric_cell,
+    reference_rows,
+)
 from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
-from rsir_bench.leaderboard.tables import METRICS, Block, Table, doubt_notes, tables
+from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
+from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 
 
@@ -45,10 +52,11 @@ def _board(board: Board, metrics: Sequence[str], screen: Screen, failed: Mapping
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
     if any(row.seeds > 1 for row in rows):
         remarks.append("mean ± standard deviation over seeds")
-    if not any(table.shows_paper for table, _ in blocks):
+    plain = [table for table, _ in blocks if table.name != GRADED_TARGETS.name]
+    if plain and not any(table.shows_paper for table in plain):
         remarks.append("not comparable with the paper's values")
-    grids = [_grid(table, block, metrics, failed) for table, block in blocks]
-    grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained mAP")
+    grids = [_grid(table, block, failed) for table, block in blocks]
+    grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained {}")
     text = [f"{screen.styled(visible(grid.caption), 'strong')}\n{grid_text(grid, screen)}" for grid in grids]
     failures = [f"failed: {name}: {reason}" for name, reason in failed.items()]
     doubts = "\n".join([*doubt_notes([block for _, block in blocks]), *failures])
@@ -69,27 +77,28 @@ def _cell(cell: GridCell) -> Cell:
 
 
 def leaders(records: Iterable[Record]) -> list[str]:
-    """Return for each target which method has the best mAP, and by how much, in one line.
+    """Return for each target which method is best by its main metric, and by how much, in one line.
 
     Means over seeds are compared, of undistorted scenes and of rows that are not fitted on the target; each method goes
     by its best row.
     """
-    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+    values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
     for record in records:
-        if record.distortion is None and record.row.fit != "target" and "mAP" in record.metrics:
-            key = (record.protocol.board, record.target.title, record.method.label, record.row.name)
-            values[key].append(record.metrics["mAP"])
-    best: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
-    for (board, target, method, row), of_seeds in values.items():
-        line = (fmean(of_seeds), row)
-        best[board, target][method] = max(line, best[board, target].get(method, line))
-    return [_leader(target, methods) for (_, target), methods in best.items()]
+        metric = main_metric(record)
+        if record.distortion is None and record.row.fit != "target" and metric in record.metrics:
+            key = (record.protocol.board, record.target.title, metric, record.method.label, record.row.name)
+            values[key].append(record.metrics[metric])
+    best: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
+    for (board, target, metric, method, row), of_seeds in values.items():
+        line, place = (fmean(of_seeds), row), (board, target, metric)
+        best[place][method] = max(line, best[place].get(method, line))
+    return [_leader(target, metric, methods) for (_, target, metric), methods in best.items()]
 
 
-def _leader(target: str, methods: dict[str, tuple[float, str]]) -> str:
+def _leader(target: str, metric: str, methods: dict[str, tuple[float, str]]) -> str:
     (value, row), name = max((line, name) for name, line in methods.items())
     others = sorted(((line, other) for other, line in methods.items() if other != name), reverse=True)
-    said = f"{target}: {name} {row}, mAP {value:.4f}"
+    said = f"{target}: {name} {row}, {metric} {value:.4f}"
     if not others:
         return said
     (second, second_row), other = others[0]
@@ -100,7 +109,7 @@ def _ran(block: Block) -> bool:
     return any(row.seeds for row in block.rows)
 
 
-def _grid(table: Table, block: Block, metrics: Sequence[str], failed: Mapping[str, str]) -> Grid:
+def _grid(table: Table, block: Block, failed: Mapping[str, str]) -> Grid:
     """Return the rows of a target that were run, with methods named as ``--methods`` takes them, and what failed."""
     about = encoder_headers(table)
     rows = [
@@ -109,14 +118,15 @@ def _grid(table: Table, block: Block, metrics: Sequence[str], failed: Mapping[st
                 *word_cells(row.name.label, row.name.row),
                 *word_cells(*(encoder_columns(row.records).get(header, "") for header in about)),
                 GridCell(str(row.seeds)),
-                *(metric_cell(row.cells[metric]) for metric in metrics),
+                *(metric_cell(row.cells[metric]) for metric in table.metrics),
             ),
             row.records,
         )
         for row in block.rows
         if row.seeds
     ]
-    headings = [shown_name(metric) for metric in metrics]
-    empty = [""] * (len(about) + 1 + len(metrics))
+    headings = [shown_name(metric) for metric in table.metrics]
+    empty = [""] * (len(about) + 1 + len(table.metrics))
     rows += [GridRow(word_cells(name, "failed", *empty), ()) for name in failed]
+    rows += reference_rows(table, block)
     return Grid(block_title(block), ("method", "row", *about, "seeds", *headings), 3 if about else 2, tuple(rows))

@@ -112,7 +112,7 @@ def variants(board: Board) -> dict[str, list[VariantRow]]:
     """
     cells: dict[str, dict[tuple[str, str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in board.records:
-        if record.distortion is None:
+        if record.distortion is None and record.graded is None:  # with several labels, records have other metrics
             cells[record.target.name][cell_of(record)].append(record)
     found = {}
     for target, rows in cells.items():

@@ -19,12 +19,15 @@ from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.text import decode
 from rsir_bench.ranking.files import hdf5, ids
+from rsir_bench.ranking.files.multi_labels import lists_of_labels
 from rsir_bench.ranking.graded.scores import GradedScores
 from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.labelling.label_file import BETWEEN
 
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
 LABEL_NAMES = ("labels", "label")
+LIST_NAME = "label_list"
 QUERY_NAMES = ("queries", "query")
 OWN_NAMES = ("own",)
 JUNK_NAMES = ("ignore", "junk")
@@ -44,6 +47,8 @@ UNREADABLE = (
 )
 
 Array = np.ndarray[Any, Any]
+Labels = Array | list[list[str]]
+"""One label per scene, or several: (N, L) of 0 and 1, or N lists of names."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class DescriptorFile:
 
     Attributes:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.
-        labels: (N,) classes, or None where the file has none.
+        labels: (N,) classes, or several labels per scene as ``score`` takes them; None where the file has none.
         ids: (N,) names of the scenes, of the file's dtype, or None where the file has none.
     """
 
@@ -154,10 +159,10 @@ class GalleryFiles:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What is scored: (N, ...) descriptors, (N,) labels, queries as ``score`` takes them, and names of classes."""
+    """What is scored: (N, ...) descriptors, labels and queries as ``score`` takes them, and names of classes."""
 
     descriptors: Array
-    labels: Array
+    labels: Labels
     queries: Array | None
     class_names: list[str] | None = None
 
@@ -168,10 +173,12 @@ def _inputs(descriptors: Path, labels: Path | None, queries: Path | None) -> _In
     return _Inputs(rows, classes, None if queries is None else read_queries(queries))
 
 
-def _labelled(descriptors: Path, labels: Path | None, option: str) -> tuple[Array, Array]:
+def _labelled(descriptors: Path, labels: Path | None, option: str) -> tuple[Array, Labels]:
     """Return descriptors and their labels, from a file that the option names or from their own."""
     contents = read_descriptors(descriptors)
-    classes = contents.labels if labels is None else read_labels(labels)
+    classes: Labels | None = contents.labels
+    if labels is not None:
+        classes = lists_of_labels(labels, contents.ids, descriptors) or read_labels(labels)
     if classes is None:
         raise UserError(
             f"{descriptors}: holds no labels; name a file of labels with {option}, or call its array or column 'label'"
@@ -199,14 +206,16 @@ def read_descriptors(path: Path) -> DescriptorFile:
     ``.npy`` is one array. ``.npz`` and ``.h5`` hold an array ``descriptors`` or ``codes`` (or a single array of any
     name) and perhaps ``labels`` and ``ids``. ``.parquet`` has one row per scene: a column of lists, called
     ``descriptors`` or ``codes`` where there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any
-    name, numbers without a gap); and perhaps columns ``label`` and ``id``; ``.csv`` likewise, see
-    ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
+    name, numbers without a gap); and perhaps columns ``label`` (or ``label_list``, texts such as ``beach;sea``) and
+    ``id``; ``.csv`` likewise, see ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
 
     Raises:
         UserError: There is no such file, its format is unknown, or it is not clear what the descriptors are.
     """
     contents = read_arrays(path)
-    labels, names = _only(path, contents, LABEL_NAMES), _only(path, contents, ID_NAMES)
+    labels, names = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _only(path, contents, ID_NAMES)
+    if (lists := contents.pop(LIST_NAME, None)) is not None:
+        labels = _split_lists(path, lists)
     others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES, *ID_NAMES)}
     named = _only(path, others, DESCRIPTOR_NAMES)
     if named is not None:
@@ -218,6 +227,18 @@ def read_descriptors(path: Path) -> DescriptorFile:
             f"{path}: holds {', '.join(contents) or 'nothing'}; name the array of descriptors 'descriptors'"
         )
     return DescriptorFile(next(iter(others.values())), labels, names)
+
+
+def _split_lists(path: Path, lists: Array) -> Array:
+    """Return (N,) texts such as ``beach;sea`` as lists of names, (N,) objects.
+
+    Raises:
+        UserError: They are no texts.
+    """
+    texts = ids.as_ids(lists, path)
+    found = np.empty(len(texts), object)
+    found[:] = [[name.strip() for name in text.split(BETWEEN) if name.strip()] for text in texts]
+    return found
 
 
 def _only(path: Path, contents: dict[str, Array], names: tuple[str, ...]) -> Array | None:
@@ -284,7 +305,7 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
 
 
 def read_labels(path: Path) -> Array:
-    """Return labels, (N,) integers or strings.
+    """Return labels, (N,) integers or strings, or several per scene: (N, L) of 0 and 1, or (N,) lists of names.
 
     They are the array of an ``.npy``, ``labels`` or the only array of an ``.npz`` or ``.parquet``, or the lines of a
     ``.txt``: UTF-8, with or without a byte order mark, stripped of spaces at their ends.
@@ -402,6 +423,8 @@ def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
         UserError: The lists differ in length.
     """
     values = column.to_numpy()
+    if name in LABEL_NAMES and values.dtype.kind == "O" and any(_is_words(cell) for cell in values):
+        return values  # several labels per scene
     if values.dtype.kind == "O" and any(isinstance(cell, np.ndarray) for cell in values):
         if len({np.shape(cell) for cell in values}) > 1:
             raise UserError(
@@ -410,6 +433,10 @@ def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
             )
         return np.stack(list(values))
     return values
+
+
+def _is_words(cell: object) -> bool:
+    return isinstance(cell, np.ndarray) and cell.dtype.kind in "OU" and cell.size > 0
 
 
 def existing(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.ranking.graded.names import GRADED_METRICS
+from rsir_bench.ranking.graded.names import GRADED_METRICS, HEADLINE
 from rsir_bench.ranking.names import OF_CODES, RECORDED, metric_names, named_metric
 from rsir_bench.records.schema import Record
 
@@ -20,6 +20,11 @@ def recorded_metrics(names: Sequence[str]) -> tuple[str, ...]:
         UserError: There are none, one is not known, or records do not hold it.
     """
     return _held(names, HELD, "records do not hold it")
+
+
+def main_metric(record: Record) -> str:
+    """Return the metric that methods are ranked by: mAP, or that of scenes with several labels."""
+    return "mAP" if record.graded is None else HEADLINE
 
 
 def held_metrics(names: Sequence[str], records: Iterable[Record]) -> tuple[str, ...]:

@@ -196,6 +196,28 @@ class EffectPart(_Part):
     lost: int = 0
 
 
+class GradedPart(_Part):
+    """What results on scenes with several labels have instead of classes.
+
+    Attributes:
+        labels: The labels.
+        chance: Metric name -> mean over all orders of the gallery.
+        oracle: Metric name -> value of the gallery ranked by the relevance that the metric counts; none is above it.
+        without: Metric name -> queries without a relevant scene, which the means leave out.
+        per_label: Label -> metric name -> mean over the queries that have the label, among others.
+        label_chance: Label -> metric name -> chance of the same queries.
+        label_oracle: Label -> metric name -> oracle of the same queries.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    chance: dict[str, float]
+    oracle: dict[str, float]
+    without: dict[str, int]
+    per_label: dict[str, dict[str, float]]
+    label_chance: dict[str, dict[str, float]]
+    label_oracle: dict[str, dict[str, float]]
+
+
 class OriginPart(_Part):
     """Who made a result elsewhere, and how far it was made again here. A result that was made here has None instead.
 
@@ -225,7 +247,8 @@ class Record(Tabular, _Part):
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
-    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains.
+    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None where
+    each scene has one label; where it is not, there are no values by class.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
@@ -254,6 +277,7 @@ class Record(Tabular, _Part):
     effect: EffectPart | None = None
     origin: OriginPart | None = None
     encoder: EncoderPart | None = None
+    graded: GradedPart | None = None
 
     def __str__(self) -> str:
         return repr(self)
@@ -264,4 +288,6 @@ class Record(Tabular, _Part):
         return f"{line}, seed {self.seed}, board {self.protocol.board}"
 
     def _rows(self) -> dict[str, dict[str, float]]:
-        return {"all queries": self.metrics, **self.per_class}
+        if self.graded is None:
+            return {"all queries": self.metrics, **self.per_class}
+        return {"all queries": self.metrics, "chance": self.graded.chance, "oracle": self.graded.oracle}

@@ -37,8 +37,9 @@ def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
         record: The record.
         sealed: Whether to write a checksum file as well; published records have git's checksums.
     """
-    # A record from before requests, doubts, effects, origins and encoders were stored keeps its bytes.
-    unset = {name for name in ("request", "doubts", "effect", "origin", "encoder") if not getattr(record, name)}
+    # A record from before requests, doubts, effects, origins, encoders and several labels were stored keeps its bytes.
+    newer = ("request", "doubts", "effect", "origin", "encoder", "graded")
+    unset = {name for name in newer if not getattr(record, name)}
     values = record.model_dump(mode="json", exclude=unset)
     text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write = write_sealed if sealed else write_atomically

@@ -12,12 +12,13 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.text import LONGEST_LINE, is_plain_line
 from rsir_bench.records.cells import SUBMITTED
 from rsir_bench.records.commands import request_of
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import GradedPart, Record
 
 BOARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,120}")
 """Names of boards, which are names of folders too."""
 
 DEEPEST = 20
+ROUNDING = 1e-9
 LARGEST = 2**53
 """Counts beyond it are no longer exact in JSON."""
 
@@ -133,20 +134,52 @@ def _number_problems(values: dict[str, Any]) -> Iterator[str]:
 
 
 def _score_problems(record: Record) -> Iterator[str]:
-    yield from _outside("metrics", record.metrics)
-    if "mAP" not in record.metrics:
-        yield "metrics: lacks mAP"
+    graded = record.graded
+    most = None if graded is None else graded.oracle
+    average = "mAP" if graded is None else "mAP(any)"
+    if average not in record.metrics:
+        yield f"metrics: lacks {average}"
+    if graded is not None:
+        yield from _graded_problems(record, graded)
+    yield from _outside("metrics", record.metrics, most)
     for name, bounds in record.tie_bounds.items():
-        yield from _outside("tie_bounds", {name: bounds[0], f"{name} ": bounds[1]})
+        for bound in bounds:
+            yield from _outside("tie_bounds", {name: bound}, most)
     for name, scores in record.per_class.items():
         yield from _outside(f"per_class.{name!r:.60}", scores)
     kinds = {frozenset(scores) for scores in record.per_class.values()}
     if len(kinds) > 1 or not all(kind <= record.metrics.keys() for kind in kinds):
         yield "per_class: classes differ in their metrics, or have others than the record"
     if record.effect is not None:
-        yield from _outside("effect.metrics", record.effect.metrics)
+        yield from _outside("effect.metrics", record.effect.metrics, most)
     for accepted in record.accepted:
-        yield from _outside("accepted.previous", accepted.previous)
+        yield from _outside("accepted.previous", accepted.previous, most)
+
+
+def _graded_problems(record: Record, graded: GradedPart) -> Iterator[str]:
+    """Yield what is wrong with chance and oracle: both are there for each value, and within their bounds."""
+    known = record.metrics.keys()
+    if record.per_class:
+        yield "per_class: scenes with several labels have none"
+    if len(set(graded.labels)) < len(graded.labels):
+        yield "graded.labels: a label twice"
+    if any(count < 0 for count in graded.without.values()):
+        yield "graded.without: below 0"
+    parts = [("", record.metrics, graded.chance, graded.oracle)]
+    for name in {*graded.per_label, *graded.label_chance, *graded.label_oracle}:
+        if name not in graded.labels:
+            yield f"graded: {name!r:.60} is not one of its labels"
+            return
+        by_label = [part.get(name, {}) for part in (graded.per_label, graded.label_chance, graded.label_oracle)]
+        parts.append((f".{name!r:.60}", by_label[0], by_label[1], by_label[2]))
+    for name, values, chance, oracle in parts:
+        if not (values.keys() == chance.keys() == oracle.keys() <= known):
+            yield f"graded{name}: chance and oracle are not those of its metrics"
+            return
+        yield from _outside(f"graded.oracle{name}", oracle, dict.fromkeys(oracle, float(len(graded.labels))))
+        yield from _outside(f"graded.chance{name}", chance, oracle)
+        if name:
+            yield from _outside(f"graded.per_label{name}", values, oracle)
 
 
 def _origin_problems(record: Record) -> Iterator[str]:
@@ -163,10 +196,12 @@ def _origin_problems(record: Record) -> Iterator[str]:
         yield "origin: lacks who, or says of descriptors what only a record has"
 
 
-def _outside(where: str, scores: dict[str, float]) -> Iterator[str]:
+def _outside(where: str, scores: dict[str, float], most: dict[str, float] | None = None) -> Iterator[str]:
+    """Yield the scores that are below 0 or above the most they can be: 1 where there is no ``most``."""
     for name, value in scores.items():
-        if not 0 <= value <= 1:  # NaN is not either
-            yield f"{where}.{name.strip()} is {value}, outside 0..1"
+        limit = 1 if most is None else most.get(name, 1) + ROUNDING
+        if not 0 <= value <= limit:  # NaN is not either
+            yield f"{where}.{name} is {value}, outside 0..{limit:g}"
 
 
 def _settings_problems(settings: dict[str, Any]) -> Iterator[str]:

@@ -262,8 +262,8 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
     """
     data, card, datasets = resolved.protocol.data, method.card, resolved.datasets
 
-    def same(name: str) -> bool:  # compares content, to recognise a user's folder under any name
-        return target == name or datasets[target].fingerprint == datasets[name].fingerprint
+    def same(name: str) -> bool:
+        return target == name or datasets[target].shows_scenes_of(datasets[name])
 
     if card.trained and same(resolved.source):
         return "it is the source, whose labels the method has seen"

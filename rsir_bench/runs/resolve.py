@@ -108,6 +108,7 @@ def resolve(request: Request) -> Resolved:
     needed = _dataset_names([spec.card for spec in kept or named], protocol, targets)
     datasets = _read_datasets(needed, request, problems)
     _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
+    _check_source(datasets.get(protocol.data.source or ""), problems)
     problems.raise_any()
     failed: dict[str, str] = {}
     if not protocol.trains:
@@ -317,6 +318,11 @@ def _read_datasets(names: Sequence[str], request: Request, problems: Problems) -
 def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, problems: Problems) -> None:
     first: dict[str, str] = {}
     for given, index in targets.items():
+        if index.several is not None and protocol.score.queries != "all":
+            problems.add(
+                f"score.queries={protocol.score.queries}: a share of each class, and scenes of {index.name} have "
+                "several labels; set score.queries=all or drop this target"
+            )
         chosen = choose_queries(index.labels, protocol.score.queries, protocol.score.query_seed)
         if chosen is not None and not len(chosen):
             problems.add(
@@ -328,6 +334,14 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
         if (other := first.setdefault(index.name, given)) != given:
             both = f"--targets {other},{given}: both are called {index.name}"
             problems.add(f"{both}; rename one of the folders")
+
+
+def _check_source(source: SceneIndex | None, problems: Problems) -> None:
+    if source is not None and source.several is not None:
+        classes = source.card.scenes_of if source.card and source.card.scenes_of else "a dataset of classes"
+        problems.add(
+            f"data.source={source.name}: its scenes have several labels, and methods train on classes; set {classes}"
+        )
 
 
 def _read_published(folder: Path) -> dict[str, Path]:

@@ -95,6 +95,13 @@ class SceneIndex:
         """The fingerprint of classes, file names and bytes, whatever labels there are."""
         return self.content or self.fingerprint
 
+    def shows_scenes_of(self, other: SceneIndex) -> bool:
+        """Return whether these are scenes of another dataset under any name, all or some: by content, or by card."""
+        if self.content_fingerprint == other.content_fingerprint:
+            return True
+        names = [index.card.scenes_of or index.name for index in (self, other) if index.card is not None]
+        return len(names) == 2 and names[0] == names[1]
+
     @property
     def root(self) -> Path:
         """What ``paths`` start from."""

@@ -13,6 +13,7 @@ from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of
 from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS
+from rsir_bench.records.metrics import main_metric
 from rsir_bench.runs.request import Request, UserFiles
 
 if TYPE_CHECKING:
@@ -50,15 +51,16 @@ def check(
 
 
 def as_table(records: list[Record], screen: Screen = PLAIN) -> str:
-    """Return a line for each record: its cell, its seed, mAP, and whether it was made again."""
+    """Return a line for each record: its cell, its seed, its main metric, and whether it was made again."""
+    metrics = " or ".join(dict.fromkeys(map(main_metric, records)))
     columns = [
         *(Column("board"), Column("method"), Column("row"), Column("target")),
-        *(Column("seed", "number"), Column("mAP", "number"), Column("made again")),
+        *(Column("seed", "number"), Column(metrics, "number"), Column("made again")),
     ]
     rows = [
         [
             *(record.protocol.board, record.method.label, record.row.name, record.target.name),
-            *(str(record.seed), f"{record.metrics['mAP']:.4f}"),
+            *(str(record.seed), f"{record.metrics[main_metric(record)]:.4f}"),
             (record.origin.remade if record.origin else "") or "no",
         ]
         for record in records

@@ -65,7 +65,7 @@ def _refuse_copies(records: Sequence[Record]) -> None:
     """Refuse one training that is called several seeds."""
     seen: dict[tuple[str, str, str], Record] = {}
     for record in records:
-        scores = digest(record.per_class)
+        scores = digest([record.per_class, record.metrics])
         other = seen.setdefault((record.row.name, record.target.name, scores), record)
         if other is not record:
             raise UserError(
@@ -85,9 +85,10 @@ def _refuse_known(card: DescriptorsCard) -> None:
 def _target(name: str, protocol: Protocol, data_root: Path, given: GivenCards) -> SceneIndex:
     """Return the scenes of a target, which has a card and is not what the protocol trains on."""
     check_target(name, protocol, given)
-    if name == protocol.data.source:
-        raise UserError(f"target {name}: the protocol {protocol.name} trains on it, so it is no target")
-    return index_listing(list_dataset(name, data_root, given))
+    listing = list_dataset(name, data_root, given)
+    if protocol.data.source in (name, listing.card.scenes_of if listing.card else None):
+        raise UserError(f"target {name}: the protocol {protocol.name} trains on its scenes, so it is no target")
+    return index_listing(listing)
 
 
 def _record(

@@ -12,7 +12,7 @@ from rsir_bench.method.code.source_digest import source_digest
 from rsir_bench.method.registry import without_folders
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, board_name
-from rsir_bench.ranking import METRIC_VERSION, Scores
+from rsir_bench.ranking import METRIC_VERSION, GradedScores, Scores
 from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.commands import request_command
 from rsir_bench.records.paper import paper_row
@@ -21,6 +21,7 @@ from rsir_bench.records.schema import (
     DistortionPart,
     EffectPart,
     EncoderPart,
+    GradedPart,
     MethodPart,
     PixelsPart,
     ProtocolPart,
@@ -59,7 +60,7 @@ class Circumstances:
     effect: EffectPart | None = None
 
 
-def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Circumstances) -> Record:
+def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedScores, left: Circumstances) -> Record:
     """Return the record of one result."""
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
@@ -90,20 +91,37 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores, left: Ci
     )
 
 
-def score_fields(scores: Scores) -> dict[str, Any]:
+def score_fields(scores: Scores | GradedScores) -> dict[str, Any]:
     """Return the fields of a record that hold scores."""
+    by_class = {} if isinstance(scores, GradedScores) else _by_class(scores)
+    graded = _graded(scores) if isinstance(scores, GradedScores) else None
     return {
         "metrics": scores.overall,
         "tie_bounds": {name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
         "metric_version": METRIC_VERSION,
-        "per_class": {
-            name: {metric: values[metric] for metric in DEFAULT} for name, values in scores.per_class.items()
-        },
+        "per_class": by_class,
         "queries": QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
+        "graded": graded,
     }
 
 
-def _doubts(cell: ResultSpec, scores: Scores, left: Circumstances) -> Iterator[str]:
+def _by_class(scores: Scores) -> dict[str, dict[str, float]]:
+    return {name: {metric: values[metric] for metric in DEFAULT} for name, values in scores.per_class.items()}
+
+
+def _graded(scores: GradedScores) -> GradedPart:
+    return GradedPart(
+        labels=scores.label_names,
+        chance=scores.chance,
+        oracle=scores.oracle,
+        without=scores.without,
+        per_label=scores.per_label,
+        label_chance=scores.label_chance,
+        label_oracle=scores.label_oracle,
+    )
+
+
+def _doubts(cell: ResultSpec, scores: Scores | GradedScores, left: Circumstances) -> Iterator[str]:
     """Yield why the scores are none of the method's retrieval."""
     if left.trainings and left.trainings[-1].get("collapsed"):
         yield "the front end has collapsed in training (log.csv)"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from rsir_bench.protocol import Score as ScoreSettings
-from rsir_bench.ranking import Scores, score
+from rsir_bench.ranking import GradedScores, Scores, score
 from rsir_bench.ranking.names import OF_CODES, RECORDED
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.schema import Record
@@ -54,7 +55,7 @@ class RowScores:
         """Return which scenes of the target count, (N,) bool."""
         return self._counted(self.cell.target)
 
-    def make(self) -> Scores:
+    def make(self) -> Scores | GradedScores:
         """Rank and measure the descriptors.
 
         Raises:
@@ -63,7 +64,7 @@ class RowScores:
         """
         return self.of(self._descriptors.get())
 
-    def of(self, descriptors: np.ndarray) -> Scores:
+    def of(self, descriptors: np.ndarray) -> Scores | GradedScores:
         """Rank and measure other descriptors of the target in the same way.
 
         Args:
@@ -78,7 +79,7 @@ class RowScores:
 
 def protocol_scores(
     index: SceneIndex, counted: np.ndarray, settings: ScoreSettings, descriptors: np.ndarray, bits: int | None
-) -> Scores:
+) -> Scores | GradedScores:
     """Score descriptors of a target as a protocol says.
 
     Args:
@@ -88,13 +89,11 @@ def protocol_scores(
         descriptors: Of all its scenes, (N, D) numbers or codes, packed or of 0 and 1.
         bits: The length of a code; None: they are no codes.
     """
-    rows, labels, names = descriptors[counted], index.labels[counted], list(index.classes)
+    rows = descriptors[counted]
+    inputs: dict[str, Any] = {"similarity": settings.similarity} if bits is None else {"codes": True, "bits": bits}
+    if index.several is not None:
+        return score(rows, index.several.members[counted], class_names=index.several.names, **inputs)
+    labels = index.labels[counted]
     queries = choose_queries(labels, settings.queries, settings.query_seed)
-    if bits is not None:
-        metrics = (*RECORDED, *OF_CODES)
-        scores = score(rows, labels, codes=True, bits=bits, queries=queries, metrics=metrics, class_names=names)
-    else:
-        similarity = settings.similarity
-        scores = score(rows, labels, similarity=similarity, queries=queries, metrics=RECORDED, class_names=names)
-    assert isinstance(scores, Scores)  # one label per scene
-    return scores
+    metrics = RECORDED if bits is None else (*RECORDED, *OF_CODES)
+    return score(rows, labels, queries=queries, metrics=metrics, class_names=list(index.classes), **inputs)

@@ -59,7 +59,7 @@ class NamedScenes(Protocol):
 def scene_ids(index: NamedScenes) -> tuple[str, ...]:
     """Return the ids of a dataset's scenes, N different ones in the order of the dataset."""
     paths = [_plain(path) for path in index.paths]
-    bare = [_without_ending(path) for path in paths]
+    bare = [without_ending(path) for path in paths]
     short = _with_class(index, bare)
     common = Counter(short)
     ids = [path if common[name] > 1 else name for name, path in zip(short, bare, strict=True)]
@@ -126,7 +126,7 @@ def _found(given: Sequence[str], index: NamedScenes) -> Numbers:
 
 
 def _scene(name: str, spellings: Mapping[str, int], classes: Mapping[str, str]) -> int:
-    bare = _without_ending(name)
+    bare = without_ending(name)
     *_, folder, stem = ["", *bare.split("/")]
     of_class = f"{classes.get(folder_key(folder), '')}/{stem}"
     return next((spellings[one] for one in (name, bare, of_class) if one in spellings), UNKNOWN)
@@ -135,7 +135,7 @@ def _scene(name: str, spellings: Mapping[str, int], classes: Mapping[str, str]) 
 def _spellings(index: NamedScenes) -> dict[str, int]:
     """Return the scene of each spelling, or ``SEVERAL``; an id is never taken for another scene's file name."""
     paths = [_plain(path) for path in index.paths]
-    bare = [_without_ending(path) for path in paths]
+    bare = [without_ending(path) for path in paths]
     files = [path.rpartition("/")[2] for path in paths]
     stems = [path.rpartition("/")[2] for path in bare]
     known: dict[str, int] = {}
@@ -181,7 +181,7 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
 
 
-def _without_ending(path: str) -> str:
+def without_ending(path: str) -> str:
     """Return a path without the ending of a picture; other dots are part of the name."""
     stem, _, ending = path.rpartition(".")
     return stem if f".{ending.lower()}" in SCENE_SUFFIXES else path

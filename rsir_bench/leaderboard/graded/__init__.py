@@ -1,0 +1,1 @@
+"""What tables of targets with several labels for a scene add."""

@@ -1,0 +1,262 @@
+"""A target whose scenes have several labels, from the run to records, tables and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import InProcess
+from conftest import TINY_PROTOCOL, Tiny, write_scenes
+
+import rsir_bench
+from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.documents import documents
+from rsir_bench.leaderboard.formats import FORMATS
+from rsir_bench.leaderboard.terminal import leaders, terminal_table
+from rsir_bench.ranking.graded.names import GRADED_COLUMNS, GRADED_METRICS, HEADLINE
+from rsir_bench.records.schema import Record
+from rsir_bench.records.store import read_record, write_record
+from rsir_bench.records.validity import check_record
+from rsir_bench.runs.artifacts.chain import RunArtifacts
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.runners.campaign import campaign
+from rsir_bench.scenes.index import resolve_dataset
+
+WORDS = {0: ("sea", "sea;sand"), 1: ("trees", "trees;sand"), 2: ("sand", "sea;trees")}
+"""The labels of each class's scenes, in turn."""
+
+
+def with_labels(folder: Path) -> None:
+    """Give the scenes of a tiny target labels."""
+    names = [(number, scene) for number in range(3) for scene in range(6)]
+    lines = [f"class{number}/scene{scene:02}.png,{WORDS[number][scene % 2]}" for number, scene in names]
+    (folder / "labels.csv").write_text("\n".join(["filename,labels", *lines]))
+    (folder / "dataset.toml").write_text('labels = "labels.csv"')
+
+
+@pytest.fixture
+def labelled(tiny: Tiny) -> Tiny:
+    """The tiny target with labels of its own."""
+    with_labels(Path(tiny.target.removeprefix("folder:")))
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """The results of two methods on that target; none of them is changed."""
+    folder = tmp_path_factory.mktemp("labelled")
+    source = write_scenes(folder / "source", 3, 8, seed=1)
+    target = write_scenes(folder / "target", 3, 6, seed=2)
+    with_labels(target)
+    (folder / "tiny.toml").write_text(TINY_PROTOCOL.format(source=source, target=target))
+    return run(Tiny(folder, folder / "tiny.toml", f"folder:{source}", f"folder:{target}"), "baseline,dhn")
+
+
+def run(tiny: Tiny, methods: str = "baseline", **changes: object) -> list[Record]:
+    outcome = campaign(tiny.request(methods, **changes), lambda line: None)
+    assert not outcome.failures
+    return outcome.records
+
+
+def test_records_hold_chance_and_oracle(records: list[Record]) -> None:
+    assert {record.row.kind for record in records} >= {"pca", "code"}
+    for record in records:
+        assert set(record.metrics) == set(record.tie_bounds) == set(GRADED_METRICS)
+        assert record.per_class == {}
+        assert record.graded is not None
+        assert record.graded.labels == ("sand", "sea", "trees")
+        assert record.graded.chance.keys() == record.graded.oracle.keys() == record.metrics.keys()
+        for name, value in record.metrics.items():
+            assert 0 <= value <= record.graded.oracle[name] + 1e-12
+        assert record.graded.oracle["WAP"] > 1
+        check_record(record)
+
+
+def test_a_record_holds_what_the_scorer_says_of_the_descriptors(labelled: Tiny) -> None:
+    records = run(labelled)
+    index = resolve_dataset(labelled.target, labelled.folder)
+    plan = make_plan(labelled.request())
+    (one,) = plan.runs
+    for record in records:
+        (cell,) = [cell for cell in one.cells if cell.key == record.key]
+        rows = RunArtifacts(plan, one).descriptors(cell).load()
+        scores = rsir_bench.score(rows, index.several.members, class_names=index.several.names)
+        assert scores.overall == pytest.approx(record.metrics)
+        assert scores.per_label["sea"] == pytest.approx(record.graded.per_label["sea"])
+        assert record.target.fingerprint == index.fingerprint
+
+
+def test_a_record_is_read_back_as_it_was_written(records: list[Record], tmp_path: Path) -> None:
+    write_record(tmp_path / "one.json", records[0])
+    assert read_record(tmp_path / "one.json") == records[0]
+
+
+def damaged(record: Record, part: str, value: object) -> Record:
+    values = json.loads(record.model_dump_json())
+    *path, last = part.split(".")
+    place = values
+    for name in path:
+        place = place[name]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return Record.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("metrics.WAP", 9.0, "metrics.WAP is 9.0, outside 0.."),
+        ("metrics.mAP(any)", None, "metrics: lacks mAP(any)"),
+        ("graded.chance.WAP", None, "chance and oracle are not those of its metrics"),
+        ("graded.oracle.WAP", 99.0, "graded.oracle.WAP is 99.0, outside 0..3"),
+        ("graded.chance.mAP(any)", 1.5, "graded.chance.mAP(any) is 1.5, outside 0..1"),
+        ("graded.per_label.sea.WAP", 50.0, "graded.per_label.'sea'.WAP is 50.0, outside"),
+        ("graded.per_label.sky", {}, "graded: 'sky' is not one of its labels"),
+        ("graded.labels", ["sea", "sea", "sand", "trees"], "graded.labels: a label twice"),
+        ("graded.without.WAP", -1, "graded.without: below 0"),
+        ("per_class", {"sea": {"mAP(any)": 0.5}}, "per_class: scenes with several labels have none"),
+        ("graded", None, "metrics: lacks mAP"),
+    ],
+)
+def test_impossible_records_are_refused(part: str, value: object, words: str, records: list[Record]) -> None:
+    with pytest.raises(UserError) as caught:
+        check_record(damaged(records[0], part, value))
+    assert words in str(caught.value)
+
+
+def test_tables_show_chance_and_oracle_below_the_methods(records: list[Record]) -> None:
+    (board,) = boards(records)
+    (document,) = [one for one in documents(board) if one.name == "labels"]
+    (grid,) = document.grids
+    assert grid.headers[3:] == GRADED_COLUMNS
+    assert grid.caption.endswith("(18 scenes, 3 labels)")
+    chance, oracle = grid.rows[-2:]
+    assert [row.cells[0].text for row in (chance, oracle)] == ["Chance", "Oracle"]
+    part = records[0].graded
+    assert [cell.text for cell in chance.cells[3:]] == [f"{part.chance[name]:.4f}" for name in GRADED_COLUMNS]
+    assert [cell.text for cell in oracle.cells[3:]] == [f"{part.oracle[name]:.4f}" for name in GRADED_COLUMNS]
+    assert "Several labels, board tiny" in document.heading
+    for write in FORMATS.values():
+        text = write(document)
+        assert f"{part.chance[HEADLINE]:.4f}" in text
+        assert f"{part.oracle['WAP']:.4f}" in text
+    shown = terminal_table(records)
+    assert "Chance" in shown
+    assert "paper" not in shown
+    assert "WAP" in terminal_table(records, ["WAP", "mAP"])
+    (line,) = leaders(records)
+    assert f", {HEADLINE} " in line
+
+
+def test_single_and_several_labels_share_a_board_but_no_table(labelled: Tiny) -> None:
+    other = f"folder:{labelled.folder / 'plain'}"
+    (labelled.folder / "plain").mkdir()
+    for number in range(3):
+        (labelled.folder / "plain" / f"class{number}").symlink_to(
+            Path(labelled.target.removeprefix("folder:")) / f"class{number}"
+        )
+    records = run(labelled, targets=[labelled.target, other])
+    (board,) = boards(records)
+    assert {document.name for document in documents(board)} == {"targets", "labels", "costs"}
+    (plain,) = [one for one in documents(board) if one.name == "targets"]
+    assert len(plain.grids) == 1
+    assert "mAP" in plain.grids[0].headers
+
+
+def test_distorted_scenes_with_several_labels_retain_their_headline(labelled: Tiny) -> None:
+    records = run(labelled, distortions=["haze:3"])
+    (board,) = boards(records)
+    (document,) = [one for one in documents(board) if one.name == "robustness"]
+    assert f"Clean {HEADLINE}" in document.grids[0].headers
+    assert HEADLINE in document.data[0]
+    assert any(f"the metric is {HEADLINE}" in note for note in document.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"overrides": ["score.queries=fifth"]}, "score.queries=fifth: a share of each class"),
+        ({"overrides": ["data.source=TARGET"], "targets": ["SOURCE"]}, "methods train on classes"),
+    ],
+)
+def test_what_needs_classes_is_refused_in_one_line(changes: dict[str, list[str]], words: str, labelled: Tiny) -> None:
+    def filled(text: str) -> str:
+        return text.replace("TARGET", labelled.target).replace("SOURCE", labelled.source)
+
+    with pytest.raises(UserError) as caught:
+        make_plan(labelled.request(**{name: [filled(text) for text in texts] for name, texts in changes.items()}))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_labelled_scenes_of_the_source_are_no_target_of_a_trained_method(tiny: Tiny) -> None:
+    """The same files under labels have another fingerprint; they are the source's scenes all the same."""
+    folder = Path(tiny.source.removeprefix("folder:"))
+    twin = tiny.folder / "twin"
+    twin.mkdir()
+    for number in range(3):
+        (twin / f"class{number}").symlink_to(folder / f"class{number}")
+    index, plain = resolve_dataset(f"folder:{twin}", tiny.folder), resolve_dataset(tiny.source, tiny.folder)
+    assert index.shows_scenes_of(plain)
+
+
+def test_the_command_line_scores_several_labels(labelled: Tiny, cli: InProcess) -> None:
+    rng = np.random.default_rng(0)
+    index = resolve_dataset(labelled.target, labelled.folder)
+    names = [path.rpartition("/")[2].removesuffix(".png") for path in index.paths]
+    ids = [f"{path}" for path in index.paths]
+    rows = rng.normal(size=(18, 8))
+    np.savez("X.npz", descriptors=rows, ids=np.array(ids))
+    np.save("X.npy", rows)
+    np.save("Y.npy", index.several.members.astype(int))
+    lists = [";".join(labels) for labels in index.several.lists()]
+    Path("Y.csv").write_text(
+        "\n".join(["filename,labels", *(f"{path},{text}" for path, text in zip(ids, lists, strict=True))])
+    )
+    asked = ("--similarity", "cosine", "--json")
+    by_matrix = json.loads(cli("score", "--descriptors", "X.npy", "--labels", "Y.npy", *asked).out)
+    by_list = json.loads(cli("score", "--descriptors", "X.npy", "--labels", "Y.csv", *asked).out)
+    by_id = json.loads(
+        cli("score", "--descriptors", "X.npz", "--dataset", labelled.target, "--data-root", ".", *asked).out
+    )
+    for other in (by_list, by_id):
+        assert {name: other[name] for name in GRADED_METRICS} == pytest.approx(
+            {name: by_matrix[name] for name in GRADED_METRICS}
+        )
+        assert other["chance"] == pytest.approx(by_matrix["chance"])
+    assert names
+    shown = cli("score", "--descriptors", "X.npy", "--labels", "Y.csv")
+    assert shown.code == 0
+    assert "oracle" in shown.out
+    assert "sand, chance" in shown.out
+    refused = cli("score", "--descriptors", "X.npy", "--labels", "Y.csv", "--metrics", "P@5")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "not one for several labels per scene" in refused.err
+
+
+def test_labels_of_a_file_are_joined_by_id(cli: InProcess) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(8, 4))
+    words = ["sea", "sea;sand", "sand", "trees", "sea;trees", "sand;trees", "sea", "trees"]
+    ids = np.array([f"folder/scene{number}.jpg" for number in range(8)])
+    order = rng.permutation(8)
+    Path("labels.csv").write_text("\n".join(f"scene{number},{words[number]}" for number in order))
+    np.savez("X.npz", descriptors=rows, ids=ids)
+    found = json.loads(cli("score", "--descriptors", "X.npz", "--labels", "labels.csv", "--json").out)
+    expected = rsir_bench.score(rows, [text.split(";") for text in words])
+    assert found["WAP"] == pytest.approx(expected.overall["WAP"])
+    Path("labels.csv").write_text("\n".join(f"scene{number},{words[number]}" for number in order[1:]))
+    refused = cli("score", "--descriptors", "X.npz", "--labels", "labels.csv")
+    assert refused.code == 2
+    assert f"has no labels of 1 (scene{order[0]}) of the 8 scenes" in refused.err
+    np.savez("X.npz", descriptors=rows, ids=np.array(["scene1", *ids[1:]]))
+    assert (
+        "names 1 (scene1) of its scenes more than once"
+        in cli("score", "--descriptors", "X.npz", "--labels", "labels.csv").err
+    )
