@@ -247,8 +247,8 @@ class Record(Tabular, _Part):
 
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
-    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None where
-    each scene has one label; where it is not, there are no values by class.
+    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None
+    where each scene has one label; where it is not, there are no values by class.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
