@@ -101,7 +101,8 @@ def test_help_is_whole_and_fits(words: list[str], width: int) -> None:
     for word in words:
         command = command.commands[word]
     said = re.sub(r"[│\s]+", "", shown)  # as one word: lines are broken anywhere
-    texts = [parameter.help for parameter in command.params if parameter.help]
+    shown_ones = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    texts = [parameter.help for parameter in shown_ones if parameter.help]
     texts += [other.help.partition("\n")[0] for other in getattr(command, "commands", {}).values()]
     assert [text for text in texts if re.sub(r"\s+", "", text) not in said] == []
     if not hasattr(command, "commands") or not words:
