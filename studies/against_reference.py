@@ -20,7 +20,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.leaderboard.statistics import compare, holm
-from rsir_bench.records.cells import cell_of, machine_of
+from rsir_bench.records.cells import cell_of, is_plain, machine_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
 
@@ -39,7 +39,7 @@ def comparisons(records: Iterable[Record], reference: str, metrics: Sequence[str
     """
     cells: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
-        if record.distortion is None:
+        if is_plain(record):
             cells[cell_of(record)].append(record)
     lines: list[list[object]] = []
     for metric in metrics:

@@ -20,7 +20,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.leaderboard.statistics import holm
-from rsir_bench.records.cells import row_label
+from rsir_bench.records.cells import is_plain, row_label
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
 
@@ -32,7 +32,7 @@ def by_class(records: Iterable[Record], method: str, row: str, metric: str) -> d
     """Return the scores of a method by target and class, each (S,) float64 by seed."""
     found: dict[tuple[str, str], list[float]] = {}
     for record in records:
-        if record.distortion is None and (record.method.label, row_label(record)) == (method, row):
+        if is_plain(record) and (record.method.label, row_label(record)) == (method, row):
             for name, scores in record.per_class.items():
                 found.setdefault((record.target.name, name), []).append(scores[metric])
     return {place: np.array(scores) for place, scores in found.items()}

@@ -20,6 +20,7 @@ from tabulate import tabulate
 
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.leaderboard.boards import boards
+from rsir_bench.records.cells import is_plain
 from rsir_bench.records.paper import PAPER_TABLES, published
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
@@ -67,7 +68,7 @@ def lines(records: Iterable[Record], line: Line) -> list[list[object]]:
     """
     table: list[list[object]] = []
     for board in boards(records):
-        shown = [one for one in board.records if one.distortion is None and one.row.kind != "code"]
+        shown = [one for one in board.records if is_plain(one) and one.row.kind != "code"]
         for inside in (True, False):
             part = [one for one in shown if (one.metrics["P@5"] >= line.lowest) is inside]
             if part:

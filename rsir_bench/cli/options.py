@@ -96,6 +96,10 @@ NoToken = Annotated[
         "--allow-no-token", help="Join a cluster that lets in anyone, without a token.", rich_help_panel=Panel.MACHINE
     ),
 ]
+After = Annotated[
+    list[str] | None,
+    typer.Option("--after", metavar="NAME", help=_help("after", "May be repeated."), rich_help_panel=Panel.WHAT),
+]
 Metrics = Annotated[
     str | None,
     typer.Option(

@@ -44,6 +44,7 @@ def run(
     out: options.Runs = Request.out,
     override: options.Overrides = None,
     distort: options.Distortions = "",
+    after: options.After = None,
     plugin: options.Plugins = None,
     card: options.Cards = None,
     reuse_published: Annotated[
@@ -102,6 +103,7 @@ def run(
             cards=card or [],
             distortions=distortions,
             published=RESULTS if reuse_published else None,
+            after=after or [],
             time_limit=time_limit,
             fresh=fresh,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,6 +51,8 @@ def score(
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     metrics: options.Metrics = None,
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
+    after: options.After = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A .py file with a post-processing; repeatable.")] = None,
     device: options.Device = "cpu",
     launcher: options.Launcher = "local",
     address: options.Address = None,
@@ -62,7 +65,9 @@ def score(
     rsir-bench score --descriptors X.npy --labels y.npy
     rsir-bench score --descriptors X.parquet --dataset ucm --data-root data
     rsir-bench score --descriptors Q.npy --labels yq.npy --gallery G.npy --gallery-labels yg.npy --own own.npy
+    rsir-bench score --descriptors X.npy --labels y.npy --after aqe:10,3 --after kreciprocal:20,6,0.3
     """  # noqa: D301 - keeps the lines of the examples apart
+    from rsir_bench.method.postprocessing import named_after, own_kinds
     from rsir_bench.ranking.descriptor_files import GalleryFiles, score_files
     from rsir_bench.ranking.scores import measure_queries
     from rsir_bench.scenes.index import resolve_dataset
@@ -70,9 +75,13 @@ def score(
 
     if launcher == "ray" and device != "cpu":
         raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
+    if launcher == "ray" and after:
+        raise UserError(f"--after {after[0]}: post-processing is done in this process; leave --launcher or --after out")
+    wanted = named_after(after or [], own_kinds(plugin or []))
     device, files = find_device(device), (gallery, gallery_labels, own, ignore)
     with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster:
-        scores = score_files(
+        scored = partial(
+            score_files,
             descriptors,
             labels,
             dataset=None if dataset is None else resolve_dataset(dataset, data_root),
@@ -87,7 +96,33 @@ def score(
             device=device,
             measure=cluster.measure if cluster else partial(measure_queries, show=track),
         )
-    print(json.dumps(scores.as_dict(), allow_nan=False) if as_json else as_table(scores, screen_of(sys.stdout)))
+        plain, processed = scored(), {one.processing: scored(after=one.processing) for one in wanted}
+    if as_json:
+        more = {"after": {str(one): scores.as_dict() for one, scores in processed.items()}} if processed else {}
+        print(json.dumps(plain.as_dict() | more, allow_nan=False))
+        return
+    print(as_table(plain, screen_of(sys.stdout)))
+    if processed:
+        labelled = {one.label: scores for one, scores in processed.items()}
+        print(f"\n{before_and_after(plain, labelled, screen_of(sys.stdout))}")
+
+
+def before_and_after(
+    plain: Scores | GradedScores, processed: Mapping[str, Scores | GradedScores], screen: Screen = PLAIN
+) -> str:
+    """Return the overall scores without and with each post-processing, by its label, and its processor time as text."""
+    from rsir_bench.ranking.names import shown_name
+
+    columns = [Column("post-processing"), *(Column(shown_name(name), "number") for name in plain.overall)]
+    rows = [
+        [label, *(f"{scores.overall[name]:.4f}" for name in plain.overall), _seconds(scores)]
+        for label, scores in {"none": plain, **processed}.items()
+    ]
+    return text_table([*columns, Column("CPU s", "number")], rows, screen)
+
+
+def _seconds(scores: Scores | GradedScores) -> str:
+    return "" if scores.after_seconds is None else f"{scores.after_seconds:.2f}"
 
 
 def as_table(scores: Scores | GradedScores, screen: Screen = PLAIN) -> str:

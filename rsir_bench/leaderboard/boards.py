@@ -123,6 +123,9 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
             note(f"source {record.source.name}", "fingerprints", record.source.fingerprint, record)
         if record.distortion is not None:
             note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
+        if record.after is not None:
+            code = record.after.own_code[:8] or "as shipped"
+            note(f"post-processing {record.after.label}", "versions", [record.after.version, code], record)
         note(f"method {record.method.label}", "versions", record.method.version, record)
         note(f"method {record.method.label}", "codes", record.method.own_code[:8] or "as shipped", record)
         initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import EMPTY, Document, Grid, GridCell, GridRow, provenance, word_cells
-from rsir_bench.records.cells import is_submitted, printed_title
+from rsir_bench.records.cells import is_plain, is_submitted, printed_title
 from rsir_bench.records.schema import ENVIRONMENT, Record
 
 REFERENCE = "baseline"  # its label: a run with other settings is no reference
@@ -63,7 +63,7 @@ class CostRow:
 def cost_rows(board: Board) -> list[CostRow]:
     """Return the rows of a board, the reference first; none where its records have no costs."""
     # A record on distorted scenes repeats the speed of an earlier pass, which another machine may have made.
-    clean = [record for record in board.records if record.distortion is None and not is_submitted(record)]
+    clean = [record for record in board.records if is_plain(record) and not is_submitted(record)]
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in clean:
         environment = tuple(record.environment.get(name, "") for name in ENVIRONMENT)

@@ -1,10 +1,11 @@
-"""From a board to its documents: its tables, its front ends, their costs, and its robustness."""
+"""From a board to its documents: its tables, front ends, post-processing, costs, and robustness."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from rsir_bench.leaderboard import costs, robustness, significance, variants
+from rsir_bench.leaderboard.after import document as after
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.grids import (
@@ -44,7 +45,7 @@ def documents(board: Board, known: Sequence[Table] | None = None, metrics: Seque
         metrics: The columns of tables that are made here.
     """
     found = [table_document(table) for table in (tables(board, metrics=metrics) if known is None else known)]
-    builders = (variants.document, costs.document, robustness.document)
+    builders = (variants.document, after.document, costs.document, robustness.document)
     return found + [document for build in builders if (document := build(board))]
 
 

@@ -50,6 +50,11 @@ class RobustnessRow:
     retained: dict[Condition, float]
     records: tuple[Record, ...]
 
+    @property
+    def processed(self) -> bool:
+        """Whether its rankings are post-processed; it is not compared with others then."""
+        return self.records[0].after is not None
+
     def records_of(self, condition: Condition | None) -> list[Record]:
         """Return the records behind the values of one condition; None means without a distortion."""
         found = [record for record in self.records if _condition(record) == condition]
@@ -196,9 +201,9 @@ def _span(conditions: list[Condition]) -> str:
 def _cells(block: Block, row: RobustnessRow) -> list[GridCell]:
     cells = [*word_cells(row.title, row.row, str(row.seeds)), GridCell(plain_number(row.clean), measured=True)]
     for conditions in (list(block.conditions), *block.kinds.values()):
-        shares = [other.mean_retained(conditions) for other in block.rows]
+        shares = [other.mean_retained(conditions) for other in block.rows if not other.processed]
         best = max((share for share in shares if share is not None), default=None)
-        cells.append(_percent(row.mean_retained(conditions), best))
+        cells.append(_percent(row.mean_retained(conditions), None if row.processed else best))
     return cells
 
 

@@ -15,7 +15,7 @@ from rsir_bench.leaderboard.graded.references import NOTE, Reference, columns_fo
 from rsir_bench.leaderboard.grids import DIGITS, Mark
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.names import LOWER_IS_BETTER
-from rsir_bench.records.cells import can_compete, cell_of, printed_title, row_label
+from rsir_bench.records.cells import can_compete, cell_of, is_plain, printed_title, row_label
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
@@ -165,7 +165,7 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: S
     not have come last, in the table ``targets``. Where nothing is trained, all targets are in the table ``encoders``.
     Those whose scenes have several labels are in a table of their own, ``labels``.
     """
-    clean = [record for record in board.records if record.distortion is None]
+    clean = [record for record in board.records if is_plain(record)]
     one_label = [record for record in clean if record.graded is None]
     several = [record for record in clean if record.graded is not None]
     result = _tables_of_classes(board, shapes, one_label, columns_for(metrics, METRICS, graded=False))

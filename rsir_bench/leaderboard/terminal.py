@@ -11,6 +11,7 @@ from rsir_bench.base.terminal.screen import PLAIN, Screen
 from rsir_bench.base.terminal.tables import Cell, Column, text_table
 from rsir_bench.base.text import visible
 from rsir_bench.leaderboard import robustness, variants
+from rsir_bench.leaderboard.after import document as after
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import (
     block_title,
@@ -22,6 +23,7 @@ from rsir_bench.leaderboard.documents import (
 from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
 from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
+from rsir_bench.records.cells import is_plain
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 
@@ -56,7 +58,8 @@ def _board(board: Board, metrics: Sequence[str], screen: Screen, failed: Mapping
     if plain and not any(table.shows_paper for table in plain):
         remarks.append("not comparable with the paper's values")
     grids = [_grid(table, block, failed) for table, block in blocks]
-    grids += variants.grids(board, "{}: front ends on and off") + robustness.grids(board, "{}: retained {}")
+    grids += variants.grids(board, "{}: front ends on and off") + after.grids(board, "{}: post-processing")
+    grids += robustness.grids(board, "{}: retained {}")
     text = [f"{screen.styled(visible(grid.caption), 'strong')}\n{grid_text(grid, screen)}" for grid in grids]
     failures = [f"failed: {name}: {reason}" for name, reason in failed.items()]
     doubts = "\n".join([*doubt_notes([block for _, block in blocks]), *failures])
@@ -85,7 +88,7 @@ def leaders(records: Iterable[Record]) -> list[str]:
     values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
     for record in records:
         metric = main_metric(record)
-        if record.distortion is None and record.row.fit != "target" and metric in record.metrics:
+        if is_plain(record) and record.row.fit != "target" and metric in record.metrics:
             key = (record.protocol.board, record.target.title, metric, record.method.label, record.row.name)
             values[key].append(record.metrics[metric])
     best: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = defaultdict(dict)

@@ -22,7 +22,7 @@ from rsir_bench.leaderboard.grids import (
     word_cells,
 )
 from rsir_bench.leaderboard.tables import DOUBT
-from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.cells import cell_of, is_plain, printed_title, row_label
 from rsir_bench.records.schema import Record
 
 COMPARED = ("mAP", "P@5")
@@ -112,7 +112,7 @@ def variants(board: Board) -> dict[str, list[VariantRow]]:
     """
     cells: dict[str, dict[tuple[str, str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in board.records:
-        if record.distortion is None and record.graded is None:  # with several labels, records have other metrics
+        if is_plain(record) and record.graded is None:  # with several labels, records have other metrics
             cells[record.target.name][cell_of(record)].append(record)
     found = {}
     for target, rows in cells.items():

@@ -26,6 +26,7 @@ from rsir_bench.method.code.code_files import code_files, code_of, digest_of, no
 from rsir_bench.method.composition import Composed, ComposedSettings, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
 from rsir_bench.method.plugins import import_plugins
+from rsir_bench.method.postprocessing import OwnKind, add_kinds, kinds_of
 from rsir_bench.method.spec import MethodSpec
 
 GROUP = "rsir_bench.methods"
@@ -54,11 +55,13 @@ class Methods(dict[str, RegisteredMethod]):
 
     Attributes:
         broken: Why others cannot be used, by the name of the method, of the entry point or of the file.
+        after: Kinds of post-processing in the user's files, by name.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.broken: dict[str, str] = {}
+        self.after: dict[str, OwnKind] = {}
 
     def add(self, entries: Iterable[RegisteredMethod], *, strict: bool) -> None:
         """Add methods.
@@ -106,13 +109,15 @@ def discover(plugins: Sequence[Path] = (), *, strict: bool = True) -> Methods:
     leave_out = None if strict else lambda path, error: found.leave_out(path.stem, str(error))
     for path, module in import_plugins(plugins, leave_out):
         try:
-            found.add(_of_plugin(path, module), strict=True)
+            kinds = kinds_of(path, module)
+            found.add(_of_plugin(path, module, alone=not kinds), strict=True)
+            add_kinds(found.after, kinds)
         except UserError as error:
             if leave_out is None:
                 raise
             leave_out(path, error)
     ordered = Methods()
-    ordered.broken = found.broken
+    ordered.broken, ordered.after = found.broken, found.after
     ordered.update(sorted(found.items()))
     return ordered
 
@@ -144,10 +149,11 @@ def _of_entry_point(point: EntryPoint) -> list[RegisteredMethod]:
     raise UserError(f"{what}: {point.attr} is not a complete subclass of Method or FrontEnd with a card; fix it")
 
 
-def _of_plugin(path: Path, module: ModuleType) -> list[RegisteredMethod]:
+def _of_plugin(path: Path, module: ModuleType, *, alone: bool) -> list[RegisteredMethod]:
+    """Return the methods of a user's file, which must be there where nothing else is: ``alone``."""
     problem = "; ".join(incomplete(module))
     entries = list(_entries(module))
-    if problem or not entries:
+    if problem or (alone and not entries):
         none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
         why = ": ".join(part for part in (none, problem) if part)
         raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")

@@ -18,6 +18,7 @@ import pandas as pd
 from rsir_bench.base.csv_tables import read_csv
 from rsir_bench.base.errors import UserError, one_line
 from rsir_bench.base.text import decode
+from rsir_bench.ranking.after.contract import PostProcessing
 from rsir_bench.ranking.files import hdf5, ids
 from rsir_bench.ranking.files.multi_labels import lists_of_labels
 from rsir_bench.ranking.graded.scores import GradedScores
@@ -80,6 +81,7 @@ def score_files(
     metrics: Sequence[str] | None = None,
     block: int | None = None,
     device: str = "cpu",
+    after: PostProcessing | None = None,
     measure: Measure | None = None,
 ) -> Scores | GradedScores:
     """Score the descriptors in a file.
@@ -98,6 +100,7 @@ def score_files(
         metrics: Names of metrics, as in ``rsir_bench.ranking.score``.
         block: Queries per block.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        after: Post-processing of the rankings; None: there is none.
         measure: Ranks and measures, as in ``rsir_bench.ranking.score``; None: this process.
 
     Raises:
@@ -119,6 +122,7 @@ def score_files(
         block=block,
         device=device,
         class_names=inputs.class_names,
+        after=after,
         measure=measure,
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.terminal.notebook import Tabular
 from rsir_bench.ranking.after.contract import PostProcessing
+from rsir_bench.ranking.after.named import named
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
 from rsir_bench.ranking.graded.label_sets import is_multi_label
 from rsir_bench.ranking.graded.measure import measure_graded
@@ -229,10 +230,6 @@ def score(
     """
     if metrics is not None and (k is not None or hits is not None):
         raise UserError("metrics: names hold their cut-offs; leave out k and hits")
-    if isinstance(after, str):
-        from rsir_bench.ranking.after.named import named  # needs scipy
-
-        after = named(after)
     device = checked_device(device)
     inputs: dict[str, Any] = {
         "similarity": similarity,
@@ -246,7 +243,7 @@ def score(
         "ignore": ignore,
         "class_names": class_names,
         "device": device,
-        "after": after,
+        "after": named(after) if isinstance(after, str) else after,
     }
     ranked = measure or measure_queries
     if is_multi_label(labels):

@@ -8,11 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import slug
 from rsir_bench.records.schema import Record
 
 
 def row_label(record: Record) -> str:
-    """Return the name of a record's row, with how its PCA differs from the protocol's: ``"PCA (target fit)"``."""
+    """Return the name of a record's row: ``"PCA (target fit), aQE 10,3 (transductive)"``.
+
+    It holds how a PCA differs from the protocol's, and how rankings are post-processed.
+    """
+    name = descriptor_label(record)
+    return f"{name}, {record.after.label}" if record.after else name
+
+
+def descriptor_label(record: Record) -> str:
+    """Return the name of a record's row without post-processing, with how its PCA differs from the protocol's."""
     row = record.row
     if row.kind != "pca":
         return row.name
@@ -67,6 +77,21 @@ def can_compete(records: Iterable[Record]) -> bool:
     """
     found = list(records)
     return any(record.origin is None or record.origin.remade for record in found) or not found
+
+
+def is_plain(record: Record) -> bool:
+    """Return whether scenes are not distorted, and rankings not post-processed."""
+    return record.distortion is None and record.after is None
+
+
+def after_of(record: Record) -> str:
+    """Return for example ``"aqe:10,3"``; empty for rankings that are not post-processed."""
+    return record.after.name if record.after else ""
+
+
+def after_slug(name: str) -> str:
+    """Return the name of a post-processing as part of a file name: ``"aqe-10-3"`` for ``"aqe:10,3"``."""
+    return slug(name.replace(",", "-"))
 
 
 def distortion_of(record: Record) -> str:

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug
-from rsir_bench.records.cells import distortion_of, is_submitted
+from rsir_bench.records.cells import after_of, after_slug, distortion_of, is_submitted
 from rsir_bench.records.schema import Record, RequestFields
+
+Variant = tuple[str, str]
+"""A distortion and a post-processing; empty for none."""
 
 AGAIN = "Each command makes all seeds of a row. Add --data-root FOLDER for the folder of the datasets."
 
@@ -18,7 +21,10 @@ def record_path(record: Record) -> str:
     """Return the name of a published record: ``<board>/<method>/<row>-<target>-seed<n>-<key>.json``."""
     distortion = f"-{slug(distortion_of(record))}" if record.distortion else ""
     fit = "-target-fit" if record.row.fit == "target" else ""
-    name = f"{slug(record.row.name)}{fit}-{slug(record.target.name)}{distortion}-seed{record.seed}-{record.key[:8]}"
+    after = f"-{after_slug(after_of(record))}" if record.after else ""
+    name = (
+        f"{slug(record.row.name)}{fit}{after}-{slug(record.target.name)}{distortion}-seed{record.seed}-{record.key[:8]}"
+    )
     return f"{record.protocol.board}/{slug(record.method.label)}/{name}.json"
 
 
@@ -49,6 +55,7 @@ def request_of(record: Record) -> RequestFields:
             overrides=tuple(values["--set"]),
             plugins=tuple(values["--plugin"]),
             cards=tuple(values["--card"]),
+            after="".join(values["--after"]),
         )
     except (IndexError, ValueError):
         raise UserError(
@@ -59,7 +66,8 @@ def request_of(record: Record) -> RequestFields:
 
 def request_command(request: RequestFields) -> str:
     """Return the command that makes one run's results on one target."""
-    return _render(request, [request.seed], [request.target], [request.distortion] if request.distortion else [])
+    distortions = [request.distortion] if request.distortion else []
+    return _render(request, [request.seed], [request.target], distortions, [request.after] if request.after else [])
 
 
 def command(records: Sequence[Record]) -> str:
@@ -70,20 +78,21 @@ def command(records: Sequence[Record]) -> str:
 def commands(records: Sequence[Record]) -> list[str]:
     """Return the commands that make these records and no other run, target or distortion.
 
-    Requests are merged over seeds, targets and distortions where all else is equal, and only where the targets have the
-    same seeds: a command makes every seed on every target. With a distortion it also makes the undistorted target, and
-    it always makes all rows of the method. Descriptors that were submitted have none.
+    Requests are merged over seeds, targets, distortions and post-processing where all else is equal, and only where the
+    targets have the same seeds: a command makes every seed on every target. With a distortion it also makes the
+    undistorted target, with post-processing the plain rankings too, and it always makes all rows of the method.
+    Descriptors that were submitted have none.
 
     Raises:
         UserError: A record's request cannot be read.
     """
-    groups: dict[RequestFields, dict[tuple[str, int], set[str]]] = defaultdict(lambda: defaultdict(set))
+    groups: dict[RequestFields, dict[tuple[str, int], set[Variant]]] = defaultdict(lambda: defaultdict(set))
     for record in records:
         if is_submitted(record):
             continue
         request = request_of(record)
-        common = request.model_copy(update={"seed": 0, "target": "", "distortion": ""})
-        groups[common][request.target, record.seed] |= {request.distortion} - {""}
+        common = request.model_copy(update={"seed": 0, "target": "", "distortion": "", "after": ""})
+        groups[common][request.target, record.seed].add((request.distortion, request.after))
     return [line for common, runs in groups.items() for line in _merged(common, runs)]
 
 
@@ -95,24 +104,33 @@ def by_method(records: Iterable[Record]) -> dict[str, list[str]]:
     return {label: commands(of_method) for label, of_method in methods.items()}
 
 
-def _merged(common: RequestFields, runs: dict[tuple[str, int], set[str]]) -> list[str]:
-    """Return the commands for the distortions of each target and seed; all else is in ``common``."""
-    groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for (target, seed), distortions in sorted(runs.items(), key=lambda run: run[0][1]):
-        groups[tuple(sorted(distortions))][target].append(seed)
+def _merged(common: RequestFields, runs: dict[tuple[str, int], set[Variant]]) -> list[str]:
+    """Return the commands for the variants of each target and seed; all else is in ``common``."""
+    groups: dict[tuple[tuple[str, ...], ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for (target, seed), variants in sorted(runs.items(), key=lambda run: run[0][1]):
+        distortions, afters = (tuple(sorted({*words} - {""})) for words in zip(*variants, strict=True))
+        groups[distortions, afters][target].append(seed)
     lines = []
-    for distorted, seeds_of in groups.items():
+    for (distorted, processed), seeds_of in groups.items():
         targets_of: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for target, seeds in seeds_of.items():
             targets_of[tuple(seeds)].append(target)
-        lines += [_render(common, seeds, targets, _shortened(distorted)) for seeds, targets in targets_of.items()]
+        options = _shortened(distorted), processed
+        lines += [_render(common, seeds, targets, *options) for seeds, targets in targets_of.items()]
     return lines
 
 
-def _render(common: RequestFields, seeds: Iterable[int], targets: Iterable[str], distortions: Sequence[str]) -> str:
+def _render(
+    common: RequestFields,
+    seeds: Iterable[int],
+    targets: Iterable[str],
+    distortions: Sequence[str],
+    afters: Sequence[str],
+) -> str:
     words = ["rsir-bench", "run", "--protocol", common.protocol, "--methods", common.method]
     words += ["--seeds", ",".join(map(str, seeds)), "--targets", ",".join(targets)]
     words += ["--distort", ",".join(distortions)] if distortions else []
+    words += [word for after in afters for word in ("--after", after)]
     words += [word for override in common.overrides for word in ("--set", override)]
     words += [word for plugin in common.plugins for word in ("--plugin", plugin)]
     words += [word for card in common.cards for word in ("--card", card)]

@@ -137,6 +137,7 @@ class RequestFields(_Part):
         overrides: Values of ``--set``.
         plugins: Names of the files of ``--plugin``.
         cards: Names of the files of ``--card``.
+        after: ``"aqe:10,3"``; empty for rankings that are not post-processed.
     """
 
     protocol: str
@@ -147,6 +148,7 @@ class RequestFields(_Part):
     overrides: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     cards: tuple[str, ...] = ()
+    after: str = ""
 
 
 class EncoderPart(_Part):
@@ -218,6 +220,26 @@ class GradedPart(_Part):
     label_oracle: dict[str, dict[str, float]]
 
 
+class AfterPart(_Part):
+    """How rankings were post-processed; plain rankings have None instead.
+
+    Attributes:
+        name: ``"aqe:10,3"``, as ``--after`` takes it.
+        values: Its values by name.
+        label: As tables print it: ``"aQE 10,3 (transductive)"``.
+        version: Of its definition.
+        transductive: Whether a ranking depends on more of the gallery than query and scene.
+        own_code: A digest of the code of the user's file that defines it; empty: it ships.
+    """
+
+    name: str
+    values: dict[str, int | float]
+    label: str
+    version: int
+    transductive: bool
+    own_code: str = ""
+
+
 class OriginPart(_Part):
     """Who made a result elsewhere, and how far it was made again here. A result that was made here has None instead.
 
@@ -248,7 +270,8 @@ class Record(Tabular, _Part):
     ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
     ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None
-    where each scene has one label; where it is not, there are no values by class.
+    where each scene has one label; where it is not, there are no values by class. ``after`` is None for plain rankings;
+    others also have ``cost["after_seconds"]``, the processor time of post-processing.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)
@@ -278,6 +301,7 @@ class Record(Tabular, _Part):
     origin: OriginPart | None = None
     encoder: EncoderPart | None = None
     graded: GradedPart | None = None
+    after: AfterPart | None = None
 
     def __str__(self) -> str:
         return repr(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -37,9 +38,11 @@ def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
         record: The record.
         sealed: Whether to write a checksum file as well; published records have git's checksums.
     """
-    # A record from before requests, doubts, effects, origins, encoders and several labels were stored keeps its bytes.
-    newer = ("request", "doubts", "effect", "origin", "encoder", "graded")
-    unset = {name for name in newer if not getattr(record, name)}
+    # A record from before one of these was stored keeps its bytes.
+    newer = ("request", "doubts", "effect", "origin", "encoder", "graded", "after")
+    unset: dict[str, Any] = {name: True for name in newer if not getattr(record, name)}
+    if record.request and not record.request.after:
+        unset["request"] = {"after"}
     values = record.model_dump(mode="json", exclude=unset)
     text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write = write_sealed if sealed else write_atomically

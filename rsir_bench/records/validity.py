@@ -23,8 +23,18 @@ LARGEST = 2**53
 """Counts beyond it are no longer exact in JSON."""
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_AFTER = re.compile(r"[a-z][a-z0-9-]{0,60}(:[0-9eE.,+-]{1,200})?")
 _WORDS = ("key", "protocol.hash", "distortion.name")
-_NAMES = ("method.name", "method.label", "row.name", "row.descriptor", "protocol.name", "target.name", "source.name")
+_NAMES = (
+    "method.name",
+    "method.label",
+    "row.name",
+    "row.descriptor",
+    "protocol.name",
+    "target.name",
+    "source.name",
+    "after.label",
+)
 _AT_LEAST = {
     "seed": 0,
     "metric_version": 0,
@@ -43,6 +53,7 @@ _AT_LEAST = {
     "effect.displacement": 0,
     "effect.change": 0,
     "effect.lost": 0,
+    "after.version": 0,
 }
 _SETTINGS = (("data", "source", str), ("data", "size", int), ("describe", "pca", int))
 """Settings that tables print."""
@@ -118,6 +129,9 @@ def _name_problems(values: dict[str, Any]) -> Iterator[str]:
     for where in _NAMES:
         if (text := _get(values, where)) is not None and not text.strip():
             yield f"{where}: empty"
+    after = _get(values, "after.name")
+    if after is not None and not _AFTER.fullmatch(after):
+        yield f"after.name: {after!r:.60} must be NAME or NAME:VALUES"
     board = values["protocol"]["board"]
     if not BOARD.fullmatch(board):
         yield f"protocol.board: {board!r:.60} is not a valid folder name"

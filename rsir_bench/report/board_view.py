@@ -15,7 +15,7 @@ from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.documents import heading, paper_header
 from rsir_bench.leaderboard.tables import METRICS, MetricCell, RowName, Table
-from rsir_bench.records.cells import cell_of
+from rsir_bench.records.cells import cell_of, is_plain
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
 from rsir_bench.scenes.card import load_cards
@@ -170,7 +170,7 @@ class BoardView:
     def _cells(self) -> dict[tuple[str, str, str], list[Record]]:
         cells: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
         for record in self.board.records:
-            if record.distortion is None:
+            if is_plain(record):
                 cells[cell_of(record)].append(record)
         return cells
 
@@ -250,7 +250,7 @@ def main_rows(records: Iterable[Record]) -> dict[str, str]:
     """
     ranked: dict[str, tuple[bool, str]] = {}
     for record in records:
-        if record.distortion is None:
+        if is_plain(record):
             _, label, row = cell_of(record)
             rank = (not (record.row.kind == "pca" and record.row.fit == "source"), row)
             ranked[label] = min(rank, ranked.get(label, rank))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from rsir_bench.base.files import digest
 from rsir_bench.method import Row
+from rsir_bench.method.postprocessing import NamedAfter
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
@@ -34,6 +35,7 @@ class RowOnTarget:
         fit: For a PCA row, the dataset the components are fitted on.
         target: The dataset's name.
         distortion: How the target's scenes are distorted; None: they are taken as they are.
+        after: How the rankings are post-processed; None: not at all.
     """
 
     row_name: str
@@ -41,6 +43,7 @@ class RowOnTarget:
     fit: Fit | None
     target: str
     distortion: Distortion | None
+    after: NamedAfter | None
 
 
 def scenes_as_read(index: SceneIndex, transform: Transform) -> str | list[Any]:
@@ -167,5 +170,8 @@ def result_key(resolved: Resolved, method: ResolvedMethod, descriptors: str, wan
 
         source = resolved.datasets[resolved.source]
         scored["leaked"] = [AUDIT_VERSION, scenes_as_read(source, method.transform)]
+    if wanted.after is not None:
+        processing = wanted.after.processing
+        scored["after"] = [str(processing), processing.version, wanted.after.own_code]
     # The board is part of a result's identity: the same figure under another protocol is another result.
     return digest(scored | {"protocol": protocol.hash, "name": wanted.row_name, "label": method.spec.label})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsir_bench.protocol import load_protocol, shipped
-from rsir_bench.records.cells import distortion_of, is_submitted
+from rsir_bench.records.cells import after_of, distortion_of, is_submitted
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
 from rsir_bench.runs.plan import Plan, ResultSpec, Run, make_plan
@@ -67,6 +67,7 @@ def locate(records: Iterable[Record], out: Path, files: UserFiles) -> dict[str, 
             plugins=files.plugins,
             cards=files.cards,
             distortions=_distortions(group),
+            after=_unique(after_of(record) for record in group if record.after),
         )
         plan = make_plan(request)
         wanted = {record.key for record in group}

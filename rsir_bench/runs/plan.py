@@ -9,9 +9,11 @@ from pathlib import Path
 from rsir_bench.base.errors import RunError, SceneError, UserError
 from rsir_bench.base.files import slug
 from rsir_bench.encoders import EncoderFacts
-from rsir_bench.method import Card, Setup
+from rsir_bench.method import Card, Row, Setup
+from rsir_bench.method.postprocessing import NamedAfter
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
+from rsir_bench.records.cells import after_slug
 from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, plain_key, result_key, run_key
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod, resolve
@@ -214,6 +216,7 @@ def plan_runs(resolved: Resolved) -> Plan:
     runs = []
     for method in resolved.methods:
         targets = _targets_of(resolved, method, absent)
+        absent += _without_after(resolved, method) if targets else []
         for seed in _seeds(method, resolved.request.seeds) if targets else ():
             runs.append(_run(resolved, method, seed, targets))
     if not runs:
@@ -305,9 +308,26 @@ def _run(resolved: Resolved, method: ResolvedMethod, seed: int, targets: Sequenc
 def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: Distortion | None) -> list[RowOnTarget]:
     fits: Sequence[Fit] = resolved.protocol.describe.pca_fit
     return [
-        RowOnTarget(name, row, fit, target, distortion)
+        RowOnTarget(name, row, fit, target, distortion, after)
         for name, row in method.card.rows.items()
         for fit in (fits if row.kind == "pca" else [None])
+        for after in (None, *(one for one in resolved.after if _why_not_after(resolved, row, one) is None))
+    ]
+
+
+def _why_not_after(resolved: Resolved, row: Row, after: NamedAfter) -> str | None:
+    """Return why the rankings of a row are not post-processed, or None if they are."""
+    similarity = "hamming" if row.kind == "code" else resolved.protocol.score.similarity
+    return after.processing.unfit(similarity, resolved.protocol.describe.pca if row.kind == "pca" else None)
+
+
+def _without_after(resolved: Resolved, method: ResolvedMethod) -> list[str]:
+    """Return the reasons why rankings of some rows are not post-processed, one line each."""
+    return [
+        f"{method.spec.name}, row {name}, --after {after}: {reason}"
+        for name, row in method.card.rows.items()
+        for after in resolved.after
+        if (reason := _why_not_after(resolved, row, after)) is not None
     ]
 
 
@@ -320,6 +340,7 @@ def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wa
     if wanted.distortion is not None:
         place = f"{place}/{slug(str(wanted.distortion))}"
     stem = slug(wanted.row_name) + ("-target-fit" if wanted.fit == "target" else "")
+    ranked = stem if wanted.after is None else f"{stem}-{after_slug(str(wanted.after))}"
     components = None
     if wanted.fit == "source":
         components_digest = components_key(resolved, method, wanted.row.descriptor)[:8]
@@ -330,10 +351,11 @@ def _cell(resolved: Resolved, method: ResolvedMethod, folder: Path, run: str, wa
         fit=wanted.fit,
         target=wanted.target,
         distortion=wanted.distortion,
+        after=wanted.after,
         round=round_index,
         key=key,
         descriptors=made / "descriptors" / place / f"{stem}-{described[:8]}.npy",
         components=components,
-        record=folder / "results" / place / f"{stem}-{key[:8]}.json",
+        record=folder / "results" / place / f"{ranked}-{key[:8]}.json",
         published=resolved.published.get(key),
     )

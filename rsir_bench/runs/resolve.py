@@ -14,6 +14,7 @@ from rsir_bench.base.files import file_digest
 from rsir_bench.base.progress import log
 from rsir_bench.encoders import EncoderFacts, encoder_class, encoder_facts, named_encoder
 from rsir_bench.method import Card, WeightSource, registry
+from rsir_bench.method.postprocessing import NamedAfter, named_after
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.nn.trunk import find_weights
@@ -63,6 +64,7 @@ class Resolved:
         datasets: The scenes of each dataset, by dataset name.
         distortions: Distortions to score the targets under, in addition to the undistorted targets.
         published: The paths of the board's published records, by key.
+        after: Post-processing of rankings, in addition to none.
     """
 
     request: Request
@@ -75,6 +77,7 @@ class Resolved:
     distortions: tuple[Distortion, ...]
     published: dict[str, Path]
     failed: dict[str, str] = field(default_factory=dict)
+    after: tuple[NamedAfter, ...] = ()
 
     @property
     def source(self) -> str:
@@ -101,14 +104,22 @@ def resolve(request: Request) -> Resolved:
     distortions: list[Distortion] = []
     with problems.collecting():
         distortions = parse_distortions(list(request.distortions))
-    named = _name_methods(request, protocol, problems)
+    found = registry.Methods()
+    with problems.collecting():
+        found = registry.discover(request.plugins, strict=False)
+    named = _name_methods(request, protocol, found, problems)
+    after: list[NamedAfter] = []
+    with problems.collecting():
+        after = named_after(request.after, found.after, found.broken.values())
     kept, absent = _fitting(named, protocol)
     methods = _with_weights(kept, protocol, request.weights_folders, problems) if protocol.trains else []
     targets = tuple(protocol.data.targets if list(request.targets) == ["all"] else dict.fromkeys(request.targets))
     needed = _dataset_names([spec.card for spec in kept or named], protocol, targets)
     datasets = _read_datasets(needed, request, problems)
-    _check_targets({name: datasets[name] for name in targets if name in datasets}, protocol, problems)
+    present = {name: datasets[name] for name in targets if name in datasets}
+    _check_targets(present, protocol, problems)
     _check_source(datasets.get(protocol.data.source or ""), problems)
+    _check_after(after, present, problems)
     problems.raise_any()
     failed: dict[str, str] = {}
     if not protocol.trains:
@@ -125,6 +136,7 @@ def resolve(request: Request) -> Resolved:
         distortions=tuple(distortions),
         published=_read_published(request.published / board) if request.published and not request.fresh else {},
         failed=failed,
+        after=tuple(after),
     )
 
 
@@ -134,10 +146,9 @@ def _check_out(out: Path, problems: Problems) -> None:
         problems.add(f"--out {out}: {in_the_way} is a file; name a folder")
 
 
-def _name_methods(request: Request, protocol: Protocol, problems: Problems) -> list[MethodSpec]:
-    found = registry.Methods()
-    with problems.collecting():
-        found = registry.discover(request.plugins, strict=False)
+def _name_methods(
+    request: Request, protocol: Protocol, found: registry.Methods, problems: Problems
+) -> list[MethodSpec]:
     if not found:
         return []
     # A user's protocol file may configure methods freely; the label shows what differs from the shipped protocol.
@@ -342,6 +353,13 @@ def _check_source(source: SceneIndex | None, problems: Problems) -> None:
         problems.add(
             f"data.source={source.name}: its scenes have several labels, and methods train on classes; set {classes}"
         )
+
+
+def _check_after(after: Sequence[NamedAfter], targets: Mapping[str, SceneIndex], problems: Problems) -> None:
+    for one in after:
+        for index in targets.values():
+            if why := one.processing.too_small(len(index)):
+                problems.add(f"--after {one}: {why}, and {index.name} has {len(index):,}; give smaller values")
 
 
 def _read_published(folder: Path) -> dict[str, Path]:

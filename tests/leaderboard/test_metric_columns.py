@@ -116,7 +116,10 @@ def test_leaderboard_renders_chosen_columns_elsewhere_only(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--metrics", "recall@7"], "metric recall@7: records do not hold it; they hold mAP, AP@10h, .*, P@H2, nDCG@100"),
+        (
+            ["--metrics", "recall@7"],
+            "metric recall@7: records do not hold it; they hold mAP, AP@10h, .*, P@H2, nDCG@100",
+        ),
         (["--metrics", "maap"], r"metric 'maap': not known, did you mean mAP or mAP@R\?"),
         (["--metrics", "mAP", "--json"], "--metrics: --json prints whole records; omit one of the two"),
         (["--metrics", ","], "metrics: none given"),

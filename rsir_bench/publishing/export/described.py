@@ -12,10 +12,11 @@ import numpy as np
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug
 from rsir_bench.publishing.export.selection import Selection
+from rsir_bench.ranking.after import PostProcessing
 from rsir_bench.ranking.descriptor_files import read_descriptors
 from rsir_bench.ranking.files.ids import by_scene
 from rsir_bench.ranking.queries import choose_queries
-from rsir_bench.records.cells import describe_cell
+from rsir_bench.records.cells import after_of, describe_cell
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import LEFT_OUT
@@ -47,6 +48,7 @@ class Described:
         code: Whether they are binary codes.
         similarity: As in ``rsir_bench.ranking.score``.
         queries: (Q,) int64 scenes that are queries; None: all.
+        after: How rankings are post-processed; None: not at all.
     """
 
     stem: Path
@@ -61,6 +63,7 @@ class Described:
     code: bool
     similarity: str
     queries: Array | None
+    after: PostProcessing | None = None
 
 
 def from_runs(
@@ -103,6 +106,7 @@ def _of_result(record: Record, located: LocatedResult, leave_out: Callable[[str]
             "protocol": record.protocol.hash,
             "method": record.method.label,
             "row": record.row.name,
+            **({"after": after_of(record)} if record.after else {}),
             "seed": record.seed,
             "key": record.key,
             "target": index.name,
@@ -118,6 +122,7 @@ def _of_result(record: Record, located: LocatedResult, leave_out: Callable[[str]
         code=code,
         similarity="hamming" if code else settings.similarity,
         queries=choose_queries(index.labels[counted], settings.queries, settings.query_seed),
+        after=cell.after.processing if cell.after else None,
     )
 
 

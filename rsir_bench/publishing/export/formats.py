@@ -12,6 +12,7 @@ from rsir_bench.publishing.export.hub import write_hub
 from rsir_bench.publishing.export.mteb import write_mteb
 from rsir_bench.publishing.export.parquet import write_parquet
 from rsir_bench.publishing.export.trec import write_trec
+from rsir_bench.records.cells import is_plain
 from rsir_bench.records.schema import Record
 
 VERB = "export"
@@ -40,7 +41,8 @@ def export_descriptors(
     with replaced_folder(folder, VERB) as staging:
         for one in described:
             if form == "parquet":
-                write_parquet(one, staging)
+                if one.after is None:  # others have the descriptors of the plain rankings
+                    write_parquet(one, staging)
             elif tied := write_trec(one, staging, depth):
                 log(
                     f"{one.stem}: {tied:,} rankings hold scenes of equal similarity, in the order of their ids; TREC's "
@@ -72,7 +74,7 @@ def export_records(
             for record in records:
                 write_mteb(record, staging)
         else:
-            write_hub([record for record in records if record.distortion is None], staging, metric, ids or {})
+            write_hub([record for record in records if is_plain(record)], staging, metric, ids or {})
         return _written(staging, folder)
 
 

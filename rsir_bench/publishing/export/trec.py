@@ -61,14 +61,14 @@ def write_trec(described: Described, folder: Path, depth: int | None = None) -> 
         judged = folder / f"{described.dataset}.qrels"
     depth = min(depth or len(names), len(names) - 1)
     _check_space(folder, len(task.queries) * depth * (2 * len(max(names, key=len)) + len(described.method) + 24), path)
-    tied = 0
+    tag, tied = slug(f"{described.method}-{described.after}" if described.after else described.method), 0
 
     def write(unfinished: Path) -> None:
         nonlocal tied
         with unfinished.open("w", encoding="utf-8") as stream:
             for query, ranked, ties in track(_rankings(task, described, depth), path.name, len(task.queries)):
                 tied += ties
-                _write_ranking(stream, names[query], [names[scene] for scene in ranked], slug(described.method))
+                _write_ranking(stream, names[query], [names[scene] for scene in ranked], tag)
 
     write_atomically(path, write)
     if not judged.exists():
@@ -91,6 +91,7 @@ def _task(described: Described) -> Task:
             "class_names": list(described.classes if several is None else several.names),
             "device": "cpu",
             "workers": pool,
+            "after": described.after,
         }
         if several is None:
             return scoring_task(described.descriptors, described.labels, **arguments)

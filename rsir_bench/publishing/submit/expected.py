@@ -11,6 +11,7 @@ import numpy as np
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.base.files import digest
 from rsir_bench.method import registry
+from rsir_bench.method.postprocessing import named_after
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, load_protocol, shipped
 from rsir_bench.publishing.submit.named import asked_as, check_target, named_protocol
@@ -80,12 +81,13 @@ class Expected:
         protocol = named_protocol(record.protocol.name, self.files.protocol)
         target, distortion = request_of(record).target, distortion_of(record)
         said = [protocol.hash, record.method.name, record.seed, target, distortion, record.target.fingerprint]
-        identity = digest([*said, record.source and record.source.fingerprint, record.weights])
+        after = request_of(record).after
+        identity = digest([*said, after, record.source and record.source.fingerprint, record.weights])
         if identity not in self._plans:
-            self._plans[identity] = self._planned(record, protocol, target, distortion)
+            self._plans[identity] = self._planned(record, protocol, target, distortion, after)
         return self._plans[identity]
 
-    def _planned(self, record: Record, protocol: Protocol, target: str, distortion: str) -> Plan:
+    def _planned(self, record: Record, protocol: Protocol, target: str, distortion: str, after: str) -> Plan:
         check_target(target, protocol, self._given)
         if not protocol.trains:
             raise UserError(f"{protocol.name}: records of encoders are not taken; submit their descriptors")
@@ -102,6 +104,7 @@ class Expected:
             plugins=self.files.plugins,
             cards=self.files.cards,
             distortions=[distortion] if distortion else [],
+            after=[after] if after else [],
         )
         resolved = Resolved(
             request=request,
@@ -113,6 +116,7 @@ class Expected:
             datasets=self._datasets(record, spec, protocol, target),
             distortions=tuple(parse_distortions([distortion] if distortion else [])),
             published={},
+            after=tuple(named_after([after] if after else [], self._methods.after)),
         )
         return plan_runs(resolved)
 

@@ -31,6 +31,13 @@ class TargetComponents(PostProcessing):
         """Return why so many scenes have too few components; None: they have enough."""
         return f"{self.dimensions} components need {self.dimensions + 1} scenes" if scenes <= self.dimensions else None
 
+    def unfit(self, similarity: str, length: int | None = None) -> str | None:
+        """Return why rows of a length are left out as well: they have fewer components, one fewer if centred."""
+        known = None if length is None else length - (similarity == "pearson")
+        if known is not None and known < self.dimensions:
+            return f"rows of {length} values have at most {known} components; {self.name} wants {self.dimensions}"
+        return super().unfit(similarity, length)
+
     def apply(self, given: Vectors) -> Processed:
         """Return the components of queries and gallery."""
         gallery = given.unit_gallery

@@ -183,8 +183,13 @@ class PostProcessing(ABC):
         words = f"{self.title} {self.numbers}".rstrip()
         return f"{words} (transductive)" if self.transductive else words
 
-    def unfit(self, similarity: str) -> str | None:
-        """Return why rows that are compared by a similarity are left out; None: they are not."""
+    def unfit(self, similarity: str, length: int | None = None) -> str | None:
+        """Return why rows that are compared by a similarity are left out; None: they are not.
+
+        Args:
+            similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
+            length: Values of a row; None: not known yet.
+        """
         if similarity == "hamming":
             return None if self.codes else f"a binary row; {self.name} works on real values"
         if similarity not in self.similarities:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import Field, fields
 
 from rsir_bench.base.errors import UserError, suggest
-from rsir_bench.ranking.after.augmentation import Augmentation, GalleryAugmentation
-from rsir_bench.ranking.after.components import TargetComponents, TargetWhitening
 from rsir_bench.ranking.after.contract import PostProcessing
-from rsir_bench.ranking.after.diffusion import Diffusion
-from rsir_bench.ranking.after.expansion import QueryExpansion
-from rsir_bench.ranking.after.kreciprocal import KReciprocal
 
 Kinds = Mapping[str, type[PostProcessing]]
 
-SHIPPED: Kinds = {
-    kind.name: kind
-    for kind in (
-        QueryExpansion,
-        Augmentation,
-        GalleryAugmentation,
-        KReciprocal,
-        Diffusion,
-        TargetComponents,
-        TargetWhitening,
-    )
+SHIPPED = {
+    "aqe": ("expansion", "QueryExpansion"),
+    "dba": ("augmentation", "Augmentation"),
+    "dba-gallery": ("augmentation", "GalleryAugmentation"),
+    "diffusion": ("diffusion", "Diffusion"),
+    "kreciprocal": ("kreciprocal", "KReciprocal"),
+    "pca": ("components", "TargetComponents"),
+    "whiten": ("components", "TargetWhitening"),
 }
+"""Module and class by name; they are imported when they are first used, as some need scipy."""
 
 
 def named(text: str, more: Kinds | None = None) -> PostProcessing:
@@ -44,15 +38,22 @@ def named(text: str, more: Kinds | None = None) -> PostProcessing:
         ('k-reciprocal 20,6,0.3 (transductive)', 'aqe:10,3')
     """
     name, colon, words = text.strip().partition(":")
-    known = {**SHIPPED, **(more or {})}
-    if name not in known:
-        raise UserError(f"after {text!r}: {suggest(name, dict(known))}")
-    wanted = fields(known[name])
+    own = more or {}
+    if name not in own and name not in SHIPPED:
+        raise UserError(f"after {text!r}: {suggest(name, [*SHIPPED, *own])}")
+    kind = own[name] if name in own else _shipped(name)
+    wanted = fields(kind)
     given = words.split(",") if colon else []
     if given and len(given) != len(wanted):
         shape = f"{name}:{','.join(entry.name for entry in wanted)}" if wanted else name
         raise UserError(f"after {text!r}: {len(given)} values, expected {len(wanted)}; write {shape}")
-    return known[name](*(_value(text, word, entry) for word, entry in zip(given, wanted, strict=False)))
+    return kind(*(_value(text, word, entry) for word, entry in zip(given, wanted, strict=False)))
+
+
+def _shipped(name: str) -> type[PostProcessing]:
+    module, of_module = SHIPPED[name]
+    kind: type[PostProcessing] = getattr(importlib.import_module(f"rsir_bench.ranking.after.{module}"), of_module)
+    return kind
 
 
 def _value(text: str, word: str, entry: Field[int | float]) -> int | float:

@@ -14,7 +14,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import is_intact, page_name
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.queries import choose_queries
-from rsir_bench.records.cells import printed_title, row_label
+from rsir_bench.records.cells import is_plain, printed_title, row_label
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
@@ -109,7 +109,7 @@ def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Targe
     records: list[Record] = []
     located: dict[str, LocatedResult] = {}
     for folder in runs:
-        found = [record for record in read_records([folder], log) if _is_plain(record)]
+        found = [record for record in read_records([folder], log) if _is_shown(record)]
         located |= _located(found, lambda some, folder=folder: locate(some, folder, files), log)  # type: ignore[misc]
         records += found
     targets: dict[tuple[str, str], Target] = {}
@@ -140,8 +140,8 @@ def preferred(records: Iterable[Record], located: dict[str, LocatedResult]) -> l
     return [(record, located[record.key]) for record in chosen]
 
 
-def _is_plain(record: Record) -> bool:
-    return record.distortion is None and record.row.fit != "target"
+def _is_shown(record: Record) -> bool:
+    return is_plain(record) and record.row.fit != "target"
 
 
 def _located(records: list[Record], find: Find, log: Log) -> dict[str, LocatedResult]:

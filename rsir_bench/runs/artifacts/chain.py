@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
+from rsir_bench.base.errors import Problems, RunError
 from rsir_bench.base.files import PARTIAL, locked, remove_files
 from rsir_bench.method.composition import Composed
 from rsir_bench.records.store import RUN_NOTES
@@ -120,7 +123,7 @@ class RunArtifacts:
         """Return what is missing, as far as that shows without reading a file."""
         rounds = self.run.rounds if self.run.todo else ()
         networks = [round_index for round_index in rounds if not self.network(round_index).exists()]
-        cells = [cell for cell in self.run.todo if not cell.descriptors.is_file()]
+        cells = [cell for cell in _of_each_file(self.run.todo) if not cell.descriptors.is_file()]
         passes = {(cell.target, cell.distortion, cell.round) for cell in cells}
         unfitted = (cell for cell in cells if cell.components and not cell.components.is_file())
         passes |= {(self.plan.protocol.source, None, cell.round) for cell in unfitted}
@@ -130,15 +133,20 @@ class RunArtifacts:
     def make(self) -> None:
         """Make every missing result, after any other process on the same run.
 
+        Post-processing that does not go with some descriptors costs only its own results.
+
         Raises:
-            RunError: The training failed.
+            RunError: The training failed, or some rankings could not be post-processed.
             UserError: A file of the run cannot be read or written.
         """
         with locked(self.run.folder / ".lock"):
             self._sweep()
             note_code(self.run)
+            unfit = Problems()
             for _, cells in groupby(self.run.todo, lambda cell: (cell.target, cell.distortion)):
-                self._make(list(cells))
+                self._make(list(cells), unfit)
+        if unfit.lines:
+            raise RunError("; ".join(dict.fromkeys(unfit.lines)))
 
     def remove(self) -> None:
         """Remove everything that the run has made; files of other kinds in its folders stay."""
@@ -174,9 +182,14 @@ class RunArtifacts:
             else:
                 self.describing.see(copy, order.dataset, order.names, order.distortion)
 
-    def _make(self, cells: list[ResultSpec]) -> None:
-        """Make the results on one target; each round's network passes over it only once."""
-        missing = [cell for cell in cells if not self.descriptors(cell).exists()]
+    def _make(self, cells: list[ResultSpec], unfit: Problems) -> None:
+        """Make the results on one target; each round's network passes over it only once.
+
+        Args:
+            cells: The results.
+            unfit: Takes why some of their rankings cannot be post-processed.
+        """
+        missing = [cell for cell in _of_each_file(cells) if not self.descriptors(cell).exists()]
         for round_index in dict.fromkeys(cell.round for cell in missing):
             self._release_all_but(round_index)
             of_round = [self.descriptors(cell) for cell in missing if cell.round == round_index]
@@ -186,13 +199,15 @@ class RunArtifacts:
             for descriptors in of_round:
                 descriptors.make()
         self.describing.forget()
-        for cell in sorted(cells, key=lambda cell: cell.round):
+        for cell in sorted(cells, key=lambda cell: (cell.round, cell.after is not None)):
             self._release_all_but(cell.round)
-            self.record(cell).make()
+            with unfit.collecting() if cell.after else nullcontext():
+                self.record(cell).make()
         self.describing.forget()
 
     def _has_effect(self, cell: ResultSpec) -> bool:
-        return cell.distortion is None and issubclass(self.run.method.method_class, Composed)
+        plain = cell.distortion is None and cell.after is None
+        return plain and issubclass(self.run.method.method_class, Composed)
 
     def _release_all_but(self, round_index: int) -> None:
         """Free the memory of the networks of other rounds."""
@@ -206,3 +221,8 @@ class RunArtifacts:
             rest.unlink()
         for round_index in self.run.rounds:
             self.network(round_index).remove_checkpoints()
+
+
+def _of_each_file(cells: Iterable[ResultSpec]) -> list[ResultSpec]:
+    """Return one result for each file of descriptors; post-processing shares those of the plain rankings."""
+    return list({cell.descriptors: cell for cell in cells}.values())

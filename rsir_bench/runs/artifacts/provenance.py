@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rsir_bench.method.code.source_digest import source_digest
+from rsir_bench.method.postprocessing import NamedAfter
 from rsir_bench.method.registry import without_folders
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, board_name
@@ -18,6 +19,7 @@ from rsir_bench.records.commands import request_command
 from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import (
     ENVIRONMENT,
+    AfterPart,
     DistortionPart,
     EffectPart,
     EncoderPart,
@@ -80,13 +82,14 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
         distortion=_distortion(cell.distortion),
         **score_fields(scores),
         weights={**run.weights, "trained": trained},
-        cost=_cost(left, here),
+        cost=_cost(left, here) | ({"after_seconds": scores.after_seconds} if cell.after else {}),
         environment=here,
         command=request_command(asked),
         request=asked,
         doubts=tuple(_doubts(cell, scores, left)),
         effect=left.effect,
         encoder=_encoder(run),
+        after=_after(cell.after),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
@@ -143,12 +146,27 @@ def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
         overrides=tuple(request.overrides),
         plugins=tuple(plugin.name for plugin in request.plugins),
         cards=tuple(card.name for card in request.cards),
+        after=str(cell.after or ""),
+    )
+
+
+def _after(after: NamedAfter | None) -> AfterPart | None:
+    if after is None:
+        return None
+    processing = after.processing
+    return AfterPart(
+        name=str(processing),
+        values={entry.name: value for entry, value in zip(fields(processing), processing.values, strict=True)},
+        label=processing.label,
+        version=processing.version,
+        transductive=processing.transductive,
+        own_code=after.own_code,
     )
 
 
 def row_part(run: Run, cell: ResultSpec, dimensions: int) -> RowPart:
     """Return what a record says of the row, given the length of its descriptors or codes."""
-    published = cell.row.paper if not run.method.overridden else None
+    published = cell.row.paper if not run.method.overridden and cell.after is None else None
     return RowPart(
         name=cell.row_name,
         descriptor=cell.row.descriptor,

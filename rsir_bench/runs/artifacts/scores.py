@@ -9,6 +9,7 @@ import numpy as np
 
 from rsir_bench.protocol import Score as ScoreSettings
 from rsir_bench.ranking import GradedScores, Scores, score
+from rsir_bench.ranking.after import PostProcessing
 from rsir_bench.ranking.names import OF_CODES, RECORDED
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.schema import Record
@@ -74,11 +75,17 @@ class RowScores:
         if self.cell.row.kind == "code":
             bits = self._describing.note()["lengths"][self.cell.row.descriptor]
         index, settings = self.plan.datasets[self.cell.target], self.plan.protocol.score
-        return protocol_scores(index, self.counted(), settings, descriptors, bits)
+        after = self.cell.after.processing if self.cell.after else None
+        return protocol_scores(index, self.counted(), settings, descriptors, bits, after)
 
 
 def protocol_scores(
-    index: SceneIndex, counted: np.ndarray, settings: ScoreSettings, descriptors: np.ndarray, bits: int | None
+    index: SceneIndex,
+    counted: np.ndarray,
+    settings: ScoreSettings,
+    descriptors: np.ndarray,
+    bits: int | None,
+    after: PostProcessing | None = None,
 ) -> Scores | GradedScores:
     """Score descriptors of a target as a protocol says.
 
@@ -88,12 +95,14 @@ def protocol_scores(
         settings: The protocol's section ``score``.
         descriptors: Of all its scenes, (N, D) numbers or codes, packed or of 0 and 1.
         bits: The length of a code; None: they are no codes.
+        after: Post-processing of the rankings; None: there is none.
     """
     rows = descriptors[counted]
     inputs: dict[str, Any] = {"similarity": settings.similarity} if bits is None else {"codes": True, "bits": bits}
+    inputs["after"] = after
     if index.several is not None:
         return score(rows, index.several.members[counted], class_names=index.several.names, **inputs)
     labels = index.labels[counted]
     queries = choose_queries(labels, settings.queries, settings.query_seed)
-    metrics = RECORDED if bits is None else (*RECORDED, *OF_CODES)
+    metrics = RECORDED if bits is None or after else (*RECORDED, *OF_CODES)
     return score(rows, labels, queries=queries, metrics=metrics, class_names=list(index.classes), **inputs)
