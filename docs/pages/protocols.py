@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -29,14 +29,22 @@ def pages() -> dict[str, str]:
 
 def _line(name: str) -> list[str]:
     protocol = load_protocol(name)
-    data, trunk, train = protocol.data, protocol.trunk, getattr(protocol, "train", None)
-    cells = [data.source, ", ".join(data.targets), trunk.title or trunk.name, data.size, train.epochs if train else ""]
-    return [f"[{code(name)}](protocols/{name}.md)", *map(escaped, cells)]
+    data, trunk, train = protocol.data, protocol.trunk, protocol.train
+    network = (trunk.title or trunk.name) if trunk else "of each encoder"
+    cells = [
+        data.source,
+        ", ".join(data.targets),
+        network,
+        data.size or "of each encoder",
+        train.epochs if train else "-",
+    ]
+    return [f"[{code(name)}](protocols/{name}.md)", *(escaped("-" if cell is None else cell) for cell in cells)]
 
 
 def _page(name: str) -> str:
     file = resources.files("rsir_bench.protocol") / f"{name}.toml"
-    command = f"rsir-bench run --protocol {name} --methods baseline,jsst --targets all --data-root data"
+    methods = "baseline,jsst" if load_protocol(name).train else "timm:resnet50,timm:vit_small_patch16_224"
+    command = f"rsir-bench run --protocol {name} --methods {methods} --targets all --data-root data"
     text = file.read_text(encoding="utf-8")
     return "\n\n".join(
         [f"# {name}", escaped(load_protocol(name).title) + ".", fence("text", command), fence("toml", text), ""]
@@ -47,9 +55,10 @@ def _settings(section: type[BaseModel], prefix: str = "") -> list[str]:
     """Return a table of the settings of each section of a protocol."""
     parts, rows = [], []
     for key, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            doc = field.annotation.__doc__ or ""
-            parts += [f"### {key}", prose(doc), *_settings(field.annotation, f"{key}.")]
+        kinds = [field.annotation, *get_args(field.annotation)]  # a section may be optional
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is not None:
+            parts += [f"### {key}", prose(inner.__doc__ or ""), *_settings(inner, f"{key}.")]
         else:
             rows.append([code(prefix + key), _type(field.annotation), prose(field.description or ""), _default(field)])
     return [*([table(["Setting", "Values", "Meaning", "Default"], rows)] if rows else []), *parts]
