@@ -74,22 +74,27 @@ def search(
 
 def as_table(answer: Answer, screen: Screen = PLAIN) -> str:
     """Return the hits as plain text, below the query and what was searched."""
-    known = answer.query_class is not None
+    several, known = answer.scenes.several is not None, answer.query.scene is not None
     columns = [
-        *(Column("rank", "number"), Column(answer.gallery.space.unit, "number"), Column("class")),
-        *(Column("scene", "path"), *([Column("same class")] if known else [])),
+        *(Column("rank", "number"), Column(answer.gallery.space.unit, "number")),
+        *(Column("labels" if several else "class"), Column("scene", "path")),
+        *([Column("shared labels" if several else "same class")] if known else []),
     ]
     rows: list[list[str | Cell]] = []
     for rank, hit in enumerate(answer.hits, start=1):
-        row = [str(rank), answer.value(hit), answer.class_of(hit.scene), answer.scenes.paths[hit.scene]]
-        rows.append([*row, *([_same_class(answer, hit)] if known else [])])
+        row = [str(rank), answer.value(hit), answer.words(hit.scene), answer.scenes.paths[hit.scene]]
+        rows.append([*row, *([_verdict(answer, hit)] if known else [])])
     table = text_table(columns, rows, screen)
     return "\n".join([f"{answer.query.path}", *map(screen.folded, answer.lines), "", table])
 
 
-def _same_class(answer: Answer, hit: Hit) -> Cell:
+def _verdict(answer: Answer, hit: Hit) -> Cell:
+    """Return whether a scene has the query's class, or the labels that both have."""
     if hit.itself:
         return Cell("the query itself", "faint")
+    shared = answer.shared(hit)
+    if shared is not None:
+        return Cell(", ".join(shared), "good") if shared else Cell("none", "bad")
     return Cell("yes", "good") if answer.same_class(hit) else Cell("no", "bad")
 
 
@@ -102,6 +107,7 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
             "file": str(answer.query.path),
             "scene": None if scene is None else answer.scenes.paths[scene],
             "class": answer.query_class,
+            **({} if answer.scenes.several is None else {"labels": answer.query_labels}),
         },
         "method": run.method.label,
         "seed": run.seed,
@@ -122,7 +128,15 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
                 "scene": answer.scenes.paths[hit.scene],
                 "itself": hit.itself,
                 "same_class": answer.same_class(hit),
+                **_labels(answer, hit),
             }
             for rank, hit in enumerate(answer.hits, start=1)
         ],
     }
+
+
+def _labels(answer: Answer, hit: Hit) -> dict[str, Any]:
+    """Return the labels of a hit, and those that it shares with the query; nothing where scenes have a class."""
+    if answer.scenes.several is None:
+        return {}
+    return {"labels": answer.labels_of(hit.scene), "shared_labels": answer.shared(hit)}

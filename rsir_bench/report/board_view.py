@@ -14,7 +14,8 @@ from rsir_bench.base.progress import track
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.documents import heading, paper_header
-from rsir_bench.leaderboard.tables import METRICS, MetricCell, RowName, Table
+from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table
+from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
@@ -26,12 +27,21 @@ ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # oth
 
 @dataclass(frozen=True)
 class Column:
-    """One column of values; if ``paper`` is set, columns of published values and of differences follow it."""
+    """One column of values; if ``paper`` is set, columns of published values and of differences follow it.
+
+    ``references`` holds the chance and the oracle of targets whose scenes have several labels, by title.
+    """
 
     target: str
     title: str
     metric: str
     paper: bool
+    references: dict[str, float]
+
+    @property
+    def most(self) -> float:
+        """The greatest value that there can be, or 1."""
+        return self.references.get("Oracle") or 1.0
 
     @property
     def paper_header(self) -> str:
@@ -41,11 +51,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a board: its name, its title and its size in words."""
+    """A target of a board: its name, its title, its size in words, and the metric that methods are ranked by there."""
 
     name: str
     title: str
     extent: str
+    metric: str = "mAP"
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,15 @@ class BoardView:
         return any(table.shows_paper for table in self.tables)
 
     @property
+    def metrics(self) -> list[str]:
+        """The metrics of its columns, each once."""
+        return list(dict.fromkeys(column.metric for column in self.columns))
+
+    def column(self, target: str, metric: str) -> Column | None:
+        """Return the column of a target and a metric; None where there is none."""
+        return next((one for one in self.columns if (one.target, one.metric) == (target, metric)), None)
+
+    @property
     def synthetic(self) -> bool:
         """Whether all its targets are generated."""
         cards = load_cards()
@@ -148,10 +168,10 @@ class BoardView:
 
     @cached_property
     def main(self) -> list[Standing]:
-        """For each method, the row that figures show; the method with the best mean mAP over targets is first."""
+        """For each method, the row that figures show; the method with the best mean over targets is first."""
 
         def rank(standing: Standing) -> tuple[int, float, str]:
-            means = [standing.cells[target.name, "mAP"].mean for target in self.targets]
+            means = [standing.cells[target.name, target.metric].mean for target in self.targets]
             known = [mean for mean in means if mean is not None]
             return -len(known), -statistics.fmean(known) if known else 0.0, standing.label
 
@@ -193,14 +213,29 @@ def _view(board: Board) -> BoardView:
     rendered = tables(board)
     found = [_under_own_names(table) for table in rendered]
     whole = [table for table in found if table.name not in ABLATIONS]
-    targets = tuple(Target(block.target, block.title, block.extent) for table in whole for block in table.blocks)
-    columns = tuple(
-        Column(block.target, block.title, metric, table.shows_paper and metric in PUBLISHED_COLUMNS)
+    targets = tuple(
+        Target(block.target, block.title, block.extent, HEADLINE if block.references else "mAP")
         for table in whole
         for block in table.blocks
-        for metric in METRICS
+    )
+    columns = tuple(
+        Column(
+            block.target,
+            block.title,
+            metric,
+            table.shows_paper and metric in PUBLISHED_COLUMNS,
+            values_of(block, metric),
+        )
+        for table in whole
+        for block in table.blocks
+        for metric in table.metrics
     )
     return BoardView(board, tuple(rendered), tuple(found), targets, columns, tuple(_standings(board, whole)))
+
+
+def values_of(block: Block, metric: str) -> dict[str, float]:
+    """Return the chance and the oracle of a metric by title, where a block has them."""
+    return {one.title: one.values[metric] for one in block.references if metric in one.values}
 
 
 def _under_own_names(table: Table) -> Table:
@@ -226,7 +261,8 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
                 seeds[key][block.target] = row.seeds
                 origins[key] = origins.get(key) or row.origin
                 cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
-    nothing = {(block.target, metric): MetricCell() for table in whole for block in table.blocks for metric in METRICS}
+    places = [(block.target, metric) for table in whole for block in table.blocks for metric in table.metrics]
+    nothing = {place: MetricCell() for place in places}
     method_of = {record.method.label: record.method.name for record in board.records}
     main, cost = main_rows(board.records), _costs(board)
     return [

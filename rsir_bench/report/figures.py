@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rsir_bench.base.files import page_name
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
 from rsir_bench.leaderboard.robustness import Block, RobustnessRow
+from rsir_bench.records.schema import Record
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
 from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
 
@@ -22,13 +23,17 @@ WIDTH = 7.6  # inches
 
 @dataclass(frozen=True)
 class ClassValues:
-    """mAP of each class and method on one target, mean over seeds.
+    """The main metric of each class, or label, and method on one target, mean over seeds.
 
     Attributes:
+        metric: mAP, or that of scenes with several labels.
+        kind: What the names are: class or label.
         classes: Names, the easiest first: by the median over methods.
         values: By label, in the order of ``classes``.
     """
 
+    metric: str
+    kind: str
     classes: list[str]
     values: dict[str, list[float]]
 
@@ -56,17 +61,25 @@ def class_values(view: BoardView, target: Target) -> ClassValues | None:
     """Return the values by class; None where the records have none."""
     values: dict[str, dict[str, float]] = {}
     for standing in view.main:
-        records = [record for record in view.records(target.name, standing) if record.per_class]
-        if records:
-            names = records[0].per_class
-            values[standing.label] = {
-                name: statistics.fmean(record.per_class[name]["mAP"] for record in records) for name in names
-            }
+        found = [_by_name(record, target.metric) for record in view.records(target.name, standing)]
+        found = [by_name for by_name in found if by_name]
+        if found:
+            names = set.intersection(*map(set, found))
+            values[standing.label] = {name: statistics.fmean(by_name[name] for by_name in found) for name in names}
     if not values:
         return None
-    middle = {name: statistics.median(found[name] for found in values.values()) for name in next(iter(values.values()))}
+    names = set.intersection(*map(set, values.values()))
+    middle = {name: statistics.median(found[name] for found in values.values()) for name in names}
     classes = sorted(middle, key=lambda name: (-middle[name], name))
-    return ClassValues(classes, {label: [found[name] for name in classes] for label, found in values.items()})
+    kind = "class" if target.metric == "mAP" else "label"
+    by_label = {label: [found[name] for name in classes] for label, found in values.items()}
+    return ClassValues(target.metric, kind, classes, by_label)
+
+
+def _by_name(record: Record, metric: str) -> dict[str, float]:
+    """Return the metric of each class, or of each label where scenes have several."""
+    parts = record.per_class if record.graded is None else record.graded.per_label
+    return {name: scores[metric] for name, scores in parts.items() if metric in scores}
 
 
 def by_class(view: BoardView, target: Target) -> Drawing | None:
@@ -82,7 +95,7 @@ def by_class(view: BoardView, target: Target) -> Drawing | None:
         points(axes, values, places, shown.get(label))
     axes.set_yticks(places, found.classes, color=INK)
     axes.set_ylim(len(places) - 0.5, -0.5)
-    axes.set_xlabel("mAP")
+    axes.set_xlabel(target.metric)
     axes.set_xlim(0, 1)
     legend(figure, shown, len(found.values) - len(shown))
     return _drawing(
@@ -101,8 +114,8 @@ MAIN = "Row PCA fitted on the source where a method has one, or else its first r
 def _classes_in_words(found: ClassValues, target: Target) -> str:
     middle = [statistics.median(column) for column in zip(*found.values.values(), strict=True)]
     parts = [
-        f"mAP by class on {target.title}, {_count(len(found.values), 'method')}: easiest {found.classes[0]} "
-        f"(median {middle[0]:.3f}), hardest {found.classes[-1]} (median {middle[-1]:.3f})."
+        f"{found.metric} by {found.kind} on {target.title}, {_count(len(found.values), 'method')}: "
+        f"easiest {found.classes[0]} (median {middle[0]:.3f}), hardest {found.classes[-1]} (median {middle[-1]:.3f})."
     ]
     if len(found.values) > 1:
         spans = [max(column) - min(column) for column in zip(*found.values.values(), strict=True)]
@@ -131,7 +144,7 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
             points(axes, [value], [mean], shown.get(standing.label))
         axes.set_xlabel(_axis(cost))
         axes.margins(x=0.12)
-    row[0].set_ylabel("mAP")
+    row[0].set_ylabel(target.metric)
     legend(figure, shown, len(known - shown.keys()))
     return _drawing(
         figure,
@@ -147,7 +160,7 @@ def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, 
     """Return standing, cost as the axis shows it, and mAP of each method that has both."""
     found = []
     for standing in view.main:
-        mean = standing.cells[target.name, "mAP"].mean
+        mean = standing.cells[target.name, target.metric].mean
         if standing.cost is None or mean is None:
             continue
         value = standing.cost.ratios[cost.key] if cost.speed else standing.cost.values[cost.key]
@@ -157,12 +170,12 @@ def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, 
 
 
 def _costs_in_words(panels: Sequence[tuple[Cost, list[tuple[Standing, float, float]]]], target: Target) -> str:
-    parts = [f"mAP on {target.title} against cost."]
+    parts = [f"{target.metric} on {target.title} against cost."]
     for cost, found in panels:
         standing, value, mean = max(found, key=lambda entry: entry[2])
         extreme, least, its_mean = (max if cost.speed else min)(found, key=lambda entry: entry[1])
         words = "fastest" if cost.speed else "least"
-        parts.append(f"{_axis(cost)}: the best, {standing.label}, has {value:.4g} at mAP {mean:.3f};")
+        parts.append(f"{_axis(cost)}: the best, {standing.label}, has {value:.4g} at {target.metric} {mean:.3f};")
         if least == value:
             parts.append(f"that is the {words} of all.")
         else:
@@ -177,7 +190,7 @@ def _axis(cost: Cost) -> str:
 def over_seeds(view: BoardView, target: Target) -> Drawing | None:
     """Draw mAP of each seed; None where no method has two."""
     values = {
-        standing.label: [record.metrics["mAP"] for record in view.records(target.name, standing)]
+        standing.label: [record.metrics[target.metric] for record in view.records(target.name, standing)]
         for standing in view.main
     }
     values = {label: found for label, found in values.items() if found}
@@ -192,7 +205,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
         axes.plot([statistics.fmean(found)], [place], "|", color=INK, markersize=13, markeredgewidth=1.8, zorder=4)
     axes.set_yticks(range(len(order)), [f"{_short(label)} ({len(values[label])})" for label in order], color=INK)
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_xlabel("mAP")
+    axes.set_xlabel(target.metric)
     return _drawing(
         figure,
         view,
@@ -221,7 +234,7 @@ def _seeds_in_words(values: dict[str, list[float]], target: Target) -> str:
         found = values[label]
         return f"{label}, {min(found):.3f} to {max(found):.3f} over {len(found)} seeds"
 
-    text = f"mAP on {target.title} over seeds: widest spread {words(widest)}"
+    text = f"{target.metric} on {target.title} over seeds: widest spread {words(widest)}"
     return f"{text}." if widest == narrowest else f"{text}; narrowest {words(narrowest)}."
 
 
@@ -246,7 +259,7 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
         if place >= len(block.kinds):
             axes.set_axis_off()
         axes.tick_params(labelbottom=place + across >= len(block.kinds))  # the lowest of each column
-    figure.supylabel("mAP", color=MUTED, fontsize=9.5)
+    figure.supylabel(target.metric, color=MUTED, fontsize=9.5)
     figure.supxlabel("severity (0: undistorted)", color=MUTED, fontsize=9.5)
     legend(figure, shown, len(curves) - len(shown), lines=True)
     return _drawing(
@@ -278,7 +291,7 @@ def _kind(axes: Axes, block: Block, kind: str, curves: list[RobustnessRow], show
 
 
 def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Target) -> str:
-    parts = [f"mAP on distorted {target.title}."]
+    parts = [f"{target.metric} on distorted {target.title}."]
     kept = {curve.label: curve.mean_retained(block.conditions) for curve in curves}
     whole = {label: share for label, share in kept.items() if share is not None}
     ranked = sorted(whole, key=lambda label: -whole[label])

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rsir_bench.leaderboard.costs import COSTS
-from rsir_bench.leaderboard.tables import METRICS
 from rsir_bench.leaderboard.variants import COMPARED, Effect, effect_of
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
@@ -105,12 +104,12 @@ class DatasetPart:
 
 @dataclass(frozen=True)
 class DatasetPage:
-    """One dataset; no card for a folder that only records know. ``figures`` are classes, scenes and pixels."""
+    """One dataset; no card for a folder that only records know. ``figures`` are classes, labels, scenes and pixels."""
 
     name: str
     title: str
     card: DatasetCard | None
-    figures: tuple[int, int, int]
+    figures: tuple[int, int, int, int]
     source_of: list[BoardView]
     parts: list[DatasetPart]
 
@@ -149,9 +148,7 @@ def write_pages(frame: Frame, content: Content) -> None:
         names = {method.name, *_labels(method)}
         found = [link for link in content.links if names & {*link.methods}]
         path = page_of_method(method.name)
-        frame.render(
-            "method.html", path, page=method, links=found, metrics=METRICS, compared=COMPARED, again=commands.AGAIN
-        )
+        frame.render("method.html", path, page=method, links=found, compared=COMPARED, again=commands.AGAIN)
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:
@@ -165,8 +162,9 @@ def _write_leaderboard(frame: Frame, content: Content) -> None:
     number = sum(len(view.board.records) for view in content.views)
     sizes = [(number, "result"), (len(labels), "method"), (len(targets), "target"), (len(content.views), "board")]
     counts = ", ".join(f"{size:,} {what}{'s' * (size != 1)}" for size, what in sizes)
+    metrics = list(dict.fromkeys(metric for view in content.views for metric in view.metrics))
     frame.render(
-        "leaderboard.html", "index.html", views=content.views, counts=counts, metrics=METRICS, links=content.links
+        "leaderboard.html", "index.html", views=content.views, counts=counts, metrics=metrics, links=content.links
     )
 
 
@@ -264,12 +262,19 @@ def dataset_pages(content: Content) -> list[DatasetPage]:
     pages = []
     for name in sorted(titles.keys() | content.datasets.keys()):
         card = content.datasets.get(name)
-        figures = (len(card.classes), sum(entry.scenes for entry in card.classes), card.pixels) if card else (0, 0, 0)
+        figures = _figures(card) if card else (0, 0, 0, 0)
         sources = [view for view in content.views if view.board.protocol.settings["data"]["source"] == name]
         parts = [_dataset_part(content, view, name) for view in content.views]
         found = [part for part in parts if part.columns]
         pages.append(DatasetPage(name, card.title if card else titles[name], card, figures, sources, found))
     return pages
+
+
+def _figures(card: DatasetCard) -> tuple[int, int, int, int]:
+    """Return the numbers of classes, or of labels where scenes have several, and of scenes, and their pixels."""
+    if card.labels is not None:
+        return 0, len(card.labels.names), card.scenes, card.pixels
+    return len(card.classes), 0, card.scenes, card.pixels
 
 
 def _dataset_part(content: Content, view: BoardView, name: str) -> DatasetPart:

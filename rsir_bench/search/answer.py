@@ -41,16 +41,35 @@ class Answer:
 
     @property
     def query_class(self) -> str | None:
-        """The class of the query; None unless it is a scene of the target."""
+        """The class of the query; None unless it is a scene of a target whose scenes have one."""
         return None if self.query.scene is None else self.class_of(self.query.scene)
 
-    def class_of(self, scene: int) -> str:
-        """Return the class name of a scene."""
-        return self.scenes.classes[int(self.scenes.labels[scene])]
+    @property
+    def query_labels(self) -> list[str] | None:
+        """The labels of the query; None unless it is a scene of a target whose scenes have several."""
+        return None if self.query.scene is None else self.labels_of(self.query.scene)
+
+    def class_of(self, scene: int) -> str | None:
+        """Return the class name of a scene; None where scenes have several labels."""
+        return None if self.scenes.several is not None else self.scenes.classes[int(self.scenes.labels[scene])]
+
+    def labels_of(self, scene: int) -> list[str] | None:
+        """Return the labels of a scene; None where scenes have one, their class."""
+        return None if self.scenes.several is None else self.scenes.several.of(scene)
+
+    def words(self, scene: int) -> str:
+        """Return the class of a scene, or its labels."""
+        return self.class_of(scene) or ", ".join(self.labels_of(scene) or [])
 
     def same_class(self, hit: Hit) -> bool | None:
-        """Return whether the scene has the query's class; None where that is unknown."""
+        """Return whether the scene has the query's class; None where that is unknown, or scenes have several labels."""
         return None if self.query_class is None else self.class_of(hit.scene) == self.query_class
+
+    def shared(self, hit: Hit) -> list[str] | None:
+        """Return the labels that the scene shares with the query; None where the query's are unknown."""
+        if self.query_labels is None:
+            return None
+        return [name for name in self.labels_of(hit.scene) or [] if name in self.query_labels]
 
     def value(self, hit: Hit) -> str:
         """Return the similarity or distance as text; whole bits for codes."""
@@ -124,10 +143,11 @@ def as_page(answer: Answer) -> str:
         {
             "rank": rank,
             "value": answer.value(hit),
-            "class": answer.class_of(hit.scene),
+            "words": answer.words(hit.scene),
             "scene": answer.scenes.paths[hit.scene],
             "itself": hit.itself,
             "same": answer.same_class(hit),
+            "shared": answer.shared(hit),
             "picture": as_address(scene_pixels(hit.scene, answer.scenes, PICTURE)),
         }
         for rank, hit in enumerate(answer.hits, start=1)
@@ -135,6 +155,7 @@ def as_page(answer: Answer) -> str:
     query = {
         "name": answer.query.path.name,
         "class": answer.query_class,
+        "labels": answer.query_labels,
         "picture": as_address(read_pixels(answer.query.path, answer.scenes, PICTURE)),
     }
     return template.render(query=query, target=answer.scenes.name, lines=answer.lines, hits=hits)

@@ -20,8 +20,10 @@ from rsir_bench.ranking.graded.names import GRADED_COLUMNS, GRADED_METRICS, HEAD
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, write_record
 from rsir_bench.records.validity import check_record
+from rsir_bench.report.site import build_report
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.index import resolve_dataset
 
@@ -203,6 +205,49 @@ def test_labelled_scenes_of_the_source_are_no_target_of_a_trained_method(tiny: T
         (twin / f"class{number}").symlink_to(folder / f"class{number}")
     index, plain = resolve_dataset(f"folder:{twin}", tiny.folder), resolve_dataset(tiny.source, tiny.folder)
     assert index.shows_scenes_of(plain)
+
+
+def test_the_report_shows_chance_oracle_and_shared_labels(labelled: Tiny) -> None:
+    records = run(labelled, "baseline,dhn")
+    out = labelled.folder / "report"
+    files = UserFiles(labelled.folder, protocol=str(labelled.protocol))
+    written = build_report(records, out, [labelled.folder / "runs"], files)
+    pages = {page.relative_to(out).as_posix(): page for page in written}
+    board_page = f"boards/{records[0].protocol.board}.html"
+    part = records[0].graded
+    for name in ("index.html", "methods/baseline.html", "datasets/folder-target.html"):
+        text = pages[name].read_text()
+        assert f"{part.chance['WAP']:.4f}" in text, name
+        assert f"{part.oracle['WAP']:.4f}" in text, name
+    board = pages[board_page].read_text()
+    assert f"{HEADLINE} of every label and method, in numbers" in board
+    assert all(f'<th scope="row">{label}</th>' in board for label in part.labels)
+    (scenes,) = [page for name, page in pages.items() if name.startswith("scenes/")]
+    text = scenes.read_text()
+    assert "18 scenes, 3 labels" in text
+    assert "shared labels on average" in text
+    assert "Precision and recall" not in text
+    (data,) = (out / "explorer").glob("*/scenes.js")
+    labels = json.loads(data.read_text().partition(", ")[2].rpartition(")")[0])["labels"]
+    assert labels == resolve_dataset(labelled.target, labelled.folder).several.lists()
+
+
+def test_a_search_shows_labels(labelled: Tiny, cli: InProcess) -> None:
+    run(labelled)
+    query = Path(labelled.target.removeprefix("folder:")) / "class0/scene01.png"  # sea and sand
+    words = ("--target", labelled.target, "--method", "baseline", "--protocol", labelled.protocol, "--out", "runs")
+    shown = cli("search", query, *words, "--top", 3)
+    assert shown.code == 0, shown.err
+    assert "shared labels" in shown.out
+    assert "the query itself" in shown.out
+    found = json.loads(cli("search", query, *words, "--top", 5, "--json", "--panel", "panel.html").out)
+    assert found["query"]["labels"] == ["sand", "sea"]
+    assert found["query"]["class"] is None
+    for hit in found["hits"]:
+        assert hit["shared_labels"] == [name for name in hit["labels"] if name in ("sand", "sea")]
+    page = Path("panel.html").read_text()
+    assert "the query: sand, sea" in page
+    assert "shared: " in page
 
 
 def test_the_command_line_scores_several_labels(labelled: Tiny, cli: InProcess) -> None:

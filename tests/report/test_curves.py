@@ -34,7 +34,7 @@ def test_the_scorers_interpolated_curve_lies_on_it_or_above(made: Scenery) -> No
         assert (scores.curve >= shown.found.precision - 1e-12).all()
         assert (scores.curve > shown.found.precision + 1e-6).any()
         assert scores.curve[100] == pytest.approx(shown.found.precision[100])
-        assert np.mean(shown.found.average_precision) == pytest.approx(shown.record.metrics["mAP"], abs=1e-12)
+        assert np.mean(shown.found.measured) == pytest.approx(shown.record.metrics["mAP"], abs=1e-12)
 
 
 def test_only_the_protocols_queries_enter_the_mean() -> None:

@@ -45,7 +45,7 @@ def test_one_row_and_the_first_seed_of_each_method(made: Scenery) -> None:
         "dhn": "Hashing",
     }
     assert {method["seed"] for method in methods.values()} == {0}
-    values = [method["metrics"]["mAP"] for method in catalogue(made)["methods"]]
+    values = [dict(method["metrics"])["mAP"] for method in catalogue(made)["methods"]]
     assert values == sorted(values, reverse=True)
 
 
@@ -96,9 +96,9 @@ def test_a_scene_alone_in_its_class_is_no_query_and_stays_in_the_gallery() -> No
     labels = np.array([0, 0, 1])
     found = find_neighbours(points, labels, similarity="euclidean")
     assert found.indices.tolist() == [[1, 2], [0, 2], [-1, -1]]
-    assert np.isnan(found.average_precision[2])
+    assert np.isnan(found.measured[2])
     scores = score(points, labels, similarity="euclidean")
-    assert np.nanmean(found.average_precision) == pytest.approx(scores.overall["mAP"])
+    assert np.nanmean(found.measured) == pytest.approx(scores.overall["mAP"])
 
 
 @pytest.mark.parametrize(("count", "width"), [(50, 2), (70_000, 4)])

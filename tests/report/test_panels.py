@@ -18,8 +18,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Scenery:
 
 
 def target(labels: list[int], *average: list[float]) -> SimpleNamespace:
-    methods = [SimpleNamespace(found=SimpleNamespace(average_precision=np.array(values))) for values in average]
-    return SimpleNamespace(labels=np.array(labels), methods=methods)
+    methods = [SimpleNamespace(found=SimpleNamespace(measured=np.array(values))) for values in average]
+    return SimpleNamespace(labels=np.array(labels), methods=methods, several=None)
 
 
 def test_the_median_scene_of_each_class_the_easiest_class_first() -> None:
@@ -39,6 +39,13 @@ def test_many_classes_give_a_few_at_even_steps() -> None:
     assert len(queries) == CLASSES
 
 
+def test_the_median_scene_of_each_label_each_scene_once() -> None:
+    members = np.array([[1, 0], [1, 0], [1, 1], [0, 1], [0, 1]], bool)
+    one = target([0] * 5, [0.9, 0.1, 0.8, 0.85, 0.2])
+    one.several = SimpleNamespace(members=members)
+    assert choose_queries(one) == [2]  # the median of both labels
+
+
 def test_panels_show_what_was_found(made: Scenery) -> None:
     sheets = Sheets("sheets", Colours((0, 1, 2), None), ())
     panels = make_panels(made.target, sheets)
@@ -49,7 +56,7 @@ def test_panels_show_what_was_found(made: Scenery) -> None:
             assert [picture.path for picture in ranking.pictures] == [made.target.index.paths[i] for i in found]
             labels = made.target.labels
             assert [picture.right for picture in ranking.pictures] == (labels[found] == labels[query]).tolist()
-            assert ranking.right == sum(picture.class_name == panel.query.class_name for picture in ranking.pictures)
+            assert ranking.right == sum(picture.words == panel.query.words for picture in ranking.pictures)
     page = (made.out / f"scenes/{made.target.name}.html").read_text()
     right = sum(ranking.right for panel in panels for ranking in panel.rankings)
     assert page.count('<li class="right">') == right

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS
@@ -13,21 +16,28 @@ EVERY = 10  # recall levels between markers
 SIZE = 7.6, 4.2  # inches
 
 
-def draw_curves(target: Target) -> Drawing:
-    """Draw the mean precision at each recall; the eight best methods in colour, the others grey."""
+def draw_curves(target: Target) -> Drawing | None:
+    """Draw the mean precision at each recall; the eight best methods in colour, the others grey.
+
+    None where scenes have several labels, and no curve.
+    """
+    curves = [(method.title, method.found.precision) for method in target.methods]
+    known = [(title, precision) for title, precision in curves if precision is not None]
+    if not known:
+        return None
     recall = np.linspace(0, 1, RECALL_LEVELS)
     shown = looks([method.title for method in target.methods])
     with settings():
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
-        for method in reversed(target.methods):  # the best on top
-            look = shown.get(method.title)
+        for title, precision in reversed(known):  # the best on top
+            look = shown.get(title)
             if look is None:
-                axes.plot(recall, method.found.precision, color=REST, linewidth=1)
+                axes.plot(recall, precision, color=REST, linewidth=1)
             else:
                 axes.plot(
                     recall,
-                    method.found.precision,
+                    precision,
                     color=look.colour,
                     linestyle=look.dash,
                     marker=look.marker,
@@ -43,13 +53,12 @@ def draw_curves(target: Target) -> Drawing:
         f"Precision at each recall on {target.title}, mean over queries, without interpolation: the precision at the "
         "positive that reaches the recall. Tied scenes count at their expected rank."
     )
-    return Drawing(f"{target.name}/curves", light, dark, caption, _in_words(target), width, height)
+    return Drawing(f"{target.name}/curves", light, dark, caption, _in_words(known), width, height)
 
 
-def _in_words(target: Target) -> str:
+def _in_words(curves: Sequence[tuple[str, npt.NDArray[np.float64]]]) -> str:
     """Return the precision at three recalls of every method with a colour, in words."""
     parts = [
-        f"{method.title} {', '.join(f'{method.found.precision[level]:.2f}' for level in (10, 50, 90))}"
-        for method in target.methods[:8]
+        f"{title} {', '.join(f'{precision[level]:.2f}' for level in (10, 50, 90))}" for title, precision in curves[:8]
     ]
     return f"Precision at recall 0.1, 0.5 and 0.9: {'; '.join(parts)}."

@@ -42,7 +42,7 @@ def write_explorer(
     catalogue = []
     for target, sheets in targets:
         scenes = f"{DATA}/{target.name}/scenes.js"
-        _write(out, scenes, {"paths": target.index.paths, "absent": _absent(target)})
+        _write(out, scenes, {"paths": target.index.paths, "absent": _absent(target), "labels": _labels(target)})
         methods = [_write_method(out, target, shown) for shown in target.methods]
         catalogue.append(_entry(target, sheets) | {"scenes": scenes, "methods": methods})
     _write(out, CATALOGUE, {"targets": catalogue, "across": ACROSS, "sheet": SHEET, "side": SIDE})
@@ -67,6 +67,11 @@ def _entry(target: Target, sheets: Sheets) -> dict[str, Any]:
     }
 
 
+def _labels(target: Target) -> list[list[str]] | None:
+    """Return the labels of each scene of the index; None where each has one, its class."""
+    return None if target.index.several is None else target.index.several.lists()
+
+
 def _absent(target: Target) -> list[int]:
     """Return the indices of the scenes that are not scored."""
     return np.setdiff1d(np.arange(len(target.index)), target.kept).tolist()  # type: ignore[no-any-return]
@@ -81,9 +86,13 @@ def _write_method(out: Path, target: Target, shown: RetrievalRun) -> dict[str, A
         "row": shown.row,
         "seed": shown.record.seed,
         "measure": shown.measure,
-        "metrics": {key: shown.record.metrics[key] for key in ("mAP", "P@10")},
+        "metrics": [[name, shown.record.metrics[name]] for name in _metrics(target)],
         "data": name,
     }
+
+
+def _metrics(target: Target) -> tuple[str, ...]:
+    return ("P@10", target.metric) if target.several is None else ("ACG@10", target.metric)
 
 
 def ranking(target: Target, shown: RetrievalRun) -> dict[str, Any]:

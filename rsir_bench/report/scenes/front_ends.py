@@ -29,7 +29,7 @@ class Conversion:
 
     Attributes:
         path: The scene's file in its dataset.
-        class_name: Its class.
+        class_name: Its class, or its labels.
         before: The picture before, relative to the report's folder.
         after: The picture after, likewise.
         outline: Corners of the converted scene in the original one, "x,y x,y ..." in percent of the side; empty where
@@ -101,7 +101,7 @@ def _converted(out: Path, target: Target, shown: RetrievalRun, queries: Sequence
             picture = stretched(values[number, visible].permute(1, 2, 0).double().numpy(), limits)
             _save(out / name, picture)
             names.append(name)
-        class_name = target.index.classes[int(target.labels[query])]
+        class_name = target.words(query)
         printed = ("", [], "") if joint is None or theta is None else _printed(joint, theta[number].tolist())
         conversions.append(Conversion(path, class_name, names[0], names[1], *printed))
     return Converted(shown, transform.size, note, conversions)

@@ -13,7 +13,7 @@ from rsir_bench.report.renderer import Link
 from rsir_bench.report.scenes.curves import draw_curves
 from rsir_bench.report.scenes.explorer import write_explorer
 from rsir_bench.report.scenes.front_ends import convert
-from rsir_bench.report.scenes.panels import RULE, choose_queries, make_panels
+from rsir_bench.report.scenes.panels import choose_queries, make_panels, rule
 from rsir_bench.report.scenes.targets import Target, find_targets
 from rsir_bench.report.scenes.thumbnails import Sheets, write_sheets
 from rsir_bench.runs.request import UserFiles
@@ -89,8 +89,9 @@ def _write_page(
     curves = draw_curves(target)
     href = f"scenes/{target.name}.html"
     converted = convert(out, target, choose_queries(target), log)
-    for end, text in (("", curves.light), ("-dark", curves.dark)):
-        write_text(out / f"scenes/{curves.name}{end}.svg", text)
+    if curves is not None:
+        write_text(out / f"scenes/{curves.name}.svg", curves.light)
+        write_text(out / f"scenes/{curves.name}-dark.svg", curves.dark)
     render(
         "scenes.html",
         href,
@@ -98,10 +99,11 @@ def _write_page(
         colours=sheets.colours.text,
         curves=curves,
         panels=make_panels(target, sheets),
-        rule=RULE,
+        rule=rule(target),
         converted=converted,
     )
-    parts = "Precision-recall curves, retrieval panels" + (", converted scenes" if converted else "")
+    parts = [("precision-recall curves", curves), ("retrieval panels", True), ("converted scenes", converted)]
+    shown_parts = ", ".join(words for words, there in parts if there).capitalize()
     title = f"Scenes of {target.title} ({target.board})"
     labels = tuple(shown.record.method.label for shown in target.methods)
-    return Link(title, href, f"{parts}: what the methods retrieve.", target.board, target.index.name, labels)
+    return Link(title, href, f"{shown_parts}: what the methods retrieve.", target.board, target.index.name, labels)

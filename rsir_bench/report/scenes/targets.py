@@ -13,8 +13,10 @@ import numpy.typing as npt
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import is_intact, page_name
 from rsir_bench.base.progress import track
+from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.cells import is_plain, printed_title, row_label
+from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
@@ -22,6 +24,7 @@ from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.locate import LocatedResult, locate
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.labelling.labels_of_scenes import SceneLabels
 
 Log = Callable[[str], None]
 Find = Callable[[list[Record]], dict[str, LocatedResult]]
@@ -69,7 +72,7 @@ class Target:
         board: The board's name.
         index: The scenes.
         kept: (M,) int64, the indices of the scored scenes; the others are duplicates of source scenes.
-        methods: The methods, sorted by mAP, best first.
+        methods: The methods, sorted by ``metric``, best first.
     """
 
     board: str
@@ -81,6 +84,28 @@ class Target:
     def labels(self) -> npt.NDArray[np.int64]:
         """(M,) int64, the classes of the scored scenes."""
         return self.index.labels[self.kept]
+
+    @property
+    def several(self) -> SceneLabels | None:
+        """The labels of the scored scenes where they have several; None: each has one, its class."""
+        labels = self.index.several
+        return None if labels is None else SceneLabels(labels.names, labels.members[self.kept])
+
+    @property
+    def kinds(self) -> str:
+        """The number of classes or labels, in words."""
+        return f"{len(self.index.classes)} classes" if self.several is None else f"{len(self.several.names)} labels"
+
+    @property
+    def metric(self) -> str:
+        """The metric that methods are ranked by."""
+        return "mAP" if self.several is None else HEADLINE
+
+    def words(self, scene: int) -> str:
+        """Return the class of a scored scene, or its labels."""
+        if self.several is not None:
+            return ", ".join(self.several.of(scene))
+        return self.index.classes[int(self.labels[scene])]
 
     @property
     def title(self) -> str:
@@ -116,7 +141,9 @@ def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Targe
     for record, recorded in track(preferred(records, located), "ranking scenes"):
         _add(targets, record, recorded, log)
     for target in targets.values():
-        target.methods.sort(key=lambda shown: (-shown.record.metrics["mAP"], shown.record.method.label))
+        target.methods.sort(
+            key=lambda shown: (-shown.record.metrics[main_metric(shown.record)], shown.record.method.label)
+        )
     return [targets[place] for place in sorted(targets)]
 
 
@@ -195,9 +222,10 @@ def _ranked(
     descriptors: npt.NDArray[np.generic], target: Target, record: Record, recorded: LocatedResult
 ) -> Neighbours:
     settings = recorded.plan.protocol.score
+    several = target.several
     return find_neighbours(
         descriptors[target.kept],
-        target.labels,
+        target.labels if several is None else several.members,
         similarity=settings.similarity,
         bits=record.row.dimensions if record.row.kind == "code" else None,
         queries=choose_queries(target.labels, settings.queries, settings.query_seed),

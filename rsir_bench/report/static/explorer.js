@@ -178,7 +178,8 @@ const explorer = (() => {
     const path = scenes.paths[state.scene];
     place("query").replaceChildren(thumbnail(state.scene, `Query: ${classes[state.label]}, ${path}`));
     const left = scenes.absent.includes(state.scene) ? " It repeats a scene of the source and does not count." : "";
-    place("status").textContent = `${classes[state.label]}, scene ${state.scene - first + 1} of ${members.length}: ${path}.${left}`;
+    const words = scenes.labels ? ` Labels: ${scenes.labels[state.scene].join(", ")}.` : "";
+    place("status").textContent = `${classes[state.label]}, scene ${state.scene - first + 1} of ${members.length}: ${path}.${words}${left}`;
   }
 
   function drawStrip(scenes) {
@@ -228,27 +229,43 @@ const explorer = (() => {
       section.append(element("p", { textContent: `${error.message} is missing or damaged: render the report again.` }));
       return section;
     }
-    const { classes } = target();
-    const own = classOf(scene);
-    const right = found.filter((one) => classOf(one.scene) === own).length;
-    const all = `all queries: P@10 ${method.metrics["P@10"].toFixed(4)}, mAP ${method.metrics.mAP.toFixed(4)}`;
-    const here = found.length ? `${right} of ${found.length} right` : "no ranking: no other scene of its class counts";
+    const { labels } = await load(target().scenes);
+    const judged = found.map((one) => ({ ...one, ...judge(labels, scene, one.scene) }));
+    const all = `all queries: ${method.metrics.map(([name, value]) => `${name} ${value.toFixed(4)}`).join(", ")}`;
+    const here = found.length ? inWords(labels, judged) : `no ranking: no other scene of its ${labels ? "labels" : "class"} counts`;
     heading.append(element("small", { textContent: `${method.row}, seed ${method.seed} · ${here} · ${all} · ${method.measure}` }));
-    section.append(element("ol", {}, ...found.map((one, number) => drawFound(method, one, number + 1, own, classes))));
+    section.append(element("ol", {}, ...judged.map((one, number) => drawFound(method, one, number + 1))));
     return section;
   }
 
-  function drawFound(method, one, rank, own, classes) {
-    const label = classOf(one.scene);
-    const verdict = label === own ? "right" : "wrong";
-    const alt = `Rank ${rank}, ${verdict}: ${classes[label]}, ${method.measure} ${one.similarity}`;
+  /* What a scene is called, whether it is right for a query, and what is printed below it. */
+  function judge(labels, query, scene) {
+    if (!labels) {
+      const words = target().classes[classOf(scene)];
+      const right = classOf(scene) === classOf(query);
+      return { words, right, shared: 0, caption: right ? "" : words };
+    }
+    const words = labels[scene].join(", ");
+    const both = labels[scene].filter((label) => labels[query].includes(label));
+    return { words, right: both.length > 0, shared: both.length, caption: both.join(", ") || `none of: ${words}` };
+  }
+
+  function inWords(labels, judged) {
+    const sum = (values) => values.reduce((total, value) => total + value, 0);
+    if (labels) return `${(sum(judged.map((one) => one.shared)) / judged.length).toFixed(1)} shared labels on average`;
+    return `${judged.filter((one) => one.right).length} of ${judged.length} right`;
+  }
+
+  function drawFound(method, one, rank) {
+    const verdict = one.right ? "right" : "wrong";
+    const alt = `Rank ${rank}, ${verdict}: ${one.words}, ${method.measure} ${one.similarity}`;
     const button = element("button", { type: "button", title: "Make it the query" }, thumbnail(one.scene, alt));
     button.addEventListener("click", () => go(one.scene));
     const sign = element("span", { textContent: verdict === "right" ? "✓" : "✗", ariaHidden: "true" });
     const mark = element("span", { className: "mark" }, element("b", { textContent: rank }), " ", sign, ` ${one.similarity}`);
     const item = element("li", { className: verdict }, button, mark);
     item.dataset.scene = one.scene;
-    if (verdict === "wrong") item.append(element("span", { className: "class", textContent: classes[label] }));
+    if (one.caption) item.append(element("span", { className: "class", textContent: one.caption }));
     return item;
   }
 

@@ -57,6 +57,8 @@
       targets.set(header.dataset.target, header.querySelector("small").textContent);
     }
     const rows = new Set([...part.querySelectorAll("tr[data-row]")].map((line) => line.dataset.row));
+    const metrics = new Set([...part.querySelectorAll("th[data-metric]")].map((header) => header.dataset.metric));
+    fill(field("metric"), [...[...metrics].map((metric) => [metric, metric]), ["", "all metrics"]]);
     fill(field("target"), [["", "all targets"], ...targets]);
     fill(field("row"), [["", "all rows"], ...[...rows].sort(order.compare).map((row) => [row, row])]);
   }
@@ -108,7 +110,7 @@
     showBoard();
     set("target", "");
     set("row", "");
-    set("metric", "mAP");
+    set("metric", field("metric").options[0].value);
     field("method").value = chosen.get("method") || "";
     show();
   }
