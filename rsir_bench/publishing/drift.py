@@ -162,6 +162,11 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
 def differences(old: Record, new: Record) -> tuple[str, ...]:
     """Return what makes two results of one cell incomparable: definitions, scenes or settings, but not the machine."""
     before, after = _circumstances(old), _circumstances(new)
+    if old.key == new.key:  # a setting that one code did not have yet is at the default that changes nothing
+        shared = old.method.settings.keys() & new.method.settings.keys()
+        for circumstances in (before, after):
+            settings = circumstances["method.settings"]
+            circumstances["method.settings"] = {name: settings[name] for name in sorted(shared)}
     lost = sorted(old.metrics.keys() & {*DEFAULT} - new.metrics.keys())
     return tuple(f"metrics: lack {name}" for name in lost) + tuple(
         change

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.app import app
 from rsir_bench.publishing.accept import accept
-from rsir_bench.publishing.drift import Drift, compare
+from rsir_bench.publishing.drift import Drift, compare, differences
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import DistortionPart, Record, TargetPart
 from rsir_bench.records.store import read_record, read_records, write_record
@@ -306,3 +306,11 @@ class TestAccept:
     def test_no_reason(self, folders):
         with pytest.raises(UserError, match="empty reason"):
             accept(read_records([folders[1]]), folders[0], " ")
+
+
+def test_a_setting_that_older_code_lacked_is_comparable_while_the_key_is_the_same() -> None:
+    old = record()
+    method = old.method.model_copy(update={"settings": {**old.method.settings, "new": None}})
+    new = old.model_copy(update={"method": method})
+    assert differences(old, new) == ()
+    assert differences(old, new.model_copy(update={"key": "0" * 20})) == ("method.settings.new: absent -> None",)
