@@ -48,7 +48,7 @@ class Encoder(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
         self.mean: Tensor
         self.std: Tensor
-        self.eval()
+        self.requires_grad_(False).eval()
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Return pooled features, (N, D) float, of scenes (N, B, H, W) in [0, 1].

@@ -7,6 +7,7 @@ a file that the weights came from changes, so that a finished board is planned w
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -35,6 +36,9 @@ LIBRARIES = {
     "torchgeo": ("from_torchgeo", ("torchgeo", "timm")),
 }
 """The module that builds the encoders of a library, and the distributions that it rests on."""
+
+CACHES = ("HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME")
+"""What says where libraries keep the weights that they download."""
 
 SHOWN = 8  # digits of a hash in a name
 
@@ -102,24 +106,11 @@ def find_facts(library: str, settings: EncoderSettings, folders: Sequence[Path])
     Raises:
         UserError: It cannot be built; the line says what to do.
     """
-    place = ("encoders", f"{_key(library, settings, folders)}.json")
+    place = _place(library, settings, folders)
     if (kept := _kept(*place)) is not None:
         return kept
     backbone, input, changes = _opened(library, settings, folders)
-    facts = EncoderFacts(
-        library=library,
-        model=backbone.model,
-        weights=identity_of(backbone.network, settings.weights),
-        input=input,
-        pooling=pooling_name(backbone, settings.pooling),
-        changes=changes,
-        arguments=dict(getattr(settings, "arguments", {})),
-    )
-    if backbone.files is not None:
-        kept_facts = {**asdict(facts), "input": facts.input.plain()}
-        content = {"facts": kept_facts, "files": [_state(path) for path in backbone.files]}
-        write_text(written_at(*place), json.dumps(content))
-    return facts
+    return _keep(place, _known(library, settings, backbone, input, changes), backbone.files)
 
 
 def build_encoder(
@@ -141,11 +132,13 @@ def build_encoder(
     Raises:
         UserError: It cannot be built; the line says what to do.
     """
-    backbone, input, _ = _opened(library, settings, folders)
-    weights = identity_of(backbone.network, settings.weights)
+    backbone, input, changes = _opened(library, settings, folders)
+    facts, place = _known(library, settings, backbone, input, changes), _place(library, settings, folders)
+    if _kept(*place) != facts:  # of files that the library no longer reads
+        _keep(place, facts, backbone.files)
     if input.size != backbone.input.size:
         backbone.resize(input.size)
-    return Encoder(backbone, input, bands, pooling_name(backbone, settings.pooling), limits), weights
+    return Encoder(backbone, input, bands, facts.pooling, limits), facts.weights
 
 
 def _opened(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> tuple[Backbone, Input, dict[str, Any]]:
@@ -158,13 +151,37 @@ def _opened(library: str, settings: EncoderSettings, folders: Sequence[Path]) ->
     return backbone, input, changes | dict(getattr(settings, "arguments", {}))
 
 
-def _key(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> str:
+def _known(
+    library: str, settings: EncoderSettings, backbone: Backbone, input: Input, changes: dict[str, Any]
+) -> EncoderFacts:
+    return EncoderFacts(
+        library=library,
+        model=backbone.model,
+        weights=identity_of(backbone.network, settings.weights),
+        input=input,
+        pooling=pooling_name(backbone, settings.pooling),
+        changes=changes,
+        arguments=dict(getattr(settings, "arguments", {})),
+    )
+
+
+def _place(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> tuple[str, str]:
+    """Return where the facts are kept, below the cache folder: by all that leads to the files of the weights."""
     named = settings.model_dump(mode="json")
     if settings.weights not in (NONE, "own", "imagenet"):
         named["weights"] = str(find_file(settings.weights, folders).resolve())
     _, distributions = LIBRARIES[library]
     versions = {name: _version(name) for name in ("torch", *distributions)}
-    return digest([FACTS_VERSION, ENCODER_VERSION, library, named, versions])
+    caches = {name: os.environ.get(name) for name in CACHES}
+    return "encoders", f"{digest([FACTS_VERSION, ENCODER_VERSION, library, named, versions, caches])}.json"
+
+
+def _keep(place: tuple[str, str], facts: EncoderFacts, files: Sequence[Path] | None) -> EncoderFacts:
+    """Write down facts until one of the files changes, and return them; nothing is written where no files are known."""
+    if files is not None:
+        content = {"facts": {**asdict(facts), "input": facts.input.plain()}, "files": [_state(path) for path in files]}
+        write_text(written_at(*place), json.dumps(content))
+    return facts
 
 
 def _version(name: str) -> str:
@@ -180,10 +197,15 @@ def _kept(*place: str) -> EncoderFacts | None:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if all(_state(Path(known[0])) == known for known in content["files"]):
-                return EncoderFacts(**{**content["facts"], "input": Input.of(content["facts"]["input"])})
+                return _read(content["facts"])
         except (OSError, ValueError, TypeError, LookupError):  # not there, or damaged: the encoder is built
             continue
     return None
+
+
+def _read(facts: dict[str, Any]) -> EncoderFacts:
+    changes = {key: tuple(value) if key in ("mean", "std") else value for key, value in facts["changes"].items()}
+    return EncoderFacts(**{**facts, "input": Input.of(facts["input"]), "changes": changes})
 
 
 def _state(path: Path) -> list[Any]:
