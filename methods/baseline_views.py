@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.method import Card, HeadMethod, Row, Settings
-from rsir_bench.nn.proposals import crops
+from rsir_bench.nn.proposals import crops, placed
 
 VIEWS = (
     (0.0, 0.0, 1.0, 1.0),
@@ -41,8 +41,8 @@ class BaselineViews(HeadMethod[Settings]):
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
         """Return the means over the views of ``FC`` (N, classes) and of ``FC1`` (N, fc1), float."""
         height, width = scenes.shape[2:]
-        boxes = torch.tensor(VIEWS, dtype=torch.float64, device=scenes.device)
-        boxes = boxes * torch.tensor([width, height, width, height], dtype=torch.float64, device=scenes.device)
+        sides = torch.tensor([width, height, width, height], dtype=torch.float64)
+        boxes = placed(torch.tensor(VIEWS, dtype=torch.float64) * sides, scenes.device)
         # Zero after the trunk's normalisation is the mean before it.
         views = crops(scenes - self.trunk.mean, boxes.expand(len(scenes), -1, -1), height) + self.trunk.mean
         of_views = super().describe(views)

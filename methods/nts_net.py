@@ -12,7 +12,7 @@ from torch.nn import functional
 from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup
 from rsir_bench.nn.head import Head
 from rsir_bench.nn.metric_losses import ranking_hinge
-from rsir_bench.nn.proposals import anchors, best_boxes, crops
+from rsir_bench.nn.proposals import anchors, best_boxes, crops, placed
 
 RATIOS = (0.667, 1.0, 1.5)
 SCALES = (2 ** (1 / 3), 2 ** (2 / 3))
@@ -96,7 +96,7 @@ class Navigator(nn.Module):
                 strides = (stride[0] * 2**level, stride[1] * 2**level) if self.strides else None
                 boxes.append(anchors((maps.shape[2], maps.shape[3]), size, pixels, RATIOS, strides))
                 scores.append(score(maps).flatten(1))
-        return torch.cat(boxes).to(maps.device), torch.cat(scores, 1)
+        return placed(torch.cat(boxes), maps.device), torch.cat(scores, 1)
 
 
 class NtsNet(Method[NtsNetSettings]):

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.errors import UserError, run_and_exit
 from rsir_bench.method import Method, Setup
 from rsir_bench.method.registry import discover, resolve
@@ -70,7 +71,7 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     """
     recipe = method.recipe(method.setup.protocol.train)
     fabric = make_fabric(device, recipe.precision)
-    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method, fabric.device)
     wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
     wrapped.mark_forward_method("loss")
     rng = torch.Generator().manual_seed(0)

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
+from rsir_bench.base.compute.devices import finish, on_device
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.method import Method
 from rsir_bench.runs.plan import Plan, Run, make_plan
@@ -47,7 +48,7 @@ def steps(plan: Plan, run: Run) -> tuple[Step | None, Step]:
     method = run.method.build(setup)
     recipe = method.recipe(setup.protocol.train)
     fabric = make_fabric(device, recipe.precision)
-    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method, fabric.device)
     generator = torch.Generator().manual_seed(0)
     scenes = torch.rand(DESCRIBED, setup.bands, setup.size, setup.size, generator=generator).to(fabric.device)
     scenes = scenes.contiguous(memory_format=torch.channels_last)
@@ -73,8 +74,7 @@ def finished(step: Step, device: torch.device) -> Step:
 
     def waiting() -> None:
         step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
 
     return waiting
 

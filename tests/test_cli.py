@@ -241,7 +241,7 @@ def test_a_process_ends_with_the_status_and_the_line_of_its_error(words: str, tm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N"),
+        ("run --methods baseline --protocol demo --device tpu", "known: auto, cpu, cuda, cuda:N, mps"),
         ("leaderboard nowhere --out elsewhere", "no such folder"),
         ("leaderboard", "leaderboards/results: no published records;"),
         ("drift .", "leaderboards/results: no published records;"),

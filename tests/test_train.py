@@ -265,7 +265,7 @@ def test_devices() -> None:
     assert find_device("cpu") == "cpu"
     assert find_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     for wrong in ("gpu", "cpu:1", "cuda:x"):
-        with pytest.raises(UserError, match="unknown; known: auto, cpu, cuda, cuda:N"):
+        with pytest.raises(UserError, match="unknown; known: auto, cpu, cuda, cuda:N, mps"):
             find_device(wrong)
     with pytest.raises(UserError, match=r"this machine has \d+ CUDA devices"):
         find_device("cuda:99")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rsir_bench.base.compute.devices import widest
 from rsir_bench.nn.transformation import DARKEST
 
 LEVELS = 256
@@ -39,9 +40,10 @@ def gamma_for_mean(counts: Tensor, mean: float, limit: float) -> Tensor:
     Returns:
         (N,) float64 in [1 / limit, limit]; an end of the range if the target is beyond it.
     """
-    levels = torch.linspace(0, 1, LEVELS, dtype=torch.float64, device=counts.device).clamp_min(DARKEST)
-    shares = counts / counts.sum(1, keepdim=True, dtype=torch.float64)
-    high = torch.full((len(counts),), limit, dtype=torch.float64, device=counts.device).log()
+    wide = widest(counts.device)
+    levels = torch.linspace(0, 1, LEVELS, dtype=wide, device=counts.device).clamp_min(DARKEST)
+    shares = counts / counts.sum(1, keepdim=True, dtype=wide)
+    high = torch.full((len(counts),), limit, dtype=wide, device=counts.device).log()
     low = -high
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rsir_bench.base.compute.devices import widest
+
 
 def anchors(
     positions: tuple[int, int],
@@ -48,6 +50,11 @@ def _doubles(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def placed(boxes: Tensor, device: torch.device) -> Tensor:
+    """Return boxes, (..., 4) float64, on a device: float64 where it has such floats, else float32."""
+    return boxes.to(device, widest(device))
+
+
 @torch.no_grad()
 def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Tensor:
     """Return the boxes with the highest scores of each scene after non-maximum suppression.
@@ -70,8 +77,9 @@ def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Ten
     # Torchvision may separate scenes by moving their boxes away from each other, which needs coordinates from zero.
     # Steps of 2^-16 pixels are exact in 64 bit; otherwise anchors that overlap by just the limit would be treated
     # differently in each scene.
-    exact = ((boxes.double() - boxes.min()) * 2**16).round() / 2**16
-    kept = batched_nms(exact.repeat(scenes, 1), scores.double().flatten(), scene, overlap)
+    wide = widest(scores.device)
+    exact = ((boxes.to(wide) - boxes.min()) * 2**16).round() / 2**16
+    kept = batched_nms(exact.repeat(scenes, 1), scores.to(wide).flatten(), scene, overlap)
     suppressed = torch.ones(scenes * number, dtype=torch.bool, device=scores.device)
     suppressed = suppressed.index_fill(0, kept, False).view(scenes, number)
     order = scores.argsort(dim=1, descending=True, stable=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rsir_bench.base.compute.devices import widest
 from rsir_bench.nn import warp
 from rsir_bench.nn.collectives import all_reduce_sum
 
@@ -225,7 +226,7 @@ class JointTransformation(nn.Module):
         """Return the mean distance in pixels, (N,) float64, by which the content of scenes (N, B, H, W) is moved."""
         _, theta = self(scenes)
         grid = self.spatial.grid(scenes, theta[:, : self.split])
-        return scenes.new_zeros(len(scenes), dtype=torch.float64) if grid is None else warp.distances(grid)
+        return scenes.new_zeros(len(scenes), dtype=widest(scenes.device)) if grid is None else warp.distances(grid)
 
     def generate(self, scenes: Tensor) -> Tensor:
         """Return parameters (N, P) float32 for scenes (N, B, H, W) in [0, 1], spatial ones first (equation 1)."""
@@ -248,7 +249,7 @@ class JointTransformation(nn.Module):
 
     def statistics(self) -> dict[str, tuple[float, float]]:
         """Return mean and spread of each parameter over the scenes seen in training since the last call."""
-        count, total, squares = all_reduce_sum(self.seen).cpu()
+        count, total, squares = all_reduce_sum(self.seen).cpu().double()
         moved = total / count
         spread = (squares / count - moved**2).clamp_min(0).sqrt()
         mean = self.identity.cpu() + moved
@@ -257,5 +258,5 @@ class JointTransformation(nn.Module):
         return dict(zip(names, zip(mean.tolist(), spread.tolist(), strict=True), strict=True))
 
     def _note(self, theta: Tensor) -> None:
-        theta = theta.double() - self.identity
+        theta = theta.to(widest(theta.device)) - self.identity
         self.seen += torch.stack([torch.full_like(theta[0], len(theta)), theta.sum(0), theta.square().sum(0)])

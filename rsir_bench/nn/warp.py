@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rsir_bench.base.compute.devices import widest
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PERSPECTIVE_IDENTITY = (*IDENTITY, 0.0, 0.0)
 NEAREST = 0.1  # smallest denominator of a perspective map: the horizon is beyond
@@ -88,10 +90,9 @@ class ThinPlateSpline(nn.Module):
         return grid
 
     def basis(self, height: int, width: int) -> Tensor:
-        """Return (H W, side^2) float64: the weight of each control point's target in each pixel's point."""
-        columns, rows = (
-            (torch.arange(n, device=self.points.device, dtype=torch.float64) * 2 + 1) / n - 1 for n in (width, height)
-        )
+        """Return (H W, side^2) float64, on mps float32: the weight of each control point's target in each pixel."""
+        device, wide = self.points.device, self.points.dtype
+        columns, rows = ((torch.arange(n, device=device, dtype=wide) * 2 + 1) / n - 1 for n in (width, height))
         y, x = torch.meshgrid(rows, columns, indexing="ij")
         pixels = torch.stack([x.flatten(), y.flatten()], dim=1)
         shares: Tensor = torch.cat([radial(pixels, self.points), homogeneous(pixels)], dim=1) @ self.solution
@@ -118,8 +119,9 @@ def distances(grid: Tensor) -> Tensor:
     count, height, width = grid.shape[:3]
     identity = torch.tensor(IDENTITY, dtype=grid.dtype, device=grid.device).view(1, 2, 3)
     places = functional.affine_grid(identity, [1, 1, height, width], align_corners=False)
-    half = torch.tensor([width / 2, height / 2], dtype=torch.float64, device=grid.device)
-    away = (grid.double() - places.double()) * half
+    wide = widest(grid.device)
+    half = torch.tensor([width / 2, height / 2], dtype=wide, device=grid.device)
+    away = (grid.to(wide) - places.to(wide)) * half
     return away.square().sum(3).sqrt().reshape(count, -1).mean(1)
 
 

@@ -408,6 +408,8 @@ def checked_device(device: Any) -> str:
         UserError: It is not.
     """
     name = str(device)
+    if name.startswith("mps"):
+        raise UserError("device 'mps': ranks are computed with 64 bits, which it lacks; use cpu")
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
     return name

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rsir_bench.base.compute.devices import finish, on_device
 from rsir_bench.base.errors import UserError, map_collecting_errors, one_line
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.base.traces import with_place
@@ -250,7 +251,7 @@ def _seconds_per_scene(
 ) -> tuple[float, float, dict[str, int]]:
     """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
     fabric = make_fabric(device, recipe.precision if recipe else "32")
-    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method, fabric.device)
     training = 0.0
     if recipe is not None and method.card.trained:
         wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
@@ -308,6 +309,5 @@ def _per_scene(few: float, more: float, batch: int) -> float:
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     started = time.perf_counter()
     work()
-    if device.type == "cuda":  # it has been given the work, but has not done it
-        torch.cuda.synchronize(device)
+    finish(device)
     return time.perf_counter() - started

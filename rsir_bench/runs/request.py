@@ -23,7 +23,7 @@ class Request:
     protocol: str = _parameter("A shipped protocol's name, or a TOML file.", "patternnet")
     seeds: Sequence[int] = _parameter("Seeds, whole numbers from 0; one training each.", (0,))
     data_root: Path = _parameter("Folder that holds the datasets.", Path("data"))
-    device: str = _parameter("auto, cpu, cuda or cuda:N.", "cpu")
+    device: str = _parameter("auto, cpu, cuda, cuda:N or mps.", "cpu")
     out: Path = _parameter("Folder of the runs.", Path("runs"))
     overrides: Sequence[str] = _parameter("Change a setting: section.key=value.", ())
     plugins: Sequence[Path] = _parameter("A .py file with methods or post-processing.", ())

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.errors import RunError
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.method import Method
@@ -79,7 +80,7 @@ def try_method(plan: Plan, run: Run) -> None:
 def _device(plan: Plan) -> torch.device:
     """Return the device of the runs, or the CPU where this machine, the head of a cluster, lacks it."""
     device = torch.device(plan.request.device)
-    return device if device.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
+    return torch.device("cpu") if device.type == "cuda" and not torch.cuda.is_available() else device
 
 
 def _training_set(plan: Plan, run: Run, network: Method) -> Scenes:
@@ -116,7 +117,7 @@ def _step(plan: Plan, run: Run, source: Scenes, index: Tensor) -> None:
     network = RunArtifacts(plan, run).network(1).build()
     recipe: Train = network.recipe(plan.protocol.train)
     fabric = make_fabric(str(_device(plan)), recipe.precision)
-    network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(network, fabric.device)
     wrapped, optimizer = fabric.setup(network, make_optimizer(network, recipe))
     wrapped.mark_forward_method("loss")
     wrapped.train()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.progress import track
 from rsir_bench.method import Method
 from rsir_bench.nn import collectives
@@ -43,7 +44,7 @@ def describe(
     Raises:
         RunError: The method gives no descriptors by name.
     """
-    method.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method.eval(), device)
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
     size = BATCH.get(device.type, 64)
     # Whole batches for each rank: a batch has the same values on every rank.

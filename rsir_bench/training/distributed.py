@@ -62,6 +62,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    _refuse_mps(device)
     if device.startswith("cuda:"):
         raise UserError(f"--device {device} with --devices {devices}: use --device cuda, without a GPU number")
     if device == "cuda" and devices > torch.cuda.device_count():
@@ -90,6 +91,11 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
     return 0
 
 
+def _refuse_mps(device: str) -> None:
+    if device == "mps":
+        raise UserError("--device mps: several processes cannot share it; leave --devices out")
+
+
 def rank_device(device: str, devices: int) -> str:
     """Return the device of this process; for ``"cuda"``, the GPU whose number is the process's local rank.
 
@@ -101,6 +107,7 @@ def rank_device(device: str, devices: int) -> str:
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if devices not in (1, here):
         raise UserError(f"--devices {devices}: torchrun started {here} processes on this machine; leave --devices out")
+    _refuse_mps(device)
     if device.startswith("cuda:"):
         raise UserError(f"--device {device} under torchrun: use --device cuda, without a GPU number")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device

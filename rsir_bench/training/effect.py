@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsir_bench.base.compute.devices import on_device, widest
 from rsir_bench.base.progress import track
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn import collectives
@@ -61,7 +62,7 @@ def measure_effect(method: Composed, pixels: PixelArray, device: torch.device, w
     Raises:
         RunError: A front end gives no scenes, or no displacement.
     """
-    method.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method.eval(), device)
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
     starts = range(0, len(pixels), BATCH.get(device.type, 64))
     starts = starts[distributed.shard(len(starts))]
@@ -86,14 +87,14 @@ def effects_of(method: Composed, scenes: Tensor) -> SceneEffects:
         further = checked_displacement(front.displacement(seen), len(seen))
         moved = None if moved is None or further is None else moved + further
         seen = checked_scenes(front(seen), seen)
-    before, after = scenes.double().flatten(2), seen.double().flatten(2)
+    before, after = (each.to(widest(each.device)).flatten(2) for each in (scenes, seen))
     change = (after - before).abs().mean((1, 2))
     contrast = [values.var(2, correction=0).mean(1).sqrt() for values in (before, after)]
     # Written so that what is not a number is lost, too.
     lost = ~((contrast[1] > BLANK * contrast[0]) | (contrast[0] <= FLAT)) | ~(change <= RANGE)
     if moved is not None:
         lost |= moved > FARTHEST * max(scenes.shape[-2:])
-    displacement = None if moved is None else moved.double().cpu().numpy()
+    displacement = None if moved is None else moved.cpu().double().numpy()
     return SceneEffects(displacement, change.cpu().numpy(), lost.cpu().numpy())
 
 

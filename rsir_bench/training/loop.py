@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
+from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
 from rsir_bench.base.training_progress import TrainingProgress
@@ -81,6 +82,10 @@ class Trained:
     collapsed: float = 0.0
 
 
+DEVICES = ("cpu", "cuda", "mps")
+"""The kinds of devices."""
+
+
 def compute_deterministically(device: torch.device) -> None:
     """Make torch use the same arithmetic whatever was computed before, in this process or in a resumed one.
 
@@ -93,6 +98,8 @@ def compute_deterministically(device: torch.device) -> None:
 def find_device(name: str) -> str:
     """Return the device's name; ``"auto"`` is ``"cuda"`` if there is a GPU, otherwise ``"cpu"``.
 
+    Apple's ``mps`` must be named: no published result was made with it.
+
     Raises:
         UserError: The device is unknown, or not in this machine.
     """
@@ -100,8 +107,10 @@ def find_device(name: str) -> str:
     if name == "auto":
         return "cuda" if count else "cpu"
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal() or (kind == "cpu" and number):
-        raise UserError(f"device {name!r}: unknown; known: auto, cpu, cuda, cuda:N")
+    if kind not in DEVICES or not (number or "0").isdecimal() or (kind != "cuda" and number):
+        raise UserError(f"device {name!r}: unknown; known: auto, cpu, cuda, cuda:N, mps")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device 'mps': this machine has none; use cpu")
     if kind == "cuda" and int(number or 0) >= count:
         raise UserError(f"device {name!r}: this machine has {count} CUDA devices; use cpu")
     return name
@@ -135,6 +144,8 @@ def effective_precision(precision: str, device: str) -> str:
     """Return ``"32"`` or ``"bf16"``: for ``"auto"`` what is fast on this device."""
     if precision != "auto":
         return precision
+    if device == "mps":
+        return "32"
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     # Emulated bf16 is an order of magnitude slower than 32 bit on a CPU.
@@ -199,7 +210,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     checkpoint = folder / "checkpoint.pt"
     kept = distributed.broadcast(lambda: _read_checkpoint(checkpoint, what))
     scenes = scenes if kept is None else _as_before(scenes, kept)
-    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    on_device(method, fabric.device)
     first = epoch_batches(method, scenes.labels, recipe, torch.Generator().manual_seed(0))
     if collectives.ranks() > 1:
         distributed.split_method(method.train(), first, method.distributed_loss, fabric.device)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import file_digest, remove_files, write_atomically
 from rsir_bench.encoders import weights_in
@@ -108,7 +109,7 @@ class Network:
         """
         network = self.build()
         network.load_state_dict(state)
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return on_device(network, self.device)
 
     def make(self) -> Method:
         """Train the round, resuming from its checkpoint if there is one.
