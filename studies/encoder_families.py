@@ -1,6 +1,6 @@
 """Describe a scene with the smallest model of every family of timm that has pretrained weights, by its name alone.
 
-    python studies/encoder_families.py                 # all of them, with random weights: half an hour on one core
+    python studies/encoder_families.py                 # all of them, with random weights: some minutes on one core
     python studies/encoder_families.py swin_transformer levit
 
 Smallest is the one whose parameters times pixels are the least, timm's own test networks aside. Each is built as

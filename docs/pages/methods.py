@@ -10,6 +10,14 @@ from rsir_bench.method.registry import RegisteredMethod, discover
 
 from .markdown import bullets, code, contents, escaped, fence, prose, summary, table
 
+ENCODERS = {
+    "timm": "resnet18@none",
+    "hf": "facebook/dinov2-small",
+    "open_clip": "ViT-B-32.laion2b_s34b_b79k",
+    "torchgeo": "resnet18.SENTINEL2_RGB_SECO",
+}
+"""An example of what each library of encoders takes behind the colon."""
+
 INTRO = """`rsir-bench methods` lists the same in a terminal. What a paper states and what is chosen here are kept apart
 on each page; the settings are what `--set methods.NAME.key=value` changes. To add one:
 [Add a method](../../add_method.md)."""
@@ -55,8 +63,10 @@ def _page(entry: RegisteredMethod) -> str:
 
 
 def _use(card: Card | FrontEndCard) -> list[str]:
-    name = f"{card.name}:resnet18" if card.name == "timm" else card.name
-    return ["## Run it", fence("text", f"rsir-bench run --protocol demo --methods {name},baseline")]
+    if card.name in ENCODERS:
+        name = f"{card.name}:{ENCODERS[card.name]}"
+        return ["## Run it", fence("text", f"rsir-bench run --protocol frozen --methods {name} --targets ucm")]
+    return ["## Run it", fence("text", f"rsir-bench run --protocol demo --methods {card.name},baseline")]
 
 
 def _settings(entry: RegisteredMethod) -> list[str]:
