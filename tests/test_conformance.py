@@ -517,3 +517,9 @@ def test_the_report_of_a_broken_plugin_is_a_table(tmp_path):
     assert "builds" in text
     assert "not run" in text
     assert text.endswith("mine fails: builds.")
+
+
+@pytest.mark.parametrize("name", ["hf:some/model", "open_clip:ViT-B-32@none", "torchgeo:resnet18@none"])
+def test_encoders_with_the_input_of_their_weights_are_not_checked(name):
+    with pytest.raises(UserError, match="it brings its own; run it: rsir-bench run --protocol frozen --methods"):
+        check_entry(name, FOUND)

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.scenes.batches import unit_range
 from rsir_bench.scenes.pixel_cache import open_pixels
-from rsir_bench.training.describe import BATCH, as_bits, describe, fit_reduction
+from rsir_bench.training.describe import BATCH, as_bits, batch_size, describe, fit_reduction
 
 
 def test_describe_equals_the_bare_network_whatever_the_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +67,11 @@ def test_fewer_scenes_than_dimensions() -> None:
 def test_bits_are_the_signs() -> None:
     values = np.array([[0.5, -1, 0, 2, -3, -1, 1, 1, -0.1]], np.float32)
     assert np.unpackbits(as_bits(values), axis=1)[0].tolist() == [1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "count"),
+    [("cpu", 96, 64), ("cpu", 224, 64), ("cpu", 448, 16), ("cuda", 518, 47), ("cuda", 1024, 12), ("mps", 8192, 1)],
+)
+def test_large_scenes_are_described_in_smaller_batches(kind: str, side: int, count: int) -> None:
+    assert batch_size(kind, side) == count

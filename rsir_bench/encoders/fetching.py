@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,11 +34,19 @@ def find_file(file: str, folders: Sequence[Path]) -> Path:
         UserError: It is not there.
     """
     places = [Path(file), *(folder / file for folder in folders)]
-    for path in places:
-        if path.is_file():
-            return path
+    if (found := first_there(places, Path.is_file)) is not None:
+        return found
     looked = ", ".join(dict.fromkeys(str(path.parent) for path in places))
     raise UserError(f"weights {file}: not found (looked in {looked}); put the file there, or name it with its folder")
+
+
+def first_there(places: Sequence[Path], kind: Callable[[Path], bool]) -> Path | None:
+    """Return the first of several paths that is of a kind, ``Path.is_file`` or ``Path.is_dir``; None where none is."""
+    for path in places:
+        with suppress(OSError, ValueError):  # no name of a file
+            if kind(path):
+                return path
+    return None
 
 
 @contextmanager
@@ -51,9 +59,10 @@ def building(offline: str) -> Iterator[None]:
     Raises:
         UserError: The library refuses, or weights cannot be fetched.
     """
-    client = logging.getLogger("huggingface_hub")
-    usual = client.level
-    client.setLevel(logging.ERROR)  # it logs each of its retries, for over a minute
+    talkers = [logging.getLogger(name) for name in (None, "huggingface_hub")]  # OpenCLIP logs to the root
+    levels = [logger.level for logger in talkers]
+    for logger in talkers:
+        logger.setLevel(logging.ERROR)  # each retry of the hub is logged, for over a minute
     try:
         yield
     except UserError:
@@ -65,7 +74,8 @@ def building(offline: str) -> Iterator[None]:
             raise
         raise UserError(f"its weights cannot be fetched ({one_line(error)}); {offline}") from None
     finally:
-        client.setLevel(usual)
+        for logger, level in zip(talkers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _of_network(error: BaseException | None) -> bool:

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -321,7 +322,8 @@ def _plain_name(words: str, argument: str) -> str:
         return words
     named, *changes = re.split(r"(?=:[a-z_]+=)", argument)  # settings, as encoders take them
     model, at, weights = named.partition("@")
-    model = Path(model).name if Path(model).is_dir() else model
+    with suppress(OSError, ValueError):  # no name of a file
+        model = Path(model).name if Path(model).is_dir() else model
     return f"{words}:{model}{at}{Path(weights).name}{''.join(changes)}"
 
 
@@ -336,7 +338,7 @@ def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
         raise UserError(broken[word])
     if word not in found:
         unread = f"; not read: {'; '.join(broken.values())}" if broken else ""
-        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm backbone{unread}")
+        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm network{unread}")
     return found[word]
 
 

@@ -25,7 +25,7 @@ from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.batches import Batch
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
-from rsir_bench.training.describe import BATCH
+from rsir_bench.training.describe import batch_size
 from rsir_bench.training.given import checked_descriptors
 from rsir_bench.training.loop import (
     epoch_batches,
@@ -262,7 +262,8 @@ def _seconds_per_scene(
             return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
 
         training = training_seconds(step, recipe.batch, fabric.device.type)
-    scenes = _noise(setup, BATCH["cuda"] if fabric.device.type == "cuda" else MORE, fabric.device).scenes
+    count = batch_size(fabric.device.type, setup.size)
+    scenes = _noise(setup, count if fabric.device.type == "cuda" else min(count, MORE), fabric.device).scenes
     method.eval()
     with torch.inference_mode():
         given = checked_descriptors(method.describe(scenes), len(scenes))

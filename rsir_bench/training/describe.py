@@ -20,6 +20,16 @@ Descriptors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 # Larger batches only cost memory: 64 scenes keep a CPU busy, and 256 a GPU.
 BATCH = {"cpu": 64, "cuda": 256}
+USUAL_SIDE = 224
+
+
+def batch_size(kind: str, side: int) -> int:
+    """Return how many scenes of a side in pixels are described at once on a kind of device.
+
+    Encoders see up to 1,024 px: as many pixels as of scenes of 224 px, so that memory does not grow with the side.
+    """
+    most = BATCH.get(kind, 64)
+    return max(1, min(most, most * USUAL_SIDE**2 // side**2))
 
 
 @without_expected_warnings()
@@ -46,7 +56,7 @@ def describe(
     """
     on_device(method.eval(), device)
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
-    size = BATCH.get(device.type, 64)
+    size = batch_size(device.type, pixels.shape[1])
     # Whole batches for each rank: a batch has the same values on every rank.
     starts = range(0, len(pixels), size)
     starts = starts[distributed.shard(len(starts))]

@@ -14,7 +14,7 @@ from rsir_bench.method.composition import Composed
 from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import PixelArray, Scenes, unit_range
 from rsir_bench.training import distributed
-from rsir_bench.training.describe import BATCH
+from rsir_bench.training.describe import batch_size
 from rsir_bench.training.given import checked_displacement, checked_scenes
 from rsir_bench.training.loop import without_expected_warnings
 
@@ -64,7 +64,7 @@ def measure_effect(method: Composed, pixels: PixelArray, device: torch.device, w
     """
     on_device(method.eval(), device)
     scenes = Scenes.of(pixels, np.full(len(pixels), -1))
-    starts = range(0, len(pixels), BATCH.get(device.type, 64))
+    starts = range(0, len(pixels), batch_size(device.type, pixels.shape[1]))
     starts = starts[distributed.shard(len(starts))]
     found = []
     for start in starts if collectives.rank() else track(starts, what, len(starts)):

@@ -75,3 +75,8 @@ def test_an_encoder_is_called_by_its_weights_and_by_what_was_changed():
     changed = EncoderFacts("timm", "m", "none", Input(96), "GeM", {"size": 96, "pooling": "gem", "std": (0.5, 0.25)})
     assert changed.name == "timm:m@none:pooling=gem:size=96:std=[0.5, 0.25]"
     assert EncoderFacts("timm", "m", "none", Input(96), "mean", {"crop": 0.9}).name == "timm:m@none:crop=0.9"
+
+
+@pytest.mark.parametrize("model", ["x" * 300, "a\0b"])
+def test_a_model_that_is_no_name_of_a_file_stays_as_it_is(model: str):
+    assert resolve(f"hf:{model}", FOUND, {}, {}).name == f"hf:{model}"

@@ -141,6 +141,8 @@ def test_mistakes_are_one_line_that_says_what_to_do(tmp_path):
     assert message(lambda: facts("test_vit", "nowhere.pt", (tmp_path,))) == (
         f"weights nowhere.pt: not found (looked in ., {tmp_path}); put the file there, or name it with its folder"
     )
+    for odd in ("x" * 300, "a\0b"):
+        assert "not found" in message(lambda odd=odd: facts("test_vit", odd))
     other = saved("test_resnet", tmp_path / "other.safetensors")
     assert "not weights of test_vit" in message(lambda: facts("test_vit", str(other)))
     text = message(lambda: facts("test_vit", arguments={"nosuch": 1}))
