@@ -1,4 +1,4 @@
-"""Apple's ``mps`` beside CPUs and CUDA, as far as it can be tested without one: choice, precision, no 64-bit floats."""
+"""Apple's ``mps``, as far as it can be tested without one: choice, precision, no 64-bit floats."""
 
 from __future__ import annotations
 

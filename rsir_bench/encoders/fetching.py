@@ -100,6 +100,6 @@ def hub_files(repository: str | None, names: Iterable[str]) -> tuple[Path, ...] 
     found = [path for name in names if isinstance(path := hub.try_to_load_from_cache(repository, name), str)]
     if not found:
         return None
-    # .../models--ORG--NAME/snapshots/COMMIT/FILE, and beside it refs/main, which names the commit.
+    # .../models--ORG--NAME/snapshots/COMMIT/FILE, and refs/main next to snapshots, which names the commit.
     version = Path(found[0]).parents[2] / "refs" / "main"
     return (*map(Path, found), *([version] if version.is_file() else []))

@@ -37,7 +37,7 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
     tags = library.list_pretrained_tags_by_model(model)
     _check_tag(library, model, tag, tags, known)
     if settings.weights == "own" and not tag:
-        shown = ", ".join(f"{model}.{each}" for each in tags[:SHOWN]) or "it has none of its own"
+        shown = ", ".join(f"{model}.{each}" for each in tags[:SHOWN]) or "OpenCLIP has none of them"
         raise UserError(f"name its weights: {shown}; or a file, {model}@FILE")
     with building(f"go online, or name a file, open_clip:{settings.model}@FILE"):
         whole = library.create_model(

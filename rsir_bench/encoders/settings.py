@@ -11,7 +11,7 @@ from rsir_bench.method import Settings, Weights
 from rsir_bench.protocol import parse_value
 
 SETTING = re.compile(r":(?=[a-z_]+=)")
-"""What stands between the name and a setting, and between settings; a path may hold other colons."""
+"""What separates settings from the name and from each other; a path may hold other colons."""
 
 AS_THE_WEIGHTS = ("size", "interpolation", "fit", "crop", "pooling")
 

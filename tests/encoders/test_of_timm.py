@@ -163,7 +163,7 @@ def test_without_a_connection_one_line_says_what_else_there_is(monkeypatch):
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that timm has downloaded ``test_resnet`` to: what it would read of its own accord."""
+    """The folder that timm has downloaded ``test_resnet`` to: what it would read by itself."""
     (tmp_path / "hub").mkdir()
     cached = saved("test_resnet", tmp_path / "hub" / "model.safetensors")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
