@@ -13,7 +13,7 @@ from rsir_bench.base.files import page_name
 from rsir_bench.base.progress import track
 from rsir_bench.leaderboard import boards, costs, robustness, tables
 from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.documents import heading, paper_header
+from rsir_bench.leaderboard.documents import encoder_columns, heading, paper_header
 from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
@@ -71,6 +71,7 @@ class Standing:
         main: Whether figures show this row of the method; see ``main_rows``.
         cost: Its costs; None where no record has them.
         origin: Who made it elsewhere, in words; empty for what was made here.
+        input: What an encoder sees, in words; empty for other methods.
     """
 
     name: RowName
@@ -80,6 +81,7 @@ class Standing:
     main: bool
     cost: costs.CostRow | None
     origin: str = ""
+    input: str = ""
 
     @property
     def label(self) -> str:
@@ -252,6 +254,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
     names: dict[tuple[str, str, str], RowName] = {}
     seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
     origins: dict[tuple[str, str, str], str] = {}
+    inputs: dict[tuple[str, str, str], str] = {}
     cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
     for table in whole:
         for block in table.blocks:
@@ -260,6 +263,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
                 names.setdefault(key, row.name)
                 seeds[key][block.target] = row.seeds
                 origins[key] = origins.get(key) or row.origin
+                inputs[key] = inputs.get(key) or encoder_columns(row.records).get("Input", "")
                 cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
     places = [(block.target, metric) for table in whole for block in table.blocks for metric in table.metrics]
     nothing = {place: MetricCell() for place in places}
@@ -274,6 +278,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
             main=main.get(name.label) == name.row,
             cost=cost.get(name.label),
             origin=origins[key],
+            input=inputs[key],
         )
         for key, name in names.items()
     ]
