@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from rsir_bench.records.cells import row_label
 from rsir_bench.records.commands import commands, record_path
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, write_record
+from rsir_bench.report.site import build_report
+from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.locate import locate
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import UserFiles
@@ -258,6 +262,9 @@ def test_a_kind_of_the_users_own_is_known_by_its_code(tiny: Tiny) -> None:
     again, second = made(tiny, plugins=[own], after=["manhattan:2"])
     assert again == plain
     assert second.key != first.key
+    told: list[str] = []
+    assert {one.key for one in read_current([tiny.folder / "runs"], told.append)} == {plain.key, second.key}
+    assert [line.rpartition(": ")[2] for line in told] == ["post-processed by other code than a newer result"]
     with pytest.raises(UserError, match="after 'manhattan': unknown"):
         planned(tiny, after=["manhattan"])
 
@@ -380,3 +387,33 @@ def test_a_front_end_has_its_effect_on_plain_rankings_alone(tiny: Tiny) -> None:
     plain, expanded = made(tiny, f"wallis+{METHOD}", after=["aqe:4,3"])
     assert plain.effect is not None
     assert expanded.effect is None
+
+
+def test_an_environment_beside_the_users_file_is_not_the_users(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its packages are not read again with each call, which compiled ones would not survive."""
+    packages = tiny.folder / "venv" / "packages"
+    (packages / "apart-1.0.dist-info").mkdir(parents=True)
+    (packages / "apart.py").write_text("LOADED = []\n")
+    monkeypatch.syspath_prepend(str(packages))
+    own = plugin(tiny, "own.py", f"import apart\n{OWN}")
+    planned(tiny, plugins=[own], after=["manhattan"])
+    first = sys.modules["apart"]
+    planned(tiny, plugins=[own], after=["manhattan"])
+    assert sys.modules["apart"] is first
+    del sys.modules["apart"]
+
+
+def test_the_report_shows_before_and_after(tiny: Tiny) -> None:
+    records = made(tiny, after=["aqe:4,3"])
+    build_report(records, tiny.folder / "report")
+    plainly, expanded = records
+    (board,) = (tiny.folder / "report" / "boards").glob("*.html")
+    (method,) = (path for path in (tiny.folder / "report" / "methods").glob("timm*.html") if "test_resnet" in path.name)
+    for page in (board.read_text(), method.read_text()):
+        table = page.split('aria-label="Post-processing, before and after"')[1].split("</table>")[0]
+        cells = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:]]
+        assert [row[1] for row in cells] == ["none", "aQE 4,3 (transductive)"]
+        assert [row[3] for row in cells] == [f"{one.metrics['mAP']:.4f}" for one in records]
+        change = round(expanded.metrics["mAP"], 4) - round(plainly.metrics["mAP"], 4)
+        assert cells[1][4] in (f"+{change:.4f}", f"\N{MINUS SIGN}{-change:.4f}")
+    assert "aQE" not in (tiny.folder / "report" / "index.html").read_text()
