@@ -14,6 +14,7 @@ from conftest import Tiny
 
 import rsir_bench
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.conformance import check
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.publishing.export.described import from_runs
 from rsir_bench.publishing.export.formats import export_descriptors
@@ -417,3 +418,24 @@ def test_the_report_shows_before_and_after(tiny: Tiny) -> None:
         change = round(expanded.metrics["mAP"], 4) - round(plainly.metrics["mAP"], 4)
         assert cells[1][4] in (f"+{change:.4f}", f"\N{MINUS SIGN}{-change:.4f}")
     assert "aQE" not in (tiny.folder / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "said"),
+    [
+        (("", ""), ["ok", "ok", "ok"], "mAP 0."),
+        (
+            ("self.power).sum(axis=1)", "self.power).sum(axis=1) + distances.shape[0] * given.gallery[:, 0]"),
+            ["ok", "failed", "failed"],
+            "rankings differ in blocks of 7 queries, first that of scene ",
+        ),
+        (("zip(distances", "zip(distances[:0] + nothing"), ["failed", "not run", "not run"], "nothing"),
+    ],
+)
+def test_the_users_kind_is_checked(tiny: Tiny, change: tuple[str, str], state: list[str], said: str) -> None:
+    text = OWN.replace(*change, 1) if change[0] else OWN
+    assert (text == OWN) == (change[0] == "")
+    (report,) = check(str(plugin(tiny, "own.py", text)))
+    assert [outcome.state for outcome in report.outcomes] == state
+    assert any(said in outcome.detail for outcome in report.outcomes)
+    assert report.name == "manhattan"
