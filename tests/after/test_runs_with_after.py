@@ -16,6 +16,9 @@ import rsir_bench
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.conformance import check
 from rsir_bench.leaderboard import terminal_table
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.documents import documents
+from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.publishing.export.described import from_runs
 from rsir_bench.publishing.export.formats import export_descriptors
 from rsir_bench.publishing.export.selection import Selection
@@ -31,6 +34,7 @@ from rsir_bench.runs.locate import locate
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign, describe_plan
+from rsir_bench.scenes.index import resolve_dataset
 
 METHOD = "timm:test_resnet@none"
 BINARY = """
@@ -439,3 +443,22 @@ def test_the_users_kind_is_checked(tiny: Tiny, change: tuple[str, str], state: l
     assert [outcome.state for outcome in report.outcomes] == state
     assert any(said in outcome.detail for outcome in report.outcomes)
     assert report.name == "manhattan"
+
+
+def test_scenes_with_several_labels(tiny: Tiny) -> None:
+    target = Path(tiny.target.removeprefix("folder:"))
+    words = {0: "sea", 1: "trees;sand", 2: "sea;trees"}
+    names = [f"class{number}/scene{scene:02}.png,{words[number]}" for number in range(3) for scene in range(6)]
+    (target / "labels.csv").write_text("\n".join(["filename,labels", *names]))
+    (target / "dataset.toml").write_text('labels = "labels.csv"')
+    records = made(tiny, after=["aqe:4,3"])
+    labels = resolve_dataset(tiny.target, tiny.folder).several
+    assert labels is not None
+    expected = score(descriptors_of(tiny, records), labels.members, class_names=labels.names, after="aqe:4,3")
+    assert records[1].metrics == pytest.approx(expected.overall)
+    assert records[1].metrics != records[0].metrics
+    (board,) = boards(records)
+    (document,) = (one for one in documents(board) if one.name == "postprocessing")
+    assert [*document.grids[0].headers[4:]] == ["nDCG@100(g)", "Δ", "mAP(any)", "Δ", "CPU s"]
+    for write in FORMATS.values():
+        assert "aQE 4,3 (transductive)" in write(document)
