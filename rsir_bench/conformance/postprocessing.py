@@ -1,4 +1,4 @@
-"""Check a post-processing of the user's own: it ranks, and a query's ranking is the same whoever else is asked."""
+"""Check a user's post-processing: it ranks, and a query's ranking is the same whoever else is asked."""
 
 from __future__ import annotations
 

@@ -122,8 +122,8 @@ class _Fresh:
     def _serves(cls, file: Path) -> bool:
         if file in cls.files:
             return True
-        beside = any(file.is_relative_to(folder) for folder in cls.folders)
-        return beside and not is_installed(file)  # an environment may be in the folder of the plugin
+        near = any(file.is_relative_to(folder) for folder in cls.folders)
+        return near and not is_installed(file)  # an environment may be in the folder of the plugin
 
     @classmethod
     def _beside(cls, name: str, target: ModuleType | None) -> ModuleSpec | None:

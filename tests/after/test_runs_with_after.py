@@ -1,4 +1,4 @@
-"""Runs with ``--after``: rows of their own beside the plain ones, which stay what they were."""
+"""Runs with ``--after``: rows next to the plain ones, which stay what they were."""
 
 from __future__ import annotations
 
