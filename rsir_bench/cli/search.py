@@ -19,6 +19,7 @@ from rsir_bench.cli.options import check_protocol
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
+    from rsir_bench.search.after import AfterHits
     from rsir_bench.search.answer import Answer
     from rsir_bench.search.gallery import Hit
 
@@ -29,6 +30,7 @@ def search(
     method: Annotated[str, typer.Option(help="A trained method, or timm:NAME@WEIGHTS.")],
     top: Annotated[int, typer.Option(min=1, help="Scenes to find.")] = 10,
     ann: Annotated[str | None, typer.Option(help="Search approximately, by hnsw or ivf, and print the recall.")] = None,
+    after: options.After = None,
     row: Annotated[str | None, typer.Option(help="A row of the method; its PCA or code row by default.")] = None,
     protocol: options.Protocol = Request.protocol,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0,
@@ -46,8 +48,10 @@ def search(
     \b
     rsir-bench search photo.jpg --target demo-view --method baseline --protocol demo
     rsir-bench search photo.jpg --target ucm --method jsst --data-root data --panel hits.html
+    rsir-bench search photo.jpg --target ucm --method jsst --data-root data --after kreciprocal
     """  # noqa: D301 - keeps the lines of the examples apart
     check_protocol(protocol, override or [])
+    from rsir_bench.method.postprocessing import named_after, own_kinds
     from rsir_bench.search.answer import as_page, search_scenes
     from rsir_bench.training.loop import find_device
 
@@ -65,7 +69,8 @@ def search(
     )
     if panel is not None:
         refuse_other_page(panel)
-    answer = search_scenes(image, request, row=row, top=top, ann=ann, log=log)
+    processing = [one.processing for one in named_after(after or [], own_kinds(plugin or []))]
+    answer = search_scenes(image, request, row=row, top=top, ann=ann, after=processing, log=log)
     if panel is not None:
         write_page(panel, as_page(answer))
         log(f"written: {panel}")
@@ -84,8 +89,26 @@ def as_table(answer: Answer, screen: Screen = PLAIN) -> str:
     for rank, hit in enumerate(answer.hits, start=1):
         row = [str(rank), answer.value(hit), answer.words(hit.scene), answer.scenes.paths[hit.scene]]
         rows.append([*row, *([_verdict(answer, hit)] if known else [])])
-    table = text_table(columns, rows, screen)
-    return "\n".join([f"{answer.query.path}", *map(screen.folded, answer.lines), "", table])
+    parts = ["\n".join([f"{answer.query.path}", *map(screen.folded, answer.lines)]), text_table(columns, rows, screen)]
+    for found in answer.after:
+        title = screen.folded(f"after {found.processing.label}")
+        parts.append(f"{title}\n{_after_table(answer, found, screen)}")
+    return "\n\n".join(parts)
+
+
+def _after_table(answer: Answer, found: AfterHits, screen: Screen) -> str:
+    """Return the hits after post-processing as plain text, with the rank that each had before."""
+    several, known = answer.scenes.several is not None, answer.query.scene is not None
+    columns = [
+        *(Column(title, "number") for title in ("rank", "before", "score")),
+        *(Column("labels" if several else "class"), Column("scene", "path")),
+        *([Column("shared labels" if several else "same class")] if known else []),
+    ]
+    rows: list[list[str | Cell]] = []
+    for rank, (hit, before) in enumerate(zip(found.hits, found.before, strict=True), start=1):
+        row = [str(rank), str(before or ""), f"{hit.value:.4f}", answer.words(hit.scene)]
+        rows.append([*row, answer.scenes.paths[hit.scene], *([_verdict(answer, hit)] if known else [])])
+    return text_table(columns, rows, screen)
 
 
 def _verdict(answer: Answer, hit: Hit) -> Cell:
@@ -120,18 +143,26 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
         "measure": gallery.space.unit,
         "index": answer.kind,
         "comparison": asdict(answer.comparison) if answer.comparison else None,
-        "hits": [
-            {
-                "rank": rank,
-                "value": hit.value,
-                "class": answer.class_of(hit.scene),
-                "scene": answer.scenes.paths[hit.scene],
-                "itself": hit.itself,
-                "same_class": answer.same_class(hit),
-                **_labels(answer, hit),
-            }
-            for rank, hit in enumerate(answer.hits, start=1)
-        ],
+        "hits": [_hit(answer, rank, hit) for rank, hit in enumerate(answer.hits, start=1)],
+        "after": {
+            str(found.processing): [
+                {**_hit(answer, rank, hit), "before": before}
+                for rank, (hit, before) in enumerate(zip(found.hits, found.before, strict=True), start=1)
+            ]
+            for found in answer.after
+        },
+    }
+
+
+def _hit(answer: Answer, rank: int, hit: Hit) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "value": hit.value,
+        "class": answer.class_of(hit.scene),
+        "scene": answer.scenes.paths[hit.scene],
+        "itself": hit.itself,
+        "same_class": answer.same_class(hit),
+        **_labels(answer, hit),
     }
 
 

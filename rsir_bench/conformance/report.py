@@ -16,7 +16,9 @@ from rsir_bench.base.terminal.tables import Column, text_table
 from rsir_bench.base.traces import with_place
 from rsir_bench.conformance.checks import CHECKS
 from rsir_bench.conformance.harness import Bench, Failure
+from rsir_bench.conformance.postprocessing import check_kind
 from rsir_bench.encoders import encoder_class
+from rsir_bench.method.postprocessing import OwnKind
 from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 
 
@@ -76,7 +78,7 @@ class Report:
 
 
 def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
-    """Check a method by its name (as in ``--methods``), or every method of a plugin file.
+    """Check a method by its name (as in ``--methods``), or every method and post-processing of a plugin file.
 
     Raises:
         UserError: There is no such method or file.
@@ -88,13 +90,19 @@ def check(name_or_file: str, plugins: Sequence[Path] = ()) -> list[Report]:
         raise UserError(f"{path}: no such file; name a .py file or a method")
     found = discover(plugins)
     own = [entry.name for entry in found.values() if entry.source.samefile(path)]
-    if not own:
+    if not own and not any(kind.source.samefile(path) for kind in found.after.values()):
         try:
             found = discover([*plugins, path])
         except UserError as error:
             return [Report(path.stem, path, (Outcome("loads", "failed", with_place(error, (path,))),))]
         own = [entry.name for entry in found.values() if entry.source.samefile(path)]
-    return [check_entry(name, found) for name in own]
+    kinds = [kind for kind in found.after.values() if kind.source.samefile(path)]
+    return [*(check_entry(name, found) for name in own), *map(_check_kind, kinds)]
+
+
+def _check_kind(own: OwnKind) -> Report:
+    with _one_thread():
+        return Report(own.kind.name, own.source, tuple(Outcome(*found) for found in check_kind(own)))
 
 
 def check_entry(name: str, found: dict[str, RegisteredMethod]) -> Report:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.method.authoring.mistakes import classes_twice, in_words
-from rsir_bench.method.code.code_files import code_files, forget_modules
+from rsir_bench.method.code.code_files import code_files, forget_modules, is_installed
 
 
 def import_plugins(
@@ -120,7 +120,10 @@ class _Fresh:
 
     @classmethod
     def _serves(cls, file: Path) -> bool:
-        return file in cls.files or any(file.is_relative_to(folder) for folder in cls.folders)
+        if file in cls.files:
+            return True
+        near = any(file.is_relative_to(folder) for folder in cls.folders)
+        return near and not is_installed(file)  # an environment may be in the folder of the plugin
 
     @classmethod
     def _beside(cls, name: str, target: ModuleType | None) -> ModuleSpec | None:

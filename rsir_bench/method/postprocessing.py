@@ -21,7 +21,7 @@ NUMBERS = (int, float, "int", "float")
 
 @dataclass(frozen=True)
 class OwnKind:
-    """A kind of post-processing of the user's own, and the file that defines it."""
+    """A user's kind of post-processing, and the file that defines it."""
 
     kind: type[PostProcessing]
     source: Path
@@ -106,7 +106,7 @@ def add_kinds(found: dict[str, OwnKind], more: Mapping[str, OwnKind]) -> None:
 
 
 def named_after(words: Iterable[str], own: Mapping[str, OwnKind], unread: Iterable[str] = ()) -> list[NamedAfter]:
-    """Return what each word stands for, each once.
+    """Return the post-processing that each word names, each once.
 
     Args:
         words: As ``--after`` takes them.
@@ -114,7 +114,7 @@ def named_after(words: Iterable[str], own: Mapping[str, OwnKind], unread: Iterab
         unread: Why others cannot be used, for the error.
 
     Raises:
-        UserError: A word stands for nothing; the message has a line for each.
+        UserError: A word names none; the message has a line for each.
     """
     found: dict[str, NamedAfter] = {}
     problems = Problems()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsir_bench.leaderboard.after.rows import AfterGroup, after_groups
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.variants import COMPARED, Effect, effect_of
 from rsir_bench.method.registry import RegisteredMethod
@@ -71,12 +72,21 @@ class EffectRow:
 
 
 @dataclass(frozen=True)
+class Processed:
+    """A row of a method on a target, before and after post-processing."""
+
+    target: Target
+    group: AfterGroup
+
+
+@dataclass(frozen=True)
 class MethodResult:
     """A method's rows on one board, what its front end does, costs in words, and commands that reproduce them."""
 
     view: BoardView
     standings: list[Standing]
     effects: list[EffectRow]
+    processed: list[Processed]
     costs: str
     commands: list[str]
 
@@ -127,6 +137,7 @@ class BoardPart:
     drawings: list[Drawing]
     missing: list[str]
     by_class: ClassValues | None
+    processed: list[Processed]
 
 
 MISSING = {
@@ -174,7 +185,8 @@ def _write_board(frame: Frame, content: Content, view: BoardView) -> None:
         drawings = content.drawings[view.name, target.name]
         kinds = {drawing.name.rpartition("-")[2] for drawing in drawings}
         missing = [words for kind, words in MISSING.items() if kind not in kinds]
-        parts.append(BoardPart(target, drawings, missing, class_values(view, target)))
+        processed = [each for each in processed_rows(view) if each.target == target]
+        parts.append(BoardPart(target, drawings, missing, class_values(view, target), processed))
     frame.render(
         "board.html",
         view.page,
@@ -232,7 +244,15 @@ def _method_result(view: BoardView, name: str) -> MethodResult:
         for standing in standings
         if (effect := effect_of(view.records(target.name, standing))) is not None
     ]
-    return MethodResult(view, standings, effects, _costs_in_words(standings), commands.commands(records))
+    processed = [each for each in processed_rows(view) if each.group.name == name]
+    costs = _costs_in_words(standings)
+    return MethodResult(view, standings, effects, processed, costs, commands.commands(records))
+
+
+def processed_rows(view: BoardView) -> list[Processed]:
+    """Return the rows of a board that were post-processed, target by target, the best plain ones first."""
+    groups = after_groups(view.board)
+    return [Processed(target, group) for target in view.targets for group in groups.get(target.name, [])]
 
 
 def _costs_in_words(standings: list[Standing]) -> str:

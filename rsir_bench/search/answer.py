@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsir_bench.base.errors import RunError, UserError
 from rsir_bench.base.html import html_environment
+from rsir_bench.ranking.after import PostProcessing
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.data_uri import PICTURE, as_address
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.search.after import AfterHits, find_after
 from rsir_bench.search.gallery import Gallery, Hit, find_run
 from rsir_bench.search.index import APPROXIMATE, RecallReport, refuse_approximate_codes
 from rsir_bench.search.query import Query, read_pixels, read_query, scene_pixels
@@ -26,6 +29,7 @@ class Answer:
         kind: The kind of index.
         hits: The scenes found, nearest first.
         comparison: The approximate index compared with the exact one; None where the search was exact.
+        after: The scenes found after each post-processing.
     """
 
     query: Query
@@ -33,6 +37,7 @@ class Answer:
     kind: str
     hits: list[Hit]
     comparison: RecallReport | None
+    after: tuple[AfterHits, ...] = ()
 
     @property
     def scenes(self) -> SceneIndex:
@@ -98,6 +103,7 @@ def search_scenes(
     row: str | None = None,
     top: int = 10,
     ann: str | None = None,
+    after: Sequence[PostProcessing] = (),
     log: Callable[[str], object],
 ) -> Answer:
     """Search a target for the scenes most similar to an image, without training; describe the target if needed.
@@ -108,6 +114,7 @@ def search_scenes(
         row: Name of the row; None for the default, see ``rsir_bench.search.gallery.find_run``.
         top: The number of scenes to find, not counting the query.
         ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
+        after: Also post-process the exact search; the whole gallery takes part in it.
         log: Called with a line about work that takes long.
 
     Raises:
@@ -118,6 +125,8 @@ def search_scenes(
             raise UserError(f"{option} {name}: a search takes one; name it")
     if ann is not None and ann not in APPROXIMATE:
         raise UserError(f"--ann {ann}: unknown; choose {' or '.join(APPROXIMATE)}, or leave it out for exact search")
+    if ann and after:
+        raise UserError(f"--after {after[0]}: post-processing searches exactly; leave --ann or --after out")
     artifacts, cell = find_run(request, row)
     if ann and cell.row.kind == "code":
         refuse_approximate_codes(ann)
@@ -127,7 +136,8 @@ def search_scenes(
     try:
         gallery = Gallery(artifacts, cell, log)
         hits = gallery.find(query, top, kind)
-        return Answer(query, gallery, kind, hits, gallery.compare(kind, top) if ann else None)
+        processed = tuple(find_after(gallery, query, top, one) for one in after)
+        return Answer(query, gallery, kind, hits, gallery.compare(kind, top) if ann else None, processed)
     except RunError as error:  # unlike in a campaign, no other run continues
         raise UserError(str(error)) from None
 
@@ -139,23 +149,35 @@ def as_page(answer: Answer) -> str:
         UserError: A scene can no longer be read.
     """
     template = html_environment("rsir_bench.search", "").get_template("panel.html")
-    hits = [
-        {
+    pictures: dict[int, str] = {}
+
+    def shown(rank: int, hit: Hit, value: str, before: int | None = None) -> dict[str, Any]:
+        if hit.scene not in pictures:
+            pictures[hit.scene] = as_address(scene_pixels(hit.scene, answer.scenes, PICTURE))
+        return {
             "rank": rank,
-            "value": answer.value(hit),
+            "value": value,
             "words": answer.words(hit.scene),
             "scene": answer.scenes.paths[hit.scene],
             "itself": hit.itself,
             "same": answer.same_class(hit),
             "shared": answer.shared(hit),
-            "picture": as_address(scene_pixels(hit.scene, answer.scenes, PICTURE)),
+            "before": before,
+            "picture": pictures[hit.scene],
         }
-        for rank, hit in enumerate(answer.hits, start=1)
-    ]
+
+    hits = [shown(rank, hit, answer.value(hit)) for rank, hit in enumerate(answer.hits, start=1)]
+    after = {
+        found.processing.label: [
+            shown(rank, hit, f"{hit.value:.4f}", was)
+            for rank, (hit, was) in enumerate(zip(found.hits, found.before, strict=True), start=1)
+        ]
+        for found in answer.after
+    }
     query = {
         "name": answer.query.path.name,
         "class": answer.query_class,
         "labels": answer.query_labels,
         "picture": as_address(read_pixels(answer.query.path, answer.scenes, PICTURE)),
     }
-    return template.render(query=query, target=answer.scenes.name, lines=answer.lines, hits=hits)
+    return template.render(query=query, target=answer.scenes.name, lines=answer.lines, hits=hits, after=after)

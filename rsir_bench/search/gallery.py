@@ -104,18 +104,29 @@ class Gallery:
             top: How many scenes to find, not counting the query.
             kind: The kind of index.
         """
-        if query.scene is None:
-            descriptor = self.artifacts.descriptors(self.cell).of_pixels(query.pixels)
-        else:
-            descriptor = self.descriptors[query.scene : query.scene + 1]
-        row = self.space.rows(descriptor)
-        own = self._place(query.scene)
+        row = self.space.rows(self._descriptor(query))
+        own = self.place(query.scene)
         values, found = indices.nearest_others(self.index(kind), row, np.array([own]), top)
         shown = self.space.shown(values[0])
         others = [Hit(int(self.rows[at]), float(shown[rank]), False) for rank, at in enumerate(found[0]) if at >= 0]
         return others if own < 0 else [Hit(int(self.rows[own]), self._to_itself(row), True), *others]
 
-    def _place(self, scene: int | None) -> int:
+    def _descriptor(self, query: Query) -> Array:
+        """Return the descriptor of a query, (1, D) float32 or (1, bytes) uint8; a scene has that of its scores."""
+        if query.scene is None:
+            return self.artifacts.descriptors(self.cell).of_pixels(query.pixels)
+        return self.descriptors[query.scene : query.scene + 1]
+
+    def compared(self, query: Query) -> tuple[Array, Array]:
+        """Return the descriptors of a query (1, D) and of all scenes that are searched (N, D); codes as -1 and +1."""
+        both = self._descriptor(query), self._counting
+        if not self.space.binary:
+            return both
+        bits = self.artifacts.describing.note()["lengths"][self.cell.row.descriptor]
+        asked, scenes = (2 * np.unpackbits(codes, axis=1, count=bits).astype(np.float32) - 1 for codes in both)
+        return asked, scenes
+
+    def place(self, scene: int | None) -> int:
         """Return the row of a scene in the index; -1 if it is not in the index."""
         place = int(np.searchsorted(self.rows, -1 if scene is None else scene))
         return place if place < len(self.rows) and self.rows[place] == scene else -1

@@ -1,4 +1,4 @@
-"""Post-processing by name: what a word stands for, and one line on what it does not."""
+"""Post-processing by name: what a word means, and one line where it means nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rsir_bench.ranking.after.named import SHIPPED, named
         ("whiten:128", "whiten:128", "whitening on the target 128 (transductive)"),
     ],
 )
-def test_a_word_stands_for_one_post_processing(text: str, whole: str, label: str) -> None:
+def test_a_word_means_one_post_processing(text: str, whole: str, label: str) -> None:
     found = named(text)
     assert (str(found), found.label) == (whole, label)
     assert named(whole) == found
@@ -56,7 +56,7 @@ def test_a_word_stands_for_one_post_processing(text: str, whole: str, label: str
         ("diffusion:50,3,1", "alpha 1 must be at least 0 and below 1"),
     ],
 )
-def test_what_it_does_not_is_one_line(text: str, message: str) -> None:
+def test_a_word_that_means_nothing_is_one_line(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         named(text)
     assert message in str(caught.value)
@@ -130,7 +130,7 @@ def test_a_query_that_differs_from_its_row_of_the_gallery_is_refused_where_it_is
             )
 
 
-# --- a kind of the user's own ---
+# --- a user's kind ---
 
 
 @dataclass(frozen=True)

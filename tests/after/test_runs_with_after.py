@@ -1,8 +1,10 @@
-"""Runs with ``--after``: rows of their own beside the plain ones, which stay what they were."""
+"""Runs with ``--after``: rows next to the plain ones, which stay what they were."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,11 @@ from conftest import Tiny
 
 import rsir_bench
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.conformance import check
 from rsir_bench.leaderboard import terminal_table
+from rsir_bench.leaderboard.boards import boards
+from rsir_bench.leaderboard.documents import documents
+from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.publishing.export.described import from_runs
 from rsir_bench.publishing.export.formats import export_descriptors
 from rsir_bench.publishing.export.selection import Selection
@@ -22,10 +28,13 @@ from rsir_bench.records.cells import row_label
 from rsir_bench.records.commands import commands, record_path
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, write_record
+from rsir_bench.report.site import build_report
+from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.locate import locate
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign, describe_plan
+from rsir_bench.scenes.index import resolve_dataset
 
 METHOD = "timm:test_resnet@none"
 BINARY = """
@@ -258,6 +267,9 @@ def test_a_kind_of_the_users_own_is_known_by_its_code(tiny: Tiny) -> None:
     again, second = made(tiny, plugins=[own], after=["manhattan:2"])
     assert again == plain
     assert second.key != first.key
+    told: list[str] = []
+    assert {one.key for one in read_current([tiny.folder / "runs"], told.append)} == {plain.key, second.key}
+    assert [line.rpartition(": ")[2] for line in told] == ["post-processed by other code than a newer result"]
     with pytest.raises(UserError, match="after 'manhattan': unknown"):
         planned(tiny, after=["manhattan"])
 
@@ -380,3 +392,73 @@ def test_a_front_end_has_its_effect_on_plain_rankings_alone(tiny: Tiny) -> None:
     plain, expanded = made(tiny, f"wallis+{METHOD}", after=["aqe:4,3"])
     assert plain.effect is not None
     assert expanded.effect is None
+
+
+def test_an_environment_beside_the_users_file_is_not_the_users(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its packages are not read again with each call, which compiled ones would not survive."""
+    packages = tiny.folder / "venv" / "packages"
+    (packages / "apart-1.0.dist-info").mkdir(parents=True)
+    (packages / "apart.py").write_text("LOADED = []\n")
+    monkeypatch.syspath_prepend(str(packages))
+    own = plugin(tiny, "own.py", f"import apart\n{OWN}")
+    planned(tiny, plugins=[own], after=["manhattan"])
+    first = sys.modules["apart"]
+    planned(tiny, plugins=[own], after=["manhattan"])
+    assert sys.modules["apart"] is first
+    del sys.modules["apart"]
+
+
+def test_the_report_shows_before_and_after(tiny: Tiny) -> None:
+    records = made(tiny, after=["aqe:4,3"])
+    build_report(records, tiny.folder / "report")
+    plainly, expanded = records
+    (board,) = (tiny.folder / "report" / "boards").glob("*.html")
+    (method,) = (path for path in (tiny.folder / "report" / "methods").glob("timm*.html") if "test_resnet" in path.name)
+    for page in (board.read_text(), method.read_text()):
+        table = page.split('aria-label="Post-processing, before and after"')[1].split("</table>")[0]
+        cells = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:]]
+        assert [row[1] for row in cells] == ["none", "aQE 4,3 (transductive)"]
+        assert [row[3] for row in cells] == [f"{one.metrics['mAP']:.4f}" for one in records]
+        change = round(expanded.metrics["mAP"], 4) - round(plainly.metrics["mAP"], 4)
+        assert cells[1][4] in (f"+{change:.4f}", f"\N{MINUS SIGN}{-change:.4f}")
+    assert "aQE" not in (tiny.folder / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "said"),
+    [
+        (("", ""), ["ok", "ok", "ok"], "mAP 0."),
+        (
+            ("self.power).sum(axis=1)", "self.power).sum(axis=1) + distances.shape[0] * given.gallery[:, 0]"),
+            ["ok", "failed", "failed"],
+            "rankings differ in blocks of 7 queries, first that of scene ",
+        ),
+        (("zip(distances", "zip(distances[:0] + nothing"), ["failed", "not run", "not run"], "nothing"),
+    ],
+)
+def test_the_users_kind_is_checked(tiny: Tiny, change: tuple[str, str], state: list[str], said: str) -> None:
+    text = OWN.replace(*change, 1) if change[0] else OWN
+    assert (text == OWN) == (change[0] == "")
+    (report,) = check(str(plugin(tiny, "own.py", text)))
+    assert [outcome.state for outcome in report.outcomes] == state
+    assert any(said in outcome.detail for outcome in report.outcomes)
+    assert report.name == "manhattan"
+
+
+def test_scenes_with_several_labels(tiny: Tiny) -> None:
+    target = Path(tiny.target.removeprefix("folder:"))
+    words = {0: "sea", 1: "trees;sand", 2: "sea;trees"}
+    names = [f"class{number}/scene{scene:02}.png,{words[number]}" for number in range(3) for scene in range(6)]
+    (target / "labels.csv").write_text("\n".join(["filename,labels", *names]))
+    (target / "dataset.toml").write_text('labels = "labels.csv"')
+    records = made(tiny, after=["aqe:4,3"])
+    labels = resolve_dataset(tiny.target, tiny.folder).several
+    assert labels is not None
+    expected = score(descriptors_of(tiny, records), labels.members, class_names=labels.names, after="aqe:4,3")
+    assert records[1].metrics == pytest.approx(expected.overall)
+    assert records[1].metrics != records[0].metrics
+    (board,) = boards(records)
+    (document,) = (one for one in documents(board) if one.name == "postprocessing")
+    assert [*document.grids[0].headers[4:]] == ["nDCG@100(g)", "Δ", "mAP(any)", "Δ", "CPU s"]
+    for write in FORMATS.values():
+        assert "aQE 4,3 (transductive)" in write(document)

@@ -1,1 +1,1 @@
-"""Post-processed rankings beside the plain ones: what it changes, and what it takes."""
+"""Rankings before and after post-processing: what it changes, and what it takes."""

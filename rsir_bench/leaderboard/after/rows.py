@@ -60,6 +60,7 @@ class AfterGroup:
 
     Attributes:
         title: The method as tables print it.
+        name: The method's name without settings.
         label: The method as ``--methods`` takes it.
         row: The row, without post-processing.
         metrics: What is compared.
@@ -67,6 +68,7 @@ class AfterGroup:
     """
 
     title: str
+    name: str
     label: str
     row: str
     metrics: tuple[str, ...]
@@ -106,7 +108,8 @@ def _group(records: Sequence[Record]) -> AfterGroup:
     rows += [_row(of_one, plain) for _, of_one in sorted(processed.items())]
     first = records[0]
     metrics = COMPARED if first.graded is None else GRADED
-    return AfterGroup(printed_title(first), first.method.label, descriptor_label(first), metrics, tuple(rows))
+    names = printed_title(first), first.method.name, first.method.label, descriptor_label(first)
+    return AfterGroup(*names, metrics, tuple(rows))
 
 
 def _row(records: Iterable[Record], plain: dict[int, Record]) -> AfterRow:

@@ -181,6 +181,11 @@ def _is_users(file: Path, origin: Path) -> bool:
     return _import_root(origin) == root and origin.relative_to(root).parts[0] == top
 
 
+def is_installed(file: Path) -> bool:
+    """Return whether a file belongs to Python or to an installed distribution, wherever its environment is."""
+    return _is_installed(_import_root(file))
+
+
 def _is_methods(file: Path) -> bool:
     return any(file.is_relative_to(folder) for folder in _methods_folders())
 

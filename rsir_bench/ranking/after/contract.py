@@ -1,4 +1,4 @@
-"""The contract of post-processing: what stands between descriptors and rankings. A plugin implements it too."""
+"""The contract of post-processing, which changes rankings after descriptors are made. A plugin implements it too."""
 
 from __future__ import annotations
 

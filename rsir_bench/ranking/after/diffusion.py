@@ -96,7 +96,7 @@ class Diffused:
         while left.max() > TOLERANCE**2:
             moved = self.matrix @ step
             length = left / np.maximum(np.einsum("lb,lb->b", step, moved), np.finfo(float).tiny)
-            length[left <= TOLERANCE**2] = 0  # solved: a query's result does not depend on those beside it
+            length[left <= TOLERANCE**2] = 0  # solved: no query depends on the others of its block
             found += length * step
             rest -= length * moved
             before, left = left, np.einsum("lb,lb->b", rest, rest)

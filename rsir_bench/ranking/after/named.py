@@ -24,7 +24,7 @@ SHIPPED = {
 
 
 def named(text: str, more: Kinds | None = None) -> PostProcessing:
-    """Return the post-processing that ``NAME`` or ``NAME:VALUE,VALUE`` stands for.
+    """Return the post-processing that ``NAME`` or ``NAME:VALUE,VALUE`` means.
 
     Args:
         text: The name, with all values or none.

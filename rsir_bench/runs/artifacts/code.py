@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.method.code.code_files import file_code
+from rsir_bench.records.cells import CellId
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import (
     CODE_NOTE,
@@ -57,7 +58,8 @@ def read_current(
     """Return all records below folders, except those of runs whose method's code has changed since.
 
     The code is compared where the method's files are still where they were; results of other folders, such as the
-    published ones, are taken as they are.
+    published ones, are taken as they are. Of rankings that were post-processed by several versions of one code, the
+    newest are taken.
 
     Args:
         folders: Of runs, or of published records.
@@ -83,7 +85,24 @@ def read_current(
     for folder, reason in why.items():
         log(f"left out  {len(of_runs[folder])} results in {folder}: {reason}")
     current = [path for folder in notes if folder not in why for path in of_runs[folder]]
-    return without_replaced(read_each(current, leave_out))
+    read = [(path, record) for path in current for record in read_each([path], leave_out)]
+    return without_replaced(_newest_processed(read, log))
+
+
+def _newest_processed(read: Sequence[tuple[Path, Record]], log: Callable[[str], object]) -> list[Record]:
+    """Return the records but those whose post-processing has been made by newer code since."""
+    newest: dict[tuple[CellId, int], tuple[int, str]] = {}
+    for path, record in read:
+        if record.after is not None:
+            place, made = (CellId.of(record), record.seed), (path.stat().st_mtime_ns, record.key)
+            newest[place] = max(made, newest.get(place, made))
+    kept = []
+    for path, record in read:
+        if record.after is not None and newest[CellId.of(record), record.seed][1] != record.key:
+            log(f"left out  {path}: post-processed by other code than a newer result")
+        else:
+            kept.append(record)
+    return kept
 
 
 def _run_folder(record: Path) -> Path:
