@@ -127,8 +127,10 @@ def counted_average_precision(
     [0.75, 0.5, 1.0]
     """
     found, tied = rankings.found(relevance), rankings.orders[0]
-    groups = TieGroups(torch.zeros_like(found), tied.before, tied.size, found.cumsum(dim=1) - found, found).in_orders()
     cutoff = len(tables.reciprocals) if k is None else k
+    near = _first(tied, cutoff)
+    before, size, positives = (counts[:, near] for counts in (tied.before, tied.size, found))
+    groups = TieGroups(torch.zeros_like(size), before, size, positives.cumsum(dim=1) - positives, positives).in_orders()
     places = places_inside(groups, cutoff)
     sums = precision_sum(groups, groups.positives, groups.size, places, tables.harmonic).sum(dim=2)
     return sums / found.sum(dim=1).clamp(max=cutoff)
@@ -145,11 +147,16 @@ def counted_gain_at(rankings: CountedRankings, weights: Tensor, gain: Gain, tabl
     running = pad(weights[:scenes], scenes + 1).roll(1).cumsum(0)  # of the first 0, 1, ..., N places
     sums = []
     for groups, gained in zip(rankings.orders, rankings.gained(gain), strict=True):
-        near = slice(int((groups.before < len(weights)).any(dim=0).sum()))
+        near = _first(groups, len(weights))
         before, size = groups.before[:, near], groups.size[:, near]
         at = running[before + size] - running[before]
         sums.append((gained[:, near] / size.clamp(min=1) * at).sum(dim=1))
     return torch.stack(sums)
+
+
+def _first(groups: Groups, k: int) -> slice:
+    """Return the groups that hold a place of the first k of any query."""
+    return slice(int((groups.before < k).any(dim=0).sum()))
 
 
 def counted_weighted_precision(rankings: CountedRankings, tables: Tables) -> Tensor:
