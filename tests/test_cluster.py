@@ -215,6 +215,16 @@ def test_scores_are_those_of_one_process(cluster: Cluster) -> None:
     )
 
 
+def test_scores_of_several_labels_are_those_of_one_process(cluster: Cluster) -> None:
+    chance = np.random.default_rng(0)
+    rows, sets = chance.normal(size=(300, 16)).astype(np.float32), chance.random((300, 6)) < 0.4
+    sets[~sets.any(axis=1), 0] = True
+    asked = {"block": 16, "ignore": chance.integers(-1, 300, (300, 2))}
+    there, here = (score(rows, sets, measure=measure, **asked) for measure in (cluster.measure, None))
+    for found in ("overall", "lower", "upper", "chance", "oracle", "per_label", "without"):
+        assert getattr(there, found) == getattr(here, found), found
+
+
 def _same(there: Scores, here: Scores) -> None:
     """Values of queries to the bit; the curve, summed in another order, to rounding."""
     assert (there.overall, there.lower, there.upper) == (here.overall, here.lower, here.upper)

@@ -23,10 +23,8 @@ from rsir_bench.leaderboard.grids import (
 )
 from rsir_bench.leaderboard.tables import DOUBT
 from rsir_bench.records.cells import cell_of, is_plain, printed_title, row_label
+from rsir_bench.records.metrics import compared_metrics, main_metric
 from rsir_bench.records.schema import Record
-
-COMPARED = ("mAP", "P@5")
-"""The metrics that are shown with and without the front end."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Effect:
 
     Attributes:
         seeds: The number of seeds.
-        on: Scores with the front end, by metric of ``COMPARED``; None where a record lacks the metric.
+        on: Scores with the front end, by metric; None where a record lacks the metric.
         off: Scores with it switched off in the same networks.
         displacement: Mean distance in pixels by which it moves the content of scenes; None: not defined.
         change: Mean absolute change of values, in units of [0, 1].
@@ -46,6 +44,11 @@ class Effect:
     off: dict[str, float | None]
     displacement: float | None
     change: float
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are compared."""
+        return tuple(self.on)
 
     def difference(self, metric: str) -> float | None:
         """Return the printed score with the front end minus the printed one without it."""
@@ -68,11 +71,12 @@ def effect_of(records: Iterable[Record]) -> Effect | None:
     measured = [(record, record.effect) for record in records if record.effect is not None]
     if not measured:
         return None
+    metrics = compared_metrics(measured[0][0])
     moved = [effect.displacement for _, effect in measured if effect.displacement is not None]
     return Effect(
         seeds=len(measured),
-        on={name: _mean([record.metrics.get(name) for record, _ in measured]) for name in COMPARED},
-        off={name: _mean([effect.metrics.get(name) for _, effect in measured]) for name in COMPARED},
+        on={name: _mean([record.metrics.get(name) for record, _ in measured]) for name in metrics},
+        off={name: _mean([effect.metrics.get(name) for _, effect in measured]) for name in metrics},
         displacement=statistics.fmean(moved) if len(moved) == len(measured) else None,
         change=statistics.fmean(effect.change for _, effect in measured),
     )
@@ -106,13 +110,13 @@ class VariantRow:
 
 
 def variants(board: Board) -> dict[str, list[VariantRow]]:
-    """Return the rows with an effect by target, the highest mAP first, beside those of the plain network.
+    """Return the rows with an effect by target, the best first, beside those of the plain network.
 
     Seeds from before effects were measured are left out of a row. A target without any effect is left out.
     """
     cells: dict[str, dict[tuple[str, str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in board.records:
-        if is_plain(record) and record.graded is None:  # with several labels, records have other metrics
+        if is_plain(record):
             cells[record.target.name][cell_of(record)].append(record)
     found = {}
     for target, rows in cells.items():
@@ -125,7 +129,7 @@ def variants(board: Board) -> dict[str, list[VariantRow]]:
 
 
 def _best_first(row: VariantRow) -> tuple[bool, float, str, str]:
-    mean = statistics.fmean(record.metrics["mAP"] for record in row.records)
+    mean = statistics.fmean(record.metrics[main_metric(record)] for record in row.records)
     return row.doubtful, -mean, row.first.method.label, row_label(row.first)
 
 
@@ -134,12 +138,13 @@ def document(board: Board) -> Document | None:
     found = variants(board)
     if not found:
         return None
+    metrics = dict.fromkeys(name for rows in found.values() for name in compared_metrics(rows[0].first))
     return Document(
         board=board.name,
         name="variants",
         heading=f"Front ends, and what they do, board {board.name}",
         grids=tuple(grids(board)),
-        data=tuple(_fields(board, row) for rows in found.values() for row in rows),
+        data=tuple(_fields(board, row, metrics) for rows in found.values() for row in rows),
         notes=_notes(board, [row for rows in found.values() for row in rows]),
     )
 
@@ -155,7 +160,7 @@ def grids(board: Board, caption: str = "{}") -> list[Grid]:
 
 
 def _grid(rows: Sequence[VariantRow], caption: str) -> Grid:
-    compared = [header for metric in COMPARED for header in (metric, f"{metric} off", "Δ")]
+    compared = [header for metric in compared_metrics(rows[0].first) for header in (metric, f"{metric} off", "Δ")]
     target = rows[0].first.target
     return Grid(
         caption=caption.format(f"{target.title} ({target.scenes} scenes, {target.classes} classes)"),
@@ -167,7 +172,7 @@ def _grid(rows: Sequence[VariantRow], caption: str) -> Grid:
 
 def _cells(row: VariantRow) -> list[GridCell]:
     cells = [*word_cells(printed_title(row.first), row_label(row.first)), GridCell(str(len(row.records)))]
-    for metric in COMPARED:
+    for metric in compared_metrics(row.first):
         cells.append(GridCell(plain_number(row.score(metric)), suffix=DOUBT * row.doubtful, measured=True))
         off = row.effect.off[metric] if row.effect else None
         cells.append(GridCell(plain_number(off), measured=row.effect is not None))
@@ -176,7 +181,7 @@ def _cells(row: VariantRow) -> list[GridCell]:
     return cells + [GridCell(text, measured=row.effect is not None) for text in texts]
 
 
-def _fields(board: Board, row: VariantRow) -> dict[str, str | int]:
+def _fields(board: Board, row: VariantRow, metrics: Iterable[str]) -> dict[str, str | int]:
     """Return one row of the CSV file."""
     effect = row.effect
     fields: dict[str, str | int] = {
@@ -187,9 +192,9 @@ def _fields(board: Board, row: VariantRow) -> dict[str, str | int]:
         "row": row_label(row.first),
         "seeds": len(row.records),
     }
-    for metric in COMPARED:
+    for metric in metrics:
         fields[metric] = plain_number(row.score(metric), empty="")
-        fields[f"{metric} off"] = plain_number(effect.off[metric] if effect else None, empty="")
+        fields[f"{metric} off"] = plain_number(effect.off.get(metric) if effect else None, empty="")
     fields["moved px"] = "" if effect is None or effect.displacement is None else f"{effect.displacement:.6g}"
     fields["changed"] = "" if effect is None else f"{effect.change:.6g}"
     fields["doubts"] = "; ".join(doubt for record in row.records for doubt in record.doubts)

@@ -44,3 +44,8 @@ def _held(names: Sequence[str], held: dict[str, None], otherwise: str) -> tuple[
             known = name if name in HELD else named_metric(name).name
             raise UserError(f"metric {known}: {otherwise}; they hold {', '.join(held)}")
     return tuple(dict.fromkeys(names))
+
+
+def compared_metrics(record: Record) -> tuple[str, str]:
+    """Return the two metrics by which tables compare a result with another of the same network."""
+    return ("mAP", "P@5") if record.graded is None else (HEADLINE, "mAP(any)")

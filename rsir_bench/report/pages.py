@@ -10,7 +10,7 @@ from typing import Any
 
 from rsir_bench.leaderboard.after.rows import AfterGroup, after_groups
 from rsir_bench.leaderboard.costs import COSTS
-from rsir_bench.leaderboard.variants import COMPARED, Effect, effect_of
+from rsir_bench.leaderboard.variants import Effect, effect_of
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
 from rsir_bench.report.board_view import (
@@ -159,7 +159,7 @@ def write_pages(frame: Frame, content: Content) -> None:
         names = {method.name, *_labels(method)}
         found = [link for link in content.links if names & {*link.methods}]
         path = page_of_method(method.name)
-        frame.render("method.html", path, page=method, links=found, compared=COMPARED, again=commands.AGAIN)
+        frame.render("method.html", path, page=method, links=found, again=commands.AGAIN)
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:

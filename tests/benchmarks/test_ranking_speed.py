@@ -23,6 +23,7 @@ from rsir_bench.ranking.blocks import BLOCK_QUERIES
 from rsir_bench.ranking.names import RECORDED
 
 N, DIMENSIONS, BITS = 31_500, 512, 64  # NWPU-RESISC45
+SEVERAL = 16_000  # scenes with several labels
 SAMPLE = 512  # queries of which slow methods are timed; their cost is proportional to queries
 SECONDS: dict[str, float] = {}
 Benchmark = Any
@@ -61,6 +62,14 @@ def best_of(benchmark: Benchmark, work: Callable[[], object], rounds: int, besid
     benchmark.extra_info["ratio"] = round(ratio, 3)
     print(f"\n{benchmark.name}: {benchmark.stats.stats.min:.2f} s, {ratio:.2f} x the {min(others):.2f} s beside it")
     return ratio
+
+
+def several(labels: np.ndarray, names: int = 17) -> np.ndarray:
+    """Label sets (N, names) bool: each class has some, and each scene differs from its class in a few."""
+    rng = np.random.default_rng(0)
+    sets = (rng.random((labels.max() + 1, names)) < 0.2)[labels] ^ (rng.random((len(labels), names)) < 0.03)
+    sets[~sets.any(axis=1), 0] = True
+    return sets
 
 
 def report(name: str, **figures: float) -> None:
@@ -164,6 +173,36 @@ def first_against_the_others(rows: np.ndarray, labels: np.ndarray) -> float:
     queries = min(1000, len(rows) // 2)
     found = score(rows[:queries], labels[:queries], gallery=rows[queries:], gallery_labels=labels[queries:])
     return found.overall["mAP"]
+
+
+@pytest.mark.slow
+def test_several_labels_cost_at_most_four_times_one(benchmark: Benchmark, full: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, labels = full[0][:SEVERAL], full[1][:SEVERAL]
+    sets = several(labels)
+    assert best_of(benchmark, lambda: score(rows, sets), 2, lambda: score(rows, labels)) <= 4
+
+
+@pytest.mark.slow
+def test_codes_of_several_labels_cost_at_most_four_times_one(
+    benchmark: Benchmark, codes: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rows, labels = codes[0][:SEVERAL], codes[1][:SEVERAL]
+    sets = several(labels)
+    ratio = best_of(benchmark, lambda: score(rows, sets, codes=True), 3, lambda: score(rows, labels, codes=True))
+    assert ratio <= 4
+
+
+def graded_scores_of_some(rows: np.ndarray, labels: np.ndarray) -> float:
+    queries = np.arange(min(3000, len(rows)))
+    return score(rows, several(labels), queries=queries).overall["WAP"]
+
+
+@pytest.mark.slow
+def test_memory_with_several_labels_at_full_size(benchmark: Benchmark) -> None:
+    """Memory does not depend on the number of queries but for the table of their values."""
+    found = benchmark.pedantic(lambda: measured(graded_scores_of_some, N, DIMENSIONS), rounds=1)
+    report("several labels", seconds=found.seconds, gigabytes_above_the_descriptors=found.gigabytes)
+    assert found.gigabytes <= 1.0
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.leaderboard.terminal import leaders, terminal_table
 from rsir_bench.ranking.graded.names import GRADED_COLUMNS, GRADED_METRICS, HEADLINE
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import EffectPart, Record
 from rsir_bench.records.store import read_record, write_record
 from rsir_bench.records.validity import check_record
 from rsir_bench.report.site import build_report
@@ -129,6 +129,20 @@ def test_impossible_records_are_refused(part: str, value: object, words: str, re
     with pytest.raises(UserError) as caught:
         check_record(damaged(records[0], part, value))
     assert words in str(caught.value)
+
+
+def test_front_ends_are_compared_by_the_headline_and_map_of_any(records: list[Record], tmp_path: Path) -> None:
+    first = next(one for one in records if one.method.name == "baseline")
+    off = {name: value / 2 for name, value in first.metrics.items()}
+    effect = EffectPart(metrics=off, displacement=1.5, change=0.25)
+    behind = first.model_copy(update={"effect": effect, "method": first.method.model_copy(update={"name": "dhn"})})
+    (board,) = boards([behind])
+    (document,) = [one for one in documents(board) if one.name == "variants"]
+    assert document.grids[0].headers[3:6] == (HEADLINE, f"{HEADLINE} off", "Δ")
+    assert document.data[0]["mAP(any) off"] == f"{off['mAP(any)']:.4f}"
+    build_report([behind], tmp_path, [])
+    page = (tmp_path / "methods/dhn.html").read_text()
+    assert f"{off[HEADLINE]:.4f}" in page.partition("What its front end does")[2]
 
 
 def test_tables_show_chance_and_oracle_below_the_methods(records: list[Record]) -> None:

@@ -102,6 +102,16 @@ def test_with_0_1_gains_and_ties_wap_is_ap() -> None:
             assert ours[name] == pytest.approx(theirs["mAP"], abs=1e-12)
 
 
+@pytest.mark.parametrize("after", ["aqe:5,3", "dba:5,3", "kreciprocal:8,3,.3", "whiten:4"])
+def test_post_processing_knows_no_labels(after: str) -> None:
+    rng = np.random.default_rng(3)
+    classes = rng.integers(0, 4, 60)
+    rows = rng.normal(size=(60, 8)) + classes[:, None]
+    graded = score(rows, np.eye(4, dtype=int)[classes], after=after)
+    assert graded.overall["mAP(equal)"] == pytest.approx(score(rows, classes, after=after).overall["mAP"], abs=1e-9)
+    assert graded.overall["mAP(equal)"] != score(rows, classes).overall["mAP"]
+
+
 def test_queries_galleries_own_scenes_and_junk() -> None:
     rows, sets = made(30, seed=5)
     names = ["mAP(any)", "mAP(jaccard)", "nDCG@5(g)", "WAP", "ACG@3"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from graded_reference import NAMES, metrics_of, over_all_orders, relevance_of
@@ -13,6 +15,8 @@ from ranking_reference import others
 from rsir_bench.ranking import GradedScores, score
 
 Scenes = tuple[np.ndarray, np.ndarray]
+COUNTED = [name for name in NAMES if not name.endswith("h")]
+"""Those that follow from the number of scenes at each distance; with others, codes are sorted like any descriptors."""
 
 
 @st.composite
@@ -30,16 +34,19 @@ def scenes_with_labels(draw: st.DrawFn, most: int = 6) -> Scenes:
 
 
 def assert_equals_all_orders(scores: GradedScores, distances: np.ndarray, sets: np.ndarray) -> None:
-    bounds: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
-    chances: dict[str, list[float]] = {name: [] for name in NAMES}
+    bounds: dict[str, list[tuple[float, float]]] = {name: [] for name in scores.per_query}
+    chances: dict[str, list[float]] = {name: [] for name in scores.per_query}
     for place, query in enumerate(scores.query_index):
         rest = others(len(sets), query)
         gains, relevance = relevance_of(sets[query], sets[rest])
-        for name, (mean, least, greatest) in over_all_orders(distances[query][rest], gains, relevance).items():
+        in_all_orders = over_all_orders(distances[query][rest], gains, relevance)
+        for name in bounds:
+            mean, least, greatest = in_all_orders[name]
             assert scores.per_query[name][place] == pytest.approx(mean, abs=1e-9, nan_ok=True), name
             bounds[name].append((least, greatest))
-        for name, (mean, _, _) in over_all_orders(np.zeros(len(rest)), gains, relevance).items():
-            chances[name].append(mean)
+        in_any_order = over_all_orders(np.zeros(len(rest)), gains, relevance)
+        for name in bounds:
+            chances[name].append(in_any_order[name][0])
     for name, pairs in bounds.items():
         values = [pair for pair in pairs if not np.isnan(pair[0])]
         if not values:
@@ -53,20 +60,20 @@ def assert_equals_all_orders(scores: GradedScores, distances: np.ndarray, sets: 
 
 
 @settings(max_examples=25, deadline=None)
-@given(scenes_with_labels())
-def test_codes_equal_the_mean_over_all_orders(scenes: Scenes) -> None:
+@given(scenes_with_labels(), st.sampled_from([COUNTED, NAMES]))
+def test_codes_equal_the_mean_over_all_orders(scenes: Scenes, names: Sequence[str]) -> None:
     codes, sets = scenes
     distances = (codes[:, None] != codes[None]).sum(axis=2)
-    assert_equals_all_orders(score(codes, sets, codes=True, metrics=NAMES), distances, sets)
+    assert_equals_all_orders(score(codes, sets, codes=True, metrics=names), distances, sets)
 
 
 @pytest.mark.nightly
 @settings(max_examples=500, deadline=None)
-@given(scenes_with_labels(most=7))
-def test_at_length_codes_equal_the_mean_over_all_orders(scenes: Scenes) -> None:
+@given(scenes_with_labels(most=7), st.sampled_from([COUNTED, NAMES]))
+def test_at_length_codes_equal_the_mean_over_all_orders(scenes: Scenes, names: Sequence[str]) -> None:
     codes, sets = scenes
     distances = (codes[:, None] != codes[None]).sum(axis=2)
-    assert_equals_all_orders(score(codes, sets, codes=True, metrics=NAMES), distances, sets)
+    assert_equals_all_orders(score(codes, sets, codes=True, metrics=names), distances, sets)
 
 
 @settings(max_examples=25, deadline=None)
@@ -79,6 +86,26 @@ def test_real_descriptors_with_duplicates_equal_the_mean_over_all_orders(scenes:
     unit = distinct / np.linalg.norm(distinct, axis=1, keepdims=True).clip(1e-30)
     distances = -np.round((unit @ unit.T).astype(float), 5)[np.ix_(kinds, kinds)]
     assert_equals_all_orders(score(distinct[kinds], sets, similarity="cosine", metrics=NAMES), distances, sets)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data(), st.integers(0, 2**32), st.sampled_from([None, 1, 7]))
+def test_counted_codes_equal_sorted_ones(data: st.DataObject, seed: int, block: int | None) -> None:
+    """With a separate gallery, scenes to leave out, and codes of several words."""
+    rng = np.random.default_rng(seed)
+    queries, scenes, bits = 20, 60, data.draw(st.sampled_from([1, 5, 64, 70]))
+    codes = rng.integers(0, 2, (queries + scenes, bits))
+    sets = rng.random((queries + scenes, 6)) < 0.3
+    sets[~sets.any(axis=1), 0] = True
+    ignore = rng.integers(-1, scenes, (queries, 3)) if data.draw(st.booleans()) else None
+    given_codes = {"gallery": codes[queries:], "gallery_labels": sets[queries:], "ignore": ignore, "block": block}
+    counted = score(codes[:queries], sets[:queries], codes=True, metrics=COUNTED, **given_codes)
+    ranked = score(codes[:queries], sets[:queries], codes=True, metrics=NAMES, **given_codes)
+    for name in COUNTED:
+        np.testing.assert_allclose(counted.per_query[name], ranked.per_query[name], atol=1e-9)
+    for found in ("lower", "upper", "chance", "oracle", "without"):
+        expected = {name: getattr(ranked, found)[name] for name in getattr(counted, found)}
+        assert getattr(counted, found) == pytest.approx(expected, abs=1e-9)
 
 
 def ideal(gains: np.ndarray, relevance: dict[str, np.ndarray], name: str) -> float:

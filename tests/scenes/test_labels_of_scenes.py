@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command import InProcess
 from conftest import write_scenes
 from fake_data import small_card, write_dataset
 from packing import add_member, class_label, hugging_face, image_type
@@ -377,3 +378,15 @@ def test_the_real_multi_labels_of_ucm(shared: Path) -> None:
     assert (len(index), counts.min(), counts.max()) == (2100, 1, 7)
     assert counts.mean() == pytest.approx(3.33, abs=0.005)
     assert len(np.unique(index.several.members, axis=0)) == 202
+
+
+def test_a_download_says_where_labels_are_to_come_from(tmp_path: Path, cli: InProcess) -> None:
+    folder = tmp_path / "UCMerced_LandUse" / "Images"
+    for scene_class in load_cards()["ucm"].classes:
+        (folder / scene_class.name).mkdir(parents=True)
+        for number in range(scene_class.scenes):
+            (folder / scene_class.name / f"{scene_class.name}{number:02}.tif").touch()
+    words = ["datasets", "download", "ucm-multilabel", "--data-root", str(tmp_path)]
+    there = cli(*words)
+    assert (there.code, there.out.strip()) == (0, str(folder))
+    assert "get it by hand: the multi-labels of Chaudhuri et al. 2018" in there.err

@@ -88,9 +88,16 @@ def download_dataset(
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.acquire.download import download
     from rsir_bench.scenes.index import find_card
+    from rsir_bench.scenes.labelling.find_labels import find_labels
 
-    confirm = partial(confirm_licence, accepted=accept_licence)
-    print(download(find_card(name), data_root, confirm_licence=confirm, log=log))
+    card, confirm = find_card(name), partial(confirm_licence, accepted=accept_licence)
+    folder = download(card, data_root, confirm_licence=confirm, log=log)
+    print(folder)
+    if card.labels:
+        try:
+            find_labels(card.name, card.labels, folder, data_root)
+        except UserError as error:  # its labels come by hand
+            log(str(error))
 
 
 def confirm_licence(card: DatasetCard, *, accepted: bool) -> None:

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import DIGITS
-from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import after_of, descriptor_label, printed_title
+from rsir_bench.records.metrics import compared_metrics
 from rsir_bench.records.schema import Record
-
-COMPARED, GRADED = ("mAP", "P@5"), (HEADLINE, "mAP(any)")
-"""The metrics that are shown before and after, of scenes with one label and with several."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +104,8 @@ def _group(records: Sequence[Record]) -> AfterGroup:
     )
     rows += [_row(of_one, plain) for _, of_one in sorted(processed.items())]
     first = records[0]
-    metrics = COMPARED if first.graded is None else GRADED
     names = printed_title(first), first.method.name, first.method.label, descriptor_label(first)
-    return AfterGroup(*names, metrics, tuple(rows))
+    return AfterGroup(*names, compared_metrics(first), tuple(rows))
 
 
 def _row(records: Iterable[Record], plain: dict[int, Record]) -> AfterRow:

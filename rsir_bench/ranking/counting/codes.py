@@ -54,7 +54,7 @@ def counted_ranks(
     distances = np.empty((min(step, len(queries)), len(gallery)), np.int32)
     for start in range(0, len(queries), step):
         part = slice(start, min(start + step, len(queries)))
-        _fill_distances(queries[part], gallery, distances[: part.stop - start], bits + 1)
+        fill_distances(queries[part], gallery, distances[: part.stop - start], bits + 1)
         for counts, counted in ((scenes, distances), (positives, distances[:, columns])):
             numbers = torch.from_numpy(counted[: part.stop - start]).reshape(-1)
             counts[part].reshape(-1)[:] = torch.bincount(numbers, minlength=counts[part].size).numpy()
@@ -66,7 +66,7 @@ def counted_ranks(
     return _ranks(torch.from_numpy(scenes), torch.from_numpy(positives), relevant)
 
 
-def _fill_distances(queries: Bytes, gallery: Bytes, distances: npt.NDArray[np.int32], bins: int) -> None:
+def fill_distances(queries: Bytes, gallery: Bytes, distances: npt.NDArray[np.int32], bins: int) -> None:
     """Write Hamming distances, (S, M), where those of each query start from another number, a multiple of ``bins``."""
     given, filled = [faiss.swig_ptr(codes) for codes in (queries, gallery)], faiss.swig_ptr(distances)
     faiss.hammings(*given, len(queries), len(gallery), queries.shape[1], filled)  # type: ignore[attr-defined]

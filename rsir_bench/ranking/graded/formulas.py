@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rsir_bench.ranking.graded import references
+from rsir_bench.ranking.graded.counted import (
+    CountedRankings,
+    counted_average_precision,
+    counted_gain_at,
+    counted_weighted_precision,
+)
 from rsir_bench.ranking.graded.hits_ratio import weighted_average_precision_at_hits
 from rsir_bench.ranking.graded.metrics import (
     Gain,
@@ -42,6 +48,15 @@ class GradedMetric(Protocol):
         ...
 
 
+@runtime_checkable
+class CountedMetric(GradedMetric, Protocol):
+    """A metric that follows from the number of scenes at each distance."""
+
+    def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
+        """Return what ``values`` does, (3, S) float64."""
+        ...
+
+
 @dataclass(frozen=True)
 class AveragePrecision:
     """AP, or AP@k over min(k, R), of one relevance."""
@@ -52,6 +67,10 @@ class AveragePrecision:
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
         return average_precision(rankings, self.relevance, tables, self.k)
+
+    def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
+        """Return (3, S) float64."""
+        return counted_average_precision(rankings, self.relevance, tables, self.k)
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
@@ -72,6 +91,10 @@ class DiscountedGain:
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
         return gain_at(rankings, discounts(self.k, rankings.levels.device), GAINS[self.gain]) / self._ideal(counts)
+
+    def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
+        """Return (3, S) float64."""
+        return counted_gain_at(rankings, discounts(self.k), GAINS[self.gain], tables) / self._ideal(counts)
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
@@ -96,6 +119,10 @@ class AverageGain:
         """Return (3, S) float64."""
         return gain_at(rankings, self._weights(counts), Tensor.double)
 
+    def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
+        """Return (3, S) float64."""
+        return counted_gain_at(rankings, self._weights(counts), Tensor.double, tables)
+
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
         return references.chance_gain(counts, self._weights(counts), Tensor.double)
@@ -115,6 +142,10 @@ class WeightedPrecision:
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
         return weighted_average_precision(rankings, tables)
+
+    def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
+        """Return (3, S) float64."""
+        return counted_weighted_precision(rankings, tables)
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""

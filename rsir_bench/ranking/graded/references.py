@@ -44,9 +44,11 @@ class Counts:
         """
         ranked = scenes.repeat(len(levels), 1)
         ranked.index_put_((rows, left_out), torch.full_like(rows, -1), accumulate=True)
-        shared = shared_labels(levels).long()
-        gains = torch.zeros(len(levels), int(shared.max()) + 1, dtype=torch.int64).scatter_add_(1, shared, ranked)
-        return cls(gains, {name: (relevant(levels, name) * ranked).sum(dim=1) for name in RELEVANCES})
+        kinds = torch.arange(int(levels.max()) + 1, dtype=torch.int32)
+        of_kind = torch.zeros(len(levels), len(kinds), dtype=torch.int64).scatter_add_(1, levels.long(), ranked)
+        shared = shared_labels(kinds)
+        gains = torch.zeros(len(levels), int(shared[-1]) + 1, dtype=torch.int64).index_add_(1, shared, of_kind)
+        return cls(gains, {name: of_kind[:, relevant(kinds, name)].sum(dim=1) for name in RELEVANCES})
 
     def to(self, device: str) -> Counts:
         """Return the counts on a device."""
@@ -104,8 +106,10 @@ def ideal_gain(counts: Counts, weights: Tensor, gain: Gain) -> Tensor:
     >>> ideal_gain(Counts(torch.tensor([[1, 0, 1]]), {}), torch.ones(1).double(), Tensor.double).tolist()
     [2.0]
     """
-    k = min(len(weights), int(counts.scenes.max()))
-    return gain(counts.ideal(k)) @ weights[:k]
+    running = torch.nn.functional.pad(weights.cumsum(0), (1, 0))
+    last = counts.gains.flip(1).cumsum(dim=1)  # of the scenes that share G, G-1, ..., 0 labels
+    places = torch.nn.functional.pad(running[last.clamp(max=len(weights))], (1, 0)).diff(dim=1)
+    return places.flip(1) @ gain(torch.arange(counts.gains.shape[1], device=weights.device))
 
 
 def chance_weighted_precision(counts: Counts, tables: Tables) -> Tensor:
