@@ -20,6 +20,7 @@ from rsir_bench.records.store import read_record, record_files
 from rsir_bench.training import distributed
 
 HERE = Path(__file__).parent
+ONE_QUERY = 1.01 / 90  # a first neighbour that rounding exchanges costs hit@1 of one of the 90 queries
 LIMIT = 400  # seconds; far more than it takes, also on a busy machine
 
 BREAKS = """
@@ -112,11 +113,12 @@ def test_two_processes_give_the_descriptors_and_scores_of_one_and_refuse_what_th
     assert same_descriptors(tmp_path / "one", tmp_path / "two") == len(one) == 7
     for key, record in two.items():
         assert record.environment["ranks"] == "2"
-        assert record.metrics == pytest.approx(one[key].metrics, abs=2e-3)
+        assert record.metrics == pytest.approx(one[key].metrics, abs=ONE_QUERY)
+        assert record.metrics["mAP"] == pytest.approx(one[key].metrics["mAP"], abs=2e-3)
         assert record.cost["train_loss"] == pytest.approx(one[key].cost["train_loss"], rel=1e-4)
         assert (record.effect is None) == (record.method.name != "wallis")
         if record.effect is not None and (expected := one[key].effect) is not None:
-            assert record.effect.metrics == pytest.approx(expected.metrics, abs=2e-3)
+            assert record.effect.metrics == pytest.approx(expected.metrics, abs=ONE_QUERY)
             assert record.effect.change == pytest.approx(expected.change, rel=1e-6)
             assert (record.effect.displacement, record.effect.lost) == (0, 0)
     assert "Warning" not in done.stderr
@@ -149,7 +151,9 @@ def test_ctrl_c_ends_all_as_it_ends_one_process(protocol, tmp_path):
     told, said = running.communicate(timeout=LIMIT)
     assert (running.returncode, told) == (130, "")
     assert said.startswith("protocol  ")
-    assert said.splitlines()[-1].startswith("estimate  ")  # the last line of the plan: nothing is said after it
+    kept = f"whole epochs and finished results are kept in {tmp_path / 'runs'}; the same command goes on from there"
+    assert said.splitlines()[-1] == f"stopped   {kept}"
+    assert "Traceback" not in said
 
 
 def torchrun(ranks: int, script: str, out: Path) -> None:

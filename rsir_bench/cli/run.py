@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from time import monotonic
@@ -22,6 +23,8 @@ from rsir_bench.cli.shared.lists import comma_list, metric_list, names_or_all, s
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rsir_bench.runs.runners.campaign import CampaignResult
 
 
@@ -88,7 +91,7 @@ def run(
     if launched() or devices > 1:
         if launcher != "local" or time_limit is not None:
             raise UserError("--devices cannot be combined with --launcher ray or --time-limit")
-        device = _rank_device(device, devices, plan_only=plan)
+        device = _rank_device(device, devices, out, plan_only=plan)
     with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster, process_group(device) as rank:
         request = Request(
             methods=method_names,
@@ -120,13 +123,16 @@ def run(
         raise typer.Exit(1)
 
 
-def _rank_device(device: str, devices: int, *, plan_only: bool) -> str:
+def _rank_device(device: str, devices: int, out: Path, *, plan_only: bool) -> str:
     """Return the device of this rank. Where torchrun has not started ranks yet, start them and exit as they do."""
     from rsir_bench.training import distributed
     from rsir_bench.training.loop import find_device
 
     if not distributed.launched() and not plan_only:
-        raise typer.Exit(distributed.launch(devices, find_device(device), sys.argv[1:]))
+        code = distributed.launch(devices, find_device(device), sys.argv[1:])
+        if code == 128 + signal.SIGINT:
+            log(f"stopped   whole epochs and finished results are kept in {out}; the same command goes on from there")
+        raise typer.Exit(code)
     return distributed.rank_device(find_device(device), devices)
 
 
