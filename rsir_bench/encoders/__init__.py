@@ -1,7 +1,7 @@
 """Pretrained networks by name, each with the preprocessing that belongs to its weights."""
 
 from rsir_bench.encoders.encoder import Encoder
-from rsir_bench.encoders.facts import EncoderFacts
+from rsir_bench.encoders.facts import EncoderFacts, own_tensors
 from rsir_bench.encoders.method import EncoderMethod, encoder_class, encoder_facts, named_encoder, weights_in
 from rsir_bench.encoders.settings import EncoderSettings
 
@@ -13,5 +13,6 @@ __all__ = [
     "encoder_class",
     "encoder_facts",
     "named_encoder",
+    "own_tensors",
     "weights_in",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -113,6 +114,28 @@ def find_facts(library: str, settings: EncoderSettings, folders: Sequence[Path])
     return _keep(place, _known(library, settings, backbone, input, changes), backbone.files)
 
 
+def own_tensors(model: str, *, build: bool) -> str | None:
+    """Return what timm's own weights of a model are known by: ``"tensors:"`` and their digest.
+
+    Args:
+        model: timm's name.
+        build: Build the network, which fetches the weights, where they are not known yet.
+
+    Returns:
+        None without ``build``, unless the weights are in the cache and were known once.
+
+    Raises:
+        UserError: The network cannot be built.
+    """
+    settings = EncoderSettings(model=model, size=224)  # a size, since the weights' own need not be a square
+    place = _place("timm", settings, ())
+    if (kept := _kept(*place)) is not None:
+        return kept.weights
+    if not build and not _can_be_known_again(*place):
+        return None
+    return find_facts("timm", settings, ()).weights
+
+
 def build_encoder(
     library: str,
     settings: EncoderSettings,
@@ -201,6 +224,14 @@ def _kept(*place: str) -> EncoderFacts | None:
         except (OSError, ValueError, TypeError, LookupError):  # not there, or damaged: the encoder is built
             continue
     return None
+
+
+def _can_be_known_again(*place: str) -> bool:
+    """Return whether facts were kept, and the files that they are about are still there, if with other content."""
+    for path in kept_at(*place):
+        with suppress(OSError, ValueError, TypeError, LookupError):
+            return all(Path(known[0]).is_file() for known in json.loads(path.read_text(encoding="utf-8"))["files"])
+    return False
 
 
 def _read(facts: dict[str, Any]) -> EncoderFacts:

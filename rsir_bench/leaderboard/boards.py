@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.records.cells import cell_of, distortion_of, is_submitted, maker_of, row_label
 from rsir_bench.records.schema import ProtocolPart, Record
 from rsir_bench.records.validity import BOARD
+
+TENSORS = re.compile(" tensors$")
+"""The entries of a record's environment that say what timm's own weights were; older records have none."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         note(f"method {record.method.label}", "codes", record.method.own_code[:8] or "as shipped", record)
         initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")
         note(f"method {record.method.label}", "initial weights", initial, record)
+        for name in filter(TENSORS.search, record.environment):
+            note(f"method {record.method.label}", name, record.environment[name], record)
         if record.pixels is not None:
             read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
             note(f"method {record.method.label} on {record.target.name}", "pixels", read, record)

@@ -25,8 +25,9 @@ LISTINGS = 5
 """How often a folder is read again while others write there."""
 
 CODE_NOTE = "code.json"
+WEIGHTS_NOTE = "weights.json"
 
-RUN_NOTES = ("trained.json", "described.json", CODE_NOTE)
+RUN_NOTES = ("trained.json", "described.json", CODE_NOTE, WEIGHTS_NOTE)
 """Other JSON files of a run, which are below ``results`` if ``--out`` has that name."""
 
 

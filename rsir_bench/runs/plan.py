@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rsir_bench.base.errors import RunError, SceneError, UserError
@@ -15,6 +15,7 @@ from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol
 from rsir_bench.records.cells import after_slug
 from rsir_bench.runs.keys import Fit, RowOnTarget, components_key, descriptors_key, plain_key, result_key, run_key
+from rsir_bench.runs.own_weights import changed_weights
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod, resolve
 from rsir_bench.scenes.distortions import Distortion
@@ -64,9 +65,10 @@ class Run:
         seed: The seed.
         folder: The folder of the run.
         key: Digest of every setting that changes the trained network.
-        plain_key: The same without the method's code.
+        plain_key: The same without the method's code, and with weights of timm by their name alone.
         cells: The results to make.
-        weights: The initial weights of the networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``.
+        weights: The initial weights of the networks, by setting: ``"none"``, ``"imagenet:NAME"`` or ``"sha256:..."``;
+            ``"imagenet:NAME@tensors:..."`` where the results under that name were made with others.
         transform: The transform from scenes to pixels.
         encoder: What is known of the encoder, under a protocol that trains nothing; None elsewhere.
     """
@@ -291,18 +293,26 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
 
 
 def _run(resolved: Resolved, method: ResolvedMethod, seed: int, targets: Sequence[str]) -> Run:
-    key = run_key(resolved, method, seed)
-    source = resolved.datasets[resolved.source].name if method.card.trained else "untrained"
-    name = f"{resolved.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
-    folder = resolved.request.out / slug(method.spec.label) / name
+    plain, usual = plain_key(resolved, method, seed), method.weights
+    key, folder = _place(resolved, method, seed)
+    if changed := changed_weights(folder, usual):
+        method = replace(method, weights=usual | changed)
+        key, folder = _place(resolved, method, seed)
     cells = tuple(
         _cell(resolved, method, folder, key, wanted)
         for target in targets
         for distortion in (None, *resolved.distortions)
         for wanted in _rows(resolved, method, target, distortion)
     )
-    plain = plain_key(resolved, method, seed)
     return Run(method.spec, seed, folder, key, plain, cells, method.weights, method.transform, method.encoder)
+
+
+def _place(resolved: Resolved, method: ResolvedMethod, seed: int) -> tuple[str, Path]:
+    """Return the key and the folder of a run."""
+    key = run_key(resolved, method, seed)
+    source = resolved.datasets[resolved.source].name if method.card.trained else "untrained"
+    name = f"{resolved.protocol.name}-{slug(source)}-seed{seed}-{key[:8]}"
+    return key, resolved.request.out / slug(method.spec.label) / name
 
 
 def _rows(resolved: Resolved, method: ResolvedMethod, target: str, distortion: Distortion | None) -> list[RowOnTarget]:

@@ -183,3 +183,9 @@ def test_the_page_leads_to_what_is_there(row: list[str]) -> None:
         else:
             assert (path.parent if "NAME" in path.name else path).exists(), name
     assert paths or row[0] == "a result"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their name alone."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -17,8 +17,8 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.artifacts.notes import write_note
 from rsir_bench.runs.locate import LocatedResult
+from rsir_bench.runs.notes import write_note
 from rsir_bench.runs.plan import round_folder
 
 LARGEST_NETWORK = 2**33

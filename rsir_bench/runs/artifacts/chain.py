@@ -21,6 +21,7 @@ from rsir_bench.runs.artifacts.effect import Effect
 from rsir_bench.runs.artifacts.network import ROUND_FILES, Network, TrainOrder
 from rsir_bench.runs.artifacts.record import ResultRecord
 from rsir_bench.runs.artifacts.scores import RowScores
+from rsir_bench.runs.own_weights import note_own_weights
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.scenes.distortions import Distortion
 
@@ -142,6 +143,7 @@ class RunArtifacts:
         with locked(self.run.folder / ".lock"):
             self._sweep()
             note_code(self.run)
+            note_own_weights(self.run.folder, self.run.weights)
             unfit = Problems()
             for _, cells in groupby(self.run.todo, lambda cell: (cell.target, cell.distortion)):
                 self._make(list(cells), unfit)

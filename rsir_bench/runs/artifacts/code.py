@@ -19,7 +19,7 @@ from rsir_bench.records.store import (
     result_files,
     without_replaced,
 )
-from rsir_bench.runs.artifacts.notes import read_note, write_note
+from rsir_bench.runs.notes import read_note, write_note
 from rsir_bench.runs.plan import Plan, Run
 
 
@@ -41,7 +41,7 @@ def changed_since(run: Run) -> Path | None:
 
 
 def changed_lines(plan: Plan) -> list[str]:
-    """Return a line for each unfinished run whose method's code has changed since it was last made."""
+    """Return a line for each unfinished run whose method's code or initial weights have changed since."""
     lines = []
     for run in plan.todo:
         if former := changed_since(run):
@@ -49,6 +49,10 @@ def changed_lines(plan: Plan) -> list[str]:
             changed = [path.name for path, content in run.method.code.items() if content not in then.values()]
             what = ", ".join(changed) or "the code"
             lines.append(f"{run.title}: {what} changed since {former}; made again")
+        for name, identity in run.weights.items():
+            if "@" in identity:
+                known = identity.partition("@")[0]
+                lines.append(f"{run.title}: {name}: other weights of {known} in timm's cache now; made again")
     return lines
 
 
@@ -137,7 +141,8 @@ def _replaced(notes: dict[Path, dict[str, Any]]) -> dict[Path, str]:
     why: dict[Path, str] = {}
     for folders in alike.values():
         newest = max(folders, key=lambda folder: (folder / CODE_NOTE).stat().st_mtime_ns)
-        why |= {folder: f"made with other code than {newest}, which is newer" for folder in folders if folder != newest}
+        reason = f"made with other code or weights than {newest}, which is newer"
+        why |= dict.fromkeys((folder for folder in folders if folder != newest), reason)
     return why
 
 

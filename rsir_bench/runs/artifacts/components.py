@@ -10,7 +10,7 @@ import numpy as np
 from rsir_bench.base.files import write_sealed
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.network import Network
-from rsir_bench.runs.artifacts.notes import is_whole, read_arrays
+from rsir_bench.runs.notes import is_whole, read_arrays
 from rsir_bench.training.describe import Reduction, fit_reduction
 
 

@@ -19,7 +19,7 @@ from rsir_bench.method.composition import Composed
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.artifacts.network import Network, state_of
-from rsir_bench.runs.artifacts.notes import is_whole, read_note, write_note
+from rsir_bench.runs.notes import is_whole, read_note, write_note
 from rsir_bench.runs.plan import Plan, Run
 from rsir_bench.scenes.batches import Pixels, Scenes
 from rsir_bench.scenes.distortions import Distorted, Distortion

@@ -8,7 +8,7 @@ from rsir_bench.base.files import write_sealed
 from rsir_bench.runs.artifacts.components import Components
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.network import Network
-from rsir_bench.runs.artifacts.notes import is_whole, read_arrays
+from rsir_bench.runs.notes import is_whole, read_arrays
 from rsir_bench.runs.plan import ResultSpec
 from rsir_bench.scenes.batches import Pixels
 from rsir_bench.training.describe import Descriptors as RawDescriptors

@@ -18,7 +18,7 @@ from rsir_bench.base.files import file_digest, remove_files, write_atomically
 from rsir_bench.encoders import weights_in
 from rsir_bench.method import Method
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.artifacts.notes import read_note, write_note
+from rsir_bench.runs.notes import read_note, write_note
 from rsir_bench.runs.plan import Plan, Run, round_folder
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.pixel_cache import open_pixels

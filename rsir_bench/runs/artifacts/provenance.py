@@ -36,6 +36,7 @@ from rsir_bench.records.schema import (
 )
 from rsir_bench.runs.artifacts.effect import doubts_of
 from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.own_weights import noted_weights
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.decode import decoder_versions
@@ -68,6 +69,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
     is_code = cell.row.kind == "code"
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
     here = environment(plan.request.device, _precision(plan, left)) | _trained_on(plan, left)
+    here |= {f"{name} tensors": known for name, known in noted_weights(run.folder).items()}
     request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
     asked = _request(request, run, cell)
     return Record(
