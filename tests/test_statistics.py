@@ -8,7 +8,13 @@ from scipy import stats
 from scipy.special import expit
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.leaderboard.statistics import compare, holm, interval, not_worse_than_best
+from rsir_bench.leaderboard.statistics import (
+    compare,
+    compare_over_targets,
+    holm,
+    interval,
+    not_worse_than_best,
+)
 
 CLASS_COUNTS = (7, 19, 45)  # those of RSSCN7, WHU-RS19 and NWPU-RESISC45
 RUNS = 1000
@@ -140,6 +146,72 @@ def test_without_interaction_the_comparison_is_welchs() -> None:
     welch = stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
     assert comparison.p == pytest.approx(welch.pvalue)
     assert comparison.difference == pytest.approx(a.mean() - b.mean())
+    expected = welch.confidence_interval()
+    assert (comparison.low, comparison.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_where_classes_disagree_the_interval_has_their_variance_too() -> None:
+    """Two methods without luck: the difference is known as well as that of one class in so many, paired."""
+    by_class = np.random.default_rng(4).normal(size=(2, 9))
+    a, b = (np.tile(one, (5, 1)) for one in by_class)
+    expected = stats.ttest_rel(*by_class).confidence_interval()
+    found = compare(a, b)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_the_interval_holds_zero_where_the_test_finds_nothing() -> None:
+    rng = np.random.default_rng(5)
+    for shift in np.linspace(0, 0.2, 40):
+        effects = rng.normal(0.5, 0.9, 19)
+        found = compare(runs(rng, effects + shift, 5), runs(rng, effects, 6))
+        assert found.p is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert (found.low <= 0 <= found.high) == (found.p >= 0.05)
+
+
+# --- over targets ---
+
+
+def test_over_targets_a_seed_is_one_training() -> None:
+    """Without interaction it is Welch's test on the means over targets, in which the luck of a seed is shared."""
+    rng = np.random.default_rng(6)
+    luck, other = rng.normal(size=(5, 1)), rng.normal(size=(6, 1))
+    targets = [rng.normal(size=7), rng.normal(size=30)]
+    a, b = [luck + classes for classes in targets], [other + 1 + classes for classes in targets]
+    found = compare_over_targets(a, b)
+    welch = stats.ttest_ind(luck[:, 0], other[:, 0] + 1, equal_var=False)
+    expected = welch.confidence_interval()
+    assert found.p == pytest.approx(welch.pvalue)
+    assert found.difference == pytest.approx(luck.mean() - other.mean() - 1)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_over_targets_each_counts_alike_and_keeps_its_classes_apart() -> None:
+    """Two targets of which one is worse by far, by the same for all its classes, differ by nothing but their mean."""
+    rng = np.random.default_rng(7)
+    plain = [rng.normal(size=(5, 7)), rng.normal(size=(5, 30))]
+    better = [plain[0] + 0.1, plain[1] + 0.5]
+    found, level = compare_over_targets(better, plain), compare_over_targets([each + 0.3 for each in plain], plain)
+    assert found.difference == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((level.low, level.high))
+
+
+def test_over_targets_intervals_cover() -> None:
+    rng = np.random.default_rng(8)
+    covered = []
+    for _ in range(RUNS):
+        first, second = [], []
+        luck = rng.normal(0, 0.05, (2, 5, 1))  # of a training, on every target
+        for classes in (7, 19):
+            effects, apart = rng.normal(0.5, 0.5, classes), rng.normal(0, 0.2, classes)
+            first.append(effects + apart + luck[0] + rng.normal(0, 0.1, (5, classes)))
+            second.append(effects + luck[1] + rng.normal(0, 0.1, (5, classes)))
+        found = compare_over_targets(first, second)
+        assert found.low is not None
+        assert found.high is not None
+        covered.append(found.low <= 0 <= found.high)
+    assert 0.93 <= share(covered) <= 0.98
 
 
 def test_fewer_than_five_seeds_are_not_tested() -> None:
@@ -147,6 +219,7 @@ def test_fewer_than_five_seeds_are_not_tested() -> None:
     comparison = compare(a, b)
     assert comparison.p is None
     assert comparison.note == "not tested: 4 of at least 5 seeds"
+    assert (comparison.low, comparison.high) == (None, None)
     assert comparison.difference == pytest.approx(a.mean() - b.mean())
 
 
@@ -154,6 +227,7 @@ def test_identical_scores_do_not_differ() -> None:
     table = np.tile([0.25, 0.5, 0.75], (5, 1))
     assert compare(table, table).p == 1
     assert compare(table, table + 0.125).p == 0
+    assert (compare(table, table + 0.125).low, compare(table, table + 0.125).high) == (-0.125, -0.125)
 
 
 # --- boards ---
@@ -209,6 +283,7 @@ def test_marks() -> None:
         (lambda: interval([0.5, 0.6], weights=[1, 0]), "positive"),
         (lambda: interval([0.5, 0.6], weights=[1, 2, 3]), "one per class"),
         (lambda: compare(np.ones((5, 3)), np.ones((5, 4))), "on one target"),
+        (lambda: compare_over_targets([np.ones((5, 3)), np.ones((6, 3))], [np.ones((5, 3))] * 2), "more seeds"),
     ],
 )
 def test_bad_input_in_one_line(call, words) -> None:

@@ -46,17 +46,21 @@ class Interval:
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """A comparison of two methods on one target.
+    """A comparison of two methods on one target, or over several.
 
     Attributes:
         difference: The mean of the first minus the mean of the second.
         p: The two-sided p-value of ``compare``; None where a method has fewer than five seeds.
         note: "not tested" with the reason, or empty.
+        low: The lower end of the 95 % interval of the difference, which holds 0 where p is above 5 %; None where p is.
+        high: The upper end; likewise.
     """
 
     difference: float
     p: float | None
     note: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,24 +121,72 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
     Raises:
         UserError: The classes differ, or scores are not finite.
     """
-    a, share = checked(first)
-    b, _ = checked(second)
-    if a.shape[1] != b.shape[1]:
-        raise UserError(f"comparison: {a.shape[1]} and {b.shape[1]} classes; compare methods on one target")
-    difference = float((a @ share).mean() - (b @ share).mean())
-    fewest = min(len(a), len(b))
+    return compare_over_targets([first], [second])
+
+
+def compare_over_targets(
+    first: Sequence[npt.ArrayLike], second: Sequence[npt.ArrayLike], level: float = LEVEL
+) -> MethodComparison:
+    """Test whether two methods differ on average over targets, as ``compare`` does on one.
+
+    Targets have equal weights and are taken as they are; seeds and the classes of each target could be others. A seed
+    is one training that is scored on every target, so that its luck on one target counts with that on the others.
+
+    Args:
+        first: For each target (S, C) float, the finite scores of one method by seed and class; C may differ by target,
+            and row s of every array is of the same training.
+        second: For each target (T, C) float, those of the other on the same classes.
+        level: The coverage of the interval, in (0, 1).
+
+    Raises:
+        UserError: The classes or the numbers of seeds differ, or scores are not finite.
+    """
+    pairs = [(*checked(a), checked(b)[0]) for a, b in zip(first, second, strict=True)]
+    for a, _, b in pairs:
+        if a.shape[1] != b.shape[1]:
+            raise UserError(f"comparison: {a.shape[1]} and {b.shape[1]} classes; compare methods on one target")
+    if len({a.shape[0] for a, _, _ in pairs}) > 1 or len({b.shape[0] for _, _, b in pairs}) > 1:
+        raise UserError("comparison: a method has more seeds on one target than on another; take those of all targets")
+    means = [
+        np.mean([a @ share for a, share, _ in pairs], axis=0),
+        np.mean([b @ share for _, share, b in pairs], axis=0),
+    ]
+    difference = float(means[0].mean() - means[1].mean())
+    fewest = min(map(len, means))
     if fewest < FEWEST_SEEDS:
         return MethodComparison(difference, None, f"not tested: {fewest} of at least {FEWEST_SEEDS} seeds")
-    parts = components([a, b], share)
-    total = sum(part.value for part in parts.seeds)
-    used = parts.seeds
-    if differ_by_class(parts):
-        total += parts.classes.value - parts.interaction.value
-        used = [*parts.seeds, parts.classes, parts.interaction]
+    total, used = _variance(pairs, means)
     if total == 0:
-        return MethodComparison(difference, float(difference == 0), "")
-    p = 2 * stats.t.sf(abs(difference) / total**0.5, satterthwaite(total, used))
-    return MethodComparison(difference, float(p), "")
+        return MethodComparison(difference, float(difference == 0), "", difference, difference)
+    freedom = satterthwaite(total, used)
+    p = 2 * stats.t.sf(abs(difference) / total**0.5, freedom)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * total**0.5
+    return MethodComparison(difference, float(p), "", difference - half, difference + half)
+
+
+def _variance(pairs: Sequence[tuple[Array, Array, Array]], means: Sequence[Array]) -> tuple[float, list[Part]]:
+    """Return the variance of a difference, and the parts that it is made of.
+
+    Args:
+        pairs: For each target the scores of one method, (S, C), the weights of the classes, (C,), and the scores of the
+            other, (T, C), all float64.
+        means: The means over targets and classes of both methods, (S,) and (T,) float64.
+    """
+    of_targets = [components([a, b], share) for a, share, b in pairs]
+    seeds = [Part(float(of.var(ddof=1)) / len(of), len(of) - 1) for of in means]
+    scale = len(pairs) ** 2
+    classes = [Part(parts.classes.value / scale, parts.classes.freedom) for parts in of_targets]
+    interaction = [Part(parts.interaction.value / scale, parts.interaction.freedom) for parts in of_targets]
+    total = sum(part.value for part in seeds)
+    pooled = Components(seeds, _sum(classes), _sum(interaction))
+    if not differ_by_class(pooled):
+        return total, seeds
+    return total + pooled.classes.value - pooled.interaction.value, [*seeds, *classes, *interaction]
+
+
+def _sum(parts: Sequence[Part]) -> Part:
+    total = sum(part.value for part in parts)
+    return Part(total, satterthwaite(total, parts))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
