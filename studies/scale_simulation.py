@@ -245,7 +245,9 @@ def report(constants: Constants, checked: list[tuple[str, int, float, float]]) -
             tabulate(measured, ["constant", "value"], "github", disable_numparse=True),
             tabulate(compared, ["", "scenes", "predicted s", "measured s", "ratio"], "github", floatfmt=".3g"),
             tabulate(projection(constants), head, "github", disable_numparse=True),
-            tabulate(clusters(constants), ["workers", "1 part", "4", "16", "4, no transfer"], "github", disable_numparse=True),
+            tabulate(
+                clusters(constants), ["workers", "1 part", "4", "16", "4, no transfer"], "github", disable_numparse=True
+            ),
         ]
     )
 
