@@ -32,7 +32,6 @@ def leaderboard(
     rsir-bench leaderboard runs --out tables --format md,csv,tex,html
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench import leaderboard as tables
-    from rsir_bench.leaderboard.tables import METRICS
     from rsir_bench.leaderboard.write import VERB
     from rsir_bench.records.metrics import held_metrics
     from rsir_bench.records.store import read_published
@@ -49,9 +48,9 @@ def leaderboard(
     if not records:
         raise UserError(f"no records in {', '.join(map(str, runs or [RESULTS]))}; make some with `rsir-bench run`")
     folder = out or TABLES
-    shown = METRICS if columns is None else held_metrics(columns, records)
+    shown = None if columns is None else held_metrics(columns, records)
     if check:
-        differing = tables.check(records, folder, suffixes, shown)
+        differing = tables.check(records, folder, suffixes, shown, paper=not runs)
         for path in differing:
             print(f"{path}: differs from the records")
         files = len(listed_digests(folder, VERB))
@@ -63,7 +62,7 @@ def leaderboard(
         raise typer.Exit(1 if differing or left_out.count else 0)
     removed: list[Path] = []
     before = listed_digests(folder, VERB)
-    written = tables.render_leaderboards(records, folder, suffixes, removed.append, shown)
+    written = tables.render_leaderboards(records, folder, suffixes, removed.append, shown, paper=not runs)
     after = listed_digests(folder, VERB)
     changed = [folder / name for name in sorted(after) if before.get(name) != after[name]]
     for path in changed:

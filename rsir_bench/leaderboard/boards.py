@@ -6,10 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.records.cells import cell_of, distortion_of, is_submitted, maker_of, row_label
+from rsir_bench.protocol import Protocol, load_protocol
+from rsir_bench.ranking.names import METRIC_VERSION
+from rsir_bench.records.cells import cell_of, distortion_of, is_submitted, maker_of, row_label, short_titles
+from rsir_bench.records.paper import PAPER_TABLES
 from rsir_bench.records.schema import ProtocolPart, Record
 from rsir_bench.records.validity import BOARD
 
@@ -35,6 +39,14 @@ class Board:
     records: tuple[Record, ...]
     siblings: tuple[ProtocolPart, ...] = ()
 
+    def title_of(self, record: Record) -> str:
+        """Return the method of a record as the board's tables print it."""
+        return self._titles[record.method.label]
+
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        return short_titles(self.records)
+
 
 def boards(records: Iterable[Record]) -> list[Board]:
     """Group records into one board per protocol, sorted by name, whatever the order of the records.
@@ -55,6 +67,24 @@ def boards(records: Iterable[Record]) -> list[Board]:
         name = board if names.count(board) == 1 else f"{board}-{protocol_hash}"
         result.append(_board(name, group))
     return [replace(board, siblings=_siblings(board, result)) for board in result]
+
+
+def paper_boards() -> list[Board]:
+    """Return the boards of the protocols of the paper's tables, as they are before a single result exists."""
+    names = dict.fromkeys(table.protocol for table in PAPER_TABLES)
+    return [Board(name, _unmodified(load_protocol(name)), METRIC_VERSION, ()) for name in names]
+
+
+def _unmodified(protocol: Protocol) -> ProtocolPart:
+    return ProtocolPart(
+        name=protocol.name,
+        hash=protocol.hash,
+        board=protocol.name,
+        modified=False,
+        paper=protocol.paper,
+        overrides=[],
+        settings=protocol.settings(),
+    )
 
 
 def find_board(records: Iterable[Record], name: str, methods: Sequence[str], metrics: Sequence[str] = ()) -> Board:

@@ -21,6 +21,9 @@ from rsir_bench.records import commands
 ORIGIN = "Rendered from result records by `rsir-bench leaderboard`; do not edit."
 
 
+FILL = "Add --data-root FOLDER for the folder of the datasets; then rsir-bench publish, and rsir-bench leaderboard."
+
+
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, also inside a grid."""
     return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", visible(" ".join(text.split()))).replace("&", "&amp;")
@@ -56,13 +59,14 @@ def escape_latex(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Markup:
-    """How a format writes cells; templates hold one ``{}``."""
+    """How a format writes cells; templates hold one ``{}``, and ``fill`` may hold another for the method."""
 
     escape: Callable[[str], str]
     best: str
     second: str
     superscript: str
     link: str = "{}"
+    fill: str = "{}"
 
     def cell(self, cell: GridCell) -> str:
         """Return a cell in this format."""
@@ -70,6 +74,8 @@ class _Markup:
         if cell.text != EMPTY:
             text = {"best": self.best, "second": self.second, "": "{}"}[cell.mark].format(text)
             text = self.link.format(text) if cell.measured else text
+        elif cell.fill:
+            text = self.fill.format(text, cell.fill)
         if cell.superscript:
             text += self.superscript.format(self.escape(cell.superscript))
         return f"{text} {self.escape(cell.suffix)}" if cell.suffix else text
@@ -79,7 +85,7 @@ class _Markup:
         return [self.cell(cell) for cell in row.cells]
 
 
-_MARKDOWN = _Markup(escape_markdown, best="**{}**", second="<u>{}</u>", superscript="<sup>{}</sup>")
+_MARKDOWN = _Markup(escape_markdown, best="**{}**", second="<u>{}</u>", superscript="<sup>{}</sup>", fill="[{}](#{})")
 _LATEX = _Markup(escape_latex, best=r"\textbf{{{}}}", second=r"\underline{{{}}}", superscript=r"\textsuperscript{{{}}}")
 
 
@@ -95,9 +101,14 @@ def markdown(document: Document) -> str:
     parts += map(escape, document.notes)
     parts += [f"<sup>{number}</sup> {escape(text)}" for number, text in enumerate(document.footnotes, start=1)]
     lines = [line for lines in commands.by_method(document.records).values() for line in lines]
-    where = "`rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row."
-    parts += ["## How to reproduce these results", f"{escape(commands.AGAIN)} {where}"]
-    return visible("\n\n".join([*parts, textwrap.indent("\n".join(lines), "    ")])) + "\n"
+    if lines:
+        where = "`rsir-bench leaderboard --format csv,html --out FOLDER` names the records behind each row."
+        parts += ["## How to reproduce these results", f"{escape(commands.AGAIN)} {where}"]
+        parts.append(textwrap.indent("\n".join(lines), "    "))
+    if document.fills:
+        parts += ["## How to fill the empty cells", escape(FILL)]
+        parts += [part for method, line in document.fills.items() for part in (f"### {method}", f"    {line}")]
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def comma_separated(document: Document) -> str:
@@ -176,7 +187,7 @@ def html(document: Document) -> str:
         traces = [_trace(anchor, grid, row) for anchor, row in zip(anchors, grid.rows, strict=True) if row.records]
         tables.append({"grid": grid, "rows": rows, "traces": traces})
     template = html_environment("rsir_bench.leaderboard").get_template("page.html")
-    return template.render(document=document, tables=tables, origin=ORIGIN, again=commands.AGAIN)
+    return template.render(document=document, tables=tables, origin=ORIGIN, again=commands.AGAIN, fill=FILL)
 
 
 def _linked(anchor: str) -> _Markup:
@@ -186,6 +197,7 @@ def _linked(anchor: str) -> _Markup:
         second="<u>{}</u>",
         superscript="<sup>{}</sup>",
         link=f'<a href="#{anchor}">{{}}</a>',
+        fill='<a href="#fill-{1}">{0}</a>',
     )
 
 
@@ -194,7 +206,7 @@ def _trace(anchor: str, grid: Grid, row: GridRow) -> Trace:
     return Trace(
         anchor=anchor,
         title=", ".join(cell.text for cell in row.cells[: grid.words]),
-        # From the page of a board, leaderboards/<board>/table_<name>.html.
+        # From the page of a board, leaderboards/<board>/<name>.html.
         records={file.rpartition("/")[2].removesuffix(".json"): f"../results/{quote(encode(file))}" for file in files},
         commands=commands.commands(row.records),
     )

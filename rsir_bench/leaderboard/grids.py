@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rsir_bench.records import commands
@@ -26,6 +26,7 @@ class GridCell:
         superscript: The number of a footnote, or a sign.
         suffix: Follows the value and its superscript.
         measured: Whether it is a value of ours, which HTML links to its records.
+        fill: The method that would fill it where it is empty, a key of ``Document.fills``.
     """
 
     text: str
@@ -33,6 +34,7 @@ class GridCell:
     superscript: str = ""
     suffix: str = ""
     measured: bool = False
+    fill: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,13 @@ class Document:
 
     Attributes:
         board: The name of its board.
-        name: ``"I"``, ``"targets"``, ``"variants"``, ``"costs"`` or ``"robustness"``.
+        name: ``"I"`` and so on for a table of the paper, else ``"leaderboard"``, ``"variants"``, ``"costs"`` and so on.
         heading: The title of the document.
         grids: One below the other.
         data: The rows of the CSV file by column: plain numbers, an empty text where there is none.
         notes: Whole sentences below the grids.
         footnotes: Numbered from 1.
+        fills: By method the command that fills its empty cells.
     """
 
     board: str
@@ -81,11 +84,12 @@ class Document:
     data: tuple[Mapping[str, str | int], ...]
     notes: tuple[str, ...]
     footnotes: tuple[str, ...] = ()
+    fills: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
-        """The name of its files, without a suffix."""
-        return f"table_{self.name}"
+        """The name of its files, without a suffix; what the paper numbers is called a table."""
+        return f"table_{self.name}" if self.name.isupper() else self.name
 
     @property
     def records(self) -> list[Record]:
@@ -98,16 +102,16 @@ def word_cells(*texts: str) -> tuple[GridCell, ...]:
     return tuple(GridCell(text or EMPTY) for text in texts)
 
 
-def plain_number(value: float | None, empty: str = EMPTY) -> str:
-    """Return a value with four digits, as the paper prints it."""
-    return empty if value is None else f"{value:.{DIGITS}f}"
+def plain_number(value: float | None, empty: str = EMPTY, digits: int = DIGITS) -> str:
+    """Return a value with four digits, as the paper prints it, or with another number of them."""
+    return empty if value is None else f"{value:.{digits}f}"
 
 
-def signed_number(difference: float | None) -> str:
-    """Return a difference with its sign."""
-    if not difference:
-        return plain_number(difference)
-    return (MINUS if difference < 0 else "+") + plain_number(abs(difference))
+def signed_number(difference: float | None, digits: int = DIGITS) -> str:
+    """Return a difference with its sign; 0 has none."""
+    if difference is None or not round(difference, digits):
+        return plain_number(None if difference is None else 0.0, digits=digits)
+    return (MINUS if difference < 0 else "+") + plain_number(abs(difference), digits=digits)
 
 
 def provenance(records: tuple[Record, ...]) -> dict[str, str | int]:

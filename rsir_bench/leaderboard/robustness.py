@@ -18,9 +18,10 @@ from rsir_bench.leaderboard.grids import (
     provenance,
     word_cells,
 )
-from rsir_bench.records.cells import cell_of, printed_title, row_label
+from rsir_bench.records.cells import cell_of, row_label
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
+from rsir_bench.scenes.distortions import GROUPS
 
 Condition = tuple[str, int]
 """The kind of a distortion and its severity."""
@@ -102,7 +103,7 @@ def blocks(board: Board) -> list[Block]:
     rows: dict[str, list[RobustnessRow]] = defaultdict(list)
     titles, metrics = {}, {}
     for (target, _, _), records in cells.items():
-        row = _row(records)
+        row = _row(board, records)
         if row is not None and not _doubtful(records):
             rows[target].append(row)
             titles[target], metrics[target] = records[0].target.title, main_metric(records[0])
@@ -117,7 +118,7 @@ def _condition(record: Record) -> Condition | None:
     return (record.distortion.name, record.distortion.severity) if record.distortion else None
 
 
-def _row(records: list[Record]) -> RobustnessRow | None:
+def _row(board: Board, records: list[Record]) -> RobustnessRow | None:
     metric = main_metric(records[0])
     clean = {record.seed: record.metrics[metric] for record in records if record.distortion is None}
     by_condition: dict[Condition, list[Record]] = defaultdict(list)
@@ -137,7 +138,7 @@ def _row(records: list[Record]) -> RobustnessRow | None:
     mean = statistics.fmean(clean[seed] for seed in seeds)
     used = tuple(record for record in records if record.seed in seeds)
     return RobustnessRow(
-        first.method.label, printed_title(first), row_label(first), len(seeds), mean, distorted, retained, used
+        first.method.label, board.title_of(first), row_label(first), len(seeds), mean, distorted, retained, used
     )
 
 
@@ -148,6 +149,21 @@ def _block(target: str, title: str, metric: str, rows: list[RobustnessRow]) -> B
         return -(row.mean_retained(conditions) or 0.0), row.label, row.row
 
     return Block(target, title, metric, conditions, tuple(sorted(rows, key=best_first)))
+
+
+FEW = 6
+"""Kinds of distortions that have a column each; more are shown by group."""
+
+
+def _columns(block: Block) -> dict[str, list[Condition]]:
+    """Return the conditions of each column by its header: a kind, or where there are many kinds a group of them."""
+    if len(block.kinds) <= FEW:
+        return {f"{kind} {_span(conditions)}": conditions for kind, conditions in block.kinds.items()}
+    return {
+        group.capitalize(): [condition for condition in block.conditions if condition[0] in kinds]
+        for group, kinds in GROUPS.items()
+        if any(condition[0] in kinds for condition in block.conditions)
+    }
 
 
 def grids(board: Board, caption: str = "{}") -> list[Grid]:
@@ -176,31 +192,33 @@ def document(board: Board) -> Document | None:
     return Document(
         board=board.name,
         name="robustness",
-        heading=f"Retained mAP under distortions, board {board.name}",
+        heading=f"Retained mAP under distortions on {board.name}",
         grids=tuple(grids(board)),
         data=tuple(
             fields for block in found for row in block.rows for fields in _fields(board, block, row, _metrics(found))
         ),
-        notes=(*_notes(board), *_metric_notes(found)),
+        notes=(*_notes(board, found), *_metric_notes(found)),
     )
 
 
 def _headers(block: Block) -> tuple[str, ...]:
     """Return the headers of a grid; each kind of distortion shows the severities that were run."""
-    kinds = [f"{kind} {_span(conditions)}" for kind, conditions in block.kinds.items()]
-    return ("Method", "Row", "Seeds", f"Clean {block.metric}", "Mean retained", *kinds)
+    return ("Method", "Row", "Seeds", f"Clean {block.metric}", "Mean retained", *_columns(block))
 
 
 def _span(conditions: list[Condition]) -> str:
     """Return a range such as ``"1-5"``, or a list of the severities if some in between are missing."""
-    severities = [severity for _, severity in conditions]
+    return _range([severity for _, severity in conditions])
+
+
+def _range(severities: list[int]) -> str:
     whole = len(severities) > 1 and severities == list(range(severities[0], severities[-1] + 1))
     return f"{severities[0]}-{severities[-1]}" if whole else ",".join(map(str, severities))
 
 
 def _cells(block: Block, row: RobustnessRow) -> list[GridCell]:
     cells = [*word_cells(row.title, row.row, str(row.seeds)), GridCell(plain_number(row.clean), measured=True)]
-    for conditions in (list(block.conditions), *block.kinds.values()):
+    for conditions in (list(block.conditions), *_columns(block).values()):
         shares = [other.mean_retained(conditions) for other in block.rows if not other.processed]
         best = max((share for share in shares if share is not None), default=None)
         cells.append(_percent(row.mean_retained(conditions), None if row.processed else best))
@@ -223,6 +241,16 @@ def _metric_notes(found: Iterable[Block]) -> Iterator[str]:
         yield f"On {titles}, where scenes have several labels, the metric is {others[0].metric}."
 
 
+def _groups(found: Iterable[Block]) -> str:
+    """Return what the groups hold, where a table has them."""
+    wide = [block for block in found if len(block.kinds) > FEW]
+    run = {kind for block in wide for kind in block.kinds}
+    known = {group: [kind for kind in kinds if kind in run] for group, kinds in GROUPS.items()}
+    words = "; ".join(f"{group}: {', '.join(kinds)}" for group, kinds in known.items() if kinds)
+    severities = sorted({severity for block in wide for _, severity in block.conditions})
+    return f" {words.capitalize()}; severities {_range(severities)}." if wide else ""
+
+
 def _fields(board: Board, block: Block, row: RobustnessRow, metrics: Sequence[str]) -> Iterator[dict[str, str | int]]:
     """Yield the curve of a row for the CSV file, one condition at a time; severity 0 means no distortion."""
     start: dict[str, str | int] = {"board": board.name, "protocol_hash": board.protocol.hash, "target": block.target}
@@ -241,14 +269,14 @@ def _fields(board: Board, block: Block, row: RobustnessRow, metrics: Sequence[st
         }
 
 
-def _notes(board: Board) -> tuple[str, ...]:
+def _notes(board: Board, found: Sequence[Block]) -> tuple[str, ...]:
     left_out = sorted({f"{one.method.label}, {row_label(one)}" for one in board.records if _doubtful([one])})
     doubts = (f"Left out, as their values on undistorted scenes are doubtful: {'; '.join(left_out)}.",)
     return (
         *(doubts if left_out else ()),
         f"Protocol {board.name} (hash {board.protocol.hash}). Each value is mAP on the distorted target divided by mAP "
-        "on the undistorted target, with the same trained network, averaged over the severities named in the header; "
-        "the mean is over all conditions of the table. A dash: not all of them were run.",
+        "on the undistorted target, with the same trained network, averaged over the conditions of its column; the "
+        f"mean is over all conditions of the table.{_groups(found)} A dash: not all of them were run.",
         "Views and spectral responses vary from scene to scene, at most as strongly as the severity says; queries "
         "and gallery are distorted alike. A share of a low mAP is easily retained: read it together with the clean "
         "mAP.",

@@ -13,14 +13,12 @@ SIGN = "≈"
 APART = "†"
 ELSEWHERE = "‡"
 APART_NOTE = (
-    f"{APART}: made on another kind of device (CPU, GPU) or in another precision than most rows here, or its seeds on "
-    "several. Such differences have been as large as those between methods: these rows are not tested."
+    f"{APART}: made on another kind of device (CPU, GPU) or in another precision than most lines here, or its seeds on "
+    "several; not tested."
 )
 NOTE = (
-    f"{SIGN}: not shown to be worse than the best of the rows with at least five seeds (t tests with seed x class as "
-    "the unit, Holm's correction for all pairs, 5 % per target and metric). Classes have equal weights in these tests. "
-    "A lower mean can have the sign where a higher one does not: there the classes disagree about the difference. Rows "
-    "with fewer seeds are not tested and never have it."
+    f"{SIGN}: not shown to be worse than the best line of at least five seeds (t tests, seed x class, Holm's "
+    "correction, 5 % per target and metric); it is there only where it separates lines."
 )
 
 
@@ -30,12 +28,12 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
     Returns:
         For each row True (the best, or not shown to be worse), False (worse), or None: not tested, since it has fewer
         than five seeds, no values per class, nothing to be compared with, was made apart (see ``made_apart``), or was
-        made elsewhere and not again here.
+        made elsewhere and not again here. Where none is shown to be worse, all are None: marks would separate nothing.
     """
     rows = [records if can_compete(records) else () for records in rows]
-    classes, others = _classes(rows), made_apart(rows)
+    classes, others = classes_of(rows), made_apart(rows)
     scores = {
-        str(position): _per_class(records, metric, classes)
+        str(position): scores_by_class(records, metric, classes)
         for position, records in enumerate(rows)
         if not others[position]
     }
@@ -45,9 +43,22 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
     from rsir_bench.leaderboard.statistics import not_worse_than_best  # imports scipy, which most boards do not need
 
     marks = not_worse_than_best(scores, higher_is_better=metric not in LOWER_IS_BETTER)
-    if sum(mark is not None for mark in marks.values()) < 2:
+    if False not in marks.values():
         return [None] * len(rows)
     return [marks.get(str(position)) for position in range(len(rows))]
+
+
+def may_be_best(rows: Sequence[Sequence[Record]]) -> list[bool]:
+    """Return which rows, each given by the records of its seeds, may be the best: beside five seeds, none of fewer.
+
+    One seed of many methods is the luckiest of them, which five seeds of a method would not repeat.
+    """
+    if max(map(len, rows), default=0) < 2:
+        return [True] * len(rows)
+    from rsir_bench.leaderboard.statistics import FEWEST_SEEDS  # imports scipy, as above
+
+    enough = [len(records) >= FEWEST_SEEDS for records in rows]
+    return enough if any(enough) else [True] * len(rows)
 
 
 def made_apart(rows: Sequence[Sequence[Record]]) -> list[bool]:
@@ -65,13 +76,13 @@ def made_apart(rows: Sequence[Sequence[Record]]) -> list[bool]:
     return [bool(found) and found != {most} for found in machines]
 
 
-def _classes(rows: Sequence[Sequence[Record]]) -> list[str]:
+def classes_of(rows: Sequence[Sequence[Record]]) -> list[str]:
     """Return the classes, sorted, that most records of a target have values of."""
     counts = Counter(tuple(record.per_class) for records in rows for record in records)
     return sorted(counts.most_common(1)[0][0]) if counts else []
 
 
-def _per_class(records: Sequence[Record], metric: str, classes: Sequence[str]) -> list[list[float]]:
+def scores_by_class(records: Sequence[Record], metric: str, classes: Sequence[str]) -> list[list[float]]:
     """Return values (seeds, classes); empty where one is missing, a record has other classes, or there is one class."""
     if len(classes) < 2 or any(record.per_class.keys() != {*classes} for record in records):
         return []

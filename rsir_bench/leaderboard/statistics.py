@@ -125,7 +125,10 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
 
 
 def compare_over_targets(
-    first: Sequence[npt.ArrayLike], second: Sequence[npt.ArrayLike], level: float = LEVEL
+    first: Sequence[npt.ArrayLike],
+    second: Sequence[npt.ArrayLike],
+    weights: Sequence[npt.ArrayLike | None] | None = None,
+    level: float = LEVEL,
 ) -> MethodComparison:
     """Test whether two methods differ on average over targets, as ``compare`` does on one.
 
@@ -136,12 +139,15 @@ def compare_over_targets(
         first: For each target (S, C) float, the finite scores of one method by seed and class; C may differ by target,
             and row s of every array is of the same training.
         second: For each target (T, C) float, those of the other on the same classes.
+        weights: For each target (C,) positive numbers, the queries of each class, for means over queries; None: equal
+            weights, there or everywhere.
         level: The coverage of the interval, in (0, 1).
 
     Raises:
         UserError: The classes or the numbers of seeds differ, or scores are not finite.
     """
-    pairs = [(*checked(a), checked(b)[0]) for a, b in zip(first, second, strict=True)]
+    of_classes = [None] * len(first) if weights is None else weights
+    pairs = [(*checked(a, share), checked(b)[0]) for a, b, share in zip(first, second, of_classes, strict=True)]
     for a, _, b in pairs:
         if a.shape[1] != b.shape[1]:
             raise UserError(f"comparison: {a.shape[1]} and {b.shape[1]} classes; compare methods on one target")

@@ -13,12 +13,12 @@ from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.graded.references import NOTE, Reference, columns_for, references
 from rsir_bench.leaderboard.grids import DIGITS, Mark
-from rsir_bench.protocol import load_protocol
+from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.ranking.names import LOWER_IS_BETTER
-from rsir_bench.records.cells import can_compete, cell_of, is_plain, printed_title, row_label
+from rsir_bench.records.cells import can_compete, cell_of, is_plain, row_label
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
-from rsir_bench.records.schema import PaperRow, ProtocolPart, Record
+from rsir_bench.records.schema import PaperRow, Record
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
 """The columns of a table unless others are asked for."""
@@ -28,6 +28,8 @@ Results = dict[tuple[str, str, str], list[Record]]
 
 DOUBT = "!"
 """Stands beside values that are none of a retrieval."""
+
+SHOWS_FILL = " It leads to the command that fills it."
 
 OTHER_TARGETS = PaperTable("targets", "Retrieval results of different methods", protocol="", targets=())
 ENCODERS = PaperTable("encoders", "Retrieval results of encoders as they come", protocol="", targets=())
@@ -137,7 +139,7 @@ class Table:
     """One table of one board.
 
     Attributes:
-        name: ``"I"``, ``"II"``, ... or ``"targets"``.
+        name: ``"I"``, ``"II"``, ... of the paper, ``"targets"``, ``"encoders"`` or ``"labels"``.
         caption: What it shows.
         board: The board that its values come from.
         shows_paper: Whether the published values are shown next to ours.
@@ -145,6 +147,7 @@ class Table:
         notes: Whole sentences below the table.
         footnotes: The slips of the paper; ``MethodRow.footnote`` counts them from 1.
         metrics: Its columns.
+        ablation: Whether its rows are those of a question about one method, which other tables have too.
     """
 
     name: str
@@ -155,22 +158,43 @@ class Table:
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
     metrics: tuple[str, ...] = METRICS
+    ablation: bool = False
 
 
 def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: Sequence[str] = METRICS) -> list[Table]:
-    """Return the tables of a board that have at least one record.
+    """Return the tables of a board.
 
-    A board whose protocol has its own tables in the paper (``ucm``: Table VIII) gets those, any other board the tables
-    of ``patternnet``; an ablation table needs a result that belongs to no other table. Targets that these tables do
-    not have come last, in the table ``targets``. Where nothing is trained, all targets are in the table ``encoders``.
-    Those whose scenes have several labels are in a table of their own, ``labels``.
+    A board of an unmodified protocol of the paper has the paper's tables, with the published values and even without a
+    result. Targets that these do not have come last, in the table ``targets``, which holds all targets of any other
+    board; ``encoders`` is its name where nothing is trained. Targets whose scenes have several labels are in a table
+    of their own, ``labels``. Tables of ours without a record are left out.
     """
     clean = [record for record in board.records if is_plain(record)]
     one_label = [record for record in clean if record.graded is None]
     several = [record for record in clean if record.graded is not None]
     result = _tables_of_classes(board, shapes, one_label, columns_for(metrics, METRICS, graded=False))
     result.append(_table(board, GRADED_TARGETS, several, columns_for(metrics, METRICS, graded=True)))
-    return [table for table in result if any(row.seeds for block in table.blocks for row in block.rows)]
+    return [
+        table for table in result if table.shows_paper or any(row.seeds for block in table.blocks for row in block.rows)
+    ]
+
+
+def ablations(board: Board, metrics: Sequence[str] = METRICS) -> list[Table]:
+    """Return for each question that the paper asks about its method the rows that answer it here, on every target.
+
+    A question to which the board has no result of its own is left out, and so are all where the paper's tables show
+    them.
+    """
+    records = [record for record in board.records if is_plain(record) and record.graded is None]
+    if _shapes_of(board, PAPER_TABLES):
+        return []
+    found = {record.row.paper for record in records}
+    asked = [shape for shape in PAPER_TABLES if not shape.every_row and own_rows(shape) & found]
+    return [_table(board, shape, records, metrics) for shape in asked]
+
+
+def _shapes_of(board: Board, shapes: Sequence[PaperTable]) -> list[PaperTable]:
+    return [shape for shape in shapes if _is_the_papers(board, shape.protocol)]
 
 
 def _tables_of_classes(
@@ -179,17 +203,16 @@ def _tables_of_classes(
     """Return the tables of targets whose scenes have one label, perhaps without a record."""
     if board.protocol.settings["data"]["source"] is None:
         return [_table(board, ENCODERS, records, metrics)]
-    own = [shape for shape in shapes if shape.protocol == board.protocol.name]
-    chosen = own or [shape for shape in shapes if shape.protocol == "patternnet"]
+    chosen = _shapes_of(board, shapes)
     placed = {target for shape in chosen for target in shape.targets}
-    result = []
-    for shape in chosen:
-        of_shape = [record for record in records if record.target.paper_name in shape.targets]
-        if not shape.every_row and not own_rows(shape) & {record.row.paper for record in of_shape}:
-            continue
-        result.append(_table(board, shape, of_shape, metrics))
+    result = [
+        _table(board, shape, [one for one in records if one.target.paper_name in shape.targets], metrics)
+        for shape in chosen
+    ]
     others = [record for record in records if record.target.paper_name not in placed]
-    return [*result, _table(board, replace(OTHER_TARGETS, protocol=chosen[0].protocol), others, metrics)]
+    known = {shape.protocol for shape in shapes}
+    like = board.protocol.name if board.protocol.name in known else "patternnet"
+    return [*result, _table(board, replace(OTHER_TARGETS, protocol=like), others, metrics)]
 
 
 def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequence[str]) -> Table:
@@ -200,9 +223,9 @@ def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequ
     cells: Results = {}
     for record in records:
         cells.setdefault(cell_of(record), []).append(record)
-    targets = _targets(shape, records, shows_paper)
-    names = _names(shape, records, entries, shows_paper)
-    if not shows_paper:
+    targets = _targets(board, shape, records, shows_paper)
+    names = _names(board, shape, records, entries, shows_paper)
+    if shape.every_row and not shows_paper:
         names = _best_first(names, [target for target, _ in targets], cells, metrics[0])
 
     blocks = []
@@ -223,6 +246,7 @@ def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequ
         notes=tuple(_notes(board, shape, blocks, common, shows_paper)),
         footnotes=tuple(footnotes),
         metrics=tuple(metrics),
+        ablation=not shape.every_row,
     )
 
 
@@ -242,10 +266,12 @@ def _is_the_papers(board: Board, protocol: str) -> bool:
     return board.protocol.paper and not board.protocol.modified and board.protocol.name == protocol
 
 
-def _names(shape: PaperTable, records: list[Record], entries: list[Published], shows_paper: bool) -> list[RowName]:
+def _names(
+    board: Board, shape: PaperTable, records: list[Record], entries: list[Published], shows_paper: bool
+) -> list[RowName]:
     """Return the rows of every block: the paper's rows in the paper's order, then ours by label."""
     order = {row: position for position, row in enumerate(dict.fromkeys(entry.row for entry in entries))}
-    names = list({cell_of(record)[1:]: _name(record) for record in records}.values())
+    names = list({cell_of(record)[1:]: _name(board, record) for record in records}.values())
     if not shape.every_row:
         names = [name for name in names if name.paper in order]
     if shows_paper:
@@ -258,9 +284,9 @@ def _names(shape: PaperTable, records: list[Record], entries: list[Published], s
     return sorted(names, key=paper_order)
 
 
-def _name(record: Record) -> RowName:
+def _name(board: Board, record: Record) -> RowName:
     target_fit = record.row.fit == "target"
-    return RowName(record.method.label, printed_title(record), row_label(record), target_fit, record.row.paper)
+    return RowName(record.method.label, board.title_of(record), row_label(record), target_fit, record.row.paper)
 
 
 def _paper_name(row: PaperRow) -> RowName:
@@ -268,13 +294,20 @@ def _paper_name(row: PaperRow) -> RowName:
     return RowName("", title, row.pooling, target_fit=False, paper=row)
 
 
-def _targets(shape: PaperTable, records: list[Record], shows_paper: bool) -> list[tuple[str, str]]:
-    """Return each block's target and the paper's name of it, in the paper's order."""
-    found = sorted({(record.target.name, record.target.paper_name or "") for record in records})
+def _targets(board: Board, shape: PaperTable, records: list[Record], shows_paper: bool) -> list[tuple[str, str]]:
+    """Return each block's target and the paper's name of it: the paper's order, the protocol's, then by name."""
+    named = load_protocol(board.protocol.name).data.targets if board.protocol.name in shipped() else ()
+    asked = {name: place for place, name in enumerate(named)}
+    found = sorted(
+        {(record.target.name, record.target.paper_name or "") for record in records},
+        key=lambda target: (asked.get(target[0], len(asked)), target),
+    )
+    if not shows_paper:
+        return found
     targets = []
     for paper_target in shape.targets:
         ours = [(name, paper_name) for name, paper_name in found if paper_name == paper_target]
-        targets += ours or ([(paper_target, paper_target)] if shows_paper else [])
+        targets += ours or [(paper_target, paper_target)]
     return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
 
 
@@ -304,14 +337,19 @@ def _cells(results: list[Record], entry: Published | None, metrics: Sequence[str
 
 
 def _marked(rows: list[MethodRow], metrics: Sequence[str]) -> tuple[MethodRow, ...]:
-    """Mark the best, second best and not worse values of each metric, leaving out rows fitted on the target."""
+    """Mark the best, second best and not worse values of each metric.
+
+    Rows that are fitted on the target are left out, and among rows of five seeds those of fewer are not the best.
+    """
     apart = significance.made_apart([row.records for row in rows])
     rows = [replace(row, cells=dict(row.cells), apart=other) for row, other in zip(rows, apart, strict=True)]
     for metric in metrics:
         records = [row.records if row.counts else () for row in rows]
         for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
             row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
-        means = [row.cells[metric].mean if row.counts else None for row in rows]
+        known = [row.records if row.counts and row.cells[metric].mean is not None else () for row in rows]
+        best = significance.may_be_best(known)
+        means = [row.cells[metric].mean if of and may else None for row, of, may in zip(rows, known, best, strict=True)]
         ranked = sorted(
             {round(mean, DIGITS) for mean in means if mean is not None}, reverse=metric not in LOWER_IS_BETTER
         )
@@ -339,7 +377,7 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
         f"Protocol {board.name} (hash {protocol.hash}), {'no source' if source is None else f'source {source}'}; "
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
-    yield from (_sibling(board, other) for other in board.siblings)
+    yield from sibling_notes(board)
     if shows_paper:
         yield (
             'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
@@ -351,18 +389,19 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
     else:
         yield f"Not comparable with the paper: {_why_not(board, shape)}."
     fits = ", among rows that are not fitted on the target" if any(row.name.target_fit for row in rows) else ""
-    yield f"Best and second best of our values per target and metric are marked{fits}."
+    if any(cell.mark for row in rows for cell in row.cells.values()):
+        yield f"Best and second best of our values per target and metric are marked{fits}."
     if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
         yield significance.NOTE
     if any(row.apart for row in rows):
         yield significance.APART_NOTE
-    yield from _origin_notes(blocks)
+    yield from origin_notes(blocks)
     yield from doubt_notes(blocks)
-    yield from _weight_notes(rows)
+    yield from weight_notes(rows)
     yield from _empty_cells(blocks, shows_paper)
 
 
-def _weight_notes(rows: Sequence[MethodRow]) -> Iterator[str]:
+def weight_notes(rows: Sequence[MethodRow]) -> Iterator[str]:
     """Yield a sentence for the weights of each encoder, of which its name shows the first digits only."""
     records = [record for row in rows for record in row.records]
     known = {(one.method.label, one.encoder.weights, request_of(one).method) for one in records if one.encoder}
@@ -392,7 +431,7 @@ def origin_in_words(records: Sequence[Record]) -> str:
     return f"made by {who}; " + (f"made again here, {'; '.join(again)}" if again else "not made again here")
 
 
-def _origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
+def origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
     """Yield who made which lines elsewhere, and what that means for them."""
     found = {f"{row.name.label}: {row.origin}": None for block in blocks for row in block.rows if row.origin}
     if found:
@@ -418,10 +457,13 @@ def _why_not(board: Board, shape: PaperTable) -> str:
     return f"protocol {board.name} is not {shape.protocol}" + (f" ({changes})" if changes else "")
 
 
-def _sibling(board: Board, other: ProtocolPart) -> str:
-    """Return how another protocol of the same name differs, whose records are not in the board's tables."""
-    changes = ", ".join(_changes(dict(_settings(board.protocol.settings)), dict(_settings(other.settings))))
-    return f"Not here: records of {other.board} under hash {other.hash} ({changes or 'no recorded setting differs'})."
+def sibling_notes(board: Board) -> Iterator[str]:
+    """Yield how other protocols of the same name differ, whose records are not in the board's tables."""
+    for other in board.siblings:
+        changes = ", ".join(_changes(dict(_settings(board.protocol.settings)), dict(_settings(other.settings))))
+        yield (
+            f"Not here: records of {other.board} under hash {other.hash} ({changes or 'no recorded setting differs'})."
+        )
 
 
 def _changes(ours: dict[str, Any], others: dict[str, Any]) -> Iterator[str]:
@@ -452,7 +494,7 @@ def _empty_cells(blocks: Sequence[Block], shows_paper: bool) -> Iterator[str]:
     of_source = {block.title for block in blocks if any(_is_source(row, block, sources) for row in block.rows)}
     not_run = [row for block in blocks for row in block.rows if not row.records and not _is_source(row, block, sources)]
     if not_run:
-        yield "A dash instead of seeds: that method and row was not run on that target."
+        yield "A dash instead of seeds: not run on that target." + SHOWS_FILL * shows_paper
     for title in sorted(of_source):
         yield f"No values on {title} where it is the source: its labels were seen in training."
     if any(cell.mean is None for row in rows if row.records for cell in row.cells.values()):

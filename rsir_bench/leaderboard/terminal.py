@@ -13,14 +13,14 @@ from rsir_bench.base.text import visible
 from rsir_bench.leaderboard import robustness, variants
 from rsir_bench.leaderboard.after import document as after
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.documents import (
+from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
+from rsir_bench.leaderboard.pages.cells import (
     block_title,
     encoder_columns,
     encoder_headers,
     metric_cell,
     reference_rows,
 )
-from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, word_cells
 from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.cells import is_plain
@@ -49,7 +49,8 @@ def terminal_table(
 
 
 def _board(board: Board, metrics: Sequence[str], screen: Screen, failed: Mapping[str, str]) -> str:
-    blocks = [(table, block) for table in tables(board, metrics=metrics) for block in table.blocks if _ran(block)]
+    found = [table for table in tables(board, metrics=metrics) if not table.ablation]
+    blocks = [(table, block) for table in found for block in table.blocks if _ran(block)]
     rows = [row for _, block in blocks for row in block.rows]
     remarks = ["* best of the column" + (", target fits aside" if any(row.name.target_fit for row in rows) else "")]
     if any(row.seeds > 1 for row in rows):
@@ -114,7 +115,7 @@ def _ran(block: Block) -> bool:
 
 def _grid(table: Table, block: Block, failed: Mapping[str, str]) -> Grid:
     """Return the rows of a target that were run, with methods named as ``--methods`` takes them, and what failed."""
-    about = encoder_headers(table)
+    about = encoder_headers(table.board)
     rows = [
         GridRow(
             (

@@ -12,17 +12,15 @@ from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import (
     DIGITS,
     EMPTY,
-    Document,
     Grid,
     GridCell,
     GridRow,
     plain_number,
-    provenance,
     signed_number,
     word_cells,
 )
 from rsir_bench.leaderboard.tables import DOUBT
-from rsir_bench.records.cells import cell_of, is_plain, printed_title, row_label
+from rsir_bench.records.cells import cell_of, is_plain, row_label
 from rsir_bench.records.metrics import compared_metrics, main_metric
 from rsir_bench.records.schema import Record
 
@@ -133,22 +131,6 @@ def _best_first(row: VariantRow) -> tuple[bool, float, str, str]:
     return row.doubtful, -mean, row.first.method.label, row_label(row.first)
 
 
-def document(board: Board) -> Document | None:
-    """Return the effects of a board's front ends; None where no record has one."""
-    found = variants(board)
-    if not found:
-        return None
-    metrics = dict.fromkeys(name for rows in found.values() for name in compared_metrics(rows[0].first))
-    return Document(
-        board=board.name,
-        name="variants",
-        heading=f"Front ends, and what they do, board {board.name}",
-        grids=tuple(grids(board)),
-        data=tuple(_fields(board, row, metrics) for rows in found.values() for row in rows),
-        notes=_notes(board, [row for rows in found.values() for row in rows]),
-    )
-
-
 def grids(board: Board, caption: str = "{}") -> list[Grid]:
     """Return one grid per target.
 
@@ -156,22 +138,22 @@ def grids(board: Board, caption: str = "{}") -> list[Grid]:
         board: The board.
         caption: The caption of each grid; ``{}`` in it becomes the title of the target.
     """
-    return [_grid(rows, caption) for rows in variants(board).values()]
+    return [_grid(board, rows, caption) for rows in variants(board).values()]
 
 
-def _grid(rows: Sequence[VariantRow], caption: str) -> Grid:
+def _grid(board: Board, rows: Sequence[VariantRow], caption: str) -> Grid:
     compared = [header for metric in compared_metrics(rows[0].first) for header in (metric, f"{metric} off", "Δ")]
     target = rows[0].first.target
     return Grid(
         caption=caption.format(f"{target.title} ({target.scenes} scenes, {target.classes} classes)"),
         headers=("Method", "Row", "Seeds", *compared, "Moved (px)", "Changed"),
         words=2,
-        rows=tuple(GridRow(tuple(_cells(row)), row.records) for row in rows),
+        rows=tuple(GridRow(tuple(_cells(board, row)), row.records) for row in rows),
     )
 
 
-def _cells(row: VariantRow) -> list[GridCell]:
-    cells = [*word_cells(printed_title(row.first), row_label(row.first)), GridCell(str(len(row.records)))]
+def _cells(board: Board, row: VariantRow) -> list[GridCell]:
+    cells = [*word_cells(board.title_of(row.first), row_label(row.first)), GridCell(str(len(row.records)))]
     for metric in compared_metrics(row.first):
         cells.append(GridCell(plain_number(row.score(metric)), suffix=DOUBT * row.doubtful, measured=True))
         off = row.effect.off[metric] if row.effect else None
@@ -179,44 +161,3 @@ def _cells(row: VariantRow) -> list[GridCell]:
         cells.append(GridCell(signed_number(row.effect.difference(metric) if row.effect else None)))
     texts = (row.effect.moved, row.effect.changed) if row.effect else (EMPTY, EMPTY)
     return cells + [GridCell(text, measured=row.effect is not None) for text in texts]
-
-
-def _fields(board: Board, row: VariantRow, metrics: Iterable[str]) -> dict[str, str | int]:
-    """Return one row of the CSV file."""
-    effect = row.effect
-    fields: dict[str, str | int] = {
-        "board": board.name,
-        "protocol_hash": board.protocol.hash,
-        "target": row.first.target.name,
-        "method": row.first.method.label,
-        "row": row_label(row.first),
-        "seeds": len(row.records),
-    }
-    for metric in metrics:
-        fields[metric] = plain_number(row.score(metric), empty="")
-        fields[f"{metric} off"] = plain_number(effect.off.get(metric) if effect else None, empty="")
-    fields["moved px"] = "" if effect is None or effect.displacement is None else f"{effect.displacement:.6g}"
-    fields["changed"] = "" if effect is None else f"{effect.change:.6g}"
-    fields["doubts"] = "; ".join(doubt for record in row.records for doubt in record.doubts)
-    return fields | provenance(row.records)
-
-
-def _notes(board: Board, rows: Sequence[VariantRow]) -> tuple[str, ...]:
-    doubts = {
-        f"{DOUBT} {row.first.method.label}, {row_label(row.first)}, on {row.first.target.title}, seed {one.seed}: "
-        f"{'; '.join(one.doubts)}."
-        for row in rows
-        for one in row.records
-        if one.doubts
-    }
-    return (
-        f"Protocol {board.name} (hash {board.protocol.hash}). Means over seeds. Off: the same trained network and "
-        "components, with the scenes of the target described without the front end; Δ is with it minus without it.",
-        "Moved: the mean distance by which the content of a scene is moved, in pixels of the network's input of "
-        f"{board.protocol.settings['data']['size'] or 'its own size'}; a dash where that is not defined, as for a mean "
-        "over views. "
-        "Changed: the mean absolute change of a value at the same pixel, where values run from 0 to 1.",
-        f"A front end that moves and changes next to nothing is judged by nothing. {REFERENCE} has none; rows from "
-        "before this was measured are not here.",
-        *sorted(doubts),
-    )

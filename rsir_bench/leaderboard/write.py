@@ -10,15 +10,18 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import file_digest, write_text
 from rsir_bench.base.output_folder import list_of, listed_digests, replaced_folder
 from rsir_bench.base.progress import track
-from rsir_bench.leaderboard.boards import Board, boards
+from rsir_bench.leaderboard.boards import Board, boards, paper_boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
-from rsir_bench.leaderboard.tables import METRICS, Table, tables
+from rsir_bench.leaderboard.tables import Table, tables
 from rsir_bench.records.schema import Record
 
 VERB = "leaderboard"
 RECORDS = "results"
 """The subfolder of the leaderboards that ``publish`` writes."""
+
+NAMES = ("table_*", "leaderboard", "variants", "postprocessing", "costs", "robustness")
+"""What the files of a board are called."""
 
 COMMITTED = ("md",)
 """The formats of the committed leaderboards; the others are written on demand."""
@@ -29,7 +32,9 @@ def render_leaderboards(
     folder: Path,
     formats: Sequence[str] = COMMITTED,
     log: Callable[[Path], object] = lambda path: None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
+    *,
+    paper: bool = False,
 ) -> list[Path]:
     """Write the tables of ``write_tables``, replacing those that were rendered into the folder before.
 
@@ -38,7 +43,8 @@ def render_leaderboards(
         folder: The folder of the leaderboards; created if missing. Other files in it are left alone.
         formats: Suffixes, of ``FORMATS``.
         log: Called with each file that is removed because its records or its format are gone.
-        metrics: The columns of the tables.
+        metrics: The columns of the tables and the grids of the leaderboard; None: the usual ones.
+        paper: Whether the paper's tables are written even where there is no result of their protocol.
 
     Returns:
         The files of all tables, sorted.
@@ -47,7 +53,7 @@ def render_leaderboards(
         UserError: An unknown format, records that cannot share a board, a folder with other files, a table that was
             edited, or a file that cannot be written.
     """
-    rendered = _rendered(records, formats, metrics)
+    rendered = _rendered(records, formats, metrics, paper=paper)
     with replaced_folder(folder, VERB, beside=[RECORDS]) as staging:
         removed = listed_digests(folder, VERB).keys() - rendered.keys()
         _write(rendered, staging)
@@ -57,10 +63,11 @@ def render_leaderboards(
 
 
 def write_tables(records: Iterable[Record], folder: Path, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
-    """Write ``<folder>/<board>/table_<name>.<format>`` for every board.
+    """Write ``<folder>/<board>/<name>.<format>`` for every board.
 
-    A board whose records have costs also gets a table ``costs``, and one with distorted targets ``robustness``. The
-    text depends on the records alone: not on their order, the time or the machine.
+    Names are ``table_I`` and so on for the tables of the paper, else ``leaderboard``, ``variants``, ``postprocessing``,
+    ``costs`` and ``robustness``, as far as records have that. The text depends on the records alone: not on their
+    order, the time or the machine.
 
     Returns:
         The files of all tables, sorted.
@@ -91,7 +98,12 @@ def write_boards(
 
 
 def check(
-    records: Iterable[Record], folder: Path, formats: Sequence[str] = COMMITTED, metrics: Sequence[str] = METRICS
+    records: Iterable[Record],
+    folder: Path,
+    formats: Sequence[str] = COMMITTED,
+    metrics: Sequence[str] | None = None,
+    *,
+    paper: bool = False,
 ) -> list[Path]:
     """Return the tables below ``folder`` that differ from the records, are missing, or have no records.
 
@@ -101,7 +113,7 @@ def check(
     Raises:
         UserError: An unknown format, or records that cannot share a board.
     """
-    rendered = _rendered(records, formats, metrics)
+    rendered = _rendered(records, formats, metrics, paper=paper)
     differing = _present(folder) ^ rendered.keys()
     listed = listed_digests(folder, VERB)
     for name in rendered.keys() - differing:
@@ -123,19 +135,24 @@ def _write(rendered: dict[str, str], folder: Path) -> None:
         write_text(folder / name, text)
 
 
-def _rendered(records: Iterable[Record], formats: Sequence[str], metrics: Sequence[str]) -> dict[str, str]:
+def _rendered(
+    records: Iterable[Record], formats: Sequence[str], metrics: Sequence[str] | None, *, paper: bool
+) -> dict[str, str]:
     """Return texts by file name relative to the folder of leaderboards."""
     unknown = [suffix for suffix in formats if suffix not in FORMATS]
     if unknown:
         raise UserError(f"--format {','.join(unknown)}: unknown; choose from {', '.join(FORMATS)}")
     texts: dict[str, str] = {}
-    for board in track(boards(records), "rendering boards"):
+    found = boards(records)
+    if paper:
+        found += [board for board in paper_boards() if board.name not in {one.name for one in found}]
+    for board in track(found, "rendering boards"):
         texts |= _texts(board, None, formats, metrics)
     return texts
 
 
 def _texts(
-    board: Board, known: Sequence[Table] | None, formats: Sequence[str], metrics: Sequence[str] = METRICS
+    board: Board, known: Sequence[Table] | None, formats: Sequence[str], metrics: Sequence[str] | None = None
 ) -> dict[str, str]:
     """Return the texts of one board by file name."""
     return {
@@ -146,5 +163,5 @@ def _texts(
 
 
 def _present(folder: Path) -> set[str]:
-    files = (path for suffix in FORMATS for path in folder.glob(f"*/table_*.{suffix}"))
+    files = (path for name in NAMES for suffix in FORMATS for path in folder.glob(f"*/{name}.{suffix}"))
     return {path.relative_to(folder).as_posix() for path in files}

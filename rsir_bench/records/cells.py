@@ -46,6 +46,25 @@ def printed_title(record: Record) -> str:
     return method.title + settings
 
 
+def short_titles(records: Iterable[Record]) -> dict[str, str]:
+    """Return each method as tables print it, by label: ``printed_title``, but a short name for an encoder.
+
+    The name of an encoder's own file of weights and its settings are left out where the encoder is known without.
+    """
+    first = {record.method.label: record for record in records}
+    short = {label: _short_title(record) for label, record in first.items()}
+    shared = Counter(short.values())
+    return {label: title if shared[title] == 1 else printed_title(first[label]) for label, title in short.items()}
+
+
+def _short_title(record: Record) -> str:
+    """Return ``"timm:resnet34, own weights"`` for ``"timm:resnet34@a.safetensors (timm.mean=[0.5, 0.5, 0.5])"``."""
+    if ":" not in record.method.name:
+        return printed_title(record)
+    encoder, _, weights = record.method.title.partition("@")
+    return f"{encoder}, own weights" if "." in weights else record.method.title
+
+
 def machine_of(record: Record) -> str:
     """Return the kind of device and the precision that a result was made with: ``"cpu, 32"``, ``"cuda, bf16"``.
 

@@ -11,10 +11,10 @@ from functools import cached_property
 
 from rsir_bench.base.files import page_name
 from rsir_bench.base.progress import track
-from rsir_bench.leaderboard import boards, costs, robustness, tables
-from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.documents import encoder_columns, heading, paper_header
-from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table
+from rsir_bench.leaderboard import costs, robustness
+from rsir_bench.leaderboard.boards import Board, boards
+from rsir_bench.leaderboard.pages.cells import encoder_columns, heading, paper_header
+from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table, tables
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS

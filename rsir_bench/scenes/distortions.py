@@ -271,3 +271,10 @@ KINDS = {
     "resolution": DistortionType((1.3, 1.6, 2, 3, 4), "times fewer pixels along each side", _resolution),
 }
 """By the name that ``--distort`` takes."""
+
+GROUPS = {
+    "views": ("rotation", "scale", "shear", "perspective", "flip"),
+    "spectra": ("gain", "offset", "colour-cast", "gamma", "haze"),
+    "detail": ("noise", "blur", "jpeg", "resolution"),
+}
+"""What kinds of distortions have in common: where things are, which values they have, and how fine they are seen."""

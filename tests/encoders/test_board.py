@@ -124,14 +124,13 @@ def test_every_size_is_on_one_board_and_the_input_is_a_column(scenes: Path):
     assert board.name == "frozen"
     (table, *_) = render_leaderboards(made, scenes.parent / "boards", ["md"])
     named = {path.name for path in (scenes.parent / "boards" / "frozen").iterdir()}
-    assert named == {"table_encoders.md", "table_costs.md"}
-    text = (table.parent / "table_encoders.md").read_text()
+    assert named == {"leaderboard.md", "costs.md"}
+    text = (table.parent / "leaderboard.md").read_text()
     assert "| Method" in text
     for header in ("Input", "Parameters (M)", "MACs (G)"):
         assert header in text
     for cell in ("96 px bicubic, crop 0.95", "160 px bicubic, crop 0.95", "160 px bilinear, crop 0.95"):
         assert cell in text
-    assert "no source" in text
     assert "nothing is trained, and every encoder sees scenes at the input size of its weights" in text
 
 
@@ -162,7 +161,7 @@ def test_a_file_and_a_hub_share_a_line(scenes: Path, weights: Path, monkeypatch:
     text = terminal_table([shown])
     assert of_file.method.label in text
     render_leaderboards([of_file], scenes.parent / "boards")
-    page = (scenes.parent / "boards" / "frozen" / "table_encoders.md").read_text()
+    page = (scenes.parent / "boards" / "frozen" / "leaderboard.md").read_text()
     said = f"weights of SHA-256 {digest.removeprefix('tensors:')}, asked for as timm:test_resnet@w.safetensors"
     assert said in page.replace("\\", "")
 

@@ -147,20 +147,23 @@ def test_front_ends_are_compared_by_the_headline_and_map_of_any(records: list[Re
 
 def test_tables_show_chance_and_oracle_below_the_methods(records: list[Record]) -> None:
     (board,) = boards(records)
-    (document,) = [one for one in documents(board) if one.name == "labels"]
-    (grid,) = document.grids
-    assert grid.headers[3:] == GRADED_COLUMNS
-    assert grid.caption.endswith("(18 scenes, 3 labels)")
-    chance, oracle = grid.rows[-2:]
-    assert [row.cells[0].text for row in (chance, oracle)] == ["Chance", "Oracle"]
+    (document,) = [one for one in documents(board, metrics=GRADED_COLUMNS) if one.name == "leaderboard"]
+    assert [grid.caption for grid in document.grids] == [*GRADED_COLUMNS]
+    assert "(18 scenes, 3 labels)" in document.notes[0]
     part = records[0].graded
-    assert [cell.text for cell in chance.cells[3:]] == [f"{part.chance[name]:.4f}" for name in GRADED_COLUMNS]
-    assert [cell.text for cell in oracle.cells[3:]] == [f"{part.oracle[name]:.4f}" for name in GRADED_COLUMNS]
-    assert "Several labels, board tiny" in document.heading
-    for write in FORMATS.values():
-        text = write(document)
-        assert f"{part.chance[HEADLINE]:.4f}" in text
-        assert f"{part.oracle['WAP']:.4f}" in text
+    for grid, metric in zip(document.grids, GRADED_COLUMNS, strict=True):
+        chance, oracle = grid.rows[-2:]
+        assert [row.cells[0].text for row in (chance, oracle)] == ["Chance", "Oracle"]
+        assert [row.cells[3].text for row in (chance, oracle)] == [
+            f"{part.chance[metric]:.3f}",
+            f"{part.oracle[metric]:.3f}",
+        ]
+    (usual,) = [one for one in documents(board) if one.name == "leaderboard"]
+    assert [grid.caption for grid in usual.grids] == [HEADLINE, "mAP(any)"]
+    for suffix, write in FORMATS.items():
+        text, digits = write(document), 4 if suffix == "csv" else 3
+        assert f"{part.chance[HEADLINE]:.{digits}f}" in text
+        assert f"{part.oracle['WAP']:.{digits}f}" in text
     shown = terminal_table(records)
     assert "Chance" in shown
     assert "paper" not in shown
@@ -178,10 +181,13 @@ def test_single_and_several_labels_share_a_board_but_no_table(labelled: Tiny) ->
         )
     records = run(labelled, targets=[labelled.target, other])
     (board,) = boards(records)
-    assert {document.name for document in documents(board)} == {"targets", "labels", "costs"}
-    (plain,) = [one for one in documents(board) if one.name == "targets"]
-    assert len(plain.grids) == 1
-    assert "mAP" in plain.grids[0].headers
+    (document,) = [one for one in documents(board) if one.name == "leaderboard"]
+    assert [(grid.caption, grid.headers[3]) for grid in document.grids] == [
+        ("mAP", "folder-plain"),
+        ("P@5", "folder-plain"),
+        (HEADLINE, "folder-target"),
+        ("mAP(any)", "folder-target"),
+    ]
 
 
 def test_distorted_scenes_with_several_labels_retain_their_headline(labelled: Tiny) -> None:

@@ -4,11 +4,16 @@ from factory import BASELINE, JSST, protocol_part, record, scores
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.tables import tables
 
-NOT_RUN = "A dash instead of seeds: that method and row was not run on that target."
+NOT_RUN = "A dash instead of seeds: not run on that target."
+TO_FILL = f"{NOT_RUN} It leads to the command that fills it."
 LACKS = "A dash in a row with seeds: at least one of its records lacks that metric."
 UNPUBLISHED = "A dash in a column of the paper: the paper has no such row for that target; Δ needs both values."
 SOURCE = "No values on UCM where it is the source: its labels were seen in training."
 MOBILE = protocol_part("ucm-mobile")
+
+
+def other(label, target, **changes):
+    return record(label, target=target, protocol=MOBILE, **changes)
 
 
 def blanks(*records):
@@ -23,18 +28,18 @@ def untrained(label, target):
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        ([record("a", target="t"), record("b", target="t")], set()),
-        ([record("a", target=target) for target in "tu"] + [record("b", target="t")], {NOT_RUN}),
-        ([record(target="t", metrics={"mAP": 0.5})], {LACKS}),
-        ([record(paper=JSST)], {NOT_RUN}),
-        ([record(paper=JSST), record("mine", row="Mine", kind="real")], {NOT_RUN, UNPUBLISHED}),
+        ([other("a", "t"), other("b", "t")], set()),
+        ([other("a", target) for target in "tu"] + [other("b", "t")], {NOT_RUN}),
+        ([other("a", "t", metrics={"mAP": 0.5})], {LACKS}),
+        ([record(paper=JSST)], {TO_FILL}),
+        ([record(paper=JSST), record("mine", row="Mine", kind="real")], {TO_FILL, UNPUBLISHED}),
         ([untrained("timm:x", "ucm"), record("a", target="rsscn7", protocol=MOBILE)], {SOURCE, NOT_RUN}),
         (
             [untrained("timm:x", "ucm"), untrained("timm:x", "rsscn7"), record("a", target="rsscn7", protocol=MOBILE)],
             {SOURCE},
         ),
         (
-            [record(seed=0, target="t"), record(seed=1, target="t", metrics=dict(list(scores(0.5).items())[1:]))],
+            [other("a", "t"), other("a", "t", seed=1, metrics=dict(list(scores(0.5).items())[1:]))],
             {LACKS},
         ),
     ],

@@ -4,7 +4,7 @@ from factory import modified, protocol_part, record
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard.boards import find_board
-from rsir_bench.leaderboard.documents import table_document
+from rsir_bench.leaderboard.pages.paper import document as table_document
 from rsir_bench.leaderboard.significance import made_apart, not_worse
 from rsir_bench.leaderboard.statistics import not_worse_than_best
 from rsir_bench.leaderboard.tables import tables

@@ -11,6 +11,8 @@ from tiny import tiny_method, tiny_setup
 from rsir_bench.leaderboard import check, costs, formats, render_leaderboards
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.grids import EMPTY
+from rsir_bench.leaderboard.pages import costs as costs_page
+from rsir_bench.leaderboard.pages import retrieval
 from rsir_bench.records.schema import DistortionPart
 from rsir_bench.runs.artifacts.describing import multiply_accumulates
 
@@ -117,18 +119,58 @@ def test_records_without_costs_give_no_table(tmp_path):
     assert not [path for path in render_leaderboards([record()], tmp_path) if "costs" in path.name]
 
 
+def page(*records):
+    return costs_page.document(board(*records))
+
+
+def grids(*records):
+    """By caption the rows of a grid by method, each by header; a second ratio is that of describing."""
+    found = {}
+    for grid in page(*records).grids:
+        headers = [
+            "ratio of describing" if name == "ratio" and place > 4 else name for place, name in enumerate(grid.headers)
+        ]
+        rows = [[cell.text for cell in row.cells] for row in grid.rows]
+        found[grid.caption] = {row[0]: dict(zip(headers, row, strict=True)) for row in rows}
+    return found
+
+
 def test_an_untrained_method_and_an_old_record_leave_honest_blanks():
     records = (with_cost("baseline", cost(macs=2e9)), with_cost("old", cost(train=None)))
-    (header, _, _, old) = [
-        line for line in formats.markdown(costs.document(board(*records))).splitlines() if line.startswith("|")
-    ]
-    cells = dict(zip(header.split("|"), old.split("|"), strict=True))
-    named = {name.strip(): value.strip() for name, value in cells.items()}
-    assert named["MACs (G)"] == named["Train images/s"] == EMPTY
-    assert named["Describe images/s"] == "200.0"
-    (_, line) = csv.DictReader(io.StringIO(formats.comma_separated(costs.document(board(*records)))))
+    old = grids(*records)["Training and describing: cpu (x), 2 threads, precision 32"]["OLD"]
+    assert (old["MACs (G)"], old["Training (h)"], old["Describing (ms)"]) == (EMPTY, EMPTY, "5.00")
+    (_, line, *_) = csv.DictReader(io.StringIO(formats.comma_separated(page(*records))))
     assert (line["macs"], line["macs ratio"], line["train_images_per_second"]) == ("", "", "")
     assert (line["parameters"], line["parameters ratio"]) == ("4000000", "1.000")
+
+
+def test_hours_of_training_are_means_over_seeds_and_ratios_are_of_times():
+    records = [
+        with_cost("baseline", cost(train=50, describe=200, train_seconds=3600)),
+        with_cost("a", cost(train=25, describe=100, train_seconds=7200)),
+        with_cost("a", cost(train=25, describe=100, train_seconds=10800), seed=1),
+    ]
+    (grid,) = (rows for caption, rows in grids(*records).items() if caption.startswith("Training"))
+    assert (grid["A"]["Training (h)"], grid["A"]["ratio"]) == ("2.500", "2.00")
+    assert (grid["A"]["Describing (ms)"], grid["A"]["ratio of describing"]) == ("10.00", "2.00")
+    assert grid["BASELINE"]["ratio"] == "1.00"
+
+
+def test_each_machine_has_a_grid_with_ratios_only_where_the_reference_was_measured():
+    gpu = {**CPU, "device": "cuda (y)", "threads": "1"}
+    found = grids(
+        with_cost("baseline", cost()), with_cost("a", cost(), gpu), with_cost("b", cost(train=None, describe=None), gpu)
+    )
+    on_gpu = found["Training and describing: cuda (y), 1 thread, precision 32"]
+    assert "ratio" not in on_gpu["A"]
+    assert on_gpu["B"]["Describing (ms)"] == EMPTY
+    again = with_cost("a", cost(train=None, describe=None), CPU, seed=1)
+    assert (
+        "A"
+        not in grids(with_cost("baseline", cost()), with_cost("a", cost(), gpu), again)[
+            "Training and describing: cpu (x), 2 threads, precision 32"
+        ]
+    )  # its size is known already, and its speed is not
 
 
 def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
@@ -138,20 +180,52 @@ def test_every_format_is_rendered_checked_and_independent_of_order(tmp_path):
         for label in ("baseline", "a|b_c", "c") for seed in range(3)
     ]  # fmt: skip
     paths = render_leaderboards(records, tmp_path, every)
-    mine = [path for path in paths if path.stem == "table_costs"]
+    mine = [path for path in paths if path.stem == "costs"]
     assert [path.suffix for path in mine] == [".csv", ".html", ".md", ".tex"]
-    _, _, page, tex = mine
+    _, _, markdown, tex = mine
     assert check(random.Random(0).sample(records, len(records)), tmp_path, every) == []
-    grid = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    grid = [line for line in markdown.read_text().split("## Retrieval")[0].splitlines() if line.startswith("|")]
     assert len({len(line) for line in grid}) == 1
-    text = tex.read_text()
-    assert text.isascii()
-    assert text.count(r" \\") == 2 + 3
-    page.write_text("edited")
-    assert check(records, tmp_path, every) == [page]
-    page.unlink()
+    assert tex.read_text().isascii()
+    markdown.write_text("edited")
+    assert check(records, tmp_path, every) == [markdown]
+    markdown.unlink()
     render_leaderboards([record(protocol=part)], tmp_path)
-    assert not page.exists()
+    assert not markdown.exists()
+
+
+def code(bits):
+    return with_cost("dhn", cost(), row="Hashing", kind="code", dimensions=bits, fit=None)
+
+
+def test_bytes_of_a_scene_follow_from_its_row():
+    rows = grids(
+        code(64),
+        with_cost("baseline", cost(), row="FC", kind="real", dimensions=21, fit=None),
+        with_cost("jsst", cost()),
+    )
+    found = {name: (row["Rows"], row["Bytes per scene"]) for name, row in rows["Retrieval"].items()}
+    assert found == {"64 bits": ("Hashing", "8"), "21 values": ("FC", "84"), "128 values": ("PCA", "512")}
+    assert grids(code(12))["Retrieval"]["12 bits"]["Bytes per scene"] == "2"
+
+
+def test_times_of_a_query_are_those_of_the_file_at_the_nearest_size_and_at_a_million():
+    known = retrieval.measured()
+    (row,) = grids(code(64))["Retrieval"].values()  # 2,100 scenes
+    for size, words in ((2100, "2,100"), (1_000_000, "a million")):
+        times = known.times["code", 64, size]
+        assert float(row[f"Score, {words} (ms)"]) == pytest.approx(times.score, abs=0.06)
+        assert float(row[f"Search, {words} (ms)"]) == pytest.approx(times.search, abs=0.06)
+    ratio = known.times["code", 64, 1_000_000].search / known.times["real", 128, 1_000_000].search
+    assert row["Search ratio, a million"] == f"{ratio:.3f}"
+    assert set(list(grids(code(48))["Retrieval"]["48 bits"].values())[3:]) == {EMPTY}  # not measured
+
+
+def test_the_file_of_times_says_why_codes_exist():
+    known = retrieval.measured().times
+    for size in {size for _, _, size in known}:
+        assert known["code", 64, size].search <= 1.1 * known["real", 128, size].search
+    assert known["code", 64, 1_000_000].search < 0.2 * known["real", 128, 1_000_000].search
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -37,7 +37,9 @@ def test_each_board_has_a_folder_with_its_tables_in_the_named_formats(tmp_path, 
     paths = render_leaderboards(records, tmp_path, wanted)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
     folders = {"patternnet", "aid-lite", modified("aid-lite", "train.epochs=2").board}
-    expected = [f"{f}/table_{t}.{suffix}" for f in folders for t in ("I", "II", "targets") for suffix in wanted]
+    expected = [f"{f}/leaderboard.{suffix}" for f in folders for suffix in wanted]
+    numbers = ("I", "II", "III", "IV", "V", "VI", "VII")
+    expected += [f"patternnet/table_{number}.{suffix}" for number in numbers for suffix in wanted]
     assert names == sorted(expected)
     assert files(tmp_path).keys() == set(names)
 
@@ -57,7 +59,7 @@ def test_neither_time_nor_machine_nor_cost_shows_but_in_the_table_of_costs(tmp_p
     render_leaderboards(records, tmp_path / "first", FORMATS)
     render_leaderboards([record.model_copy(update=later) for record in records], tmp_path / "later", FORMATS)
     rendered = files(tmp_path / "later")
-    for name in [name for name in rendered if "table_costs" in name]:
+    for name in [name for name in rendered if "costs" in name]:
         assert b"2030" not in rendered.pop(name)
     assert files(tmp_path / "first") == rendered
 
@@ -71,11 +73,12 @@ def test_what_was_rendered_passes_the_check(tmp_path):
 def test_the_check_finds_a_byte_a_missing_and_a_stale_table(tmp_path):
     records = some_records()
     render_leaderboards(records, tmp_path, FORMATS)
-    edited, missing, stale = (tmp_path / "aid-lite" / f"table_{name}" for name in ("I.md", "II.csv", "IX.tex"))
+    names = ("leaderboard.md", "leaderboard.csv", "variants.tex")
+    edited, missing, stale = (tmp_path / "aid-lite" / name for name in names)
     edited.write_bytes(edited.read_bytes() + b" ")
     missing.unlink()
     stale.write_text("left over")
-    assert check(records, tmp_path, FORMATS) == [edited, missing, stale]
+    assert check(records, tmp_path, FORMATS) == [missing, edited, stale]
 
 
 def test_the_check_ignores_the_padding_of_another_tabulate(tmp_path):
@@ -107,14 +110,16 @@ def test_the_check_finds_a_list_that_would_stop_the_next_rendering(tmp_path):
 
 
 def test_the_check_writes_nothing(tmp_path):
-    assert len(check([record()], tmp_path / "nowhere", FORMATS)) == len(FORMATS)
+    assert len(check([record(protocol=protocol_part("demo"))], tmp_path / "nowhere", FORMATS)) == len(FORMATS)
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_another_value_fails_the_check(tmp_path):
     render_leaderboards([record()], tmp_path, FORMATS)
-    differing = check([record(metrics=scores(0.9001))], tmp_path, FORMATS)
-    assert [path.name for path in differing] == [f"table_I.{suffix}" for suffix in FORMATS]
+    names = [path.name for path in check([record(metrics=scores(0.9001))], tmp_path, FORMATS)]
+    assert names == ["leaderboard.csv", *(f"table_I.{suffix}" for suffix in FORMATS)]  # others print three digits
+    names = [path.name for path in check([record(metrics=scores(0.91))], tmp_path, FORMATS)]
+    assert names == [f"{name}.{suffix}" for name in ("leaderboard", "table_I") for suffix in FORMATS]
 
 
 def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
@@ -126,7 +131,7 @@ def test_rendering_removes_tables_without_records_and_nothing_else(tmp_path):
         path.write_text("kept")
     render_leaderboards([r for r in records if r.protocol.name == "patternnet"], tmp_path)
     left = files(tmp_path).keys()
-    assert {name.split("/")[0] for name in left if "table_" in name and "paper/" not in name} == {"patternnet"}
+    assert {name.split("/")[0] for name in left if (tmp_path / name) not in kept} == {"patternnet"}
     assert all(path.is_file() for path in kept)
 
 
@@ -153,10 +158,10 @@ def test_refused_records_leave_the_folder_untouched(tmp_path):
 
 
 def test_the_command_writes_the_named_formats_and_only_markdown_without_a_folder(tmp_path):
-    write_record(tmp_path / "runs" / "results" / "r.json", record())
+    write_record(tmp_path / "runs" / "results" / "r.json", record(protocol=protocol_part("demo")))
     words = ["leaderboard", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "csv,html"]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert files(tmp_path / "out").keys() == {"patternnet/table_I.csv", "patternnet/table_I.html"}
+    assert files(tmp_path / "out").keys() == {"demo/leaderboard.csv", "demo/leaderboard.html"}
     assert CliRunner().invoke(app, [*words, "--check"]).exit_code == 0
     refused = CliRunner().invoke(app, ["leaderboard", "--format", "csv"])
     assert "in Markdown only; name another folder with --out" in str(refused.exception)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from factory import record, scores
+from factory import protocol_part, record, scores
 from typer.testing import CliRunner
 
 from rsir_bench.base.errors import UserError
@@ -22,11 +22,12 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import write_record
 from rsir_bench.records.verdict import Verdict
 
+LITE = protocol_part("aid-lite")
 NEWER = {"hit@1": 0.8, "ANMRR": 0.4}
 
 
 def made(label: str, seed: int = 0, **metrics: float) -> Record:
-    return record(label, seed=seed, target="t", metrics=scores(0.9) | metrics)
+    return record(label, seed=seed, target="t", protocol=LITE, metrics=scores(0.9) | metrics)
 
 
 def columns(records: list[Record], *names: str) -> dict[str, tuple]:
@@ -60,6 +61,7 @@ def test_what_is_not_worse_depends_on_which_way_is_better(metric: str) -> None:
             label,
             seed=seed,
             target="t",
+            protocol=LITE,
             metrics=scores(0.9) | {metric: value},
             per_class={f"c{number}": {metric: value + chance.gauss(0, 0.001)} for number in range(8)},
         )
@@ -108,7 +110,7 @@ def test_leaderboard_renders_chosen_columns_elsewhere_only(tmp_path: Path) -> No
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     (page,) = (tmp_path / "out").rglob("*.md")
-    assert re.search(r"\| +ANMRR +\| +hit@1 \(R@1\)", page.read_text())
+    assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)[:2] == ["ANMRR", "hit@1 (R@1)"]
     with pytest.raises(UserError, match=r"with the usual metrics only; name another folder with --out$"):
         CliRunner().invoke(app, ["leaderboard", "--metrics", "ANMRR"], catch_exceptions=False)
 

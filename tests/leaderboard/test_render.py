@@ -6,39 +6,44 @@ import pytest
 from factory import BASELINE, JSST, protocol_part, record, scores
 
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.documents import table_document
+from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS, escape_latex, escape_markdown
 from rsir_bench.leaderboard.grids import EMPTY, MINUS
-from rsir_bench.leaderboard.tables import METRICS, tables
+from rsir_bench.leaderboard.pages.paper import document as table_document
+from rsir_bench.leaderboard.tables import METRICS, Table, tables
 
 
-def of_a_table(suffix):
-    """The writer of a format, from a table."""
-    return lambda table: FORMATS[suffix](table_document(table))
+def written(suffix):
+    """The writer of a format, from a table or a document."""
+    return lambda shown: FORMATS[suffix](table_document(shown) if isinstance(shown, Table) else shown)
 
 
-markdown, comma_separated, latex, html = map(of_a_table, ("md", "csv", "tex", "html"))
+markdown, comma_separated, latex, html = map(written, ("md", "csv", "tex", "html"))
 
 GOLDEN_MARKDOWN = """\
 <!-- Rendered from result records by `rsir-bench leaderboard`; do not edit. -->
 
-# Further targets, board small: Retrieval results of different methods on T
+# Leaderboard of small
 
-## T (2100 scenes, 21 classes)
+## mAP
 
-| Method | Row | Seeds | mAP | AP@10h | P@5 | P@10 | P@50 | P@100 |
-|:--|:--|--:|--:|--:|--:|--:|--:|--:|
-| JSST | PCA (target fit) | 1 | 0.6300 | 0.9300 | 0.8800 | 0.8300 | 0.7300 | – |
-| JSST | PCA | 2 | **0.5500** ± 0.0707 | **0.8500** ± 0.0707 | **0.8000** ± 0.0707 | **0.7500** ± 0.0707 | **0.6500** ± 0.0707 | **0.6000** ± 0.0707 |
-| ResNet34 | FC | 1 | <u>0.5000</u> | <u>0.8000</u> | <u>0.7500</u> | <u>0.7000</u> | <u>0.6000</u> | <u>0.5500</u> |
+| Method | Row | Seeds | T |
+|:--|:--|--:|--:|
+| JSST | PCA (target fit) | 1 | 0.630 |
+| JSST | PCA | 2 | **0.550** ± 0.071 |
+| ResNet34 | FC | 1 | <u>0.500</u> |
 
-Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean over seeds ± sample standard deviation where there are several.
+## P@5
 
-Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).
+| Method | Row | Seeds | T |
+|:--|:--|--:|--:|
+| JSST | PCA (target fit) | 1 | 0.880 |
+| JSST | PCA | 2 | **0.800** ± 0.071 |
+| ResNet34 | FC | 1 | <u>0.750</u> |
 
-Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.
+Protocol small (hash 0123456789ab): trained on patternnet. Scored on T (2100 scenes, 21 classes); metric version 1. Not comparable with the paper's tables.
 
-A dash in a row with seeds: at least one of its records lacks that metric.
+Best first; ± is the standard deviation over seeds; bold and underlined are the best and second best, fits on the target aside.
 
 ## How to reproduce these results
 
@@ -46,35 +51,38 @@ Each command makes all seeds of a row. Add --data-root FOLDER for the folder of 
 
  rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t
  rsir-bench run --protocol small --methods baseline --seeds 0 --targets t
-"""  # noqa: E501, RUF001
+"""  # noqa: E501
 
 GOLDEN_CSV = """\
-board,protocol_hash,table,target,method,row,seeds,mAP,mAP sd,mAP not worse,AP@10h,AP@10h sd,AP@10h not worse,P@5,P@5 sd,P@5 not worse,P@10,P@10 sd,P@10 not worse,P@50,P@50 sd,P@50 not worse,P@100,P@100 sd,P@100 not worse,command,records
-small,0123456789ab,targets,t,jsst,PCA (target fit),1,0.6300,,,0.9300,,,0.8800,,,0.8300,,,0.7300,,,,,,rsir-bench run --protocol small --methods jsst --seeds 0 --targets t,9a9b93851b9e81afb02d66b79f99303bab01f192b1c43f605fcbd4e85590585a
-small,0123456789ab,targets,t,jsst,PCA,2,0.5500,0.0707,,0.8500,0.0707,,0.8000,0.0707,,0.7500,0.0707,,0.6500,0.0707,,0.6000,0.0707,,"rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t",978fa1cdba5d88eb3f46af724c77c5201d387f82ebe57b5b3911086b82ffc901 8b7e16176575e88ae5bad9b64854b5d7b5e8c1ac229b6b57fa6cb3d08d7c7e1f
-small,0123456789ab,targets,t,baseline,FC,1,0.5000,,,0.8000,,,0.7500,,,0.7000,,,0.6000,,,0.5500,,,rsir-bench run --protocol small --methods baseline --seeds 0 --targets t,1f98bcfc96128319ea508e233d6f3da8241ed4b1198ce5f9cffcdb8c511cfb97
+board,protocol_hash,target,method,row,seeds,mAP,mAP sd,mAP not worse,AP@10h,AP@10h sd,AP@10h not worse,P@5,P@5 sd,P@5 not worse,P@10,P@10 sd,P@10 not worse,P@50,P@50 sd,P@50 not worse,P@100,P@100 sd,P@100 not worse,mAP minus baseline,mAP minus baseline low,mAP minus baseline high,P@5 minus baseline,P@5 minus baseline low,P@5 minus baseline high,doubts,origin,command,records
+small,0123456789ab,t,jsst,PCA (target fit),1,0.6300,,,0.9300,,,0.8800,,,0.8300,,,0.7300,,,,,,,,,,,,,,rsir-bench run --protocol small --methods jsst --seeds 0 --targets t,9a9b93851b9e81afb02d66b79f99303bab01f192b1c43f605fcbd4e85590585a
+small,0123456789ab,t,jsst,PCA,2,0.5500,0.0707,,0.8500,0.0707,,0.8000,0.0707,,0.7500,0.0707,,0.6500,0.0707,,0.6000,0.0707,,,,,,,,,,"rsir-bench run --protocol small --methods jsst --seeds 0,1 --targets t",978fa1cdba5d88eb3f46af724c77c5201d387f82ebe57b5b3911086b82ffc901 8b7e16176575e88ae5bad9b64854b5d7b5e8c1ac229b6b57fa6cb3d08d7c7e1f
+small,0123456789ab,t,baseline,FC,1,0.5000,,,0.8000,,,0.7500,,,0.7000,,,0.6000,,,0.5500,,,,,,,,,,,rsir-bench run --protocol small --methods baseline --seeds 0 --targets t,1f98bcfc96128319ea508e233d6f3da8241ed4b1198ce5f9cffcdb8c511cfb97
 """  # noqa: E501
 
 GOLDEN_LATEX = r"""% Rendered from result records by `rsir-bench leaderboard`; do not edit.
 \begin{table*}
 \centering
-\caption{Further targets, board small: Retrieval results of different methods on T}
-\label{tab:small-targets}
+\caption{Leaderboard of small}
+\label{tab:small-leaderboard}
 \resizebox{\textwidth}{!}{%
-\begin{tabular}{llrrrrrrr}
+\begin{tabular}{llrr}
 \toprule
-Method & Row & Seeds & mAP & AP@10h & P@5 & P@10 & P@50 & P@100 \\
+Method & Row & Seeds & T \\
 \midrule
-\multicolumn{9}{l}{\textit{T (2100 scenes, 21 classes)}} \\
-JSST & PCA (target fit) & 1 & 0.6300 & 0.9300 & 0.8800 & 0.8300 & 0.7300 & -- \\
-JSST & PCA & 2 & \textbf{0.5500} $\pm$ 0.0707 & \textbf{0.8500} $\pm$ 0.0707 & \textbf{0.8000} $\pm$ 0.0707 & \textbf{0.7500} $\pm$ 0.0707 & \textbf{0.6500} $\pm$ 0.0707 & \textbf{0.6000} $\pm$ 0.0707 \\
-ResNet34 & FC & 1 & \underline{0.5000} & \underline{0.8000} & \underline{0.7500} & \underline{0.7000} & \underline{0.6000} & \underline{0.5500} \\
+\multicolumn{4}{l}{\textit{mAP}} \\
+JSST & PCA (target fit) & 1 & 0.630 \\
+JSST & PCA & 2 & \textbf{0.550} $\pm$ 0.071 \\
+ResNet34 & FC & 1 & \underline{0.500} \\
+\midrule
+\multicolumn{4}{l}{\textit{P@5}} \\
+JSST & PCA (target fit) & 1 & 0.880 \\
+JSST & PCA & 2 & \textbf{0.800} $\pm$ 0.071 \\
+ResNet34 & FC & 1 & \underline{0.750} \\
 \bottomrule
 \end{tabular}}
-\par\smallskip{\footnotesize Protocol small (hash 0123456789ab), source patternnet; metric version 1. Mean over seeds $\pm$ sample standard deviation where there are several.\par}
-\par\smallskip{\footnotesize Not comparable with the paper: protocol small is not patternnet (data.size 96 instead of 224).\par}
-\par\smallskip{\footnotesize Best and second best of our values per target and metric are marked, among rows that are not fitted on the target.\par}
-\par\smallskip{\footnotesize A dash in a row with seeds: at least one of its records lacks that metric.\par}
+\par\smallskip{\footnotesize Protocol small (hash 0123456789ab): trained on patternnet. Scored on T (2100 scenes, 21 classes); metric version 1. Not comparable with the paper's tables.\par}
+\par\smallskip{\footnotesize Best first; $\pm$ is the standard deviation over seeds; bold and underlined are the best and second best, fits on the target aside.\par}
 \end{table*}
 """  # noqa: E501
 
@@ -104,8 +112,12 @@ def small_table():
         record("jsst", target="t", fit="target", protocol=part, metrics=without_p_100),
         record("jsst", target="t", seed=0, protocol=part, metrics=scores(0.8)),
     ]
-    (table,) = only_board_tables(records)
-    return table
+    return leaderboard(records)
+
+
+def leaderboard(records):
+    (board,) = boards(records)
+    return next(document for document in documents(board) if document.name == "leaderboard")
 
 
 def only_board_tables(records):
@@ -142,8 +154,9 @@ def test_markdown_sets_the_papers_map_beside_ap_at_10h():
     assert header[:8] == ["Method", "Row", "Seeds", "mAP", "AP@10h", 'paper "mAP"', "Δ", "P@5"]
     assert rows["JSST", "PCA"][2:7] == ["1", "0.6100", "0.9100", "0.9290", f"{MINUS}0.0190"]
     assert rows["JSST", "PCA"][-3:] == ["0.6600", "0.5900", "+0.0700"]
-    assert rows["CBP", "PCA"][2:8] == [EMPTY, EMPTY, EMPTY, "0.9056", EMPTY, EMPTY]
-    assert rows["CBP", "PCA"][-3:] == [EMPTY, "0.5939", EMPTY]
+    fill = f"[{EMPTY}](#cbp)"
+    assert rows["CBP", "PCA"][2:8] == [fill, fill, fill, "0.9056", EMPTY, fill]
+    assert rows["CBP", "PCA"][-3:] == [fill, "0.5939", EMPTY]
 
 
 def test_every_grid_has_a_rule_that_markdown_knows():
@@ -154,9 +167,9 @@ def test_every_grid_has_a_rule_that_markdown_knows():
 
 
 def test_no_paper_in_any_format_elsewhere():
-    (table,) = only_board_tables([record(paper=JSST, protocol=protocol_part("aid-lite"))])
+    shown = leaderboard([record(paper=JSST, protocol=protocol_part("aid-lite"))])
     for render in (markdown, comma_separated, latex, html):
-        text = render(table).replace("Not comparable with the paper", "")
+        text = render(shown).replace("Not comparable with the paper's tables", "").replace("the paper&#39;s", "")
         assert "paper" not in text
         assert "0.9290" not in text
         assert "Δ" not in text
@@ -252,9 +265,10 @@ def test_equal_records_give_equal_text_in_any_order():
 
 
 def test_every_metric_has_a_column_in_every_format():
-    table = small_table()
+    table = paper_table()
     for text in (markdown(table), comma_separated(table), latex(table), html(table)):
         assert all(metric in text for metric in METRICS)
+    assert all(metric in comma_separated(small_table()) for metric in METRICS)
 
 
 def compared_table():
@@ -271,23 +285,22 @@ def compared_table():
         for label, value in per_class.items()
         for seed in range(5)
     ]
-    (table,) = only_board_tables([*records, record("once", target="t", metrics=scores(0.95))])
-    return table
+    return leaderboard([*records, record("once", target="t", metrics=scores(0.95))])
 
 
 def test_what_is_not_worse_than_the_best_is_marked_in_every_format():
     table = compared_table()
-    _, rows = grid(markdown(table), "T")
+    _, rows = grid(markdown(table), "mAP")
     assert {label: "<sup>≈</sup>" in row[3] for (label, _), row in rows.items()} == {
         "GOOD": True,
         "CLOSE": True,
         "BAD": False,
         "ONCE": False,
     }
-    assert rows["GOOD", "PCA"][3] == "<u>0.5020</u><sup>≈</sup> ± 0.0016"
-    assert r"\underline{0.5020}\textsuperscript{$\approx$} $\pm$ 0.0016" in latex(table)
+    assert rows["GOOD", "PCA"][3] == "**0.502**<sup>≈</sup> ± 0.002"
+    assert r"\textbf{0.502}\textsuperscript{$\approx$} $\pm$ 0.002" in latex(table)
     assert latex(table).isascii()
-    assert "<u>0.5020</u></a><sup>≈</sup> ± 0.0016" in html(table)
+    assert "<strong>0.502</strong></a><sup>≈</sup> ± 0.002" in html(table)
     marks = {row["method"]: row["mAP not worse"] for row in read_csv(table)}
     assert marks == {"good": "yes", "close": "yes", "bad": "no", "once": ""}
 
@@ -304,14 +317,15 @@ def test_csv_tells_the_command_and_the_records_of_each_line():
     ours = rows["ucm", "jsst"]
     assert ours["command"] == "rsir-bench run --protocol patternnet --methods jsst --seeds 0,1 --targets ucm"
     assert ours["records"].split() == [records[1].key, records[0].key]
-    assert (rows["ucm", "CBP"]["command"], rows["ucm", "CBP"]["records"]) == ("", "")
+    fill = "rsir-bench run --protocol patternnet --methods cbp --targets rs19,ucm,rsscn7"
+    assert (rows["ucm", "CBP"]["command"], rows["ucm", "CBP"]["records"]) == (fill, "")
 
 
 def test_markdown_ends_with_one_command_per_method():
     records = [
         record(label, seed=seed, target=target) for label in "ab" for seed in (0, 1) for target in ("aid", "nwpu")
     ]
-    text = markdown(paper_table(*records))
+    text = markdown(leaderboard(records))
     end = text.partition("## How to reproduce these results")[2]
     assert [line for line in end.splitlines() if line.startswith("    ")] == [
         f"    rsir-bench run --protocol patternnet --methods {label} --seeds 0,1 --targets aid,nwpu" for label in "ab"

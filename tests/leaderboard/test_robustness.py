@@ -134,10 +134,10 @@ def test_distorted_results_are_in_no_other_table(board: Board) -> None:
 
 
 def test_boards_write_it_only_where_something_was_distorted(records: list[Record], tmp_path) -> None:
-    assert "table_robustness.md" in {path.name for path in render_leaderboards(records, tmp_path)}
+    assert "robustness.md" in {path.name for path in render_leaderboards(records, tmp_path)}
     clean = [one for one in records if one.distortion is None]
-    assert [path.name for path in check(clean, tmp_path)] == ["table_robustness.md"]
-    assert "table_robustness.md" not in {path.name for path in render_leaderboards(clean, tmp_path)}
+    assert [path.name for path in check(clean, tmp_path)] == ["robustness.md"]
+    assert "robustness.md" not in {path.name for path in render_leaderboards(clean, tmp_path)}
 
 
 def test_the_terminal_shows_it(records: list[Record]) -> None:

@@ -1,8 +1,8 @@
 import pytest
 from factory import BASELINE, JSST, modified, protocol_part, record, scores
 
-from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.tables import METRICS, MetricCell, tables
+from rsir_bench.leaderboard.boards import boards, paper_boards
+from rsir_bench.leaderboard.tables import METRICS, MetricCell, ablations, tables
 from rsir_bench.records.paper import PaperTable
 
 ABLATION = PaperTable(
@@ -12,6 +12,11 @@ ABLATION = PaperTable(
     targets=("RS19", "UCM", "RSSCN", "AID", "NWPU"),
     every_row=False,
 )
+
+
+def ablations_of(*records):
+    (board,) = boards(records)
+    return {table.name: table for table in ablations(board)}
 
 
 def tables_of(*records, **options):
@@ -106,6 +111,12 @@ def test_a_metric_that_one_seed_lacks_is_empty():
     assert cells["P@50"].mean == pytest.approx(0.7)
 
 
+def cells_of(table):
+    return [
+        cell for block in table.blocks for row in block.rows for cell in row.cells.values() if cell.paper is not None
+    ]
+
+
 def marks(records, metric="P@5"):
     lines = lines_of(tables_of(*records)["targets"], "t")
     return {(label if row == "PCA" else row): line.cells[metric].mark for (label, row), line in lines.items()}
@@ -117,6 +128,18 @@ def test_best_and_second_best_are_marked_per_metric():
     records.append(record("d", target="t", metrics=scores(0.5) | {"P@50": 0.99}))
     assert marks(records) == {"a": "", "b": "best", "c": "second", "d": ""}
     assert marks(records, "P@50") == {"a": "", "b": "second", "c": "", "d": "best"}
+
+
+def test_beside_lines_of_five_seeds_no_line_of_fewer_is_the_best():
+    def seeds(label, value, count):
+        return [record(label, target="t", seed=seed, metrics=scores(value)) for seed in range(count)]
+
+    fewer = [*seeds("a", 0.9, 1), *seeds("b", 0.8, 4), *seeds("c", 0.7, 1)]
+    assert marks(fewer) == {"a": "best", "b": "second", "c": ""}
+    alone = seeds("d", 0.6, 5)  # the best of one says nothing
+    assert set(marks([*fewer, *alone]).values()) == {""}
+    several = [*alone, *seeds("e", 0.5, 10), *seeds("f", 0.4, 5)]
+    assert marks([*fewer, *several]) == {"a": "", "b": "", "c": "", "d": "best", "e": "second", "f": ""}
 
 
 def test_values_that_print_alike_share_their_mark():
@@ -149,7 +172,8 @@ def test_best_marks_consider_ours_and_not_the_papers():
 
 @pytest.mark.parametrize("part", [protocol_part("aid-lite"), modified("patternnet", "train.rate=0.01")])
 def test_elsewhere_the_papers_values_and_rows_are_absent(part):
-    table = tables_of(record(paper=JSST, protocol=part), record("baseline", paper=BASELINE, protocol=part))["I"]
+    table = tables_of(record(paper=JSST, protocol=part), record("baseline", paper=BASELINE, protocol=part))
+    table = table["targets"]
     assert not table.shows_paper
     assert [block.target for block in table.blocks] == ["ucm"]
     assert [line.name.label for block in table.blocks for line in block.rows] == ["baseline", "jsst"]
@@ -160,7 +184,7 @@ def test_elsewhere_the_papers_values_and_rows_are_absent(part):
 
 @pytest.mark.parametrize("change", [{"paper": False}, {"modified": True}, {"name": "mine"}])
 def test_any_doubt_about_the_protocol_keeps_the_papers_values_away(change):
-    table = tables_of(record(paper=JSST, protocol=protocol_part(**change)))["I"]
+    (table,) = tables_of(record(paper=JSST, protocol=protocol_part(**change))).values()
     assert not table.shows_paper
 
 
@@ -181,14 +205,30 @@ def test_a_board_that_is_not_comparable_says_what_differs():
 def test_the_reason_does_not_depend_on_the_order_of_a_records_settings():
     part = protocol_part("aid-lite")
     turned = part.model_copy(update={"settings": dict(reversed(part.settings.items()))})
-    assert tables_of(record(protocol=part))["I"].notes == tables_of(record(protocol=turned))["I"].notes
+    names = [table.notes for each in (part, turned) for table in tables_of(record(protocol=each)).values()]
+    assert len(names) == 2
+    assert names[0] == names[1]
 
 
-def test_large_targets_and_targets_without_a_name_in_the_paper_have_tables_of_their_own():
-    part = protocol_part("aid-lite")
-    found = tables_of(*(record(protocol=part, target=target) for target in ("eurosat", "nwpu", "ucm", "demo-view")))
+def test_elsewhere_all_targets_are_in_one_table_in_the_order_of_the_protocol():
+    part = protocol_part("aid-lite")  # ucm, rsscn7
+    found = tables_of(*(record(protocol=part, target=target) for target in ("eurosat", "rsscn7", "ucm", "demo-view")))
     targets = {name: [block.target for block in table.blocks] for name, table in found.items()}
-    assert targets == {"I": ["ucm"], "II": ["nwpu"], "targets": ["demo-view", "eurosat"]}
+    assert targets == {"targets": ["ucm", "rsscn7", "demo-view", "eurosat"]}
+
+
+def test_a_board_of_the_paper_has_all_its_tables_and_one_of_further_targets():
+    found = tables_of(record(target="eurosat"))
+    assert list(found) == ["I", "II", "III", "IV", "V", "VI", "VII", "targets"]
+    assert [name for name, table in found.items() if table.ablation] == ["III", "IV", "V", "VI", "VII"]
+
+
+def test_it_has_them_before_a_single_result():
+    numbers = {board.name: [table.name for table in tables(board)] for board in paper_boards()}
+    assert numbers == {"patternnet": ["I", "II", "III", "IV", "V", "VI", "VII"], "ucm": ["VIII"]}
+    values = [cell for board in paper_boards() for table in tables(board) for cell in cells_of(table)]
+    assert len(values) == 150 * 5  # every row of the paper, with its five metrics
+    assert all(cell.mean is None for cell in values)
 
 
 def test_a_target_that_the_paper_lacks_is_not_comparable_on_the_papers_board_either():
@@ -200,7 +240,7 @@ def test_a_target_that_the_paper_lacks_is_not_comparable_on_the_papers_board_eit
 def test_a_line_that_was_not_run_on_one_target_is_empty_there():
     part = protocol_part("aid-lite")
     records = [record("a", target=target, protocol=part) for target in ("ucm", "rsscn7")]
-    table = tables_of(*records, record("b", target="ucm", protocol=part))["I"]
+    table = tables_of(*records, record("b", target="ucm", protocol=part))["targets"]
     line = lines_of(table, "rsscn7")["b", "PCA"]
     assert line.seeds == 0
     assert set(line.cells.values()) == {MetricCell()}
@@ -249,17 +289,23 @@ def test_a_further_table_of_the_paper_is_data():
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        ("", {"I"}),
-        ("spatial only (SpatT)", {"I", "III", "IV"}),
-        ("spectral=intra-channel (gamma)", {"I", "V"}),
-        ("order=Spec+Spat", {"I", "VI"}),
-        ("PGN-I", {"I", "VII"}),
+        ("", set()),
+        ("spatial only (SpatT)", {"III", "IV"}),
+        ("spectral=intra-channel (gamma)", {"V"}),
+        ("order=Spec+Spat", {"VI"}),
+        ("PGN-I", {"VII"}),
     ],
 )
-def test_an_ablation_table_needs_a_result_that_it_is_about(variant, expected):
-    records = [record("baseline", paper=BASELINE, row="FC", kind="real", fit=None)]
-    found = tables_of(*records, record("jsst", paper=JSST.model_copy(update={"variant": variant})))
+def test_elsewhere_a_question_needs_a_result_that_answers_it(variant, expected):
+    part = protocol_part("aid-lite")
+    plain = record("baseline", paper=BASELINE, row="FC", kind="real", fit=None, protocol=part, target="t")
+    asked = record("x", paper=JSST.model_copy(update={"variant": variant}), protocol=part, target="t")
+    found = ablations_of(plain, asked, record("mine", protocol=part, target="t"))
     assert found.keys() == expected
+    for table in found.values():
+        (block,) = table.blocks
+        assert [row.name.label for row in block.rows] == ["baseline", "x"]  # in the paper's order
+    assert ablations_of(record("jsst", paper=JSST.model_copy(update={"variant": variant}))) == {}
 
 
 def test_the_papers_other_words_for_a_variant_stand_beside_ours():

@@ -8,8 +8,9 @@ from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import comma_separated, markdown
 from rsir_bench.leaderboard.grids import EMPTY
+from rsir_bench.leaderboard.pages.variants import document
 from rsir_bench.leaderboard.terminal import terminal_table
-from rsir_bench.leaderboard.variants import document, effect_of
+from rsir_bench.leaderboard.variants import effect_of
 from rsir_bench.records.schema import EffectPart, Record
 from rsir_bench.records.store import read_record, write_record
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import DIGITS
-from rsir_bench.records.cells import after_of, descriptor_label, printed_title
+from rsir_bench.records.cells import after_of, descriptor_label
 from rsir_bench.records.metrics import compared_metrics
 from rsir_bench.records.schema import Record
 
@@ -86,13 +86,13 @@ def after_groups(board: Board) -> dict[str, list[AfterGroup]]:
             cells[record.target.name][record.method.label, descriptor_label(record)].append(record)
     found = {}
     for target, rows in cells.items():
-        groups = [_group(records) for records in rows.values() if any(record.after for record in records)]
+        groups = [_group(board, records) for records in rows.values() if any(record.after for record in records)]
         if groups:
             found[target] = sorted(groups, key=_best_first)
     return found
 
 
-def _group(records: Sequence[Record]) -> AfterGroup:
+def _group(board: Board, records: Sequence[Record]) -> AfterGroup:
     plain = {record.seed: record for record in records if record.after is None}
     processed: dict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -104,7 +104,7 @@ def _group(records: Sequence[Record]) -> AfterGroup:
     )
     rows += [_row(of_one, plain) for _, of_one in sorted(processed.items())]
     first = records[0]
-    names = printed_title(first), first.method.name, first.method.label, descriptor_label(first)
+    names = board.title_of(first), first.method.name, first.method.label, descriptor_label(first)
     return AfterGroup(*names, compared_metrics(first), tuple(rows))
 
 

@@ -1,0 +1,107 @@
+"""The rows of a leaderboard: a row of a method on all targets whose scenes are labelled alike."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rsir_bench.leaderboard import significance
+from rsir_bench.leaderboard.pages.differences import Difference, difference, mean_difference
+from rsir_bench.leaderboard.tables import GRADED_TARGETS, Block, MethodRow, RowName, Table
+from rsir_bench.ranking.graded.names import HEADLINE
+from rsir_bench.ranking.names import LOWER_IS_BETTER
+from rsir_bench.records.schema import Record
+
+SHOWN = ("mAP", "P@5")
+"""The metrics of a leaderboard unless others are asked for; its CSV file has those of the tables."""
+
+SHOWN_GRADED = (HEADLINE, "mAP(any)")
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """A row of a method on several targets; None where a target's table does not have it."""
+
+    name: RowName
+    on: tuple[MethodRow | None, ...]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records of all targets."""
+        return tuple(record for row in self.on if row is not None for record in row.records)
+
+    @property
+    def seeds(self) -> str:
+        """The number of seeds: ``"5"``, or ``"1-5"`` where targets differ."""
+        counts = sorted({row.seeds for row in self.on if row is not None and row.seeds})
+        return "-".join(map(str, counts[:1] + counts[1:][-1:]))
+
+    @property
+    def signs(self) -> str:
+        """What is against testing it."""
+        known = [row for row in self.on if row is not None]
+        apart, elsewhere = any(row.apart for row in known), any(row.origin for row in known)
+        return significance.APART * apart + significance.ELSEWHERE * elsewhere
+
+    def value(self, place: int, metric: str) -> float | None:
+        """Return its mean on a target; None where it has none, or where it is doubtful."""
+        row = self.on[place]
+        return None if row is None or row.doubts else row.cells[metric].mean
+
+
+@dataclass(frozen=True)
+class Part:
+    """The targets whose scenes are labelled alike, the metrics they have, and the rows that were run on any of them."""
+
+    blocks: tuple[Block, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[BoardRow, ...]
+
+    def difference(self, row: BoardRow, place: int, metric: str) -> Difference | None:
+        """Return a row minus the baseline on one target; None where there is nothing to compare."""
+        on = row.on[place]
+        return difference(self.blocks[place], on, metric) if on is not None and metric in on.cells else None
+
+    def differences(self, metric: str) -> list[Difference]:
+        """Return all differences from the baseline by a metric."""
+        every = (self.difference(row, place, metric) for row in self.rows for place in range(len(self.blocks)))
+        return [found for found in every if found is not None]
+
+    def mean_difference(self, row: BoardRow, metric: str) -> Difference | None:
+        """Return the mean over all targets of a row minus the baseline; None where it is not tested."""
+        known = [(block, on) for block, on in zip(self.blocks, row.on, strict=True) if on is not None]
+        return mean_difference(known, metric) if len(known) == len(self.blocks) else None
+
+
+def parts_of(tables: Sequence[Table], metrics: Sequence[str] | None) -> Iterator[Part]:
+    """Yield what is shown of tables: targets whose scenes have one label, and those whose scenes have several.
+
+    Args:
+        tables: Those of a board.
+        metrics: Those that the tables have; None: ``SHOWN``.
+    """
+    for graded, usual in ((False, SHOWN), (True, SHOWN_GRADED)):
+        found = [one for one in tables if not one.ablation and (one.name == GRADED_TARGETS.name) is graded]
+        blocks = tuple(block for table in found for block in table.blocks if any(row.seeds for row in block.rows))
+        if not blocks:
+            continue
+        wanted = tuple(usual if metrics is None else found[0].metrics)
+        yield Part(blocks, wanted, tuple(best_first(_rows(blocks), wanted[0])))
+
+
+def _rows(blocks: Sequence[Block]) -> list[BoardRow]:
+    of = [{(row.name.label, row.name.row): row for row in block.rows} for block in blocks]
+    names = {key: row.name for found in of for key, row in found.items() if row.seeds}
+    return [BoardRow(name, tuple(found.get(key) for found in of)) for key, name in names.items()]
+
+
+def best_first(rows: Sequence[BoardRow], metric: str) -> list[BoardRow]:
+    """Sort by the mean over all targets; rows without a value on each of them come last."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+
+    def rank(row: BoardRow) -> tuple[int, float, str, str]:
+        values = [value for place in range(len(row.on)) if (value := row.value(place, metric)) is not None]
+        return -len(values), sign * statistics.fmean(values) if values else 0.0, row.name.label, row.name.row
+
+    return sorted(rows, key=rank)

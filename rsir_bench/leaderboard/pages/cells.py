@@ -1,0 +1,77 @@
+"""What pages have in common: how cells, encoders, targets and tables are named and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rsir_bench.leaderboard import significance
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.costs import COSTS
+from rsir_bench.leaderboard.grids import DIGITS, GridCell, GridRow, plain_number, word_cells
+from rsir_bench.leaderboard.tables import DOUBT, ENCODERS, GRADED_TARGETS, OTHER_TARGETS, Block, MetricCell, Table
+from rsir_bench.records.schema import Record
+
+LONG = 16  # characters of a title
+
+
+def heading(table: Table) -> str:
+    """Return for example ``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
+    others = {OTHER_TARGETS.name: "Further targets", ENCODERS.name: "Encoders", GRADED_TARGETS.name: "Several labels"}
+    name = others.get(table.name, f"Table {table.name}")
+    targets = ", ".join(block.title for block in table.blocks)
+    return f"{name}, board {table.board.name}: {table.caption} on {targets}"
+
+
+def block_title(block: Block) -> str:
+    """Return for example ``"UCM (2100 scenes, 21 classes)"``."""
+    return f"{block.title} ({block.extent})" if block.extent else block.title
+
+
+def short_title(block: Block) -> str:
+    """Return a target as a header: its title without what is in parentheses, or its name where that is long."""
+    title = block.title.partition(" (")[0]
+    return title if len(title) <= LONG else block.target
+
+
+def paper_header(metric: str) -> str:
+    """Return the header of the published values; what the paper prints as "mAP" is compared with AP@10h only."""
+    return 'paper "mAP"' if metric == "AP@10h" else f"paper {metric}"
+
+
+def metric_cell(cell: MetricCell, digits: int = DIGITS) -> GridCell:
+    """Return our value of a metric with its mark, and its standard deviation where there are several seeds."""
+    return GridCell(
+        plain_number(cell.mean, digits=digits),
+        cell.mark,
+        superscript=significance.SIGN if cell.not_worse else "",
+        suffix=" ".join(
+            ["" if cell.sd is None else f"± {plain_number(cell.sd, digits=digits)}", DOUBT * cell.doubtful]
+        ).strip(),
+        measured=True,
+    )
+
+
+def encoder_columns(records: Sequence[Record]) -> dict[str, str]:
+    """Return by header what else tables print of an encoder; empty where the records are of none."""
+    first = next((record for record in records if record.encoder is not None), None)
+    if first is None or first.encoder is None or first.pixels is None:
+        return {}
+    read, seen = first.pixels, first.encoder
+    crop = f" {seen.crop:g}" if seen.crop < 1 else ""
+    bands = "" if len(read.bands) == 3 else f", {len(read.bands)} bands"
+    known = {cost.header: cost.show(value) for cost in COSTS[:2] if (value := first.cost.get(cost.key)) is not None}
+    return {"Input": f"{read.size} px {read.filter}, {seen.fit}{crop}{bands}", **known}
+
+
+def encoder_headers(board: Board) -> tuple[str, ...]:
+    """Return the headers of ``encoder_columns``; none for a board of methods."""
+    trains = board.protocol.settings["data"]["source"] is not None
+    return () if trains else ("Input", *(cost.header for cost in COSTS[:2]))
+
+
+def reference_rows(table: Table, block: Block) -> Iterator[GridRow]:
+    """Yield the rows of chance and oracle, where a block has them."""
+    for reference in block.references:
+        about = [""] * (len(encoder_headers(table.board)) + 2)
+        values = (GridCell(plain_number(reference.values.get(metric))) for metric in table.metrics)
+        yield GridRow((*word_cells(reference.title, *about), *values), ())

@@ -1,0 +1,88 @@
+"""The sentences below a leaderboard: what it is about, how to read it, and what is particular about some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rsir_bench.leaderboard import significance
+from rsir_bench.leaderboard.boards import Board
+from rsir_bench.leaderboard.costs import REFERENCE
+from rsir_bench.leaderboard.graded.references import NOTE as GRADED_NOTE
+from rsir_bench.leaderboard.pages.board_rows import Part
+from rsir_bench.leaderboard.pages.cells import short_title
+from rsir_bench.leaderboard.tables import Block, MethodRow, doubt_notes, origin_notes, sibling_notes, weight_notes
+
+
+def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:
+    """Yield the sentences below the leaderboard of a board."""
+    blocks = [block for part in parts for block in part.blocks]
+    rows = [row for part in parts for board_row in part.rows for row in board_row.on if row is not None]
+    yield _subject(board, blocks)
+    yield from sibling_notes(board)
+    yield _reading(parts, rows)
+    if changes := _changes(parts):
+        yield changes
+    if any(part.blocks[0].references for part in parts):
+        yield GRADED_NOTE
+    if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
+        yield significance.NOTE
+    if any(row.apart for row in rows):
+        yield significance.APART_NOTE
+    yield from origin_notes(blocks)
+    yield from doubt_notes(blocks)
+    yield from weight_notes(rows)
+
+
+def _subject(board: Board, blocks: Sequence[Block]) -> str:
+    source = board.protocol.settings["data"]["source"]
+    changed = f", with {', '.join(board.protocol.overrides)}" if board.protocol.overrides else ""
+    titles = (_named(block) for block in blocks)
+    targets = "; ".join(f"{title} ({block.extent})" for title, block in zip(titles, blocks, strict=True))
+    trained = (
+        "nothing is trained, and every encoder sees scenes at the input size of its weights"
+        if source is None
+        else f"trained on {source}"
+    )
+    other = "" if board.protocol.paper else " Not comparable with the paper's tables."
+    return (
+        f"Protocol {board.protocol.name}{changed} (hash {board.protocol.hash}): {trained}. Scored on {targets}; metric "
+        f"version {board.metric_version}.{other}"
+    )
+
+
+def _named(block: Block) -> str:
+    """Return a target as its header calls it, with its title where that says more."""
+    short = short_title(block)
+    return short if block.title.startswith(short) else f"{short}, {block.title},"
+
+
+def _reading(parts: Sequence[Part], rows: Sequence[MethodRow]) -> str:
+    several = any(len(part.blocks) > 1 for part in parts)
+    order = "Best first by the mean over the targets" if several else "Best first"
+    seeds = "; ± is the standard deviation over seeds" if any(row.seeds > 1 for row in rows) else ""
+    enough = any(
+        not may
+        for block in parts[0].blocks
+        for may in significance.may_be_best([row.records for row in block.rows if row.counts])
+    )
+    among = " of the lines of five seeds or more" if enough else ""
+    aside = ", fits on the target aside" if any(row.name.target_fit for row in rows) else ""
+    marks = f"; bold and underlined are the best and second best{among}{aside}"
+    empty = " A dash: not run there." if any(not row.records for row in rows) else ""
+    marked = any(cell.mark for row in rows for cell in row.cells.values())
+    return f"{order}{seeds}{marks if marked else ''}.{empty}"
+
+
+def _changes(parts: Sequence[Part]) -> str:
+    """Return what differences are, with the words for intervals only where there are some; empty for no difference."""
+    found = [one for part in parts for metric in part.metrics for one in part.differences(metric)]
+    what = f"Δ is the difference from {REFERENCE} in the same row, or in its PCA where it has no such row"
+    if all(one.low is None for one in found):
+        return f"{what}; no line has the five seeds on one kind of machine that an interval needs." if found else ""
+    summary = any(part.mean_difference(row, metric) for part in parts for metric in part.metrics for row in part.rows)
+    return (
+        f"{what}; in parentheses its 95 % interval over seeds and classes, where both have five seeds or more, made on "
+        "one kind of device in one precision. One interval in twenty misses 0 by chance."
+        + " Mean Δ is the mean over the targets."
+        * summary
+    )
