@@ -11,6 +11,17 @@ INTRO = """The tables that `rsir-bench leaderboard` renders from the published r
 figures, to sort and to filter: <a href="../report/index.html">the report</a>."""
 
 
+ORDER = ("leaderboard", "variants", "robustness", "postprocessing", "costs")
+"""Pages of a board as they are listed, after the tables of the paper."""
+
+NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
+
+
+def _place(file: Path) -> int:
+    names = [*(f"table_{numeral}" for numeral in NUMERALS), *ORDER]
+    return names.index(file.stem)
+
+
 def pages(folder: Path) -> dict[str, str]:
     """Return the page that lists the boards, one for each board that lists its tables, and the tables.
 
@@ -26,8 +37,10 @@ def pages(folder: Path) -> dict[str, str]:
     found["boards.md"] += "\n" + "\n".join(f"- [{name}](boards/{name}.md)" for name in boards) + "\n"
     found["boards/README.md"] = (folder / "README.md").read_text(encoding="utf-8")
     for name, files in boards.items():
-        listed = "\n".join(f"{name}/{file.stem}" for file in files)
+        listed = "\n".join(f"{name}/{file.stem}" for file in sorted(files, key=_place))
         report = f'The figures of this board: <a href="../../report/boards/{name}.html">report</a>.'
+        if not (folder / "results" / name).is_dir():
+            report = "No result of this protocol is published yet: each empty cell leads to the command that fills it."
         found[f"boards/{name}.md"] = f"# {name}\n\n{report}\n\n```{{toctree}}\n\n{listed}\n```\n"
         found |= {f"boards/{name}/{file.name}": file.read_text(encoding="utf-8") for file in files}
     return found

@@ -121,7 +121,7 @@ def test_descriptors_become_records_that_publish_takes(submission: Submission, c
     assert read_record(submission.tiny.folder / path).metrics == record.metrics
     board = cli("leaderboard", "published", "--out", "tables", "--format", "md,csv,tex,html")
     assert board.code == 0, board.err
-    text = next((submission.tiny.folder / "tables").rglob("table_*.md")).read_text()
+    text = next((submission.tiny.folder / "tables").rglob("leaderboard.md")).read_text()
     assert "descriptors submitted by A. Author, Some University (one A100), scored here" in text
     assert cli("publish", "checked", "--results", "published").out == ""
     again = cli("submit", "check", "mine", *words)
