@@ -172,7 +172,7 @@ def table(heading: str) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("row", [*table("The route of a run"), *table("Where to add what")], ids=lambda row: row[0])
+@pytest.mark.parametrize("row", [*table("The route of a run"), *table("Where to add things")], ids=lambda row: row[0])
 def test_the_page_leads_to_what_is_there(row: list[str]) -> None:
     paths = re.findall(r"(new: )?`([\w.-]+/[\w./-]*|\w+\.toml)`", " | ".join(row[1:]))
     for new, name in paths:

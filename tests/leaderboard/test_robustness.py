@@ -15,6 +15,7 @@ from rsir_bench.leaderboard.tables import tables
 from rsir_bench.leaderboard.terminal import terminal_table
 from rsir_bench.leaderboard.write import check, render_leaderboards
 from rsir_bench.records.schema import DistortionPart, Record
+from rsir_bench.scenes.distortions import GROUPS, KINDS
 
 
 def distorted(label: str, value: float, kind: str = "", severity: int = 0, **fields: object) -> Record:
@@ -143,3 +144,25 @@ def test_boards_write_it_only_where_something_was_distorted(records: list[Record
 def test_the_terminal_shows_it(records: list[Record]) -> None:
     assert "UCM: retained mAP" in terminal_table(records)
     assert "*73.3%" in terminal_table(records)
+
+
+def test_many_kinds_are_shown_by_group_and_the_file_has_each() -> None:
+    kept = {"views": 0.9, "spectra": 0.7, "detail": 0.5}
+    runs = [
+        distorted("jsst", 0.5 * share, kind, 3)
+        for group, share in kept.items()
+        for kind in GROUPS[group]
+        if kind != "jpeg"
+    ]
+    (board,) = boards([distorted("jsst", 0.5), *runs])
+    found = document(board)
+    assert found is not None
+    (grid,) = found.grids
+    assert grid.headers[5:] == ("Views", "Spectra", "Detail")
+    assert [cell.text for cell in grid.rows[0].cells[5:]] == ["90.0%", "70.0%", "50.0%"]
+    assert "detail: noise, blur, resolution; severities 3." in found.notes[0]
+    assert len(found.data) == 1 + 13
+
+
+def test_every_distortion_is_in_one_group() -> None:
+    assert sorted(kind for kinds in GROUPS.values() for kind in kinds) == sorted(KINDS)
