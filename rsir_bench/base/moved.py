@@ -32,7 +32,7 @@ MOVED = {
     "leaderboard.folder": "leaderboard.write",
     "leaderboard.paper": "records.paper",
     "leaderboard.page": "leaderboard.formats leaderboard.grids",
-    "leaderboard.render": "leaderboard.formats leaderboard.documents leaderboard.grids",
+    "leaderboard.render": "leaderboard.formats leaderboard.pages.cells leaderboard.grids",
     "leaderboard.style": "leaderboard.grids leaderboard.formats",
     "leaderboard.traces": "records.commands",
     "method_listing": "method.card_text",

@@ -13,12 +13,12 @@ SIGN = "≈"
 APART = "†"
 ELSEWHERE = "‡"
 APART_NOTE = (
-    f"{APART}: made on another kind of device (CPU, GPU) or in another precision than most lines here, or its seeds on "
-    "several; not tested."
+    f"{APART}: made on another kind of device or in another precision than most lines, or its seeds on several; "
+    "not tested."
 )
 NOTE = (
-    f"{SIGN}: not shown to be worse than the best line of at least five seeds (t tests, seed x class, Holm's "
-    "correction, 5 % per target and metric); it is there only where it separates lines."
+    f"{SIGN}: not shown to be worse than the best line of at least five seeds (Holm's correction, 5 % per target and "
+    "metric)."
 )
 
 

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from factory import protocol_part, record
 from tiny import tiny_method, tiny_setup
 
@@ -219,6 +220,15 @@ def test_times_of_a_query_are_those_of_the_file_at_the_nearest_size_and_at_a_mil
     ratio = known.times["code", 64, 1_000_000].search / known.times["real", 128, 1_000_000].search
     assert row["Search ratio, a million"] == f"{ratio:.3f}"
     assert set(list(grids(code(48))["Retrieval"]["48 bits"].values())[3:]) == {EMPTY}  # not measured
+
+
+def test_the_page_on_leaderboards_says_what_the_file_of_times_holds():
+    times = [retrieval.measured().times[kind, size, 1_000_000].search for kind, size in (("code", 64), ("real", 128))]
+    text = " ".join((REPOSITORY / "docs" / "leaderboards.md").read_text().split())
+    assert (
+        f"in {times[0]:.2f} ms with codes of 64 bits and in {times[1]:.0f} ms with 128 values".replace(" 0.", " .")
+        in text
+    )
 
 
 def test_the_file_of_times_says_why_codes_exist():

@@ -8,7 +8,16 @@ from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.grids import DIGITS, GridCell, GridRow, plain_number, word_cells
-from rsir_bench.leaderboard.tables import DOUBT, ENCODERS, GRADED_TARGETS, OTHER_TARGETS, Block, MetricCell, Table
+from rsir_bench.leaderboard.tables import (
+    DOUBT,
+    ENCODERS,
+    GRADED_TARGETS,
+    OTHER_TARGETS,
+    Block,
+    MethodRow,
+    MetricCell,
+    Table,
+)
 from rsir_bench.records.schema import Record
 
 LONG = 16  # characters of a title
@@ -75,3 +84,10 @@ def reference_rows(table: Table, block: Block) -> Iterator[GridRow]:
         about = [""] * (len(encoder_headers(table.board)) + 2)
         values = (GridCell(plain_number(reference.values.get(metric))) for metric in table.metrics)
         yield GridRow((*word_cells(reference.title, *about), *values), ())
+
+
+def signs(rows: Sequence[MethodRow]) -> str:
+    """Return what the signs mean that are there."""
+    tested = any(cell.not_worse is not None for row in rows for cell in row.cells.values())
+    notes = [significance.NOTE] * tested + [significance.APART_NOTE] * any(row.apart for row in rows)
+    return " ".join(notes)

@@ -9,7 +9,7 @@ from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.graded.references import NOTE as GRADED_NOTE
 from rsir_bench.leaderboard.pages.board_rows import Part
-from rsir_bench.leaderboard.pages.cells import short_title
+from rsir_bench.leaderboard.pages.cells import short_title, signs
 from rsir_bench.leaderboard.tables import Block, MethodRow, doubt_notes, origin_notes, sibling_notes, weight_notes
 
 
@@ -24,10 +24,8 @@ def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:
         yield changes
     if any(part.blocks[0].references for part in parts):
         yield GRADED_NOTE
-    if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
-        yield significance.NOTE
-    if any(row.apart for row in rows):
-        yield significance.APART_NOTE
+    if marks := signs(rows):
+        yield marks
     yield from origin_notes(blocks)
     yield from doubt_notes(blocks)
     yield from weight_notes(rows)

@@ -8,7 +8,7 @@ from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import Document, Grid, GridCell, GridRow, plain_number, provenance, word_cells
-from rsir_bench.leaderboard.pages.cells import metric_cell, short_title
+from rsir_bench.leaderboard.pages.cells import metric_cell, short_title, signs
 from rsir_bench.leaderboard.tables import DOUBT, MethodRow, MetricCell, Table, ablations
 from rsir_bench.leaderboard.variants import VariantRow, grids, variants
 from rsir_bench.records.cells import row_label
@@ -103,11 +103,10 @@ def _notes(board: Board, questions: Sequence[Table]) -> Iterator[str]:
             f"over seeds; the leaderboard has the differences from {REFERENCE}."
         )
     if any(cell.mark for row in rows for cell in row.cells.values()):
-        yield "Bold and underlined are the best and second best, among lines of five seeds or more where there are any."
-    if any(cell.not_worse is not None for row in rows for cell in row.cells.values()):
-        yield significance.NOTE
-    if any(row.apart for row in rows):
-        yield significance.APART_NOTE
+        yield (
+            "Bold and underlined are the best and second best, among lines of five seeds or more where there are any. "
+            + signs(rows)
+        ).strip()
 
 
 def _effect_notes(board: Board, rows: Sequence[VariantRow]) -> Iterator[str]:
