@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from rsir_bench.base.files import page_name
 from rsir_bench.base.progress import track
@@ -15,13 +15,16 @@ from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.pages.cells import encoder_columns, heading, paper_header
 from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table, tables
+from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
+from rsir_bench.report.names import short_names
 from rsir_bench.scenes.card import load_cards
 
 SPEED = "describe_images_per_second"
+NOT_THE_PAPERS = "Not comparable with the paper"
 ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # other tables have their rows too
 
 
@@ -126,9 +129,29 @@ class BoardView:
         return f"boards/{self.name}.html"
 
     @property
+    def title(self) -> str:
+        """The name of its protocol, with the settings that make another board of it."""
+        protocol = self.board.protocol
+        settings = ", ".join(protocol.overrides)
+        return f"{protocol.name}, {settings}" if settings and self.name != protocol.name else self.name
+
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """The methods' short names, by label."""
+        return short_names(standing.label for standing in self.standings)
+
+    @property
     def shows_paper(self) -> bool:
         """Whether any table shows published values next to ours."""
         return any(table.shows_paper for table in self.tables)
+
+    @property
+    def mistakable(self) -> bool:
+        """Whether its values could be taken for the paper's: it trains on what the paper trains on, in another way."""
+        protocol = self.board.protocol
+        papers = _papers_sources()
+        trained = protocol.settings["data"]["source"]
+        return not self.shows_paper and (protocol.name in papers or trained in papers.values())
 
     @property
     def metrics(self) -> list[str]:
@@ -147,8 +170,10 @@ class BoardView:
 
     @property
     def notes(self) -> list[str]:
-        """The notes of its tables, each once."""
-        return list(dict.fromkeys(note for table in self._whole for note in table.notes))
+        """The notes of its tables, each once; what tells it from the paper's only where that could be doubted."""
+        found = dict.fromkeys(note for table in self._whole for note in table.notes)
+        kept = self.shows_paper or self.mistakable
+        return [note for note in found if kept or not note.startswith(NOT_THE_PAPERS)]
 
     @property
     def footnotes(self) -> list[str]:
@@ -195,6 +220,13 @@ class BoardView:
             if is_plain(record):
                 cells[cell_of(record)].append(record)
         return cells
+
+
+@cache
+def _papers_sources() -> dict[str, str | None]:
+    """Return the protocols of the paper, with the dataset that each trains on."""
+    names = dict.fromkeys(table.protocol for table in PAPER_TABLES)
+    return {name: load_protocol(name).data.source for name in names}
 
 
 def views(records: Iterable[Record]) -> list[BoardView]:

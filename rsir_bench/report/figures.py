@@ -10,15 +10,27 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rsir_bench.base.files import page_name
+from rsir_bench.base.files import digest, page_name
 from rsir_bench.leaderboard.costs import COSTS, REFERENCE, Cost
 from rsir_bench.leaderboard.robustness import Block, RobustnessRow
 from rsir_bench.records.schema import Record
 from rsir_bench.report.board_view import SPEED, BoardView, Standing, Target
-from rsir_bench.report.plot_style import INK, MUTED, REST, Drawing, Look, legend, looks, points, settings, svg
+from rsir_bench.report.inline import Named
+from rsir_bench.report.plot_style import (
+    INK,
+    MUTED,
+    REST,
+    WIDTH,
+    Drawing,
+    Look,
+    drawing,
+    legend,
+    looks,
+    points,
+    settings,
+)
 
 COLOURED = 8  # methods that have a colour; more cannot be distinguished
-WIDTH = 7.6  # inches
 
 
 @dataclass(frozen=True)
@@ -88,30 +100,34 @@ def by_class(view: BoardView, target: Target) -> Drawing | None:
     if found is None:
         return None
     shown = {label: look for label, look in coloured(view).items() if label in found.values}
-    figure = Figure(figsize=(WIDTH, 0.23 * len(found.classes) + 1.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.2 * len(found.classes) + 1.2), layout="constrained")
     axes = figure.subplots()
     places = list(range(len(found.classes)))
+    named = {}
     for label, values in found.values.items():
-        points(axes, values, places, shown.get(label))
+        points(axes, values, places, shown.get(label), _gid(label))
+        pairs = zip(found.classes, values, strict=True)
+        named[_gid(label)] = Named(label, [f"{label}, {name}: {value:.3f}" for name, value in pairs])
     axes.set_yticks(places, found.classes, color=INK)
     axes.set_ylim(len(places) - 0.5, -0.5)
     axes.set_xlabel(target.metric)
     axes.set_xlim(0, 1)
-    legend(figure, shown, len(found.values) - len(shown))
+    legend(figure, _printed(view, shown), len(found.values) - len(shown))
     return _drawing(
         figure,
         view,
         target,
         "classes",
-        f"The easiest class first. {MAIN}",
-        _classes_in_words(found, target),
+        f"The easiest {found.kind} first. {MAIN}",
+        _classes_in_words(found, target, view.short),
+        named,
     )
 
 
 MAIN = "Row PCA fitted on the source where a method has one, or else its first row; mean over seeds."
 
 
-def _classes_in_words(found: ClassValues, target: Target) -> str:
+def _classes_in_words(found: ClassValues, target: Target, short: dict[str, str]) -> str:
     middle = [statistics.median(column) for column in zip(*found.values.values(), strict=True)]
     parts = [
         f"{found.metric} by {found.kind} on {target.title}, {_count(len(found.values), 'method')}: "
@@ -123,8 +139,8 @@ def _classes_in_words(found: ClassValues, target: Target) -> str:
         ranked = sorted(found.values, key=lambda label: found.values[label][place])
         low, high = ranked[0], ranked[-1]
         parts.append(
-            f"Methods differ most on {found.classes[place]}: from {found.values[low][place]:.3f} ({low}) "
-            f"to {found.values[high][place]:.3f} ({high})."
+            f"Methods differ most on {found.classes[place]}: from {found.values[low][place]:.3f} ({short[low]}) "
+            f"to {found.values[high][place]:.3f} ({short[high]})."
         )
     return " ".join(parts)
 
@@ -137,22 +153,28 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
         return None
     known = {standing.label for _, found in panels for standing, _, _ in found}
     shown = {label: look for label, look in coloured(view).items() if label in known}
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (cost, found) in zip(row, panels, strict=True):
+    named = {}
+    for place, (axes, (cost, found)) in enumerate(zip(row, panels, strict=True)):
         for standing, value, mean in found:
-            points(axes, [value], [mean], shown.get(standing.label))
-        axes.set_xlabel(_axis(cost))
+            gid = f"{_gid(standing.label)}-{place}"
+            points(axes, [value], [mean], shown.get(standing.label), gid)
+            words = f"{standing.label}: {_axis(cost)} {value:.4g}, {target.metric} {mean:.3f}"
+            named[gid] = Named(words)
+        axes.set_xlabel(_axis(cost).replace(", ", ",\n"))
         axes.margins(x=0.12)
+        axes.set_xlim(left=0)  # so that almost equal costs are seen to be
     row[0].set_ylabel(target.metric)
-    legend(figure, shown, len(known - shown.keys()))
+    legend(figure, _printed(view, shown), len(known - shown.keys()))
     return _drawing(
         figure,
         view,
         target,
         "costs",
         f"Speed is images per second divided by the reference's in the same environment, as the runs went. {MAIN}",
-        _costs_in_words(panels, target),
+        _costs_in_words(panels, target, view.short),
+        named,
     )
 
 
@@ -169,17 +191,21 @@ def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, 
     return found
 
 
-def _costs_in_words(panels: Sequence[tuple[Cost, list[tuple[Standing, float, float]]]], target: Target) -> str:
+def _costs_in_words(
+    panels: Sequence[tuple[Cost, list[tuple[Standing, float, float]]]], target: Target, short: dict[str, str]
+) -> str:
     parts = [f"{target.metric} on {target.title} against cost."]
     for cost, found in panels:
         standing, value, mean = max(found, key=lambda entry: entry[2])
         extreme, least, its_mean = (max if cost.speed else min)(found, key=lambda entry: entry[1])
         words = "fastest" if cost.speed else "least"
-        parts.append(f"{_axis(cost)}: the best, {standing.label}, has {value:.4g} at {target.metric} {mean:.3f};")
+        parts.append(
+            f"{_axis(cost)}: the best, {short[standing.label]}, has {value:.4g} at {target.metric} {mean:.3f};"
+        )
         if least == value:
             parts.append(f"that is the {words} of all.")
         else:
-            parts.append(f"the {words}, {extreme.label}, {least:.4g} at {its_mean:.3f}.")
+            parts.append(f"the {words}, {short[extreme.label]}, {least:.4g} at {its_mean:.3f}.")
     return " ".join(parts)
 
 
@@ -197,13 +223,17 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
     if all(len(found) < 2 for found in values.values()):
         return None
     order = sorted(values, key=lambda label: (-statistics.fmean(values[label]), label))
-    figure = Figure(figsize=(WIDTH, 0.26 * len(order) + 0.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.2 * len(order) + 0.8), layout="constrained")
     axes = figure.subplots()
+    named = {}
     for place, label in enumerate(order):
-        found = values[label]
-        axes.plot(found, [place] * len(found), "o", color=COLOUR, markersize=6, markeredgewidth=0, alpha=0.55, zorder=3)
-        axes.plot([statistics.fmean(found)], [place], "|", color=INK, markersize=13, markeredgewidth=1.8, zorder=4)
-    axes.set_yticks(range(len(order)), [f"{_short(label)} ({len(values[label])})" for label in order], color=INK)
+        found, across = values[label], [place] * len(values[label])
+        gid, mean = _gid(label), statistics.fmean(found)
+        axes.plot(found, across, "o", color=COLOUR, markersize=5.5, markeredgewidth=0, alpha=0.55, zorder=3, gid=gid)
+        axes.plot([mean], [place], "|", color=INK, markersize=10, markeredgewidth=1.6, zorder=4, gid=f"{gid}-mean")
+        named[gid] = Named(label, [f"{label}: {value:.4f}" for value in found])
+        named[f"{gid}-mean"] = Named(f"{label}, mean of {_count(len(found), 'seed')}: {mean:.4f}")
+    axes.set_yticks(range(len(order)), [f"{view.short[label]} ({len(values[label])})" for label in order], color=INK)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlabel(target.metric)
     return _drawing(
@@ -213,13 +243,9 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
         "seeds",
         "Every seed is a point and their mean a bar; the number of seeds in brackets. "
         "Row PCA fitted on the source where a method has one, or else its first row.",
-        _seeds_in_words({label: found for label, found in values.items() if len(found) > 1}, target),
+        _seeds_in_words({view.short[label]: found for label, found in values.items() if len(found) > 1}, target),
+        named,
     )
-
-
-def _short(label: str) -> str:
-    """Return the label, shortened where it would leave too little space for the points."""
-    return label if len(label) <= 34 else f"{label[:33]}…"
 
 
 COLOUR = "#0072b2"
@@ -251,48 +277,53 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
     shown = {curve.label: looked[curve.label] for curve in curves if curve.label in looked}
     across = min(4, len(block.kinds))
     down = math.ceil(len(block.kinds) / across)
-    figure = Figure(figsize=(WIDTH, 1.9 * down + 1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.35 * down + 0.9), layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    named = {}
     for axes, kind in zip(panels, block.kinds, strict=False):
-        _kind(axes, block, kind, curves, shown)
+        named |= _kind(axes, block, kind, curves, shown)
     for place, axes in enumerate(panels):
         if place >= len(block.kinds):
             axes.set_axis_off()
         axes.tick_params(labelbottom=place + across >= len(block.kinds))  # the lowest of each column
-    figure.supylabel(target.metric, color=MUTED, fontsize=9.5)
-    figure.supxlabel("severity (0: undistorted)", color=MUTED, fontsize=9.5)
-    legend(figure, shown, len(curves) - len(shown), lines=True)
+    figure.supylabel(target.metric, color=MUTED, fontsize=9)
+    figure.supxlabel("severity (0: undistorted)", color=MUTED, fontsize=9)
+    legend(figure, _printed(view, shown), len(curves) - len(shown), lines=True)
     return _drawing(
         figure,
         view,
         target,
         "robustness",
         f"Severity 0 is the undistorted target. {MAIN}",
-        _robustness_in_words(block, curves, target),
+        _robustness_in_words(block, curves, target, view.short),
+        named,
     )
 
 
-def _kind(axes: Axes, block: Block, kind: str, curves: list[RobustnessRow], shown: dict[str, Look]) -> None:
+def _kind(axes: Axes, block: Block, kind: str, curves: list[RobustnessRow], shown: dict[str, Look]) -> dict[str, Named]:
+    named: dict[str, Named] = {}
     for curve in reversed(curves):
         known = [condition for condition in block.kinds[kind] if condition in curve.distorted]
         if not known:
             continue
         severities = [0, *(severity for _, severity in known)]
         means = [curve.clean, *(curve.distorted[condition] for condition in known)]
-        look = shown.get(curve.label)
+        look, gid = shown.get(curve.label), f"{_gid(curve.label)}-{kind}"
         if look is None:
-            axes.plot(severities, means, color=REST, linewidth=1, zorder=2)
+            axes.plot(severities, means, color=REST, linewidth=1, zorder=2, gid=gid)
         else:
-            axes.plot(
-                severities, means, color=look.colour, marker=look.marker, linestyle=look.dash, markersize=4, zorder=3
-            )
+            style = {"color": look.colour, "marker": look.marker, "linestyle": look.dash}
+            axes.plot(severities, means, **style, markersize=3.5, linewidth=1.2, zorder=3, gid=gid)  # type: ignore[arg-type]
+        pairs = zip(severities, means, strict=True)
+        named[gid] = Named(curve.label, [f"{curve.label}, {kind} {severity}: {mean:.3f}" for severity, mean in pairs])
     axes.set_title(kind)
     axes.set_xticks(range(6))
+    return named
 
 
-def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Target) -> str:
+def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Target, short: dict[str, str]) -> str:
     parts = [f"{target.metric} on distorted {target.title}."]
-    kept = {curve.label: curve.mean_retained(block.conditions) for curve in curves}
+    kept = {short[curve.label]: curve.mean_retained(block.conditions) for curve in curves}
     whole = {label: share for label, share in kept.items() if share is not None}
     ranked = sorted(whole, key=lambda label: -whole[label])
     shares = [f"{label} keeps {100 * whole[label]:.1f} % of it" for label in dict.fromkeys(ranked[:1] + ranked[-1:])]
@@ -301,16 +332,35 @@ def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Targ
         last = " (least)" if len(shares) > 1 else ""
         parts.append(f"Over all {len(block.conditions)} conditions {ends.join(shares)}{last}.")
     share, (kind, severity), label = min(
-        (share, condition, curve.label) for curve in curves for condition, share in curve.retained.items()
+        (share, condition, short[curve.label]) for curve in curves for condition, share in curve.retained.items()
     )
     parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
     return " ".join(parts)
 
 
-def _drawing(figure: Figure, view: BoardView, target: Target, kind: str, caption: str, alt: str) -> Drawing:
-    light, dark = svg(figure)
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())  # a CSS pixel is 1/96 inch
-    return Drawing(f"{view.name}/{page_name(target.name)}-{kind}", light, dark, caption, alt, width, height)
+TITLES = {
+    "classes": "Class by class",
+    "labels": "Label by label",
+    "costs": "Against cost",
+    "seeds": "From seed to seed",
+    "robustness": "Under distortions",
+}
+
+
+def _drawing(
+    figure: Figure, view: BoardView, target: Target, kind: str, caption: str, alt: str, named: dict[str, Named]
+) -> Drawing:
+    title = TITLES["labels" if kind == "classes" and target.metric != "mAP" else kind]
+    name = f"{view.name}/{page_name(target.name)}-{kind}"
+    return drawing(figure, name, title, caption=caption, alt=alt, named=named)
+
+
+def _printed(view: BoardView, shown: dict[str, Look]) -> dict[str, Look]:
+    return {view.short[label]: look for label, look in shown.items()}
+
+
+def _gid(label: str) -> str:
+    return f"m-{digest(label)[:8]}"
 
 
 def _count(number: int, what: str) -> str:

@@ -22,9 +22,12 @@ from rsir_bench.report.board_view import (
     page_of_dataset,
     page_of_method,
 )
+from rsir_bench.report.differences import Difference, differences
 from rsir_bench.report.figures import ClassValues, class_values
+from rsir_bench.report.names import short_names
 from rsir_bench.report.plot_style import Drawing
-from rsir_bench.report.renderer import Frame, Link
+from rsir_bench.report.renderer import Frame
+from rsir_bench.report.tiles import Scenes
 from rsir_bench.scenes.card import DatasetCard
 
 
@@ -38,7 +41,7 @@ class Content:
         tables: Files of each board's tables, by table and then by format, relative to the report's folder.
         methods: The installed methods, with or without records.
         datasets: The dataset cards.
-        links: Pages with scenes.
+        scenes: Scenes, and links to pages of scenes.
     """
 
     views: list[BoardView]
@@ -46,7 +49,7 @@ class Content:
     tables: dict[str, dict[str, dict[str, str]]]
     methods: dict[str, RegisteredMethod]
     datasets: dict[str, DatasetCard]
-    links: list[Link]
+    scenes: Scenes
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,11 @@ class Processed:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """A method's rows on one board, what its front end does, costs in words, and commands that reproduce them."""
+    """A method's rows on one board, its difference from the baseline, what its front end does, costs, and commands."""
 
     view: BoardView
     standings: list[Standing]
+    differences: list[Difference]
     effects: list[EffectRow]
     processed: list[Processed]
     costs: str
@@ -100,6 +104,21 @@ class MethodPage:
     year: int | None
     cards: list[MethodCard]
     results: list[MethodResult]
+
+    @property
+    def short(self) -> str:
+        """Its name, shortened where it is long."""
+        return short_names([self.name])[self.name]
+
+    @property
+    def compared(self) -> list[MethodResult]:
+        """The boards where it is compared with the baseline."""
+        return [result for result in self.results if result.differences]
+
+    @property
+    def reach(self) -> float:
+        """How far the longest bar of a difference goes."""
+        return max((one.reach for result in self.results for one in result.differences), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -157,14 +176,15 @@ def write_pages(frame: Frame, content: Content) -> None:
     frame.render("methods.html", "methods/index.html", pages=methods)
     for method in methods:
         names = {method.name, *_labels(method)}
-        found = [link for link in content.links if names & {*link.methods}]
+        found = [link for link in content.scenes.links if names & {*link.methods}]
         path = page_of_method(method.name)
         frame.render("method.html", path, page=method, links=found, again=commands.AGAIN)
     datasets = dataset_pages(content)
     frame.render("datasets.html", "datasets/index.html", pages=datasets)
     for dataset in datasets:
-        found = [link for link in content.links if link.target == dataset.name]
-        frame.render("dataset.html", page_of_dataset(dataset.name), page=dataset, links=found)
+        found = [link for link in content.scenes.links if link.target == dataset.name]
+        strip = content.scenes.strips.get(dataset.name)
+        frame.render("dataset.html", page_of_dataset(dataset.name), page=dataset, links=found, strip=strip)
 
 
 def _write_leaderboard(frame: Frame, content: Content) -> None:
@@ -175,7 +195,13 @@ def _write_leaderboard(frame: Frame, content: Content) -> None:
     counts = ", ".join(f"{size:,} {what}{'s' * (size != 1)}" for size, what in sizes)
     metrics = list(dict.fromkeys(metric for view in content.views for metric in view.metrics))
     frame.render(
-        "leaderboard.html", "index.html", views=content.views, counts=counts, metrics=metrics, links=content.links
+        "leaderboard.html",
+        "index.html",
+        views=content.views,
+        counts=counts,
+        metrics=metrics,
+        links=content.scenes.links,
+        showcase=content.scenes.showcase,
     )
 
 
@@ -194,7 +220,7 @@ def _write_board(frame: Frame, content: Content, view: BoardView) -> None:
         parts=parts,
         tables=content.tables.get(view.name, {}),  # none of distorted scenes alone
         settings=dict(_flat(view.board.protocol.settings)),
-        links=[link for link in content.links if link.board == view.name],
+        links=[link for link in content.scenes.links if link.board == view.name],
     )
 
 
@@ -216,7 +242,7 @@ def method_pages(content: Content) -> list[MethodPage]:
         results = [_method_result(view, name) for view in content.views]
         found = [result for result in results if result.standings]
         years = [card.year for card in cards]
-        pages.append(MethodPage(name, _title(content, name, found), years[-1] if years else None, cards, found))
+        pages.append(MethodPage(name, _title(content, name, found), max(years, default=None), cards, found))
     return pages
 
 
@@ -245,8 +271,10 @@ def _method_result(view: BoardView, name: str) -> MethodResult:
         if (effect := effect_of(view.records(target.name, standing))) is not None
     ]
     processed = [each for each in processed_rows(view) if each.group.name == name]
-    costs = _costs_in_words(standings)
-    return MethodResult(view, standings, effects, processed, costs, commands.commands(records))
+    costs = _costs_in_words(standings, view.short)
+    return MethodResult(
+        view, standings, differences(view, standings), effects, processed, costs, commands.commands(records)
+    )
 
 
 def processed_rows(view: BoardView) -> list[Processed]:
@@ -255,7 +283,7 @@ def processed_rows(view: BoardView) -> list[Processed]:
     return [Processed(target, group) for target in view.targets for group in groups.get(target.name, [])]
 
 
-def _costs_in_words(standings: list[Standing]) -> str:
+def _costs_in_words(standings: list[Standing], short: dict[str, str]) -> str:
     """Return ``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
     sentences = []
     for label, cost in {standing.label: standing.cost for standing in standings}.items():
@@ -268,7 +296,7 @@ def _costs_in_words(standings: list[Standing]) -> str:
                 relative = f" ({ratio:.3f} times the reference)" if ratio is not None else ""
                 words.append(f"{kind.header} {kind.show(value)}{relative}")
         if words:
-            sentences.append(f"{label}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
+            sentences.append(f"{short[label]}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
     return " ".join(sentences)
 
 

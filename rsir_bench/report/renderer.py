@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -12,12 +14,21 @@ import jinja2
 
 from rsir_bench.base.files import page_name, write_text
 from rsir_bench.base.html import html_environment
-from rsir_bench.leaderboard.costs import COSTS
+from rsir_bench.base.text import visible
+from rsir_bench.leaderboard.costs import COSTS, Cost
 from rsir_bench.leaderboard.grids import plain_number, signed_number
 from rsir_bench.leaderboard.significance import SIGN
-from rsir_bench.report.board_view import SPEED, environment_in_words, page_of_dataset, page_of_method
+from rsir_bench.report.board_view import SPEED, Standing, environment_in_words, page_of_dataset, page_of_method
+from rsir_bench.report.inline import style_sheet
+from rsir_bench.report.names import short_names
+from rsir_bench.report.plot_style import DARK, in_columns
 
 NAVIGATION = (("Leaderboard", "index.html"), ("Methods", "methods/index.html"), ("Datasets", "datasets/index.html"))
+
+
+SHOWN_COSTS = [kind for kind in COSTS if not kind.speed or kind.key == SPEED]
+BREAKS = re.compile(r"[:_./+](?=.)")
+COST_HEADS = (("million", "Parameters"), ("billion", "MACs"), ("relative", "Speed"))
 
 
 class Frame:
@@ -54,8 +65,9 @@ class Frame:
         return page
 
     def add_static(self, *names: str) -> None:
-        """Copy files of ``static/`` to where the templates expect them."""
-        for name in names:
+        """Write the style sheets, and copy other files of ``static/`` to where the templates expect them."""
+        write_text(self.out / "static" / "figures.css", style_sheet(DARK))
+        for name in ("style.css", *names):
             text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
             write_text(self.out / "static" / name, text)
 
@@ -66,13 +78,42 @@ def _environment() -> jinja2.Environment:
         "number": plain_number,
         "signed": signed_number,
         "environment": environment_in_words,
+        "breakable": breakable,
+        "in_columns": in_columns,
         "slug": page_name,
         "method_page": page_of_method,
         "dataset_page": page_of_dataset,
     }
-    environment.globals["cost_kinds"] = [kind for kind in COSTS if not kind.speed or kind.key == SPEED]
+    environment.globals["known_costs"] = known_costs
+    environment.globals["cost_heads"] = dict(zip((kind.key for kind in SHOWN_COSTS), COST_HEADS, strict=True))
+    environment.globals["short_name"] = lambda label: short_names([label])[label]
+    environment.tests["another_name"] = is_another_name
     environment.globals["not_worse_sign"] = SIGN
     return environment
+
+
+def known_costs(standings: Sequence[Standing]) -> list[Cost]:
+    """Return the costs that are known for at least half of the rows; others would be columns of dashes."""
+    known = [standing.cost for standing in standings if standing.cost is not None]
+
+    def count(kind: Cost) -> int:
+        return sum((cost.ratios if kind.speed else cost.values)[kind.key] is not None for cost in known)
+
+    return [kind for kind in SHOWN_COSTS if 2 * count(kind) >= len(standings) and known]
+
+
+def breakable(name: str) -> str:
+    """Return a name that may be broken after punctuation, as HTML."""
+    return BREAKS.sub(r"\g<0><wbr>", html.escape(visible(name)))
+
+
+def is_another_name(title: str, label: str) -> bool:
+    """Return whether a title says more than the label, apart from its spelling.
+
+    >>> is_another_name("NTS-Net", "nts-net"), is_another_name("ResNet34", "baseline")
+    (False, True)
+    """
+    return "".join(filter(str.isalnum, title.casefold())) != "".join(filter(str.isalnum, label.casefold()))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rsir_bench.report.figures import figures
 from rsir_bench.report.pages import Content, tables_of, write_pages
 from rsir_bench.report.plot_style import Drawing
 from rsir_bench.report.renderer import NAVIGATION, Frame
+from rsir_bench.report.tiles import Scenes
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.card import load_cards
 
@@ -63,16 +64,17 @@ def _write(
 ) -> list[Path]:
     """Write the report into an empty folder and return its pages."""
     frame = Frame(out)
-    frame.add_static("style.css", "table.js")
+    frame.add_static("table.js")
     shown = views(records)
     methods = discover(files.plugins, strict=False)
-    content = Content(shown, _draw(shown, out), _tables(records, shown, out), methods, load_cards(), [])
+    scenes = Scenes()
     if runs:
         from rsir_bench.report.scenes.pages import add_scenes  # its packages are only needed for scenes
 
         frame.nav = [*NAVIGATION, ("Explorer", EXPLORER)]
-        content.links.extend(add_scenes(out, runs, files, frame.render))
-    frame.nav = [*NAVIGATION, *([("Explorer", EXPLORER)] if content.links else [])]
+        scenes = add_scenes(out, runs, files, frame.render)
+    frame.nav = [*NAVIGATION, *([("Explorer", EXPLORER)] if scenes.links else [])]
+    content = Content(shown, _draw(shown, out), _tables(records, shown, out), methods, load_cards(), scenes)
     write_pages(frame, content)
     return frame.pages
 
@@ -83,8 +85,7 @@ def _draw(shown: list[BoardView], out: Path) -> dict[tuple[str, str], list[Drawi
     for view, target in track(places, "drawing figures"):
         drawings[view.name, target.name] = list(figures(view, target))
         for drawing in drawings[view.name, target.name]:
-            write_text(out / "figures" / f"{drawing.name}.svg", drawing.light)
-            write_text(out / "figures" / f"{drawing.name}-dark.svg", drawing.dark)
+            write_text(out / "figures" / f"{drawing.name}.svg", drawing.file)
     return drawings
 
 

@@ -14,6 +14,7 @@ from conftest import TINY_PROTOCOL, write_scenes
 from rsir_bench.report.renderer import Frame, Link
 from rsir_bench.report.scenes.pages import add_scenes
 from rsir_bench.report.scenes.targets import Target, find_targets
+from rsir_bench.report.tiles import Scenes
 from rsir_bench.runs.request import Request, UserFiles
 from rsir_bench.runs.runners.campaign import campaign
 
@@ -29,8 +30,12 @@ class Scenery:
     runs: Path
     out: Path
     protocol: str
-    links: list[Link]
+    scenes: Scenes
     targets: list[Target]
+
+    @property
+    def links(self) -> list[Link]:
+        return list(self.scenes.links)
 
     @property
     def target(self) -> Target:
@@ -70,7 +75,7 @@ def _make(base: Path) -> Scenery:
             assert not campaign(request, lambda _: None).failures
         out = folder / "report"
         frame = Frame(out)
-        links = add_scenes(out, [folder / "runs"], UserFiles(folder, protocol=str(protocol)), frame.render)
-        frame.add_static("style.css")
+        scenes = add_scenes(out, [folder / "runs"], UserFiles(folder, protocol=str(protocol)), frame.render)
+        frame.add_static()
         targets = find_targets([folder / "runs"], UserFiles(folder, protocol=str(protocol)), pytest.fail)
-    return Scenery(folder, folder / "runs", out, str(protocol), links, targets)
+    return Scenery(folder, folder / "runs", out, str(protocol), scenes, targets)

@@ -164,28 +164,76 @@ def test_a_script_for_a_name_is_shown_not_run(index: Opened) -> None:
     assert index.page.get_by_text("<script>document.title='run'</script>").first.is_visible()
 
 
+KINDS = (
+    "index.html",
+    "boards/ucm-mobile.html",
+    "methods/jsst.html",
+    "methods/index.html",
+    "datasets/rsscn7.html",
+    "datasets/index.html",
+)
+
+
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_is_wider_than_the_screen_or_makes_an_error(browser: Any, report: Path, width: int, dark: bool) -> None:
-    names = ["index.html", "boards/ucm-mobile.html", "methods/jsst.html", "datasets/rsscn7.html", "methods/index.html"]
-    with opened(browser, report / names[0], width=width, dark=dark) as found:
-        for name in names:
+def test_no_page_is_wider_than_a_phone_or_makes_an_error(browser: Any, report: Path, dark: bool) -> None:
+    with opened(browser, report / KINDS[0], width=390, dark=dark) as found:
+        for name in KINDS:
             found.open(report / name)
-            assert found.page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert found.page.evaluate("document.scrollingElement.scrollWidth") <= 390, name
+
+
+def left_edges(found: Opened, selector: str) -> list[int]:
+    return [round(edge) for edge in found.page.eval_on_selector_all(selector, "all => all.map(one => one.offsetLeft)")]
+
+
+def test_two_columns_on_a_wide_screen_and_one_on_a_narrow_one(browser: Any, report: Path) -> None:
+    columns = {
+        "boards/ucm-mobile.html": "#rsscn7 ~ .figures > *",
+        "datasets/rsscn7.html": ".wide-and-narrow > *",
+        "methods/jsst.html": ".wide-and-narrow > *",
+    }
+    for width, expected in ((1440, 2), (390, 1)):
+        with opened(browser, report / KINDS[0], width=width) as found:
+            for name, selector in columns.items():
+                found.open(report / name)
+                edges = left_edges(found, selector)
+                assert len(edges) == 2
+                assert len(set(edges)) == expected, name
+                assert found.page.evaluate("document.scrollingElement.scrollWidth") <= width, name
+
+
+def test_figures_are_as_wide_as_their_column_at_any_width(browser: Any, report: Path) -> None:
+    for width, least, most in ((390, 350, 360), (1440, 560, 645)):
+        with opened(browser, report / "boards" / "ucm-mobile.html", width=width) as found:
+            widths = found.page.eval_on_selector_all(
+                ".plot", "all => all.map(one => one.getBoundingClientRect().width)"
+            )
+            assert len(widths) == 7
+            assert all(least <= one <= most for one in widths), widths
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_figures_follow_the_colour_scheme_and_tell_their_finding(browser: Any, report: Path, dark: bool) -> None:
     with opened(browser, report / "boards" / "ucm-mobile.html", dark=dark) as found:
-        pictures = found.page.locator("figure img")
-        assert pictures.count() == 7
-        for place in range(pictures.count()):
-            pictures.nth(place).scroll_into_view_if_needed()
-            found.page.wait_for_function("picture => picture.complete", arg=pictures.nth(place).element_handle())
-            chosen, pixels = pictures.nth(place).evaluate("picture => [picture.currentSrc, picture.naturalWidth]")
-            assert chosen.endswith("-dark.svg") == dark
-            assert pixels > 0
-            assert any(character.isdigit() for character in pictures.nth(place).get_attribute("alt"))
+        figures = found.page.locator("figure .plot")
+        assert figures.count() == 7
+        fill = "picture => getComputedStyle(picture.querySelector('text')).fill"
+        red, green, blue = map(int, figures.first.evaluate(fill)[4:-1].split(","))
+        assert (red + green + blue > 384) == dark
+        for place in range(figures.count()):
+            assert any(character.isdigit() for character in figures.nth(place).get_attribute("aria-label"))
+
+
+def test_the_pointer_finds_a_name_on_points_and_on_shortened_names(browser: Any, report: Path) -> None:
+    with opened(browser, report / "boards" / "ucm-mobile.html", width=1440) as found:
+        point = found.page.locator(".named use", has=found.page.locator("title", has_text="jsst, beach: 0.500")).first
+        box = point.bounding_box()
+        under = "([x, y]) => document.elementFromPoint(x, y).closest('use')?.querySelector('title')?.textContent"
+        place = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+        assert found.page.evaluate(under, place) == "jsst, beach: 0.500"
+        found.open(report / "index.html")
+        shown = found.page.locator("section.board:not([hidden]) tbody th a")
+        assert shown.evaluate_all("all => all.map(one => one.title)") == ["jsst", "baseline: MobileNetV2", "jsst"]
 
 
 def test_it_opens_in_under_a_second_with_all_methods_on_five_datasets(browser: Any, tmp_path: Path) -> None:

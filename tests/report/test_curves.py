@@ -52,7 +52,6 @@ def test_the_figure_tells_its_numbers(made: Scenery) -> None:
     drawing = draw_curves(made.target)
     for shown in made.target.methods:
         assert f"{shown.title} {shown.found.precision[10]:.2f}, {shown.found.precision[50]:.2f}" in drawing.alt
-        assert shown.title in drawing.light
-    assert drawing.light == draw_curves(made.target).light
-    assert drawing.light != drawing.dark
-    assert (made.out / f"scenes/{drawing.name}.svg").read_text() == drawing.light
+        assert shown.title in drawing.file
+    assert drawing == draw_curves(made.target)
+    assert (made.out / f"scenes/{drawing.name}.svg").read_text() == drawing.file

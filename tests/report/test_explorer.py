@@ -18,6 +18,7 @@ from rsir_bench.report.scenes.explorer import ranking
 from rsir_bench.report.scenes.neighbours import find_neighbours
 from rsir_bench.report.scenes.pages import add_scenes
 from rsir_bench.report.scenes.targets import find_targets
+from rsir_bench.report.tiles import Scenes
 from rsir_bench.runs.request import UserFiles
 
 
@@ -131,7 +132,7 @@ def test_links_say_what_they_are(made: Scenery) -> None:
     assert all((made.out / link.href).is_file() for link in made.links)
 
 
-def again(made: Scenery, runs: Path, out: Path) -> list:
+def again(made: Scenery, runs: Path, out: Path) -> Scenes:
     frame = Frame(out)
     return add_scenes(out, [runs], UserFiles(made.folder, protocol=made.protocol), frame.render)
 
@@ -142,7 +143,7 @@ def test_missing_descriptors_are_said_and_leave_the_rest(
     runs = shutil.copytree(made.runs, tmp_path / "runs")
     for path in (runs / "gamma").rglob("*.npy"):
         path.unlink()
-    assert len(again(made, runs, tmp_path / "out")) == 2
+    assert len(again(made, runs, tmp_path / "out").links) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "gamma" in line
     assert "no descriptors" in line
@@ -157,7 +158,7 @@ def test_damaged_descriptors_are_said_and_leave_the_rest(
     runs = shutil.copytree(made.runs, tmp_path / "runs")
     for path in (runs / "gamma").rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:-7])
-    assert len(again(made, runs, tmp_path / "out")) == 2
+    assert len(again(made, runs, tmp_path / "out").links) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gamma on folder-target not shown: ")
     assert line.endswith(".npy: damaged; delete its record and run again")
@@ -183,7 +184,10 @@ def test_missing_scenes_are_one_line_and_no_page(
     protocol = tmp_path / "tiny.toml"
     protocol.write_text(Path(made.protocol).read_text().replace("/source", "/gone"))
     frame = Frame(tmp_path / "out")
-    assert add_scenes(tmp_path / "out", [made.runs], UserFiles(made.folder, protocol=str(protocol)), frame.render) == []
+    assert (
+        add_scenes(tmp_path / "out", [made.runs], UserFiles(made.folder, protocol=str(protocol)), frame.render)
+        == Scenes()
+    )
     lines = capsys.readouterr().err.splitlines()
     assert any("gone" in line for line in lines)
     assert lines[-1].startswith("no retrieved scenes shown")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from made import costs, result, small
+from made import CLASSES, costs, result, small
 
 from rsir_bench.records.schema import Record
 from rsir_bench.report.board_view import BoardView, main_rows, views
 from rsir_bench.report.figures import COLOURED, class_values, coloured, figures
-from rsir_bench.report.plot_style import COLOURS, DARK, REST, Drawing
+from rsir_bench.report.inline import colour_name, style_sheet
+from rsir_bench.report.plot_style import COLOURS, DARK, REST, Drawing, in_columns
 
 
 def drawn(records: list[Record], target: str = "rsscn7") -> dict[str, Drawing]:
@@ -124,8 +126,8 @@ def test_what_was_run_under_distortions_has_a_colour() -> None:
 
 def test_a_crowd_is_grey_and_counted(crowd: BoardView) -> None:
     (drawing,) = figures(crowd, crowd.targets[0])
-    assert "13 other methods" in drawing.light
-    assert REST in drawing.light
+    assert "13 other methods" in drawing.file
+    assert REST in drawing.file
 
 
 def test_equal_records_give_equal_bytes_in_any_order(drawings: dict[str, Drawing]) -> None:
@@ -134,7 +136,7 @@ def test_equal_records_give_equal_bytes_in_any_order(drawings: dict[str, Drawing
 
 def test_figures_are_well_formed_transparent_and_without_a_date(drawings: dict[str, Drawing]) -> None:
     for drawing in drawings.values():
-        for text in (drawing.light, drawing.dark):
+        for text in (drawing.file, drawing.inline):
             ElementTree.fromstring(text)
             assert not re.search(r"<dc:date>|Matplotlib v", text)
             assert "#ffffff" not in text
@@ -143,15 +145,95 @@ def test_figures_are_well_formed_transparent_and_without_a_date(drawings: dict[s
 def test_text_stays_text_and_names_are_not_mathematics(drawings: dict[str, Drawing]) -> None:
     words = [
         "".join(found.itertext())
-        for found in ElementTree.fromstring(drawings["classes"].light).iter()
+        for found in ElementTree.fromstring(drawings["classes"].file).iter()
         if found.tag.endswith("text")
     ]
     assert "<b>harbour</b> & $x$" in words
 
 
-def test_the_dark_figure_has_no_colour_of_the_light_one(drawings: dict[str, Drawing]) -> None:
+def elements(drawing: Drawing) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(drawing.inline).iter())
+
+
+def test_every_colour_on_a_page_has_a_dark_one(drawings: dict[str, Drawing]) -> None:
+    sheet = style_sheet(DARK)
     for drawing in drawings.values():
-        assert not [colour for colour in DARK if colour in drawing.dark]
+        styles = " ".join(element.get("style", "") for element in elements(drawing))
+        used = set(re.findall(r"#[0-9a-f]{6}", styles))
+        assert used <= DARK.keys()
+        assert len(used) > 2
+        for colour in used:
+            assert styles.count(colour) == styles.count(f"var({colour_name(colour)},{colour})")
+            assert f"{colour_name(colour)}: {DARK[colour]};" in sheet
+
+
+def test_figures_on_pages_scale_and_their_parts_refer_to_each_other(drawings: dict[str, Drawing]) -> None:
+    known: set[str] = set()
+    for drawing in drawings.values():
+        root, *_ = parts = elements(drawing)
+        assert root.get("viewBox") is not None
+        assert root.get("width") is None
+        assert root.get("height") is None
+        assert root.get("aria-label") == drawing.alt
+        ids = {part.get("id") for part in parts if part.get("id")}
+        assert not ids & known  # no figure of a page takes the markers of another
+        known |= ids
+        asked = [part.get("href") for part in parts if part.tag.endswith("use")]
+        asked += [clip[4:-1] for part in parts if (clip := part.get("clip-path"))]
+        assert {name[1:] for name in asked} == ids
+        assert not any("{" in key or key.startswith("xlink") for part in parts for key in part.attrib)
+
+
+def titles(drawing: Drawing) -> list[str]:
+    return [part.text or "" for part in elements(drawing) if part.tag.endswith("title")]
+
+
+def test_every_point_has_its_name_and_its_value(drawings: dict[str, Drawing]) -> None:
+    assert sorted(titles(drawings["classes"])) == sorted(
+        [
+            "baseline",
+            "jsst",
+            *(f"baseline, {name}: 0.510" for name in CLASSES),
+            *(f"jsst, {name}: {value:.3f}" for name, value in zip(CLASSES, (0.5, 0.4, 0.3), strict=True)),
+        ]
+    )
+    assert "jsst: Parameters (M) 3, mAP 0.400" in titles(drawings["costs"])
+    assert "baseline: 0.5200" in titles(drawings["seeds"])
+    assert "baseline, mean of 2 seeds: 0.5100" in titles(drawings["seeds"])
+    assert "jsst, haze 3: 0.275" in titles(drawings["robustness"])
+
+
+def test_the_title_of_a_point_is_on_that_point(drawings: dict[str, Drawing]) -> None:
+    """Points that are further right have the greater value."""
+    root = ElementTree.fromstring(drawings["classes"].inline)
+    found = []
+    for point in root.iter("{http://www.w3.org/2000/svg}use"):
+        if (title := point.find("{http://www.w3.org/2000/svg}title")) is not None:
+            found.append((float(point.attrib["x"]), float((title.text or "").rpartition(" ")[2])))
+    assert len(found) == 6
+    assert [value for _, value in sorted(found)] == sorted(value for _, value in found)
+
+
+def test_long_names_are_short_in_figures_and_whole_on_hover() -> None:
+    long = "timm:resnet34@weights.safetensors (timm.arguments={'pad_type': 'same'}, timm.mean=[0.5, 0.5, 0.5])"
+    drawing = drawn([*small(), result(long, 0.7, target="rsscn7")])["classes"]
+    assert "timm:resnet34 (…)" in drawing.file
+    assert "pad_type" not in drawing.file
+    assert long in titles(drawing)
+    assert "pad_type" not in drawing.alt
+
+
+def test_figures_fill_two_columns_of_about_the_same_height(drawings: dict[str, Drawing]) -> None:
+    def stub(name: str, height: float) -> Drawing:
+        return replace(drawings["classes"], name=name, height=height)
+
+    tall = [stub("classes", 2.6), stub("costs", 3.2), stub("seeds", 5.8), stub("robustness", 6.3)]
+    assert [[one.name for one in column] for column in in_columns(tall)] == [
+        ["classes", "robustness"],
+        ["costs", "seeds"],
+    ]
+    assert in_columns(tall[:1]) == [tall[:1], []]
+    assert in_columns([]) == [[], []]
 
 
 def contrast(one: str, other: str) -> float:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS
-from rsir_bench.report.plot_style import REST, Drawing, legend, looks, settings, svg
+from rsir_bench.report.inline import Named
+from rsir_bench.report.names import short_names
+from rsir_bench.report.plot_style import REST, WIDTH, Drawing, Look, drawing, legend, looks, settings
 from rsir_bench.report.scenes.targets import Target
 
 EVERY = 10  # recall levels between markers
-SIZE = 7.6, 4.2  # inches
+HEIGHT = 3.6  # inches
 
 
 def draw_curves(target: Target) -> Drawing | None:
@@ -26,34 +29,42 @@ def draw_curves(target: Target) -> Drawing | None:
     if not known:
         return None
     recall = np.linspace(0, 1, RECALL_LEVELS)
-    shown = looks([method.title for method in target.methods])
+    shown = looks([title for title, _ in known])
     with settings():
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.subplots()
-        for title, precision in reversed(known):  # the best on top
-            look = shown.get(title)
-            if look is None:
-                axes.plot(recall, precision, color=REST, linewidth=1)
-            else:
-                axes.plot(
-                    recall,
-                    precision,
-                    color=look.colour,
-                    linestyle=look.dash,
-                    marker=look.marker,
-                    markevery=EVERY,
-                    markersize=4.5,
-                    linewidth=1.4,
-                )
+        for place, (title, precision) in reversed(list(enumerate(known))):  # the best on top
+            _draw(axes, recall, precision, shown.get(title), f"c-{place}")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall", ylabel="Precision, mean over queries")
-        legend(figure, shown, len(target.methods) - len(shown), lines=True)
-        light, dark = svg(figure)
-    width, height = (round(96 * inches) for inches in SIZE)  # a CSS pixel is 1/96 inch
-    caption = (
-        f"Precision at each recall on {target.title}, mean over queries, without interpolation: the precision at the "
-        "positive that reaches the recall. Tied scenes count at their expected rank."
+        short = short_names(title for title, _ in known)
+        legend(figure, {short[title]: look for title, look in shown.items()}, len(known) - len(shown), lines=True)
+        caption = (
+            f"Precision at each recall on {target.title}, mean over queries, without interpolation: the precision at "
+            "the positive that reaches the recall. Tied scenes count at their expected rank."
+        )
+        named = {f"c-{place}": Named(title) for place, (title, _) in enumerate(known)}
+        words = _in_words([(short[title], precision) for title, precision in known])
+        name = f"{target.name}/curves"
+        return drawing(figure, name, "Precision and recall", caption=caption, alt=words, named=named)
+
+
+def _draw(
+    axes: Axes, recall: npt.NDArray[np.float64], precision: npt.NDArray[np.float64], look: Look | None, gid: str
+) -> None:
+    if look is None:
+        axes.plot(recall, precision, color=REST, linewidth=1, gid=gid)
+        return
+    axes.plot(
+        recall,
+        precision,
+        color=look.colour,
+        linestyle=look.dash,
+        marker=look.marker,
+        markevery=EVERY,
+        markersize=4,
+        linewidth=1.3,
+        gid=gid,
     )
-    return Drawing(f"{target.name}/curves", light, dark, caption, _in_words(known), width, height)
 
 
 def _in_words(curves: Sequence[tuple[str, npt.NDArray[np.float64]]]) -> str:

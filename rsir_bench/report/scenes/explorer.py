@@ -83,15 +83,17 @@ def _write_method(out: Path, target: Target, shown: RetrievalRun) -> dict[str, A
     return {
         "label": shown.record.method.label,
         "title": shown.title,
+        "short": target.short[shown.title],
         "row": shown.row,
         "seed": shown.record.seed,
         "measure": shown.measure,
-        "metrics": [[name, shown.record.metrics[name]] for name in _metrics(target)],
+        "metrics": [[name, shown.record.metrics[name]] for name in shown_metrics(target)],
         "data": name,
     }
 
 
-def _metrics(target: Target) -> tuple[str, ...]:
+def shown_metrics(target: Target) -> tuple[str, ...]:
+    """Return the metrics that pages of scenes show of each method."""
     return ("P@10", target.metric) if target.several is None else ("ACG@10", target.metric)
 
 

@@ -11,11 +11,13 @@ from rsir_bench.base.files import write_text
 from rsir_bench.base.progress import log
 from rsir_bench.report.renderer import Link
 from rsir_bench.report.scenes.curves import draw_curves
-from rsir_bench.report.scenes.explorer import write_explorer
+from rsir_bench.report.scenes.explorer import shown_metrics, write_explorer
 from rsir_bench.report.scenes.front_ends import convert
 from rsir_bench.report.scenes.panels import choose_queries, make_panels, rule
+from rsir_bench.report.scenes.rows import write_showcase, write_strip
 from rsir_bench.report.scenes.targets import Target, find_targets
 from rsir_bench.report.scenes.thumbnails import Sheets, write_sheets
+from rsir_bench.report.tiles import Scenes
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.scenes.decode import UNREADABLE, remedy, why_unreadable
 
@@ -27,7 +29,7 @@ def add_scenes(
     runs: Sequence[Path],
     files: UserFiles,
     render: Callable[..., Path],
-) -> list[Link]:
+) -> Scenes:
     """Add the query explorer, and a page for each target with curves, retrieval panels and converted scenes.
 
     Missing descriptors, scenes and networks are reported on standard error and on the explorer's page, one line each;
@@ -40,7 +42,7 @@ def add_scenes(
         render: ``Frame.render`` of the report's frame.
 
     Returns:
-        Links to the pages, the explorer first; empty where nothing can be shown.
+        Links to the pages, the explorer first, and scenes for other pages; empty where nothing can be shown.
 
     Raises:
         UserError: A folder of runs does not exist, or a file cannot be written.
@@ -56,12 +58,14 @@ def add_scenes(
         log_missing(
             f"no retrieved scenes shown: nothing in {', '.join(map(str, runs))} has both descriptors and scenes"
         )
-        return []
+        return Scenes()
     for name in STATIC:
         text = resources.files("rsir_bench.report").joinpath("static", name).read_text(encoding="utf-8")
         write_text(out / "static" / name, text)
     pages = [_write_page(out, target, sheets, render, log_missing) for target, sheets in targets]
-    return [write_explorer(out, targets, missing, render), *pages]
+    links = [write_explorer(out, targets, missing, render), *pages]
+    strips = {target.index.name: write_strip(out, target, sheets) for target, sheets in reversed(targets)}
+    return Scenes(links, strips, write_showcase(out, targets))
 
 
 def _with_sheets(out: Path, targets: Sequence[Target], log: Callable[[str], None]) -> list[tuple[Target, Sheets]]:
@@ -90,12 +94,12 @@ def _write_page(
     href = f"scenes/{target.name}.html"
     converted = convert(out, target, choose_queries(target), log)
     if curves is not None:
-        write_text(out / f"scenes/{curves.name}.svg", curves.light)
-        write_text(out / f"scenes/{curves.name}-dark.svg", curves.dark)
+        write_text(out / f"scenes/{curves.name}.svg", curves.file)
     render(
         "scenes.html",
         href,
         target=target,
+        metrics=shown_metrics(target),
         colours=sheets.colours.text,
         curves=curves,
         panels=make_panels(target, sheets),

@@ -19,6 +19,7 @@ from rsir_bench.records.cells import is_plain, printed_title, row_label
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
+from rsir_bench.report.names import short_names
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.locate import LocatedResult, locate
@@ -100,6 +101,17 @@ class Target:
     def metric(self) -> str:
         """The metric that methods are ranked by."""
         return "mAP" if self.several is None else HEADLINE
+
+    @property
+    def short(self) -> dict[str, str]:
+        """The methods' short names, by title."""
+        return short_names(method.title for method in self.methods)
+
+    def is_right(self, query: int, scene: int) -> bool:
+        """Whether a scored scene is of a query's class, or shares a label with it."""
+        if self.several is not None:
+            return bool((self.several.members[query] & self.several.members[scene]).any())
+        return bool(self.labels[query] == self.labels[scene])
 
     def words(self, scene: int) -> str:
         """Return the class of a scored scene, or its labels."""

@@ -148,7 +148,7 @@ const explorer = (() => {
         else mine.delete(number);
         drawRankings();
       });
-      return element("label", {}, box, ` ${method.title}`);
+      return element("label", { title: method.title }, box, ` ${method.short}`);
     }));
   }
 
@@ -220,7 +220,7 @@ const explorer = (() => {
   }
 
   async function drawRanking(method, scene) {
-    const heading = element("h3", { textContent: method.title });
+    const heading = element("h3", { title: method.title, textContent: method.short });
     const section = element("section", { className: "ranking" }, heading);
     let found;
     try {

@@ -73,6 +73,9 @@
       const column = header.cellIndex;
       for (const line of lines) line.cells[column].hidden = Boolean(away);
     }
+    for (const line of part.querySelectorAll("tfoot tr")) {
+      line.hidden = ![...line.cells].some((cell) => !cell.hidden && cell.cellIndex > 0 && cell.textContent);
+    }
     const sorted = part.querySelector("th[aria-sort]");
     if (sorted && sorted.hidden) sortBy(part.querySelector("th[data-metric]:not([hidden])"), "descending");
   }
