@@ -279,7 +279,7 @@ def under_distortion(view: BoardView, target: Target) -> Drawing | None:
     down = math.ceil(len(block.kinds) / across)
     figure = Figure(figsize=(WIDTH, 1.35 * down + 0.9), layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    named = {}
+    named: dict[str, Named] = {}
     for axes, kind in zip(panels, block.kinds, strict=False):
         named |= _kind(axes, block, kind, curves, shown)
     for place, axes in enumerate(panels):
