@@ -25,7 +25,6 @@ from rsir_bench.scenes.card import load_cards
 
 SPEED = "describe_images_per_second"
 NOT_THE_PAPERS = "Not comparable with the paper"
-ABLATIONS = {shape.name for shape in PAPER_TABLES if not shape.every_row}  # other tables have their rows too
 
 
 @dataclass(frozen=True)
@@ -171,18 +170,19 @@ class BoardView:
     @property
     def notes(self) -> list[str]:
         """The notes of its tables, each once; what tells it from the paper's only where that could be doubted."""
-        found = dict.fromkeys(note for table in self._whole for note in table.notes)
+        found = dict.fromkeys(note for table in self.whole for note in table.notes)
         kept = self.shows_paper or self.mistakable
         return [note for note in found if kept or not note.startswith(NOT_THE_PAPERS)]
 
     @property
     def footnotes(self) -> list[str]:
         """The slips of the published rows, with their table."""
-        return [f"{heading(table)}: {slip}" for table in self._whole for slip in table.footnotes]
+        return [f"{heading(table)}: {slip}" for table in self.whole for slip in table.footnotes]
 
     @property
-    def _whole(self) -> list[Table]:
-        return [table for table in self.tables if table.name not in ABLATIONS]
+    def whole(self) -> list[Table]:
+        """The tables of all methods: not those of a question about one method, whose rows these have too."""
+        return [table for table in self.tables if not table.ablation]
 
     def ranked(self, column: Column) -> list[Standing]:
         """Return the rows, the best of a column first and those without a value, or with a doubtful one, last."""
@@ -246,7 +246,7 @@ def views(records: Iterable[Record]) -> list[BoardView]:
 def _view(board: Board) -> BoardView:
     rendered = tables(board)
     found = [_under_own_names(table) for table in rendered]
-    whole = [table for table in found if table.name not in ABLATIONS]
+    whole = [table for table in found if not table.ablation]
     targets = tuple(
         Target(block.target, block.title, block.extent, HEADLINE if block.references else "mAP")
         for table in whole

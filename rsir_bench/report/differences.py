@@ -1,13 +1,12 @@
-"""What a method gains or loses against the baseline, seed by seed."""
+"""What a method gains or loses against the baseline on each target, as leaderboards compute it, and as a bar."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsir_bench.leaderboard.costs import REFERENCE
-from rsir_bench.records.schema import Record
+from rsir_bench.leaderboard.pages.differences import Difference, difference, opposite
+from rsir_bench.leaderboard.tables import Block, MethodRow
 from rsir_bench.report.board_view import BoardView, Standing, Target
 
 LEAST_REACH = 0.02  # a bar is never drawn as if less than this were much
@@ -15,7 +14,7 @@ LEAST_REACH = 0.02  # a bar is never drawn as if less than this were much
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar from the middle of its cell, with a line for the deviation; all in % of the width."""
+    """A bar from the middle of its cell, with a line for the interval; all in % of the width."""
 
     left: float
     width: float
@@ -24,29 +23,35 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One row of a method minus the baseline on one target, over the seeds that both have.
+class Compared:
+    """One row of a method minus the baseline on one target.
 
     Attributes:
         target: The target, with the metric that is compared.
         standing: The row of the method.
-        against: The row of the baseline: the same, or else the one that figures show.
-        seeds: The seeds, at least one.
-        mean: The mean difference.
-        sd: The sample standard deviation of the differences; None for one seed.
+        seeds: The number of its seeds.
+        against: The row of the baseline.
+        against_seeds: The number of the baseline's seeds.
+        found: The difference of the means over seeds, with an interval where it is tested.
     """
 
     target: Target
     standing: Standing
-    against: Standing
-    seeds: tuple[int, ...]
-    mean: float
-    sd: float | None
+    seeds: int
+    against: str
+    against_seeds: int
+    found: Difference
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the interval; the difference itself where there is none."""
+        mean, low, high = self.found.mean, self.found.low, self.found.high
+        return (mean, mean) if low is None or high is None else (low, high)
 
     @property
     def reach(self) -> float:
-        """How far its bar and the line for its deviation go from zero."""
-        return abs(self.mean) + (self.sd or 0)
+        """How far its bar and the line for its interval go from zero."""
+        return max(map(abs, (self.found.mean, *self.ends)))
 
     def bar(self, reach: float) -> Bar:
         """Return the difference as a bar where ``reach`` is half of the width."""
@@ -54,33 +59,27 @@ class Difference:
         def place(value: float) -> float:
             return round(50 + 50 * value / max(reach, LEAST_REACH), 1)
 
-        spread, end = self.sd or 0, place(self.mean)
-        return Bar(min(50.0, end), round(abs(end - 50), 1), place(self.mean - spread), place(self.mean + spread))
+        end, (low, high) = place(self.found.mean), self.ends
+        return Bar(min(50.0, end), round(abs(end - 50), 1), place(low), place(high))
 
 
-def differences(view: BoardView, standings: Sequence[Standing]) -> list[Difference]:
+def differences(view: BoardView, standings: Sequence[Standing]) -> list[Compared]:
     """Return the differences of rows from the baseline, target by target; none for the baseline itself."""
-    baseline = [standing for standing in view.standings if standing.label == REFERENCE]
-    found = []
-    for target in view.targets:
-        for standing in standings:
-            if standing.label == REFERENCE or standing.cells[target.name, target.metric].doubtful:
-                continue
-            same = [one for one in baseline if one.name.row == standing.name.row]
-            for against in (same or [one for one in baseline if one.main])[:1]:
-                found += _difference(view, target, standing, against)
-    return found
+    named = {(standing.name.label, standing.name.row): standing for standing in standings if standing.name.label}
+    targets = {target.name: target for target in view.targets}
+    return [
+        compared
+        for table in view.whole
+        for block in table.blocks
+        for row in block.rows
+        if (standing := named.get((row.name.label, row.name.row))) is not None
+        for compared in _compared(targets[block.target], standing, block, row)
+    ]
 
 
-def _difference(view: BoardView, target: Target, standing: Standing, against: Standing) -> list[Difference]:
-    ours, theirs = (_by_seed(view.records(target.name, one), target.metric) for one in (standing, against))
-    seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    if not seeds:
+def _compared(target: Target, standing: Standing, block: Block, row: MethodRow) -> list[Compared]:
+    """Return the difference of a row of a block from the baseline; empty where there is nothing to compare."""
+    other, found = opposite(block, row), difference(block, row, target.metric)
+    if other is None or found is None:
         return []
-    values = [ours[seed] - theirs[seed] for seed in seeds]
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    return [Difference(target, standing, against, seeds, statistics.fmean(values), sd)]
-
-
-def _by_seed(records: Sequence[Record], metric: str) -> dict[int, float]:
-    return {record.seed: record.metrics[metric] for record in records if metric in record.metrics}
+    return [Compared(target, standing, row.seeds, other.name.row, other.seeds, found)]

@@ -22,7 +22,7 @@ from rsir_bench.report.board_view import (
     page_of_dataset,
     page_of_method,
 )
-from rsir_bench.report.differences import Difference, differences
+from rsir_bench.report.differences import Compared, differences
 from rsir_bench.report.figures import ClassValues, class_values
 from rsir_bench.report.names import short_names
 from rsir_bench.report.plot_style import Drawing
@@ -88,7 +88,7 @@ class MethodResult:
 
     view: BoardView
     standings: list[Standing]
-    differences: list[Difference]
+    differences: list[Compared]
     effects: list[EffectRow]
     processed: list[Processed]
     costs: str
