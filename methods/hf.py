@@ -1,4 +1,4 @@
-"""Any vision encoder of the Hugging Face hub, as it comes: ``--methods hf:ORGANISATION/NAME`` or ``hf:FOLDER``."""
+"""Any vision encoder on the Hugging Face hub, without training: ``--methods hf:ORGANISATION/NAME`` or ``hf:FOLDER``."""
 
 from __future__ import annotations
 

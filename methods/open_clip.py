@@ -1,4 +1,4 @@
-"""Any image encoder of OpenCLIP, as it comes: ``--methods open_clip:MODEL.TAG`` or ``open_clip:MODEL@FILE``."""
+"""Any image encoder of OpenCLIP, without training: ``--methods open_clip:MODEL.TAG`` or ``open_clip:MODEL@FILE``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any encoder of TorchGeo that sees pixels alone, as it comes: ``--methods torchgeo:MODEL.TAG``."""
+"""Any encoder of TorchGeo that needs only pixels, without training: ``--methods torchgeo:MODEL.TAG``."""
 
 from __future__ import annotations
 

@@ -696,7 +696,7 @@ def test_an_interrupted_campaign_says_what_is_kept_and_the_plan_where_it_resumes
         with pytest.raises(KeyboardInterrupt):
             campaign(tiny.request(), lines.append)
     kept = f"{tiny.folder / 'runs'}: 0 of 2 results, baseline seed 0 up to epoch 1"
-    assert lines[-1] == f"stopped   kept in {kept}; the same command goes on from there"
+    assert lines[-1] == f"stopped   kept in {kept}; run the same command to resume"
     lines.clear()
     assert not campaign(tiny.request(), lines.append).failures
     assert "; resumes at epoch 2" in lines[0]

@@ -263,8 +263,8 @@ def test_errors_are_one_line_with_what_to_do(words: str, message: str, cli: InPr
     ("words", "message"),
     [
         ("ray", "--launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`"),
-        ("local --address host:1", "--address: only a cluster has one; add --launcher ray"),
-        ("local --allow-no-token", "--allow-no-token: only a cluster has tokens; add --launcher ray"),
+        ("local --address host:1", "--address: applies only to a cluster; add --launcher ray"),
+        ("local --allow-no-token", "--allow-no-token: applies only to a cluster; add --launcher ray"),
         ("slurm", "--launcher 'slurm': unknown; known: local, ray"),
     ],
 )
@@ -512,7 +512,7 @@ def test_a_run_ends_with_who_leads_and_what_comes_next(tiny: Tiny, cli: InProces
     assert following == "next      rsir-bench report runs --runs runs --protocol tiny.toml"
     assert "ahead" not in made.out
     again = cli(*words, "--again", "--plan")
-    assert again.err.startswith("warning   --again: deprecated, as every run makes what its own --out lacks; omit it\n")
+    assert again.err.startswith("warning   --again: deprecated and without effect; omit it\n")
     assert "2 done, 0 to do" in again.err
 
 

@@ -334,7 +334,7 @@ def test_sigterm_is_one_line_and_143(tiny: Tiny) -> None:
     out, err = program.communicate(timeout=120)
     assert program.returncode == 143, err
     assert out == ""
-    assert err.splitlines()[-1] == "ended by SIGTERM: finished runs are kept, and the same command goes on"
+    assert err.splitlines()[-1] == "ended by SIGTERM: finished runs are kept; run the same command to resume"
     assert not list((tiny.folder / "runs").glob(".campaign-*"))
 
 
@@ -608,7 +608,7 @@ def test_what_a_task_occupies() -> None:
     assert needs("cuda", [Node(2, 4)], 1) == Needs(1, 1)
     with pytest.raises(UserError, match="no node of the cluster has a GPU"):
         needs("cuda", [small], 1)
-    with pytest.raises(UserError, match="no node of the cluster offers a CPU"):
+    with pytest.raises(UserError, match="no node of the cluster has a free CPU"):
         needs("cpu", [Node(0, 0)], 1)
 
 

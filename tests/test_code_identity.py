@@ -179,7 +179,7 @@ def test_fresh_makes_everything_again_and_keeps_what_is_foreign(tiny: Tiny, plug
     assert run(tiny, plugin)[0].records[0].metrics["mAP"] == 0.999
     again, lines = run(tiny, plugin, fresh=True)
     assert scores(again.records) == scores(first.records)
-    assert "is made again" in lines
+    assert "is recomputed" in lines
     assert mine.read_text() == "mine"
 
 

@@ -56,7 +56,7 @@ def test_fabric_is_set_up_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_cannot_be_shared_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "--device mps: several processes cannot share it; leave --devices out"
+    text = "--device mps: several processes cannot share it; omit --devices"
     assert message(lambda: distributed.launch(2, "mps", [])) == text
     monkeypatch.setattr(distributed, "launched", lambda: True)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
@@ -66,7 +66,7 @@ def test_it_cannot_be_shared_by_processes(monkeypatch: pytest.MonkeyPatch) -> No
 def test_ranks_need_64_bits(apple: None) -> None:
     rows, labels = np.eye(4, dtype=np.float32), [0, 0, 1, 1]
     text = message(lambda: rsir_bench.score(rows, labels, device="mps"))
-    assert text == "device 'mps': ranks are computed with 64 bits, which it lacks; use cpu"
+    assert text == "device 'mps': ranks need 64-bit floats, which it lacks; use cpu"
 
 
 def test_a_trial_is_made_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

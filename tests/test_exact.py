@@ -208,7 +208,7 @@ def test_a_stage_whose_run_fails_is_told_in_one_line(cli: InProcess, monkeypatch
     ended = cli("drift", "--exact")
     assert ended.code == 1
     source = FOLDER / "scenes" / "source"
-    told = f"baseline seed 0: descriptors of folder:{source} are not finite; fix the method"
+    told = f"baseline seed 0: descriptors of folder:{source} contain NaN or infinity; fix the method"
     assert ended.err == f"rsir-bench: {told}\n"
 
 

@@ -221,7 +221,8 @@ def test_rows_of_files_do_not_go_with_scenes_named_by_id(tmp_path: Path) -> None
     dataset = SceneIndex("small", tmp_path, ("a/1.png",), labels, ("a",), "0" * 64, 3, (0, 1, 2), None, None)
     files = GalleryFiles(own=tmp_path / "own.txt")
     with pytest.raises(
-        UserError, match=r"^--gallery, --own and --ignore number the rows of files; omit them or --dataset$"
+        UserError,
+        match=r"^--gallery, --own and --ignore refer to rows, which --dataset reorders; omit them or --dataset$",
     ):
         score_files(tmp_path / "rows.npz", dataset=dataset, apart=files)
 

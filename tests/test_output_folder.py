@@ -124,7 +124,10 @@ def test_a_list_names_each_file_in_one_way(tmp_path: Path, name: str) -> None:
 def test_files_of_another_verb_are_files_of_others(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "1"})
     before = contents(tmp_path)
-    with pytest.raises(UserError, match="holds files of others"), replaced_folder(tmp_path, "another"):
+    with (
+        pytest.raises(UserError, match="contains files that rsir-bench did not write"),
+        replaced_folder(tmp_path, "another"),
+    ):
         pytest.fail("the folder was given to another verb")
     assert contents(tmp_path) == before
 
@@ -221,8 +224,8 @@ def test_a_folder_of_others_is_refused_in_one_line_and_left_as_it_is(tiny: Tiny,
     what = tiny.target if verb == "datasets audit" else runs
     code, said = call(*verb.split(), what, "--out", out)
     assert (code, said.count("\n")) == (2, 0)
-    assert "web: holds files of others (" in said
-    assert "name a new or an empty folder with --out" in said
+    assert "web: contains files that" in said
+    assert "name a new folder with --out" in said
     assert contents(out) == before
 
 
@@ -246,7 +249,7 @@ def test_an_older_report_without_a_list_is_refused(tiny: Tiny, runs: Path) -> No
     fill(tiny.folder / "report", {"static/table.js": "", "index.html": "", "datasets/mine.csv": "1,2"})
     code, said = call("report", runs, "--out", tiny.folder / "report")
     assert code == 2
-    assert "holds files of others" in said
+    assert "contains files that" in said
     assert (tiny.folder / "report" / "datasets" / "mine.csv").read_text() == "1,2"
 
 

@@ -151,7 +151,7 @@ def test_ctrl_c_ends_all_as_it_ends_one_process(protocol, tmp_path):
     told, said = running.communicate(timeout=LIMIT)
     assert (running.returncode, told) == (130, "")
     assert said.startswith("protocol  ")
-    kept = f"whole epochs and finished results are kept in {tmp_path / 'runs'}; the same command goes on from there"
+    kept = f"complete epochs and finished results are kept in {tmp_path / 'runs'}; run the same command to resume"
     assert said.splitlines()[-1] == f"stopped   {kept}"
     assert "Traceback" not in said
 

@@ -196,8 +196,8 @@ class TestMistakes:
             ("train.epochs", ["--set train.epochs", "section.key=value"]),
             ("epochs=5", ["--set epochs=5", "section.key=value"]),
             ("=5", ["--set =5", "section.key=value"]),
-            ("name.x=1", ["--set name.x=1", "'name' is not a section"]),
-            ("train.epochs.x=1", ["--set train.epochs.x=1", "'epochs' is not a section"]),
+            ("name.x=1", ["--set name.x=1", "'name' is a setting, not a section"]),
+            ("train.epochs.x=1", ["--set train.epochs.x=1", "'epochs' is a setting, not a section"]),
         ],
     )
     def test_one_line_names_the_setting_and_what_fits(self, override, parts):
@@ -224,7 +224,7 @@ class TestMistakes:
         data = '[data]\nsource = "a"\ntargets = ["b"]\nsize = 96\n'
         (tmp_path / "mine.toml").write_text(f'name = "mine"\ntitle = "Mine"\n{data}')
         text = message(lambda: load_protocol(str(tmp_path / "mine.toml")))
-        assert text.endswith("mine.toml: trunk is missing; what is trained on data.source needs it")
+        assert text.endswith("mine.toml: trunk is missing; a protocol with data.source needs it")
 
     @pytest.mark.parametrize("name", ["Upper", "with space", "", "-dash", "a/b"])
     def test_names_are_file_names(self, name):
@@ -257,7 +257,7 @@ class TestMistakes:
     )
     def test_a_setting_that_would_change_nothing_is_refused(self, name, overrides, needed, usual):
         section, key = overrides[0].partition("=")[0].split(".")
-        said = f"protocol {name}: {section}: {key} changes nothing without {needed}; leave it at {usual}"
+        said = f"protocol {name}: {section}: {key} has no effect without {needed}; leave it at {usual}"
         assert message(lambda: load_protocol(name, overrides)) == said
 
     def test_one_that_is_put_back_to_its_default_is_none(self):
@@ -386,8 +386,8 @@ class TestWithoutASource:
     )
     def test_settings_of_training_and_input_change_nothing_there(self, override, named):
         text = message(lambda: load_protocol("frozen", [override]))
-        assert text.startswith(f"protocol frozen: {named} changes nothing: without data.source nothing is trained")
-        assert text.endswith("(timm:NAME:size=224 changes it for one)")
+        assert text.startswith(f"protocol frozen: {named} has no effect: without data.source nothing is trained")
+        assert text.endswith("(timm:NAME:size=224 sets it for one encoder)")
 
     def test_other_queries_or_another_similarity_are_another_board(self):
         boards = [board_name(load_protocol("frozen", [f"score.queries={word}"])) for word in ("all", "fifth")]
@@ -395,4 +395,4 @@ class TestWithoutASource:
 
     def test_a_source_alone_is_no_training(self):
         text = message(lambda: load_protocol("frozen", ["data.source=aid"]))
-        assert text == "protocol frozen: data.size is missing; what is trained on data.source needs it"
+        assert text == "protocol frozen: data.size is missing; a protocol with data.source needs it"

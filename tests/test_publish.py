@@ -52,7 +52,7 @@ def test_a_second_record_of_a_result_is_refused_before_anything_is_written(tiny:
     for record in records:
         method = record.method.model_copy(update={"version": 2})
         write_record(newer / f"{record.key[:8]}.json", record.model_copy(update={"method": method, "key": "0" * 64}))
-    with pytest.raises(UserError, match=r"baseline.*: the runs hold two of it \(keys .*name the folder of one"):
+    with pytest.raises(UserError, match=r"baseline.*: the runs hold two results of it \(keys .*name the folder of one"):
         publish([tiny.folder / "runs", newer.parent], results)
     assert not results.exists()
     before = publish([tiny.folder / "runs"], results)

@@ -12,7 +12,7 @@ from tiny import CLASSES, message, some_scenes, tiny_setup
 import rsir_bench.methods
 from rsir_bench.method import Method
 from rsir_bench.method.card_text import method_card
-from rsir_bench.method.registry import RegisteredMethod, discover, resolve
+from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
 from rsir_bench.method.spec import MethodSpec
 
 PLUGIN = """
@@ -142,6 +142,8 @@ class TestPlugins:
         shown = message(lambda: discover([tmp_path / "broken.py"]))
         assert shown.startswith(f"plugin {tmp_path / 'broken.py'}: cannot be imported")
         assert says in shown
+        found = discover([tmp_path / "broken.py"], strict=False)
+        assert message(lambda: find("mine", found)).endswith(f"unknown, and some files could not be read: {shown}")
 
     @pytest.mark.parametrize(
         "text",
@@ -268,12 +270,12 @@ class TestNames:
     @pytest.mark.parametrize("name", ["jsst+timm:test_resnet", "jsst+timm:test_resnet@none", "jsst+jsst+timm:test_vit"])
     def test_a_learned_front_end_needs_training(self, name):
         text = message(lambda: named(name))
-        assert text == f"method '{name}': 'jsst' must be trained and 'timm' is not; choose another"
+        assert text == f"method '{name}': 'jsst' must be trained, but 'timm' is not trained; choose another method"
 
     @pytest.mark.parametrize("name", ["jsst+histeq", "jsst+histeq+baseline", "jsst+gamma+histeq+wallis+baseline"])
     def test_a_learned_front_end_needs_gradients(self, name):
         text = message(lambda: named(name))
-        problem = "'jsst' must be trained and no gradient passes 'histeq'"
+        problem = "'jsst' must be trained, but no gradient passes through 'histeq'"
         assert text == f"method '{name}': {problem}; name 'histeq' first"
 
     @pytest.mark.parametrize("name", ["histeq+jsst", "jsst+wallis", "jsst+gamma", "gamma+histeq"])
@@ -282,7 +284,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["baseline+jsst", "baseline+baseline", "jsst+baseline+baseline"])
     def test_only_front_ends_stand_before_a_plus(self, name):
-        assert f"method '{name}': 'baseline' is no front end" in message(lambda: named(name))
+        assert f"method '{name}': 'baseline' is not a front end" in message(lambda: named(name))
 
     @pytest.mark.parametrize("name", ["jst", "jsst+basline", "", "jsst+", "+baseline", "JSST"])
     def test_unknown_names(self, name):
@@ -300,7 +302,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["baseline:resnet50", "jsst:se"])
     def test_an_argument_that_nothing_takes(self, name):
-        assert "takes nothing after a ':'" in message(lambda: named(name))
+        assert "takes no argument; omit ':" in message(lambda: named(name))
 
 
 class TestSettings:
@@ -331,7 +333,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "says"),
         [
-            ({"rte": 1}, "methods.jsst.rte: Extra inputs are not permitted; its settings: warp, spectral, order, "),
+            ({"rte": 1}, "methods.jsst.rte: unknown; did you mean 'rate'? known: absolute_rate, bound, cells, "),
             ({"rate": "fast"}, "methods.jsst.rate: Input should be a valid number"),
             ({"padding": "mirror"}, "methods.jsst.padding: Input should be 'border' or 'zeros'"),
         ],
@@ -355,7 +357,7 @@ class TestSettings:
         assert method.non_default == {"jsst-spat-tps.points": 4}
 
     def test_a_method_without_settings(self):
-        assert message(lambda: named("baseline", baseline={"x": 1})).endswith("its settings: none")
+        assert message(lambda: named("baseline", baseline={"x": 1})).endswith("unknown; baseline has no settings")
 
 
 class TestTimmLabels:

@@ -179,6 +179,8 @@ def test_nothing_is_trained_and_the_command_that_does_is_given(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request, scene = _request(tiny, "baseline", overrides=["train.epochs=1"]), _scene(tiny, "class0/scene00.png")
+    with pytest.raises(UserError, match=r"none\.png: no such file"):  # before anything about the training
+        _search(request, tiny.folder / "none.png")
     with pytest.raises(UserError, match="baseline seed 0: not trained in") as raised:
         _search(request, scene)
     assert "\n" not in str(raised.value)
@@ -244,7 +246,7 @@ def _five_bands(path: Path) -> None:
     [
         ("none.png", lambda path: None, "no such file; name an image file"),
         ("folder", Path.mkdir, "is a folder; name an image file"),
-        ("text.png", _text, "cannot be read .not a picture."),
+        ("text.png", _text, "cannot be read .not an image."),
         ("cut.jpg", _cut, "cannot be read .*truncated"),
         ("bands.tif", _five_bands, "holds 5 bands, not 3 as the scenes of folder-target do"),
         ("deep.tif", _sixteen_bits, "holds uint16 values, and all scenes of folder-target are 8-bit; convert it"),
@@ -297,7 +299,7 @@ def test_a_search_takes_one_method_and_one_target(changes: dict[str, Any], tiny:
         targets=changes.get("targets", [tiny.target]),
         protocol=str(tiny.protocol),
     )
-    with pytest.raises(UserError, match="a search takes one; name it"):
+    with pytest.raises(UserError, match="search takes exactly one; name it"):
         _search(request, _scene(tiny, "class0/scene00.png"))
 
 
@@ -355,7 +357,7 @@ def test_the_command_prints_a_table_or_json(tiny: Tiny, capsys: pytest.CaptureFi
     assert re.search(r"^hnsw: recall@3 1\.000 against exact search, on 18 scenes; .* ms per query", printed.out, re.M)
     assert re.search(r"^ +1 +1\.0000 +class0 +class0/scene00\.png +the query itself$", printed.out, re.M)
     assert len(re.findall(r"^ +[234] .* (?:yes|no)$", printed.out, re.M)) == 3
-    assert "is not described yet; this is done once" in printed.err
+    assert "is described first; this happens only once" in printed.err
     panel = tiny.folder / "panel.html"
     app([*words, "--json", "--panel", str(panel)], standalone_mode=False)
     printed = capsys.readouterr()

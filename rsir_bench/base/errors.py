@@ -145,3 +145,8 @@ def suggest(word: str, known: dict[str, Any] | list[str]) -> str:
     nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"unknown; {hint}known: {', '.join(names)}"
+
+
+def similar_names(word: str, known: Iterable[str], most: int = 5) -> str:
+    """Return the known names that are spelt most like a word, the nearest first, separated by commas; may be empty."""
+    return ", ".join(difflib.get_close_matches(word, list(known), n=most))

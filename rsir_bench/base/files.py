@@ -159,14 +159,16 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``, created with its folder; other processes wait, and a killed one releases it.
 
     Raises:
-        UserError: The file cannot be made or locked.
+        UserError: The file cannot be created or locked.
     """
     lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise UserError(f"{path}: cannot be made or locked ({error.strerror}); choose a folder you can write") from None
+        raise UserError(
+            f"{path}: cannot be created or locked ({error.strerror}); choose a folder you can write to"
+        ) from None
     try:
         yield
     finally:

@@ -141,7 +141,9 @@ def _refuse_foreign(folder: Path, verb: str, ours: Collection[str]) -> None:
         entries = (entry.name for entry in sorted(folder.iterdir()))
         foreign = next((name for name in entries if name not in ours), None)
         if foreign is not None:
-            raise UserError(f"{folder}: holds files of others ({foreign}); name a new or an empty folder with --out")
+            raise UserError(
+                f"{folder}: contains files that rsir-bench did not write ({foreign}); name a new folder with --out"
+            )
 
 
 def _move_in(staging: Path, folder: Path, verb: str) -> None:

@@ -30,11 +30,11 @@ from rsir_bench.cli.shared.help import TYPER
 from rsir_bench.cli.submit import group as submit
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Retrieve and look": (run, score, search, report),
+    "Train, score and search": (run, score, search, report),
     "Records and leaderboards": (leaderboard, publish, drift, export),
 }
 GROUPS = {"methods": methods, "datasets": datasets, "protocols": protocols, "submit": submit}
-LISTS = "What there is, and more of it"
+LISTS = "Methods, datasets, protocols and submissions"
 """The panel of the groups."""
 
 

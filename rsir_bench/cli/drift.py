@@ -41,15 +41,15 @@ KEYS = 2
 def drift(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of records.")] = None,
     baseline: Annotated[Path | None, typer.Option(help=f"The records to compare with; {RESULTS} by default.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on the included scenes.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare each step on bundled scenes.")] = False,
     accept: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Replace the baseline by the results; REASON is stored.")
+        str | None, typer.Option(metavar="REASON", help="Replace the baseline's results by these; REASON is stored.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print every result, not only what differs.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare results with a baseline; 1 if any differs by more than seeds explain, or if nothing was compared.
+    """Compare results with a baseline; exit with 1 if one differs by more than seeds do, or nothing was compared.
 
     \b
     rsir-bench drift --exact
@@ -57,7 +57,7 @@ def drift(
     rsir-bench drift runs --accept "bicubic resize"
     """  # noqa: D301 - keeps the lines of the examples apart
     if exact and (runs or baseline):
-        raise UserError("drift: --exact has its own results and baseline; omit folders and --baseline")
+        raise UserError("drift: --exact uses the bundled results and baseline; omit folders and --baseline")
     if not exact and accept is not None and (markdown or as_json):
         raise UserError("drift: --accept of results writes no report; omit --markdown and --json")
     if not exact and not runs:
@@ -91,7 +91,7 @@ def _accept(runs: Sequence[Path], baseline: Path, reason: str) -> bool:
     log(
         f"{len(written):,} records of {baseline} replaced: {reason}; render the tables with `rsir-bench leaderboard`"
         if written
-        else f"nothing to accept: {baseline} has the same results, or none of these runs"
+        else f"nothing to accept: {baseline} has the same results, or no results of these runs"
     )
     return bool(written) and not left_out.count
 

@@ -1,4 +1,4 @@
-"""``rsir-bench export``: results in the formats of others."""
+"""``rsir-bench export``: results in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -45,18 +45,24 @@ def export(
     data_root: options.DataRoot = Request.data_root,
     plugin: options.Plugins = None,
     card: options.Cards = None,
-    protocol: Annotated[str | None, typer.Option(help="A .toml file, for results of a protocol of your own.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Your own protocol's .toml file, if the results used one.")
+    ] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="With trec: scenes per query; all by default.")] = None,
     metric: Annotated[str | None, typer.Option(help="With hf: the metric; mAP by default.")] = None,
     dataset_id: Annotated[
         list[str] | None, typer.Option(help="With hf: TARGET=OWNER/NAME, a target's id on the hub. May be repeated.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="The dataset whose scenes a file names by id.")] = None,
-    similarity: Annotated[str | None, typer.Option(help="Of a file's descriptors; pearson by default.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The dataset of the scenes, for a file of descriptors with ids.")
+    ] = None,
+    similarity: Annotated[
+        str | None, typer.Option(help="The similarity, for a file of descriptors; pearson by default.")
+    ] = None,
     codes: Annotated[bool, typer.Option("--codes", help="The file holds binary codes.")] = False,
     bits: Annotated[int | None, typer.Option(min=1, help="Bits of packed codes.")] = None,
 ) -> None:
-    """Write results in the formats of others (docs/export.md).
+    """Write results in the formats of other programs (docs/export.md).
 
     \b
     rsir-bench export runs --to trec --methods baseline --targets ucm --data-root data --out trec
@@ -82,6 +88,8 @@ def export(
     from rsir_bench.scenes.index import index_listing, list_dataset, read_cards
 
     left_out, wanted = LeftOut(), Selection(**chosen)
+    if dataset is None and (file := next((path for path in sources if path.is_file()), None)):
+        raise UserError(f"{file}: is a file; name a folder of runs or records, or add --dataset for its scenes")
     if to in OF_DESCRIPTORS:
         if dataset is None:
             files = UserFiles(data_root, plugin or [], card or [], protocol)
@@ -110,8 +118,8 @@ def _check(to: str, given: set[str]) -> None:
         raise UserError(f"--to {to}: unknown; choose from {', '.join(known)}")
     for option in sorted(given):
         if to not in ONLY_WITH.get(option, known):
-            raise UserError(f"{option}: changes nothing with --to {to}; omit it")
+            raise UserError(f"{option}: has no effect with --to {to}; omit it")
         if option in OF_A_FILE and "--dataset" not in given:
-            raise UserError(f"{option}: only a file of descriptors has it; name its dataset with --dataset")
+            raise UserError(f"{option}: applies only to a file of descriptors; name its dataset with --dataset")
         if option in OF_RUNS and "--dataset" in given:
-            raise UserError(f"{option}: a file of descriptors belongs to no run; omit it, or --dataset")
+            raise UserError(f"{option}: cannot be combined with --dataset; omit one of the two")

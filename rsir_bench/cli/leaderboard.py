@@ -20,11 +20,13 @@ def leaderboard(
     out: Annotated[Path | None, typer.Option(help=f"Folder of the rendered tables; {TABLES} for {RESULTS}.")] = None,
     formats: Annotated[str, typer.Option("--format", help="Comma-separated: md, csv, tex, html.")] = "md",
     metrics: options.Metrics = None,
-    check: Annotated[bool, typer.Option("--check", help="Compare with the files there; 1 if any differs.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the existing files; exit with 1 if one differs.")
+    ] = False,
 ) -> None:
     """Render the tables of all records in Markdown, and on demand in CSV, LaTeX and HTML.
 
-    A record that cannot be read is named and left out; the exit status is 1 then.
+    Records that cannot be read are named and left out; the exit status is then 1.
 
     \b
     rsir-bench leaderboard

@@ -86,14 +86,14 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="With --launcher ray: HOST:PORT; this machine's by default.",
+        help="With --launcher ray: the cluster's HOST:PORT; by default this machine's.",
         rich_help_panel=Panel.MACHINE,
     ),
 ]
 NoToken = Annotated[
     bool,
     typer.Option(
-        "--allow-no-token", help="Join a cluster that lets in anyone, without a token.", rich_help_panel=Panel.MACHINE
+        "--allow-no-token", help="Join a cluster even if it asks for no token.", rich_help_panel=Panel.MACHINE
     ),
 ]
 After = Annotated[
@@ -169,9 +169,9 @@ def cluster_of(
         raise UserError(f"--launcher {launcher!r}: unknown; known: local, ray")
     if launcher == "local":
         if address is not None:
-            raise UserError("--address: only a cluster has one; add --launcher ray")
+            raise UserError("--address: applies only to a cluster; add --launcher ray")
         if allow_no_token:
-            raise UserError("--allow-no-token: only a cluster has tokens; add --launcher ray")
+            raise UserError("--allow-no-token: applies only to a cluster; add --launcher ray")
         return nullcontext()
     if find_spec("ray") is None:
         raise UserError("--launcher ray: Ray is not installed; install it with `pip install 'rsir-bench[cluster]'`")

@@ -13,7 +13,7 @@ from rsir_bench.cli.options import RESULTS, LeftOut
 
 def publish(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
-    results: Annotated[Path, typer.Option(help="Where the records go.")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="The folder to copy the records to.")] = RESULTS,
 ) -> None:
     """Check finished records and copy them to the folder that leaderboards are rendered from.
 

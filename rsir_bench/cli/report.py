@@ -17,16 +17,16 @@ def report(
     records: Annotated[list[Path] | None, typer.Argument(help=f"Folders of records; {RESULTS} by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report; index.html opens from disk.")] = Path("report"),
     runs: Annotated[
-        list[Path] | None, typer.Option(help="A folder that `run` wrote, for pages of scenes; may be repeated.")
+        list[Path] | None, typer.Option(help="A folder that `run` wrote, to add pages with scenes. May be repeated.")
     ] = None,
     data_root: options.DataRoot = Request.data_root,
-    protocol: Annotated[str | None, typer.Option(help="Your own TOML file, for runs under it.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Your own protocol's TOML file, if the runs used one.")] = None,
     plugin: options.Plugins = None,
     card: options.Cards = None,
 ) -> None:
-    """Write pages on leaderboard, methods, datasets and figures, and with --runs on the scenes behind them.
+    """Write pages on leaderboard, methods, datasets and figures, and with --runs on scenes and their rankings.
 
-    A record that cannot be read is named and left out; the exit status is 1 then.
+    Records that cannot be read are named and left out; the exit status is then 1.
 
     \b
     rsir-bench report

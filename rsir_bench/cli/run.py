@@ -40,7 +40,7 @@ def run(
         typer.Option(
             min=1,
             metavar="NUMBER",
-            help="Processes, one per GPU or sharing the CPU, that train and describe together.",
+            help="Processes that train one network together, one per GPU or sharing the CPU.",
             rich_help_panel=Panel.MACHINE,
         ),
     ] = 1,
@@ -53,7 +53,7 @@ def run(
     reuse_published: Annotated[
         bool,
         typer.Option(
-            "--reuse-published", help=f"Take results that {RESULTS} holds as done.", rich_help_panel=Panel.RESULTS
+            "--reuse-published", help=f"Skip results that are published in {RESULTS}.", rich_help_panel=Panel.RESULTS
         ),
     ] = False,
     again: Annotated[bool, typer.Option("--again", hidden=True, help="Deprecated: every run does that.")] = False,
@@ -77,7 +77,7 @@ def run(
     rsir-bench run --protocol demo --methods all --plan
     """  # noqa: D301 - keeps the lines of the examples apart
     if again:
-        log("warning   --again: deprecated, as every run makes what its own --out lacks; omit it")
+        log("warning   --again: deprecated and without effect; omit it")
     method_names, target_names = names_or_all("--methods", methods), names_or_all("--targets", targets)
     numbers = seed_numbers(seeds)
     distortions = comma_list("--distort", distort) if distort else []
@@ -131,7 +131,7 @@ def _rank_device(device: str, devices: int, out: Path, *, plan_only: bool) -> st
     if not distributed.launched() and not plan_only:
         code = distributed.launch(devices, find_device(device), sys.argv[1:])
         if code == 128 + signal.SIGINT:
-            log(f"stopped   whole epochs and finished results are kept in {out}; the same command goes on from there")
+            log(f"stopped   complete epochs and finished results are kept in {out}; run the same command to resume")
         raise typer.Exit(code)
     return distributed.rank_device(find_device(device), devices)
 

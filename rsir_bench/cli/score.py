@@ -28,38 +28,38 @@ if TYPE_CHECKING:
 
 def score(
     descriptors: Annotated[Path, typer.Option(help="N descriptors or codes: .npy, .npz, .parquet, .csv or .h5.")],
-    labels: Annotated[Path | None, typer.Option(help="N labels, unless the descriptors' file has them.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="N labels; omit it if the descriptors' file has them.")] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="The dataset whose scenes the file names by id; or folder:, parquet:, tar:PATH."),
+        typer.Option(help="The dataset of the scenes, if the file has ids; or folder:, parquet:, tar:PATH."),
     ] = None,
     data_root: options.DataRoot = Request.data_root,
     codes: Annotated[bool, typer.Option("--codes", help="Binary codes: 0/1 of shape (N, bits), or packed.")] = False,
     bits: Annotated[int | None, typer.Option(help="Bits of packed codes.")] = None,
     bit_order: Annotated[
-        str, typer.Option(help="Of packed codes: big, first bit highest (numpy), or little, lowest (faiss).")
+        str, typer.Option(help="Bit order of packed codes: big (as in numpy) or little (as in faiss).")
     ] = "big",
     queries: Annotated[
-        Path | None, typer.Option(help="The scenes that are queries: indices or a mask; ids with --dataset.")
+        Path | None, typer.Option(help="The queries: indices or a mask, or ids with --dataset; all scenes by default.")
     ] = None,
-    gallery: Annotated[Path | None, typer.Option(help="A separate gallery; without it, the descriptors.")] = None,
-    gallery_labels: Annotated[Path | None, typer.Option(help="Its labels, unless its file has them.")] = None,
-    own: Annotated[Path | None, typer.Option(help="The row of each query in the gallery, left out; -1: none.")] = None,
+    gallery: Annotated[Path | None, typer.Option(help="A separate gallery; by default the descriptors.")] = None,
+    gallery_labels: Annotated[Path | None, typer.Option(help="Its labels; omit it if its file has them.")] = None,
+    own: Annotated[Path | None, typer.Option(help="The gallery row of each query, to exclude; -1: none.")] = None,
     ignore: Annotated[
-        Path | None, typer.Option(help="Rows of the gallery that count neither as hit nor as miss; a line per query.")
+        Path | None, typer.Option(help="Gallery rows to ignore, neither hits nor misses; one line per query.")
     ] = None,
     similarity: Annotated[str, typer.Option(help="pearson, cosine, 'inner product' or euclidean.")] = "pearson",
     metrics: options.Metrics = None,
     block: Annotated[int | None, typer.Option(help="Queries per block; fewer take less memory.")] = None,
     after: options.After = None,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A .py file with a post-processing; repeatable.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A .py file with post-processing. May be repeated.")] = None,
     device: options.Device = "cpu",
     launcher: options.Launcher = "local",
     address: options.Address = None,
     allow_no_token: options.NoToken = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Score descriptors made by any program.
+    """Score descriptors from any program.
 
     \b
     rsir-bench score --descriptors X.npy --labels y.npy
@@ -74,9 +74,9 @@ def score(
     from rsir_bench.training.loop import find_device
 
     if launcher == "ray" and device != "cpu":
-        raise UserError(f"--device {device}: a cluster scores on its CPUs; leave --device or --launcher out")
+        raise UserError(f"--device {device}: a cluster scores on CPUs; omit --device or --launcher")
     if launcher == "ray" and after:
-        raise UserError(f"--after {after[0]}: post-processing is done in this process; leave --launcher or --after out")
+        raise UserError(f"--after {after[0]}: post-processing does not run on a cluster; omit --launcher or --after")
     wanted = named_after(after or [], own_kinds(plugin or []))
     device, files = find_device(device), (gallery, gallery_labels, own, ignore)
     with cluster_of(launcher, address, allow_no_token=allow_no_token) as cluster:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 def search(
-    image: Annotated[Path, typer.Argument(help="An image file from anywhere.")],
+    image: Annotated[Path, typer.Argument(help="The query: any image file.")],
     target: Annotated[str, typer.Option(help="The dataset to search, or folder:, parquet: or tar:PATH.")],
     method: Annotated[str, typer.Option(help="A trained method, or timm:NAME@WEIGHTS.")],
-    top: Annotated[int, typer.Option(min=1, help="Scenes to find.")] = 10,
-    ann: Annotated[str | None, typer.Option(help="Search approximately, by hnsw or ivf, and print the recall.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of scenes to find.")] = 10,
+    ann: Annotated[str | None, typer.Option(help="Search approximately with hnsw or ivf; print the recall.")] = None,
     after: options.After = None,
     row: Annotated[str | None, typer.Option(help="A row of the method; its PCA or code row by default.")] = None,
     protocol: options.Protocol = Request.protocol,
@@ -40,10 +40,10 @@ def search(
     override: options.Overrides = None,
     plugin: options.Plugins = None,
     card: options.Cards = None,
-    panel: Annotated[Path | None, typer.Option(help="An HTML file to write, with pictures.")] = None,
+    panel: Annotated[Path | None, typer.Option(help="Write an HTML page with the images to this file.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Search a target for the scenes most like an image, as a trained method sees them.
+    """Find the scenes of a target that are most similar to an image, with a trained method.
 
     \b
     rsir-bench search photo.jpg --target demo-view --method baseline --protocol demo

@@ -62,10 +62,10 @@ class Backbone(nn.Module, ABC):
         """Return the error for scenes of a size that the network does not take, from what it raises."""
         reason = one_line(error).rstrip(".")
         if size == self.input.size:
-            return UserError(f"cannot be run at {size} px, its own size ({reason}); take another encoder")
+            return UserError(f"cannot be run at {size} px, its own size ({reason}); use another encoder")
         multiples = f", or another multiple of {self.patch}" if self.patch else ""
-        remedy = f"write :size={self.input.size} behind its name, its own size{multiples}"
-        return UserError(f"does not take scenes of {size} px ({reason}); {remedy}")
+        remedy = f"append :size={self.input.size} to its name, the size of its weights{multiples}"
+        return UserError(f"does not accept scenes of {size} px ({reason}); {remedy}")
 
 
 def places(last: Tensor, *, channels_last: bool) -> Tensor:

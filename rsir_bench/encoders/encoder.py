@@ -64,7 +64,7 @@ class Encoder(nn.Module):
             raise self.backbone.refuse(error, scenes.shape[-1]) from error
         if features.ndim != 2 or len(features) != len(scenes):
             shape = " x ".join(map(str, features.shape))
-            raise UserError(f"gives {shape} for {len(scenes)} scenes; write :pooling=mean behind its name")
+            raise UserError(f"gives {shape} for {len(scenes)} scenes; append :pooling=mean to its name")
         return features
 
     def _pooled(self, values: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         if self.pooling == POOLINGS["mean"]:
             return mean
         if token is None:
-            raise UserError("has no class token; write :pooling=mean or :pooling=gem behind its name")
+            raise UserError("has no class token; append :pooling=mean or :pooling=gem to its name")
         return token if self.pooling == POOLINGS["cls"] else torch.cat([token, mean], dim=1)
 
 

@@ -97,7 +97,7 @@ def _word(value: Any) -> str:
 
 
 def find_facts(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> EncoderFacts:
-    """Return what is known of an encoder; it is built unless that is known already.
+    """Return the facts about an encoder; build it if they are not cached.
 
     Args:
         library: Of ``LIBRARIES``.

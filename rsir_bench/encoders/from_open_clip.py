@@ -1,4 +1,4 @@
-"""Encoders from OpenCLIP: the part for images of a model for images and text."""
+"""Encoders from OpenCLIP: the image encoder of a model for images and text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 6
 
 
 def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbone:
-    """Return the part for images of a model, with its weights.
+    """Return the image encoder of a model, with its weights.
 
     Raises:
         UserError: OpenCLIP is not installed, there is no such model or tag, or the weights are not available.
@@ -32,7 +32,7 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
     model, _, tag = settings.model.partition(".")
     if model not in library.list_models():
         near = ", ".join(name for name in library.list_models() if model[:5].lower() in name.lower()) or "none"
-        raise UserError(f"not a model of OpenCLIP; near it: {near:.300}")
+        raise UserError(f"not an OpenCLIP model; similar names: {near:.300}")
     known = library.get_pretrained_cfg(model, tag) if tag else {}
     tags = library.list_pretrained_tags_by_model(model)
     _check_tag(library, model, tag, tags, known)
@@ -71,7 +71,7 @@ def _check_tag(library: Any, model: str, tag: str, tags: Sequence[str], known: M
 
 
 class OpenClipBackbone(Backbone):
-    """The part for images of a model of OpenCLIP.
+    """The image encoder of an OpenCLIP model.
 
     Args:
         visual: The module.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, similar_names
 from rsir_bench.encoders.backbone import Backbone, places
 from rsir_bench.encoders.fetching import REFUSALS, building, find_file, hub_files
 from rsir_bench.encoders.input import Input
@@ -22,7 +22,6 @@ OWN = ("imagenet", "own")
 POOLINGS = {"token": "CLS", "avg": "mean", "fast": "mean", "max": "max", "avgmax": "mean and max", "map": "attention"}
 POOLINGS |= {"fastavg": "mean", "fastmax": "max", "fastavgmax": "mean and max", "catavgmax": "mean+max"}
 POOLINGS |= {"fastcatavgmax": "mean+max"}
-NEAR = 5
 
 
 def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbone:
@@ -34,8 +33,8 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
     timm: Any = import_module("timm")  # takes seconds to load; only building a network needs it
     name, arguments = settings.model, dict(getattr(settings, "arguments", {}))
     if not timm.is_model(name.partition(".")[0]):
-        near = ", ".join(timm.list_models(f"*{name.partition('.')[0][:6]}*")[:NEAR]) or "see timm.list_models()"
-        raise UserError(f"not a model of timm; near it: {near}")
+        near = similar_names(name.partition(".")[0], timm.list_models()) or "none; see timm.list_models()"
+        raise UserError(f"not a timm model; similar names: {near}")
     with building(f"go online, or name a file, timm:{name}@FILE, or random weights, timm:{name}@none"):
         network = timm.create_model(name, pretrained=settings.weights in OWN, num_classes=0, **arguments)
     files: tuple[Path, ...] | None = ()
@@ -126,7 +125,7 @@ def last_layer(network: nn.Module, values: Tensor) -> tuple[Tensor | None, Tenso
     """
     last = network.forward_features(values)  # type: ignore[operator]
     if not isinstance(last, Tensor) or last.ndim not in (3, 4):
-        raise UserError("its last layer is no single map; leave :pooling= out")
+        raise UserError("its last layer is no single map; omit :pooling=")
     if last.ndim == 4:
         channels = getattr(network, "num_features", None)
         is_nhwc = getattr(network, "output_fmt", "") == "NHWC"
@@ -157,7 +156,7 @@ def _input(network: nn.Module, settings: EncoderSettings) -> Input:
     known = data.resolve_model_data_config(network)
     _, height, width = known["input_size"]
     if height != width and settings.size is None:
-        remedy = f"write :size={min(height, width)} behind its name"
+        remedy = f"append :size={min(height, width)} to its name"
         raise UserError(f"its own input is {width} x {height}, and scenes are squares; {remedy}")
     size = min(height, width)
     modes = {"center": "crop", "squash": "squash", "border": "pad"}

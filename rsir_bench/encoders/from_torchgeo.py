@@ -20,7 +20,8 @@ from rsir_bench.encoders.settings import EncoderSettings
 from rsir_bench.nn.checkpoints.fitting import fit_file
 
 TAKEN = ("resnet", "vit_", "swin_", "scalemae", "earthloc")
-OTHERS = "it needs more than pixels (wavelengths, dates or several sensors); describe scenes there, and score them here"
+ELSEWHERE = "compute descriptors with TorchGeo, and score them with `rsir-bench score`"
+OTHERS = f"it needs more than pixels (wavelengths, dates or several sensors); {ELSEWHERE}"
 USUAL_SIZE = 224
 UNIT, BYTE = 1.5, 300.0
 """Statistics up to these are of values on [0, 1], and of values of 8 bits; larger ones are of stored values."""
@@ -147,7 +148,7 @@ def input_of(weights: Any) -> Input:
     )
     by_kind = {type(step).__name__: step for step in steps}
     if unread := sorted(by_kind.keys() - {"Resize", "CenterCrop", "Normalize", "Identity"}):
-        raise UserError(f"its transforms have a step {unread[0]}, which is not read; describe scenes there, score here")
+        raise UserError(f"its transforms have a step {unread[0]}, which is not supported; {ELSEWHERE}")
     resized = by_kind.get("Resize")
     cut = by_kind.get("CenterCrop", resized)
     size = int(weights.meta.get("img_size") or USUAL_SIZE) if cut is None else _side(cut.size)
@@ -171,7 +172,7 @@ def _normalisation(steps: Sequence[Any], name: str) -> tuple[tuple[float, ...], 
         UserError: There is none, or the bands differ in what their values are.
     """
     if not steps:
-        raise UserError("its weights do not say how values are normalised; describe scenes there, and score them here")
+        raise UserError(f"its weights do not say how values are normalised; {ELSEWHERE}")
     mean, std = torch.zeros(1), torch.ones(1)
     for step in steps:
         means, stds = (torch.tensor(list(map(float, values))) for values in (step.mean, step.std))
@@ -189,7 +190,7 @@ def _unit(first: tuple[Sequence[float], Sequence[float]], name: str) -> tuple[fl
     mean, std = first
     largest = max(map(abs, [*mean, *std]))
     if largest > BYTE and EIGHT_BITS in std:
-        raise UserError("its bands mix colours of 8 bits with reflectances, which no dataset here stores together")
+        raise UserError(f"its bands mix 8-bit colours with reflectances, which no dataset here does; {ELSEWHERE}")
     if name.startswith("SENTINEL1") or largest > BYTE:
         return 1.0, True
     return (1.0 if largest <= UNIT else float(EIGHT_BITS)), False
@@ -206,7 +207,7 @@ def _bands(weights: Any, channels: int) -> tuple[str, ...]:
     if channels == 3 and (names in COLOURS or not names):
         return ()
     if not names:
-        raise UserError("its weights do not name their bands; describe scenes there, and score them here")
+        raise UserError(f"its weights do not name their bands; {ELSEWHERE}")
     sensor = str(weights.name).partition("_")[0]
     return tuple(f"{SENSORS.get(sensor, str(weights.name).rpartition('_')[0])}-{name}" for name in names)
 

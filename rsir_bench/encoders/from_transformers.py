@@ -68,7 +68,7 @@ def _trusted(settings: EncoderSettings) -> bool:
 
 
 class TransformersBackbone(Backbone):
-    """A model of transformers; of one for images and text, the part for images.
+    """A model of transformers; of a model for images and text, the image encoder.
 
     Args:
         network: The model, in evaluation mode.
@@ -86,7 +86,7 @@ class TransformersBackbone(Backbone):
     ) -> None:
         present = [name for name in missing if name in network.state_dict()]
         if others := [name for name in present if not name.startswith("pooler.")]:
-            raise UserError(f"its weights lack {others[0]} ({len(others)} tensors); take weights of this model")
+            raise UserError(f"its weights lack {others[0]} ({len(others)} tensors); use weights of this model")
         config: Any = network.config
         vision = getattr(config, "vision_config", config)
         self._of_images = hasattr(network, "get_image_features")

@@ -21,7 +21,7 @@ EncoderSettingsT = TypeVar("EncoderSettingsT", bound=EncoderSettings, default=En
 
 
 class EncoderMethod(Method[EncoderSettingsT]):
-    """An encoder of one library, as it comes. Subclasses set ``card`` and ``library``.
+    """An encoder of one library, without training. Subclasses set ``card`` and ``library``.
 
     Args:
         setup: What the network is built for; its protocol trains nothing.
@@ -52,7 +52,7 @@ class EncoderMethod(Method[EncoderSettingsT]):
         for name in AS_THE_WEIGHTS:
             if getattr(settings, name) is not None:
                 why = f"changes nothing under {setup.protocol.name}, whose methods share its scenes"
-                raise UserError(f"{settings.model}: {name} {why}; leave it out, or use --protocol frozen")
+                raise UserError(f"{settings.model}: {name} {why}; omit it, or use --protocol frozen")
 
     @classmethod
     def parse_argument(cls, argument: str) -> dict[str, Any]:

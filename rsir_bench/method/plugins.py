@@ -1,4 +1,4 @@
-"""Import a user's file, and the modules beside it, from their source of this moment."""
+"""Import a user's file, and modules in the same folder, from their current source."""
 
 from __future__ import annotations
 

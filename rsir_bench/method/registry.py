@@ -157,7 +157,7 @@ def _of_plugin(path: Path, module: ModuleType, *, alone: bool) -> list[Registere
     if problem or (alone and not entries):
         none = "" if entries else "defines no complete subclass of Method or FrontEnd with a card"
         why = ": ".join(part for part in (none, problem) if part)
-        raise UserError(f"plugin {path}: {why}; see README, 'Add a method'")
+        raise UserError(f"plugin {path}: {why}; see docs/add_method.md")
     return entries
 
 
@@ -300,16 +300,16 @@ def _check_combination(fronts: Sequence[RegisteredMethod], last: RegisteredMetho
     for front in reversed(fronts):
         card = front.method_class.card
         if not isinstance(card, FrontEndCard):
-            raise ValueError(f"{front.name!r} is no front end; only front ends stand before a '+'")
+            raise ValueError(f"{front.name!r} is not a front end; only front ends can precede a '+'")
         if card.learned and not inner.card.trained:
-            raise ValueError(f"{front.name!r} must be trained and {last.name!r} is not; choose another")
+            raise ValueError(f"{front.name!r} must be trained, but {last.name!r} is not trained; choose another method")
         if card.learned and opaque is not None:
-            problem = f"{front.name!r} must be trained and no gradient passes {opaque.name!r}"
+            problem = f"{front.name!r} must be trained, but no gradient passes through {opaque.name!r}"
             raise ValueError(f"{problem}; name {opaque.name!r} first")
         opaque = opaque if card.differentiable else front
     for row_name, row in inner.card.rows.items():
         if row.round is not None and row.round > inner.rounds:
-            raise ValueError(f"row {row_name!r} is of round {row.round}, and there are {inner.rounds}")
+            raise ValueError(f"row {row_name!r} belongs to round {row.round}, but there are only {inner.rounds}")
 
 
 def _merge(values: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
@@ -337,8 +337,9 @@ def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
     if word in broken:
         raise UserError(broken[word])
     if word not in found:
-        unread = f"; not read: {'; '.join(broken.values())}" if broken else ""
-        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm network{unread}")
+        if broken:
+            raise UserError(f"method {word!r}: unknown, and some files could not be read: {'; '.join(broken.values())}")
+        raise UserError(f"method {word!r}: {suggest(word, dict(found))}; `timm:NAME` is any timm network")
     return found[word]
 
 
@@ -382,7 +383,7 @@ def _parse_argument(registered: RegisteredMethod, argument: str) -> dict[str, An
         return registered.method_class.parse_argument(argument)  # type: ignore[union-attr]
     except NotImplementedError:
         name = registered.name
-        raise UserError(f"method '{name}:{argument}': {name} takes nothing after a ':'; omit it") from None
+        raise UserError(f"method '{name}:{argument}': {name} takes no argument; omit ':{argument}'") from None
 
 
 def _validated(registered: RegisteredMethod, given: dict[str, Any]) -> BaseModel:
@@ -394,8 +395,11 @@ def _validated(registered: RegisteredMethod, given: dict[str, Any]) -> BaseModel
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":
             raise UserError(f"method {name!r}: needs {key}; write {name}:{key.upper()}") from None
-        known = ", ".join(own.model_fields) or "none"
-        raise UserError(f"methods.{name}.{key}: {problem['msg']}; its settings: {known}") from None
+        known = ", ".join(own.model_fields)
+        if not known:
+            raise UserError(f"methods.{name}.{key}: unknown; {name} has no settings") from None
+        why = suggest(key, list(own.model_fields)) if problem["type"] == "extra_forbidden" else problem["msg"]
+        raise UserError(f"methods.{name}.{key}: {why}") from None
 
 
 def without_folders(values: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:

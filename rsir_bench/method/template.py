@@ -21,7 +21,7 @@ def write_template(name: str, folder: Path) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise UserError(
-            f"{name!r}: not a method's name; use lower-case letters, digits and '-', beginning with a letter"
+            f"{name!r}: not a valid method name; use lower-case letters, digits and '-', beginning with a letter"
         )
     path = folder / f"{name.replace('-', '_')}.py"
     class_name = "".join(word.capitalize() for word in name.split("-"))

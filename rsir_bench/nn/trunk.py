@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rsir_bench.base.errors import UserError, one_line
+from rsir_bench.base.errors import UserError, one_line, similar_names
 from rsir_bench.base.files import file_digest
 from rsir_bench.base.progress import log
 from rsir_bench.nn.checkpoints.fitting import fit_file
@@ -102,7 +102,9 @@ class Trunk(nn.Module):
             what = (
                 f"its last features are {shape} tokens, with a class token or of no grid" if self._last else "unknown"
             )
-            raise NoMapsError(f"the method needs feature maps, and the trunk gives none ({what}); choose another trunk")
+            raise NoMapsError(
+                f"the method needs feature maps, which the trunk does not have ({what}); choose another trunk"
+            )
         return self._layout
 
     @property
@@ -217,8 +219,8 @@ def load_backbone(
     import timm  # takes seconds to load; only building a network needs it
 
     if not timm.is_model(name.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:5]) or "see timm.list_models()"
-        raise UserError(f"trunk {name!r}: not a timm model; near it: {near}")
+        near = similar_names(name.split(".")[0], timm.list_models()) or "none; see timm.list_models()"
+        raise UserError(f"trunk {name!r}: not a timm model; similar names: {near}")
     options = {**arguments, "num_classes": 0, "in_chans": bands}
     try:
         if weights != "imagenet":
@@ -266,9 +268,9 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
             return path
     looked = ", ".join(str(path.parent) for path in places)
     raise UserError(
-        f"weights {file}: not found (looked in {looked}); put the file there, name another with "
-        "--set trunk.weights=FILE, or use timm's own with --set trunk.weights=imagenet and their settings: "
-        "--set trunk.arguments={} --set trunk.mean=none --set trunk.std=none. For timm methods: timm:NAME has them."
+        f"weights {file}: not found (looked in {looked}); put the file there, or name another: timm:NAME@FILE for an "
+        "encoder, --set trunk.weights=FILE for the trunk. To use timm's own weights: timm:NAME, or --set "
+        "trunk.weights=imagenet --set trunk.arguments={} --set trunk.mean=none --set trunk.std=none."
     )
 
 

@@ -125,7 +125,7 @@ def _apply(settings: dict[str, Any], override: str) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise UserError(f"--set {override}: {section!r} is not a section of the protocol")
+            raise UserError(f"--set {override}: {section!r} is a setting, not a section; write section.key=value")
     value = parse_value(text.strip())
     # 'none' is a string for weights, and the absence of a value elsewhere.
     table[key] = "none" if value is None and key == "weights" else value

@@ -1,4 +1,4 @@
-"""A protocol: what is trained on what, how, and how it is scored; a validated TOML file."""
+"""A protocol, which fixes source, targets, training and scoring: a validated TOML file."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """The scenes, and the pixels that a method sees."""
+    """The scenes, and how they become pixels."""
 
     source: str | None = Field(
         default=None,
-        description="The dataset to train on: a name, or folder:, parquet: or tar:PATH; without one, none is.",
+        description="Dataset to train on: a name, or folder:, parquet: or tar:PATH; without it, nothing is trained.",
     )
     targets: list[str] = Field(min_length=1, description="The datasets to score on.")
     unlabelled: str | None = Field(
-        default=None, description="Scenes whose labels nobody sees, for methods that learn from such scenes."
+        default=None, description="A dataset used without its labels, for methods that learn from unlabelled scenes."
     )
     size: int | None = Field(
         default=None, ge=16, le=8192, description="Side of the square scene in pixels after the direct resize."
@@ -40,10 +40,10 @@ class Data(_Section):
     resize: Literal["bilinear", "bicubic", "lanczos", "nearest"] = Field(
         default="bilinear", description="The filter of the resize."
     )
-    antialias: bool = Field(default=True, description="Whether the filter widens where it shrinks, as Pillow's does.")
+    antialias: bool = Field(default=True, description="Whether the filter is widened when shrinking, as in Pillow.")
     bands: Literal["rgb", "all"] = Field(default="rgb", description="The bands that a method sees.")
     leaked: Literal["keep", "drop"] = Field(
-        default="keep", description="'drop': a target's scenes with a duplicate in the source are left out of scoring."
+        default="keep", description="'drop': target scenes with a duplicate in the source are not scored."
     )
 
     @model_validator(mode="after")
@@ -57,21 +57,19 @@ class Trunk(_Section):
     """The backbone: any timm model, its initial weights, and its frozen parts."""
 
     name: str = Field(description="A model of timm.")
-    title: str | None = Field(default=None, description="How tables print it; the timm name otherwise.")
+    title: str | None = Field(default=None, description="Its name in tables; by default the timm name.")
     weights: str = Field(default="imagenet", description="'imagenet' (timm's own), 'none', or a file of weights.")
     sha256: str | None = Field(default=None, description="Expected hash of the file of weights.")
     arguments: dict[str, Any] = Field(default={}, description="Passed to timm.create_model.")
     frozen: list[str] = Field(default=[], description="Names of submodules, e.g. 'layer1' or 'blocks.0'.")
-    mean: list[float] | None = Field(
-        default=None, description="Per band, on [0, 1]; None: as the weights were trained."
-    )
-    std: list[Annotated[float, Field(gt=0)]] | None = Field(default=None, description="As mean.")
+    mean: list[float] | None = Field(default=None, description="Mean per band, on [0, 1]; None: that of the weights.")
+    std: list[Annotated[float, Field(gt=0)]] | None = Field(default=None, description="Standard deviation, like mean.")
 
     @field_validator("arguments")
     @classmethod
     def _leaves_the_shape_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in {"num_classes", "in_chans", "pretrained"} & set(value):
-            raise ValueError(f"{name} follows from the scenes and from trunk.weights")
+            raise ValueError(f"{name} is derived from the scenes and from trunk.weights; remove it")
         return value
 
 
@@ -92,13 +90,13 @@ GOES_WITH = {
 
 
 class Train(_Section):
-    """The schedule of one training."""
+    """The optimizer, the schedule and the augmentation of a training."""
 
     epochs: int = Field(ge=1, description="Passes over the source.")
-    batch: int = Field(default=64, ge=2, description="Scenes in a step.")
-    optimizer: Literal["sgd", "adam"] = Field(default="sgd", description="How a step follows the gradient.")
+    batch: int = Field(default=64, ge=2, description="Scenes per step.")
+    optimizer: Literal["sgd", "adam"] = Field(default="sgd", description="The optimizer.")
     rate: float = Field(gt=0, allow_inf_nan=False, description="The highest learning rate.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of 'sgd'.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="'sgd': the momentum.")
     nesterov: bool = Field(default=False, description="'sgd': Nesterov's momentum.")
     weight_decay: float = Field(default=1e-4, ge=0, description="Factor of the L2 penalty on weights.")
     schedule: Literal["steps", "one-cycle"] = Field(
@@ -107,14 +105,14 @@ class Train(_Section):
     milestones: list[int] = Field(default=[], description="'steps': epochs (from 1) at which the rate drops.")
     decay: float = Field(default=0.1, gt=0, le=1, description="'steps': factor at each milestone.")
     warmup: float = Field(
-        default=0.3, gt=0, lt=1, description="'one-cycle': share of the training in which the rate rises."
+        default=0.3, gt=0, lt=1, description="'one-cycle': fraction of the training in which the rate rises."
     )
     flip: bool = Field(default=False, description="Random horizontal and vertical flips.")
     distort: float = Field(
         default=0.0, ge=0, le=1, description="Strength of random distortions: gain, offset, scale, shift, rotation."
     )
     precision: Literal["32", "bf16", "auto"] = Field(
-        default="32", description="'auto': bf16 where the device multiplies it natively, else 32 bit."
+        default="32", description="'auto': bf16 if the device supports it natively, else 32 bit."
     )
 
     @field_validator("precision", mode="before")
@@ -127,7 +125,7 @@ class Train(_Section):
         for name, (other, value) in GOES_WITH.items():
             usual = Train.model_fields[name].default  # a default is allowed everywhere, as in the dump of a protocol
             if getattr(self, other) != value and getattr(self, name) != usual:
-                raise ValueError(f"{name} changes nothing without {other} = {value!r}; leave it at {usual}")
+                raise ValueError(f"{name} has no effect without {other} = {value!r}; leave it at {usual}")
         rising = self.milestones == sorted(set(self.milestones))
         if any(not 1 < epoch <= self.epochs for epoch in self.milestones) or not rising:
             raise ValueError(f"milestones must rise within 2..{self.epochs}")
@@ -148,7 +146,7 @@ class Describe(_Section):
     @classmethod
     def _once_each(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value):
-            raise ValueError("names a fit twice")
+            raise ValueError("names a dataset twice")
         return sorted(value)
 
 
@@ -156,17 +154,17 @@ class Score(_Section):
     """The scoring of rankings."""
 
     similarity: Literal["pearson", "cosine", "inner product", "euclidean"] = Field(
-        default="pearson", description="Of two descriptors; codes are compared by their Hamming distance."
+        default="pearson", description="Similarity of two descriptors; codes always use the Hamming distance."
     )
     queries: Literal["all", "fifth"] = Field(
-        default="all", description="'fifth': the paper's floor(20 %) of each class."
+        default="all", description="'fifth': floor(20 %) of each class, as in the paper."
     )
-    query_seed: int = Field(default=0, description="'fifth': chooses them.")
+    query_seed: int = Field(default=0, description="'fifth': the seed that selects them.")
 
     @model_validator(mode="after")
     def _seed_counts(self) -> Score:
         if self.query_seed and self.queries == "all":
-            raise ValueError("query_seed changes nothing without queries = 'fifth'; leave it at 0")
+            raise ValueError("query_seed has no effect without queries = 'fifth'; leave it at 0")
         return self
 
 
@@ -181,10 +179,10 @@ class Protocol(_Section):
     encoders, each at its own input.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Of the leaderboard.")
-    title: str = Field(description="What it is, in one line.")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the leaderboard.")
+    title: str = Field(description="A description in one line.")
     paper: bool = Field(
-        default=False, description="The published values are comparable with this protocol, unmodified."
+        default=False, description="Whether the paper's values are comparable with this protocol, unmodified."
     )
     data: Data
     trunk: Trunk = Field(default=NOTHING)
@@ -215,7 +213,7 @@ class Protocol(_Section):
         given = [name for name, value in needed.items() if value is not None]
         if self.trains:
             if missing := [name for name in needed if name not in given]:
-                raise ValueError(f"{missing[0]} is missing; what is trained on data.source needs it")
+                raise ValueError(f"{missing[0]} is missing; a protocol with data.source needs it")
             return self
         others = {"data": Data(targets=self.data.targets), "head": Head(), "describe": Describe()}
         for section, usual in others.items():
@@ -223,12 +221,12 @@ class Protocol(_Section):
             given += [f"{section}.{name}" for name in changed if changed[name] != getattr(usual, name)]
         if given:
             why = "without data.source nothing is trained, and every encoder has its own input"
-            raise ValueError(f"{given[0]} changes nothing: {why} (timm:NAME:size=224 changes it for one)")
+            raise ValueError(f"{given[0]} has no effect: {why} (timm:NAME:size=224 sets it for one encoder)")
         return self
 
     @property
     def trains(self) -> bool:
-        """Whether methods are trained, on ``data.source``; otherwise encoders are scored as they come."""
+        """Whether methods are trained, on ``data.source``; otherwise encoders are scored without training."""
         return self.data.source is not None
 
     @property

@@ -1,4 +1,4 @@
-"""The folder of published records: one writer at a time, and what a killed one has left is cleared away."""
+"""Lock the folder of published records for one writer at a time, and remove leftovers of killed ones."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> No
         if is_published:
             todo = "replace it with `rsir-bench drift RUNS --accept REASON`"
             raise UserError(f"{describe_cell(record)}: already published with another key ({keys}); {todo}")
-        raise UserError(f"{describe_cell(record)}: the runs hold two of it ({keys}); name the folder of one of them")
+        raise UserError(f"{describe_cell(record)}: the runs hold two results of it ({keys}); name the folder of one")
 
 
 def _refuse_mixed(records: Sequence[Record], published: Sequence[Record]) -> None:
@@ -111,7 +111,7 @@ def _refuse_mixed(records: Sequence[Record], published: Sequence[Record]) -> Non
             other = next(one for making, one in line.items() if making != _making(record))
             raise UserError(
                 f"{describe_cell(record)}: made with {_making(record)}, but seed {other.seed} with {_making(other)}; "
-                "all seeds of a line are made by one maker on one kind of device in one precision"
+                "all seeds of a line must have the same author, kind of device and precision"
             )
 
 

@@ -107,7 +107,7 @@ def score_files(
         UserError: A file cannot be read, there are no labels, or the contents cannot be scored.
     """
     if dataset is not None and apart is not None:
-        raise UserError("--gallery, --own and --ignore number the rows of files; omit them or --dataset")
+        raise UserError("--gallery, --own and --ignore refer to rows, which --dataset reorders; omit them or --dataset")
     inputs = _inputs(descriptors, labels, queries) if dataset is None else _by_id(descriptors, dataset, labels, queries)
     return score(
         inputs.descriptors,
@@ -450,5 +450,5 @@ def existing(path: Path) -> Path:
         UserError: There is no such file.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; check the path")
     return path

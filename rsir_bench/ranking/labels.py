@@ -80,7 +80,7 @@ def checked_labels(labels: Any, scenes: int, what: str) -> Array:
     if values.dtype.kind in "iu":
         values = _integers(values)
     if values.dtype.kind not in "iUO":
-        raise UserError(f"{what}: {values.dtype} is no class; {GIVE}")
+        raise UserError(f"{what}: {values.dtype} cannot be classes; {GIVE}")
     return values
 
 

@@ -34,7 +34,7 @@ FORMULAS = (
 )
 """Every metric, with k for its cut-off; ``rsir_bench.ranking.metrics.formulas`` measures them."""
 
-KNOWN = f"known are {', '.join(FORMULAS)}; k is a number"
+KNOWN = f"known: {', '.join(FORMULAS)}; k is a number"
 
 _GRADED = re.compile(r".*\((any|jaccard|equal|g|2\^g-1)\)|ACG@.*|WAP.*")
 """Names of metrics in ``rsir_bench.ranking.graded.names``."""
@@ -73,7 +73,7 @@ def named_metric(name: str) -> Metric:
         return Metric(name, formula, cutoff)
     if _GRADED.fullmatch(name):
         raise UserError(f"metric {name!r}: only for several labels per scene, here each has one; {KNOWN}")
-    raise UserError(f"metric {name!r}: not known{_meant(formula, cutoff)}; {KNOWN}")
+    raise UserError(f"metric {name!r}: unknown{_meant(formula, cutoff)}; {KNOWN}")
 
 
 def metric_names(names: Sequence[str], codes: bool) -> list[str]:
@@ -92,7 +92,7 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
     if not found:
         raise UserError(f"metrics: none given; {KNOWN}")
     if not codes and (only := [name for name in found if name in OF_CODES]):
-        raise UserError(f"metric {only[0]}: counts scenes within a Hamming radius, so it is of codes only")
+        raise UserError(f"metric {only[0]}: counts scenes within a Hamming radius, so it needs codes")
     return found
 
 

@@ -229,7 +229,7 @@ def score(
         [0.5, 0.5, 0.3333333333333333, 0.5]
     """
     if metrics is not None and (k is not None or hits is not None):
-        raise UserError("metrics: names hold their cut-offs; leave out k and hits")
+        raise UserError("metrics: names hold their cut-offs; omit k and hits")
     device = checked_device(device)
     inputs: dict[str, Any] = {
         "similarity": similarity,

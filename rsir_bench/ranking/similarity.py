@@ -193,11 +193,13 @@ def checked_descriptors(values: Any, what: str) -> Tensor:
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise UserError(f"{what}: expected a non-empty array of shape (scenes, dimensions), got {tuple(tensor.shape)}")
     if tensor.is_complex():
-        raise UserError(f"{what}: complex numbers have no ranking; give real descriptors")
+        raise UserError(f"{what}: complex numbers cannot be ranked; give real descriptors")
     if tensor.is_floating_point() and not bool(tensor.sum().isfinite()):  # a sum may overflow: look again
         bad = torch.nonzero(~tensor.isfinite().all(dim=1))[:, 0].tolist()
         if bad:
-            raise UserError(f"{what}: NaN or infinity in {len(bad)} of {len(tensor)} rows, first in row {bad[0]}")
+            raise UserError(
+                f"{what}: NaN or infinity in {len(bad)} of {len(tensor)} rows, first in row {bad[0]}; fix or drop them"
+            )
     return tensor
 
 

@@ -217,7 +217,7 @@ def checked_descriptor_rows(
     if (gallery is None) != (gallery_labels is None):
         raise UserError("gallery: give gallery and gallery_labels together")
     if gallery is not None and queries is not None:
-        raise UserError("queries: with a separate gallery every descriptor is a query; leave queries out")
+        raise UserError("queries: with a separate gallery every descriptor is a query; omit queries")
     rows = checked_rows(descriptors, "descriptors", similarity, bits, bit_order)
     gallery_rows = rows if gallery is None else checked_rows(gallery, "gallery", similarity, bits, bit_order)
     if rows.shape[1] != gallery_rows.shape[1]:
@@ -352,13 +352,13 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
     if similarity not in SIMILARITIES:
         raise UserError(f"similarity {similarity!r}: choose one of {', '.join(SIMILARITIES)}")
     if codes and similarity not in ("pearson", "hamming"):
-        raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; leave out one of the two")
+        raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; omit one of the two")
     if similarity == "hamming" or codes:
         if bits is not None and bits < 1:
             raise UserError(f"bits {bits}: give the number of bits of a code, at least 1")
         return "hamming"
     if bits is not None:
-        raise UserError("bits: only packed codes have bits; add codes, or leave bits out")
+        raise UserError("bits: only packed codes have bits; add codes, or omit bits")
     return similarity
 
 
@@ -380,7 +380,9 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None, bit_
             f"{what}: {rows.shape[1]} columns of {kind} are neither {bits} columns of 0/1 nor {packed} of packed uint8"
         )
     if bool(((rows != 0) & (rows != 1)).any()):
-        raise UserError(f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits")
+        raise UserError(
+            f"{what}: codes hold values other than 0 and 1; give 0/1 or bool, or packed uint8 with bits, or omit codes"
+        )
     return rows.to(torch.float32, copy=True).mul_(2).sub_(1)  # a copy of the caller's rows, whatever their type
 
 
@@ -409,7 +411,7 @@ def checked_device(device: Any) -> str:
     """
     name = str(device)
     if name.startswith("mps"):
-        raise UserError("device 'mps': ranks are computed with 64 bits, which it lacks; use cpu")
+        raise UserError("device 'mps': ranks need 64-bit floats, which it lacks; use cpu")
     if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
         raise UserError(f"device {name!r}: not available; use cpu" + (" or cuda" if torch.cuda.is_available() else ""))
     return name

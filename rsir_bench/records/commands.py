@@ -1,4 +1,4 @@
-"""From a result back to where it came from: the files of its records, and the commands that reproduce them."""
+"""Find the files of the records behind a result, and the commands that reproduce them."""
 
 from __future__ import annotations
 

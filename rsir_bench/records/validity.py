@@ -1,4 +1,4 @@
-"""What a result record must hold beyond its fields, so that every table, page and path made from it is sound."""
+"""Check the values of a result record, so that every table, page and path made from it is valid."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _SETTINGS = (("data", "source", str), ("data", "size", int), ("describe", "pca",
 
 
 def check_record(record: Record) -> None:
-    """Refuse a record that no table could be made from.
+    """Check that tables can be made from a record.
 
     Raises:
         UserError: A field has an impossible value; the line names the field.

@@ -55,4 +55,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         loaded = np.load(path, allow_pickle=False)
         return {"descriptors": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (ValueError, OSError, EOFError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: damaged ({type(error).__name__}); delete it and run again to make it again") from None
+        raise UserError(f"{path}: damaged ({type(error).__name__}); delete it and run again to recreate it") from None

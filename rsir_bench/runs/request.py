@@ -30,9 +30,9 @@ class Request:
     distortions: Sequence[str] = _parameter("Also score distorted targets: NAME:SEVERITY or NAME; or all.", ())
     after: Sequence[str] = _parameter("Also post-process rankings: NAME or NAME:VALUES, as in aqe:10,3.", ())
     cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or dataset.toml for folder: and the like.", ())
-    published: Path | None = _parameter("Folder of published records, which count as done.", None)
-    fresh: bool = _parameter("Make every result again, and remove what --out holds of these runs.", False)
-    time_limit: float | None = _parameter("Stop each run after this many minutes; each has a separate process.", None)
+    published: Path | None = _parameter("Folder of published records to skip.", None)
+    fresh: bool = _parameter("Recompute every result, after removing these runs from --out.", False)
+    time_limit: float | None = _parameter("Stop each run, in a separate process, after this many minutes.", None)
 
     def __post_init__(self) -> None:
         """Take paths as text too, and a single name, path or number for a list of one."""

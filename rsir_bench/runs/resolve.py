@@ -289,7 +289,7 @@ def weight_sources(method: MethodSpec, protocol: Protocol) -> dict[str, WeightSo
 
 
 def named_weights(start: WeightSource) -> str:
-    """Return the identity of weights that a name says all of: ``"none"``, ``"imagenet:NAME"``; empty for a file."""
+    """Return the identity of weights that a name identifies: ``"none"``, ``"imagenet:NAME"``; empty for a file."""
     if start.weights == "none":
         return "none"
     return f"imagenet:{start.model}" if start.weights == "imagenet" else ""
@@ -331,7 +331,7 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
     for given, index in targets.items():
         if index.several is not None and protocol.score.queries != "all":
             problems.add(
-                f"score.queries={protocol.score.queries}: a share of each class, and scenes of {index.name} have "
+                f"score.queries={protocol.score.queries}: takes a share of each class, but scenes of {index.name} have "
                 "several labels; set score.queries=all or drop this target"
             )
         chosen = choose_queries(index.labels, protocol.score.queries, protocol.score.query_seed)
@@ -351,7 +351,7 @@ def _check_source(source: SceneIndex | None, problems: Problems) -> None:
     if source is not None and source.several is not None:
         classes = source.card.scenes_of if source.card and source.card.scenes_of else "a dataset of classes"
         problems.add(
-            f"data.source={source.name}: its scenes have several labels, and methods train on classes; set {classes}"
+            f"data.source={source.name}: its scenes have several labels, but methods train on classes; use {classes}"
         )
 
 

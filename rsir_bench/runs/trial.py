@@ -128,9 +128,9 @@ def _step(plan: Plan, run: Run, source: Scenes, index: Tensor) -> None:
     optimizer.step()
     for name, value in network.epoch_metrics().items():
         if not isinstance(value, int | float | Tensor | np.number):
-            raise RunError(f"epoch_metrics() gave {value!r} as {name!r}; give numbers")
+            raise RunError(f"epoch_metrics() returned {value!r} as {name!r}; return numbers")
     if extra := [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]:
-        raise RunError(f"state_dict() holds {extra[0]}, which is no tensor and cannot be saved")
+        raise RunError(f"state_dict() holds {extra[0]}, which is not a tensor and cannot be saved")
 
 
 def _describe(plan: Plan, run: Run, network: Method, device: torch.device) -> None:

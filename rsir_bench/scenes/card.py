@@ -180,7 +180,8 @@ def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetC
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
-        raise UserError(f"dataset card {file_name}: {' '.join(field.split())}: {first['msg']}") from error
+        why = "unknown; remove it" if first["type"] == "extra_forbidden" else first["msg"]
+        raise UserError(f"dataset card {file_name}: {' '.join(field.split())}: {why}") from error
     except ValueError as error:
         raise UserError(f"dataset card {file_name}: not valid TOML: {error}") from error
     if not any_name and file_name != f"{card.name}.toml":

@@ -160,8 +160,8 @@ def remedy(error: Exception, *, archived: bool = False, settings: str = "the dat
     if isinstance(error, NoRangeError):
         return f"set value_range in {settings}"
     if isinstance(error, (DamagedError, FileNotFoundError)):
-        return "restore it from the archive" if archived else "restore it or remove it"
-    return "make it readable" if isinstance(error, OSError) else "convert it or remove it"
+        return "restore damaged files from the archive" if archived else "restore or remove damaged files"
+    return "make the files readable" if isinstance(error, OSError) else "convert or remove files of other kinds"
 
 
 def scene_bands(store: SceneStore, path: str, wanted: int | None = None) -> int:

@@ -157,7 +157,7 @@ def walk_files(root: Path, depth: int = SEARCH_DEPTH) -> Iterator[Walked]:
 
 
 def endings_in_words(endings: Mapping[str, int]) -> str:
-    """Return how many files have which ending, the most frequent first."""
+    """Return the number of files per extension, the most frequent first."""
     ordered = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{ending} {count:,}" for ending, count in ordered[:8])
     return f"{sum(endings.values()):,} files ({listed}{', ...' if len(ordered) > 8 else ''})"

@@ -8,6 +8,7 @@ import importlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class SceneIndex:
         title: Its full name; empty: the name.
         given_bands: The bands that the settings of a user's folder ask for, where its scenes are not taken to have as
             many without; None elsewhere. It changes what their first three bands are: of CMYK, say.
-        notes: What is worth knowing of the files, classes and values of a user's folder, in words.
+        notes: Remarks on the files, classes and values of a user's folder, in words.
         several: The labels of scenes that have several, which are then scored instead of the classes; None: each scene
             has one, its class.
         content: The fingerprint without labels, where scenes have several; else empty.
@@ -119,7 +120,7 @@ class SceneListing:
         files: Paths there by class.
         short: What tables call a dataset of the user's own.
         settings: Of such a dataset.
-        notes: What is worth knowing of how its classes and files were found, in words.
+        notes: Remarks on how its classes and files were found, in words.
         table: The contents of its file of labels, where scenes have several; else None.
     """
 
@@ -190,7 +191,7 @@ def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) ->
         scenes = packed.scenes
         notes, table = scenes.notes, scenes.table
         return SceneListing(name, None, scenes.store, scenes.files, packed.title, packed.settings, notes, table)
-    card = find_card(name, given.cards)
+    card = card_named(name, given.cards)
     if card.generator is not None:
         return SceneListing(name, card, None, {})
     found = scenes_of_card(card, find_dataset(card, data_root)).checked(card)
@@ -263,6 +264,21 @@ def find_card(name: str, given: Mapping[str, DatasetCard] | None = None) -> Data
     hint = f" (did you mean {near[0]}?)" if near else ""
     own = ", ".join(f"{prefix}PATH" for prefix in OWN_PREFIXES)
     raise UserError(f"unknown dataset {name!r}{hint}; known: {', '.join(cards)}, or for one of your own {own}")
+
+
+def card_named(name: str, given: Mapping[str, DatasetCard]) -> DatasetCard:
+    """Return the card of a dataset that the user names, as ``find_card`` does.
+
+    Raises:
+        UserError: No card has this name; if it is a folder, the line says how to name folders.
+    """
+    try:
+        return find_card(name, given)
+    except UserError:
+        with suppress(OSError, ValueError):  # not the name of a file
+            if Path(name).is_dir():
+                raise UserError(f"unknown dataset {name!r}; for this folder write {FOLDER_PREFIX}{name}") from None
+        raise
 
 
 def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:

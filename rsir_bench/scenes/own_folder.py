@@ -1,4 +1,4 @@
-"""A folder of the user's own: which of its folders name classes, or which CSV does."""
+"""Find the classes of a user's folder, from its subfolders or from a CSV."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OwnScenes:
 
     Attributes:
         files: Relative paths by class, the classes ordered by name.
-        notes: What is worth knowing of how classes and files were found, in words.
+        notes: Remarks on how classes and files were found, in words.
         table: The labels in a CSV that gives scenes several; else None.
     """
 
@@ -85,7 +85,8 @@ def own_scenes(folder: Path, settings: FolderSettings) -> OwnScenes:
     if len(scenes) < 2:
         found_classes = ", ".join(sorted(scenes)) or "none"
         problem = f"{dataset}: needs at least two class folders with scenes, found: {found_classes}"
-        raise SceneError("; ".join([problem, *left_out, *_shards_hint(walked, folder)]))
+        remedy = _shards_hint(walked, folder) or ["sort the scenes into one folder per class, or add a labels.csv"]
+        raise SceneError("; ".join([problem, *left_out, *remedy]))
     notes = [*_class_notes(class_of), *_empty(walked), *left_out, *_unused(usual)]
     return OwnScenes({name: scenes[name] for name in sorted(scenes)}, tuple(notes))
 
@@ -133,7 +134,7 @@ def _class_notes(class_of: Mapping[PurePosixPath, str]) -> list[str]:
     merged = [f"{name} ({_some(sorted(parents))})" for name, parents in sorted(places.items()) if len(parents) > 1]
     if merged:
         remedy = f'classes = "outer" in {SETTINGS_FILE} takes the upper folders'
-        notes.append(f"folders of one name are one class, wherever they lie: {_some(merged)}; {remedy}")
+        notes.append(f"folders with the same name are one class: {_some(merged)}; {remedy}")
     return [*notes, *alike_notes(class_of.values())]
 
 
@@ -149,14 +150,14 @@ def _left_out(walked: Iterable[Walked]) -> list[str]:
     notes = _other_endings(walked)
     beside = sum(len(found.scenes) for found in walked if not found.folder.parts)
     if beside:
-        notes.append(f"left out: {beside:,} scene files beside the class folders")
+        notes.append(f"left out: {beside:,} scene files outside class folders")
     return notes
 
 
 def _other_endings(walked: Iterable[Walked], csvs: int = 0) -> list[str]:
     """Note files of other endings, but for a number of CSVs that were used."""
     endings = Counter(ending for found in walked for ending in found.endings) - Counter({".csv": csvs})
-    return [f"left out by their endings: {endings_in_words(endings)}"] if endings else []
+    return [f"left out by file extension: {endings_in_words(endings)}"] if endings else []
 
 
 def _some(items: Sequence[str]) -> str:

@@ -264,5 +264,5 @@ def _raise_unreadable(index: SceneIndex, unreadable: Sequence[_Decoded]) -> None
     rest = f" and {len(named) - 5} more" if len(named) > 5 else ""
     archived = index.card is not None and index.card.download is not None
     settings = SETTINGS_FILE if index.card is None else "the dataset card"
-    remedies = " or ".join(dict.fromkeys(remedy(error, archived=archived, settings=settings) for _, error in named))
+    remedies = "; ".join(dict.fromkeys(remedy(error, archived=archived, settings=settings) for _, error in named))
     raise SceneError(f"{index.name}: {len(named)} unreadable: {listed}{rest}; {remedies}")

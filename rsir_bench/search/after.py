@@ -42,7 +42,7 @@ def find_after(gallery: Gallery, query: Query, top: int, processing: PostProcess
         UserError: It does not go with the row or the gallery.
     """
     if why := processing.unfit(gallery.space.similarity):
-        raise UserError(f"--after {processing}: row {gallery.cell.row_name} is {why}; leave it out")
+        raise UserError(f"--after {processing}: row {gallery.cell.row_name} is {why}; omit it")
     asked, scenes = gallery.compared(query)
     own = gallery.place(query.scene)
     inputs = asked, scenes, np.array([own]), gallery.space.similarity

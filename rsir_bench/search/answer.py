@@ -122,11 +122,13 @@ def search_scenes(
     """
     for option, name in (("--method", request.methods[0]), ("--target", request.targets[0])):
         if name == "all" or "," in name:
-            raise UserError(f"{option} {name}: a search takes one; name it")
+            raise UserError(f"{option} {name}: search takes exactly one; name it")
     if ann is not None and ann not in APPROXIMATE:
-        raise UserError(f"--ann {ann}: unknown; choose {' or '.join(APPROXIMATE)}, or leave it out for exact search")
+        raise UserError(f"--ann {ann}: unknown; choose {' or '.join(APPROXIMATE)}, or omit it for exact search")
     if ann and after:
-        raise UserError(f"--after {after[0]}: post-processing searches exactly; leave --ann or --after out")
+        raise UserError(f"--after {after[0]}: post-processing searches exactly; omit --ann or --after")
+    if not image.exists():
+        raise UserError(f"{image}: no such file; name an image file")
     artifacts, cell = find_run(request, row)
     if ann and cell.row.kind == "code":
         refuse_approximate_codes(ann)

@@ -57,7 +57,7 @@ class Gallery:
         self.artifacts, self.cell, self.log = artifacts, cell, log
         self.scenes: SceneIndex = artifacts.plan.datasets[cell.target]
         if not cell.descriptors.is_file():
-            log(f"{cell.target} is not described yet; this is done once")
+            log(f"{cell.target} is described first; this happens only once")
         self.descriptors = artifacts.make_descriptors(cell)
         self.rows = np.flatnonzero(artifacts.counted(cell.target))
         code = cell.row.kind == "code"

@@ -92,7 +92,7 @@ def refuse_approximate_codes(kind: str) -> None:
         UserError: The kind is approximate.
     """
     if kind in APPROXIMATE:
-        raise UserError(f"--ann {kind}: codes are searched exactly, a million of 64 bits in 2 ms; leave it out")
+        raise UserError(f"--ann {kind}: codes are searched exactly, a million of 64 bits in 2 ms; omit it")
 
 
 def _trained_ivf(rows: Array, metric: int) -> Any:

@@ -42,7 +42,7 @@ def read_query(path: Path, index: SceneIndex, transform: Transform) -> Query:
         transform: How scenes become pixels.
 
     Raises:
-        UserError: It is not a file or not a picture, is damaged, or has other bands than the target.
+        UserError: It is not a file or not an image, is damaged, or has other bands than the target.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"

@@ -93,7 +93,7 @@ def launch(devices: int, device: str, arguments: Sequence[str]) -> int:
 
 def _refuse_mps(device: str) -> None:
     if device == "mps":
-        raise UserError("--device mps: several processes cannot share it; leave --devices out")
+        raise UserError("--device mps: several processes cannot share it; omit --devices")
 
 
 def rank_device(device: str, devices: int) -> str:
@@ -106,7 +106,7 @@ def rank_device(device: str, devices: int) -> str:
         return device
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if devices not in (1, here):
-        raise UserError(f"--devices {devices}: torchrun started {here} processes on this machine; leave --devices out")
+        raise UserError(f"--devices {devices}: torchrun started {here} processes on this machine; omit --devices")
     _refuse_mps(device)
     if device.startswith("cuda:"):
         raise UserError(f"--device {device} under torchrun: use --device cuda, without a GPU number")

@@ -43,15 +43,15 @@ def test_a_word_means_one_post_processing(text: str, whole: str, label: str) -> 
         ("", "unknown; known: aqe"),
         ("aqe:10", "1 values, expected 2; write aqe:n,alpha"),
         ("aqe:10,3,4", "3 values, expected 2; write aqe:n,alpha"),
-        ("whiten:", "dimensions '' is no whole number"),
+        ("whiten:", "dimensions '' is not a whole number"),
         ("kreciprocal:20,6", "2 values, expected 3; write kreciprocal:k1,k2,weight"),
-        ("aqe:ten,3", "n 'ten' is no whole number"),
-        ("aqe:2.5,3", "n '2.5' is no whole number"),
-        ("aqe:10,x", "alpha 'x' is no number"),
+        ("aqe:ten,3", "n 'ten' is not a whole number"),
+        ("aqe:2.5,3", "n '2.5' is not a whole number"),
+        ("aqe:10,x", "alpha 'x' is not a number"),
         ("aqe:0,3", "n 0 must be at least 1"),
         ("aqe:10,-1", "alpha -1 must be at least 0"),
-        ("aqe:10,nan", "alpha nan is no number"),
-        ("aqe:10,inf", "alpha inf is no number"),
+        ("aqe:10,nan", "alpha nan is not a number"),
+        ("aqe:10,inf", "alpha inf is not a number"),
         ("kreciprocal:20,6,1.5", "weight 1.5 must be at least 0 and at most 1"),
         ("diffusion:50,3,1", "alpha 1 must be at least 0 and below 1"),
     ],
@@ -98,7 +98,7 @@ def test_what_it_is_not_defined_for_is_refused(name: str) -> None:
         with pytest.raises(UserError, match=f"compared by {similarity}; {name} is defined for pearson and cosine"):
             score(rows, labels, similarity=similarity, after=after)
     if name != "kreciprocal":
-        with pytest.raises(UserError, match=f"a binary row; {name} works on real values; leave it out"):
+        with pytest.raises(UserError, match=f"a binary row; {name} works on real values; omit it"):
             score(rows > 0, labels, codes=True, after=after)
 
 
@@ -111,7 +111,7 @@ def test_codes_have_no_hamming_ball_after_post_processing() -> None:
 def test_values_are_checked_in_python_too() -> None:
     with pytest.raises(UserError, match="n 0 must be at least 1"):
         QueryExpansion(n=0)
-    with pytest.raises(UserError, match="n True is no whole number"):
+    with pytest.raises(UserError, match="n True is not a whole number"):
         QueryExpansion(n=True)
 
 

@@ -82,9 +82,7 @@ def test_codes_are_re_ranked_and_not_expanded(tiny: Tiny) -> None:
 
 def test_what_does_not_fit_is_one_line(tiny: Tiny) -> None:
     image = scene(tiny, "class0/scene00.png")
-    with pytest.raises(
-        UserError, match="--after aqe:4,3: post-processing searches exactly; leave --ann or --after out"
-    ):
+    with pytest.raises(UserError, match="--after aqe:4,3: post-processing searches exactly; omit --ann or --after"):
         answer(tiny, image, "aqe:4,3", ann="hnsw")
     with pytest.raises(UserError, match="after aqe:18,3: 18 neighbours need 19 scenes, and the gallery has 18"):
         answer(tiny, image, "aqe:18,3")

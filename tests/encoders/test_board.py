@@ -62,17 +62,20 @@ def test_one_broken_encoder_of_ten_leaves_nine_lines(scenes: Path, cli: InProces
     assert len(table) == 10
     assert [line.split()[0] for line in table if line.split()[1] == "failed"] == ["timm:nosuch@none"]
     assert sum(" px " in line for line in table) == 9
-    assert "failed: timm:nosuch@none: not a model of timm; near it: see timm.list_models()" in done.out
+    assert "failed: timm:nosuch@none: not a timm model; similar names: none; see timm.list_models()" in done.out
     assert "failed    1 of 10 runs" in done.err
 
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("timm:test_vit@none:size=100", "write :size=160 behind its name, its own size, or another multiple of 16"),
+        (
+            "timm:test_vit@none:size=100",
+            "append :size=160 to its name, the size of its weights, or another multiple of 16",
+        ),
         (
             "timm:test_resnet@none:pooling=cls",
-            "has no class token; write :pooling=mean or :pooling=gem behind its name",
+            "has no class token; append :pooling=mean or :pooling=gem to its name",
         ),
         ("timm:test_vit.r160_in1k@nowhere.pt", "put the file there, or name it with its folder"),
     ],
@@ -86,10 +89,11 @@ def test_an_encoder_that_cannot_run_names_what_does_and_costs_only_its_own_line(
 
 
 def test_where_no_encoder_can_be_built_there_is_nothing_to_run(scenes: Path):
-    with pytest.raises(Exception, match="not a model of timm") as caught:
+    with pytest.raises(Exception, match="not a timm model") as caught:
         run(scenes, "timm:nosuch@none", "timm:neither@none")
     assert str(caught.value).splitlines() == [
-        f"timm:{name}@none: not a model of timm; near it: see timm.list_models()" for name in ("nosuch", "neither")
+        f"timm:{name}@none: not a timm model; similar names: none; see timm.list_models()"
+        for name in ("nosuch", "neither")
     ]
 
 

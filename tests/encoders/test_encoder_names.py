@@ -37,7 +37,7 @@ def test_settings_stand_behind_the_name(text, settings):
         ("crop=0", "methods.timm.crop: Input should be greater than 0"),
         ("pooling=best", "methods.timm.pooling: Input should be 'cls', 'mean', 'gem' or 'cls+mean'"),
         ("interpolation=random", "methods.timm.interpolation: Input should be 'nearest'"),
-        ("sice=224", "methods.timm.sice: Extra inputs are not permitted"),
+        ("sice=224", "methods.timm.sice: unknown; did you mean 'size'?"),
     ],
 )
 def test_a_setting_that_does_not_exist_is_named(change, problem):

@@ -246,9 +246,9 @@ def test_weights_must_be_named_and_fit_the_activation(clip):
     assert message(lambda: known("open_clip:tiny-vit.nosuch")) == "no weights 'nosuch' of tiny-vit; it has none"
     text = message(lambda: known("open_clip:ViT-B-32.openai"))
     assert text == "the weights openai were made with another activation; name ViT-B-32-quickgelu.openai"
-    assert message(lambda: known("open_clip:nosuch-model")).startswith("not a model of OpenCLIP")
+    assert message(lambda: known("open_clip:nosuch-model")).startswith("not an OpenCLIP model")
     refused = message(lambda: built("open_clip:tiny-resnet@none:size=96"))
-    assert "write :size=64 behind its name, its own size" in refused
+    assert "append :size=64 to its name, the size of its weights" in refused
 
 
 # --- TorchGeo ---

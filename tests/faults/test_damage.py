@@ -156,9 +156,9 @@ def test_bombs_and_wrong_names(tally: Tally, tmp_path: Path) -> None:
     cases = {
         "bomb.png": (_huge_png(), "DecompressionBombError"),
         "bomb.tif": (_huge_tif(), "unreadable|cannot read"),
-        "text.jpg": (b"not a picture\n" * 20, "not a picture"),
-        "page.png": (b"<html><script>alert(1)</script></html>", "not a picture"),
-        "empty.webp": (b"", "not a picture"),
+        "text.jpg": (b"not an image\n" * 20, "not an image"),
+        "page.png": (b"<html><script>alert(1)</script></html>", "not an image"),
+        "empty.webp": (b"", "not an image"),
         "really a tif.png": (good["bands.tif"], ""),
         "really a png.jpg": (good["png"], ""),
     }

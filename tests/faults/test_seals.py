@@ -74,7 +74,7 @@ def test_the_old_file_is_intact_when_the_process_dies_before_the_new_one_is_move
 
 def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"\.lock: cannot be made or locked"), locked(tmp_path / "file" / ".lock"):
+    with pytest.raises(UserError, match=r"\.lock: cannot be created or locked"), locked(tmp_path / "file" / ".lock"):
         pass
     with pytest.raises(OSError, match="of the work"), locked(tmp_path / ".lock"):
         raise OSError("of the work")  # is not taken for one of the lock

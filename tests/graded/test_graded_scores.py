@@ -180,10 +180,10 @@ REFUSED: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "no name": ("1 of 6 scenes have no label, first in row 5", [*NAMES[:5], []], {}),
     "fewer rows": ("expected 6 rows, one per descriptor, got an array of shape (5, 4)", SETS[:5], {}),
     "fewer lists": ("expected 6 lists, one per descriptor, got 5", NAMES[:5], {}),
-    "words": ("no matrix of 0 and 1", SETS.astype(str), {}),
+    "words": ("not a matrix of 0 and 1", SETS.astype(str), {}),
     "a name twice": ("row 0 names 'sea' twice", [["sea", "sea"], *NAMES[1:]], {}),
-    "a number among names": ("row 1 holds 3, which is no name", [NAMES[0], [3], *NAMES[2:]], {}),
-    "an empty name": ("row 1 holds ' ', which is no name", [NAMES[0], [" "], *NAMES[2:]], {}),
+    "a number among names": ("row 1 holds 3, which is not the name", [NAMES[0], [3], *NAMES[2:]], {}),
+    "an empty name": ("row 1 holds ' ', which is not the name", [NAMES[0], [" "], *NAMES[2:]], {}),
     "a word among lists": ("row 1 is 'sea', not a list", [NAMES[0], "sea", *NAMES[2:]], {}),
     "a name that is not known": (
         "row 0: label 'gras': unknown; did you mean 'grass'?",

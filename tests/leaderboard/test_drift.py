@@ -235,7 +235,7 @@ class TestVerb:
         for words in ([folders[1]], ["--baseline", folders[0]]):
             assert call("--exact", *words) == (
                 2,
-                "drift: --exact has its own results and baseline; omit folders and --baseline",
+                "drift: --exact uses the bundled results and baseline; omit folders and --baseline",
             )
 
     @pytest.mark.parametrize("words", [["--json"], ["--markdown", "drift.md"]])

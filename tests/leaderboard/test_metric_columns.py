@@ -98,7 +98,7 @@ def test_what_no_record_holds_is_one_line() -> None:
     assert held_metrics(["hit@1", "mAP", "hit@1"], records) == ("hit@1", "mAP")
     with pytest.raises(UserError, match=r"^metric recall@7: no record holds it; they hold mAP, .*, hit@1, ANMRR$"):
         held_metrics(["recall@7"], records)
-    with pytest.raises(UserError, match=r"^metric 'beauty': not known; known are mAP"):
+    with pytest.raises(UserError, match=r"^metric 'beauty': unknown; known: mAP"):
         held_metrics(["beauty"], records)
     with pytest.raises(UserError, match=r"^metric WAP: no record holds it; they hold mAP, "):
         held_metrics(["WAP"], records)
@@ -122,7 +122,7 @@ def test_leaderboard_renders_chosen_columns_elsewhere_only(tmp_path: Path) -> No
             ["--metrics", "recall@7"],
             "metric recall@7: records do not hold it; they hold mAP, AP@10h, .*, P@H2, nDCG@100",
         ),
-        (["--metrics", "maap"], r"metric 'maap': not known, did you mean mAP or mAP@R\?"),
+        (["--metrics", "maap"], r"metric 'maap': unknown, did you mean mAP or mAP@R\?"),
         (["--metrics", "mAP", "--json"], "--metrics: --json prints whole records; omit one of the two"),
         (["--metrics", ","], "metrics: none given"),
     ],

@@ -49,7 +49,7 @@ def test_tokens_of_no_grid_are_refused_by_name(name: str, size: int, arguments: 
     network = trunk(name, size, **arguments)
     assert network(torch.rand(2, 3, size, size)).shape == (2, network.features)
     for ask in (lambda: network.channels, lambda: network.maps(torch.rand(1, 3, size, size))):
-        assert "the method needs feature maps, and the trunk gives none" in message(ask)
+        assert "the method needs feature maps, which the trunk does not have" in message(ask)
         with pytest.raises(NoMapsError):
             ask()
 

@@ -164,7 +164,7 @@ class TestBackbones:
         assert message(lambda: backbone(name)).startswith(f"trunk {name!r}: not a timm model")
 
     def test_unknown_model_names_its_neighbours(self):
-        assert "resnet" in message(lambda: backbone("resnet35")).split("near it:")[1]
+        assert "resnet" in message(lambda: backbone("resnet35")).split("similar names:")[1]
 
     @pytest.mark.parametrize(
         ("name", "arguments", "named"),

@@ -150,7 +150,7 @@ def test_ties_are_in_the_order_of_ids_and_told(tmp_path: Path, stripes: SceneInd
     assert first == [word(name) for name in [*sorted(scene_ids(stripes)[5:]), *sorted(scene_ids(stripes)[:5])]
                      if name != "class1/scene02"]  # fmt: skip
     (line,) = told
-    assert line.startswith("mine: 15 rankings hold scenes of equal similarity, in the order of their ids")
+    assert line.startswith("mine: 15 rankings contain ties, written in the order of the scenes' ids")
 
 
 def test_packed_codes_are_ranked_by_their_bits(tmp_path: Path, stripes: SceneIndex) -> None:
@@ -360,10 +360,10 @@ def test_ids_of_the_hub_have_one_form(text: str) -> None:
     ("words", "message"),
     [
         ("--to csv", "--to csv: unknown; choose from hf, mteb, parquet, trec"),
-        ("--to mteb --depth 5", "--depth: changes nothing with --to mteb; omit it"),
-        ("--to trec --metric mAP", "--metric: changes nothing with --to trec; omit it"),
-        ("--to trec --codes", "--codes: only a file of descriptors has it; name its dataset with --dataset"),
-        ("--to trec --dataset ucm --methods se", "--methods: a file of descriptors belongs to no run"),
+        ("--to mteb --depth 5", "--depth: has no effect with --to mteb; omit it"),
+        ("--to trec --metric mAP", "--metric: has no effect with --to trec; omit it"),
+        ("--to trec --codes", "--codes: applies only to a file of descriptors; name its dataset with --dataset"),
+        ("--to trec --dataset ucm --methods se", "--methods: cannot be combined with --dataset; omit one of the two"),
     ],
 )
 def test_options_that_change_nothing_are_refused(words: str, message: str, cli: InProcess) -> None:
@@ -372,10 +372,17 @@ def test_options_that_change_nothing_are_refused(words: str, message: str, cli: 
     assert message in result.err
 
 
+def test_a_file_of_descriptors_needs_its_dataset(tmp_path: Path, cli: InProcess) -> None:
+    (tmp_path / "X.npy").touch()
+    result = cli("export", tmp_path / "X.npy", "--to", "trec", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert f"{tmp_path / 'X.npy'}: is a file; name a folder of runs or records, or add --dataset" in result.err
+
+
 def test_nothing_of_others_is_overwritten(tmp_path: Path, cli: InProcess) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     result = cli("export", published(tmp_path / "records"), "--to", "mteb", "--out", "out")
     assert result.code == 2
-    assert "holds files of others (mine.txt)" in result.err
+    assert "contains files that rsir-bench did not write (mine.txt)" in result.err
     assert export_records([factory.record("se", row="FC")], "mteb", tmp_path / "new") != []

@@ -235,9 +235,9 @@ def copied(submission: Submission) -> None:
         (field(training="x" * 301), "training: .*at most 300"),
         (field(url="javascript:alert(1)"), "url: .*https://"),
         (field(protocol="../../etc/passwd.toml"), "protocol: .*letters, digits"),
-        (field(protocol="patternnett"), "protocol 'patternnett': none of aid"),
+        (field(protocol="patternnett"), "protocol 'patternnett': not one of aid"),
         (field(kind="other"), "kind"),
-        (field(extra=1), "extra: Extra inputs are not permitted"),
+        (field(extra=1), "extra: unknown; remove it"),
         (entry(file="../elsewhere.parquet"), "give a name in the folder"),
         (entry(file="/etc/passwd"), "give a name in the folder"),
         (entry(file=".seed0.parquet"), "give a name in the folder"),
@@ -260,8 +260,8 @@ def copied(submission: Submission) -> None:
         (table(lambda frame: frame.assign(id=[*frame["id"][1:], "gone"])), "gone"),
         (table(lambda frame: frame.drop(columns="id")), "holds no ids"),
         (table(not_finite), "NaN or infinity in 18 of 18 rows"),
-        (linked, "is a link or no regular file"),
-        (fifo, "is a link or no regular file"),
+        (linked, "is a link or not a regular file"),
+        (fifo, "is a link or not a regular file"),
         (huge, r"1,099,511,627,776 bytes, more than"),
         (bomb, r"bytes when decoded, more than"),
         (unwritten, r"77,309,411,\d+ bytes when decoded, more than"),
@@ -289,7 +289,7 @@ def test_odd_cards_are_refused_in_one_line(tmp_path: Path, content: bytes) -> No
     assert "\n" not in str(caught.value)
     (tmp_path / "submission.toml").unlink()
     (tmp_path / "submission.toml").symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match=r"is a link or no regular file"):
+    with pytest.raises(UserError, match=r"is a link or not a regular file"):
         check_submission(tmp_path, UserFiles(), tmp_path / "published", print)
     with pytest.raises(UserError, match=r"no such folder"):
         check_submission(tmp_path / "gone", UserFiles(), tmp_path / "published", print)
@@ -493,7 +493,7 @@ def test_a_forged_network_is_refused(package: Package) -> None:
         package.check(exact=True)
     one.unlink()
     one.symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match=r"is a link or no regular file"):
+    with pytest.raises(UserError, match=r"is a link or not a regular file"):
         package.check(exact=True)
     one.unlink()
     one.write_bytes(content)
@@ -558,8 +558,8 @@ FORGED: list[tuple[dict[str, Any], str]] = [
         r"metrics of per_class\.class0: \['mAP'\], but here",
     ),
     ({"queries": {"count": 5}}, r"queries\.count: 5, but here it is 18"),
-    ({"weights": {"trained": None}}, r"weights\.trained: None is no hash of its network"),
-    ({"weights": {"trained": "sha256:../../x"}}, r"weights\.trained: .* is no hash of its network"),
+    ({"weights": {"trained": None}}, r"weights\.trained: None is not the hash of its network"),
+    ({"weights": {"trained": "sha256:../../x"}}, r"weights\.trained: .* is not the hash of its network"),
     ({"weights": {"trained": "sha256:" + "0" * 64}}, "another network than other results of the same training"),
     ({"weights": {"trunk": "imagenet:resnet34"}}, r"weights\.trunk: 'imagenet:resnet34', not 'none'"),
     ({"weights": {"more": "none"}}, "weights: more, trunk, not trunk"),

@@ -62,7 +62,7 @@ def test_an_older_report_is_replaced_without_a_trace(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
-    with pytest.raises(UserError, match="holds files of others"):
+    with pytest.raises(UserError, match="contains files that rsir-bench did not write"):
         build_report(small(), tmp_path)
     assert contents(tmp_path) == {"letters.txt": b"dear"}
     with pytest.raises(UserError, match="is a file; name a folder"):

@@ -55,7 +55,7 @@ def test_weights_replaced_under_their_name_make_another_result(tiny: Tiny, repla
     plan = make_plan(tiny.request())
     assert len(plan.todo) == 1
     second = results(tiny, lines)
-    assert f"other weights of imagenet:{NAME} in timm's cache now; made again" in "\n".join(lines)
+    assert f"other weights of imagenet:{NAME} in timm's cache now; recomputed" in "\n".join(lines)
     fresh = results(tiny, out="elsewhere")
     assert (
         [record.metrics for record in second]

@@ -64,7 +64,7 @@ SAID = {
         "        return super().loss(batch)",
         "AssertionError: two or more",
     ),
-    "a figure that is none": ("def epoch_metrics(self): return {'figure': 'many'}", "gave 'many' as 'figure'"),
+    "a figure that is none": ("def epoch_metrics(self): return {'figure': 'many'}", "returned 'many' as 'figure'"),
     "super().__init__ forgotten": ("def __init__(self, setup, settings): self.trunk = setup.trunk()", "(odd.py:8)"),
 }
 
@@ -170,7 +170,7 @@ def test_a_trunk_without_maps_leaves_methods_out_with_the_reason(tiny: Tiny, cac
         request = tiny.request("baseline,cbp,t-nlnn", overrides=overrides)
         plan = campaign(request, lines.append, plan_only=True).plan
         assert [run.method.name for run in plan.runs] == ["baseline"]
-        assert "absent    cbp: the method needs feature maps, and the trunk gives none" in lines[0]
+        assert "absent    cbp: the method needs feature maps, which the trunk does not have" in lines[0]
         assert "absent    t-nlnn: the method needs feature maps" in lines[0]
     text = message(lambda: campaign(tiny.request("cbp", overrides=overrides), lines.append))
     assert text.startswith("nothing to run: cbp: the method needs feature maps")

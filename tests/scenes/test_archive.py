@@ -139,7 +139,7 @@ def test_a_damaged_archive_is_told_and_leaves_nothing(damage: str, archive: Path
         edit(archive, b"second", b"secQnd")
     else:
         archive.write_text("<html>please log in</html>")
-    with pytest.raises(ArchiveError, match="damaged, or no zip archive"):
+    with pytest.raises(ArchiveError, match="damaged, or not a zip archive"):
         unpack(archive, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [archive]
 

@@ -298,8 +298,16 @@ def test_a_picture_among_multi_band_scenes_is_named(tmp_path: Path) -> None:
 
 def test_own_folder_needs_two_classes(tmp_path: Path) -> None:
     write_scene(tmp_path / "river/1.jpg")
-    with pytest.raises(SceneError, match="at least two class folders with scenes, found: river"):
+    with pytest.raises(SceneError, match="two class folders with scenes, found: river; sort the scenes into"):
         index_folder(tmp_path)
+
+
+def test_a_folder_named_as_a_dataset_says_how_to_name_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"unknown dataset '{tmp_path}'; for this folder write folder:{tmp_path}$"):
+        resolve_dataset(str(tmp_path), tmp_path)
+    for odd in ("x" * 300, "a\0b"):
+        with pytest.raises(UserError, match=r"unknown dataset .*; known: "):
+            resolve_dataset(odd, tmp_path)
 
 
 def test_own_folder_must_exist(tmp_path: Path) -> None:

@@ -129,14 +129,14 @@ def test_class_folders_count_unless_the_settings_name_the_csv(tmp_path: Path) ->
         ("filename,label\na.png,sea\nd.png,land\n", "labels.csv: line 3: no scene is called 'd.png'; restore it, or"),
         ("filename,label\n../own/a.png,sea\nb.png,land\n", "line 2: no scene is called '../own/a.png'"),
         ("filename,label\n/etc/passwd,sea\nb.png,land\n", "line 2: no scene is called '/etc/passwd'"),
-        ("filename,label\na.png,sea\nb.png,land\na.png,sea\n", "line 4: a.png is named a second time; keep one line"),
+        ("filename,label\na.png,sea\nb.png,land\na.png,sea\n", "line 4: a.png is listed twice; keep one line"),
         ("filename,label\na.png,sea\nb.png,\n", "1 of 2 scenes have no label: b.png; label them"),
         ("filename,label\na.png,sea\nb.png,sea\n", "needs scenes of at least two classes, found: sea"),
         ("filename,label\na.png,sea\nb.png\n", "line 3: 1 cells, and the first line has 2; correct it"),
         ("filename,label\na.png,sea;coast\nb.png,;\n", "1 of 2 scenes have no label: b.png; label them"),
         ("filename,label\na.png,sea;sea\nb.png,land\n", "a.png has the label 'sea' twice; give each label once"),
-        ('filename,label\na.png,"sea\n', "no CSV of labels: unexpected end of data"),
-        (f"filename,label\na.png,{'x' * 200_000}\n", "no CSV of labels: field larger than field limit (131072)"),
+        ('filename,label\na.png,"sea\n', "not a CSV of labels: unexpected end of data"),
+        (f"filename,label\na.png,{'x' * 200_000}\n", "not a CSV of labels: field larger than field limit (131072)"),
         ("filename,label\na.png,sea\x1b[2J\nb.png,land\n", r"the class name 'sea\x1b[2J' holds control characters"),
         ("filename,label\na.png,s\0a\nb.png,land\n", r"the class name 's\x00a' holds control characters"),
     ],
@@ -157,7 +157,7 @@ def test_a_name_of_several_scenes_is_told(own: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_no_csv(own: Path) -> None:
     os.mkfifo(own / "labels.csv")
-    assert "labels.csv: no CSV of labels: is no regular file but a pipe" in refused(own)
+    assert "labels.csv: not a CSV of labels: is a pipe, a device or a folder" in refused(own)
 
 
 @pytest.mark.parametrize("count", [15, pytest.param(2000, marks=pytest.mark.nightly)])

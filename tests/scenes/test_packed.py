@@ -255,7 +255,11 @@ def test_numbers_without_names_are_classes_and_class_names_name_them(tmp_path: P
         (pa.array([0.0, 1.0]), None, "column 'label' is of type double; labels are whole numbers or texts"),
         (pa.array([True, False]), None, "column 'label' is of type bool; labels are whole numbers or texts"),
         (pa.array([0, 1]), class_label(["a", "a"]), "several classes are called a; give each a name of its own"),
-        (pa.array([0, 1]), {"names": "ab", "_type": "ClassLabel"}, "the names of its classes are no list of texts"),
+        (
+            pa.array([0, 1]),
+            {"names": "ab", "_type": "ClassLabel"},
+            "names of its classes are not a list of strings",
+        ),
         (pa.array([0, 1]), class_label(["a", "b\x1b[2J"]), r"the class name 'b\x1b[2J' holds control characters"),
         (pa.array(["a", ""]), None, "the class name '' is empty"),
         (pa.array(["a", "b" * 2000]), None, "a file name or label of 2,000 bytes"),
@@ -318,7 +322,7 @@ def test_a_path_instead_of_bytes_is_not_followed(tmp_path: Path) -> None:
     images = [{"bytes": png(), "path": "a.png"}, {"bytes": None, "path": "/etc/passwd"}]
     table = pa.table({"image": pa.array(images, image_type()), "label": ["a", "b"]})
     told = refused(in_parquet(tmp_path / "x", table))
-    assert "train.parquet/1/passwd: holds no picture but at most a path, which is not followed; write its bytes" in told
+    assert "train.parquet/1/passwd: contains no image, at most a path, which is not followed; write its bytes" in told
 
 
 @pytest.mark.parametrize(
@@ -354,7 +358,7 @@ def test_other_members_are_left_out_with_a_note(tmp_path: Path) -> None:
     rest = {"a.seg.png": png(9), "b.npy": b"x", "._a.jpg": b"x", "__MACOSX/a.jpg": b"x", "README": b"x"}
     index = resolved(in_tar(tmp_path / "x", {**SCENES, **rest}))
     assert index.paths == ("0.tar/a.jpg", "0.tar/b.jpg")
-    assert index.notes == ("left out by their endings: 3 files (.npy 1, .seg.png 1, no ending 1)",)
+    assert index.notes == ("left out by file extension: 3 files (.npy 1, .seg.png 1, no ending 1)",)
 
 
 @pytest.mark.parametrize(
@@ -364,8 +368,8 @@ def test_other_members_are_left_out_with_a_note(tmp_path: Path) -> None:
         ({"b.cls": b""}, "1 of 2 scenes have no label: 0.tar/b.jpg"),
         ({"b.cls": b"-1"}, "1 of 2 scenes have no label: 0.tar/b.jpg"),
         ({"c.cls": b"1"}, "the label 'c' has no scene; remove it, or get the shard again"),
-        ({"b.cls": b"sea"}, "labels are numbers and words: 0 (0.tar/a.jpg) and 'sea' (0.tar/b.jpg)"),
-        ({"b.cls": b"\xff"}, "its member 'b.cls' is no text"),
+        ({"b.cls": b"sea"}, "labels mix numbers and words: 0 (0.tar/a.jpg) and 'sea' (0.tar/b.jpg)"),
+        ({"b.cls": b"\xff"}, "its member 'b.cls' is not text"),
         ({"b.cls": b"x" * 2_000_000}, "its member 'b.cls' has 2,000,000 bytes, too many for a label"),
         ({"a.png": png(3)}, "its member 'a.png' is a second scene of one key; give each scene a key of its own"),
         ({"./a.cls": b"1"}, "its member './a.cls' is a second .cls of one key"),
@@ -381,8 +385,8 @@ def test_members_that_do_not_match_are_named(changes: dict[str, bytes], told: st
 @pytest.mark.parametrize(
     ("json_text", "told"),
     [
-        ("{", "its member 'b.json' is no JSON"),
-        ("[" * 100_000, "its member 'b.json' is no JSON"),
+        ("{", "its member 'b.json' is not JSON"),
+        ("[" * 100_000, "its member 'b.json' is not JSON"),
         ('{"kind": 1}', "has no field 'label'; its fields: 'kind'; set label = \"FIELD\" in dataset.toml"),
         ('{"label": [1, 2.5]}', "the label in its member 'b.json' is neither a whole number nor a text"),
         ('{"label": []}', "1 of 2 scenes have no label: 0.tar/b.jpg"),
@@ -451,7 +455,7 @@ def test_shards_in_folders_of_their_split(own: Path, tmp_path: Path) -> None:
         ("parquet:y/z", "parquet:{y}/z: no such file or folder; give a .parquet file or a folder of such files"),
         ("tar:x", "tar:{x}: no .tar file in it, but 1 files (.parquet 1); name the folder of the .tar files"),
         ("tar:x/train.parquet", "its name does not end with .tar; give a .tar file or a folder of such files"),
-        ("folder:x", "found: none; left out by their endings: 1 files (.parquet 1); give shards as parquet:{x}"),
+        ("folder:x", "found: none; left out by file extension: 1 files (.parquet 1); give shards as parquet:{x}"),
     ],
 )
 def test_what_is_not_there_is_told(name: str, told: str, tmp_path: Path) -> None:

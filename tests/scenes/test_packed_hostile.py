@@ -165,7 +165,9 @@ def test_a_tar_cut_off_after_it_was_listed_is_told(tmp_path: Path) -> None:
 def test_damage_within_a_tar_is_not_taken_for_its_end(tmp_path: Path) -> None:
     content = bytearray(tar_of())
     content[2048 + 100] ^= 1
-    assert "0.tar: no tar, or damaged at byte 2,048 (another checksum)" in refused(placed(tmp_path, bytes(content)))
+    assert "0.tar: not a tar file, or damaged at byte 2,048 (another checksum)" in refused(
+        placed(tmp_path, bytes(content))
+    )
 
 
 @pytest.mark.parametrize("size", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"\x80" + bytes(3) + b"\x7f" + bytes(7)])
@@ -186,7 +188,7 @@ def test_two_archives_in_one_file_are_not_read_by_half(tmp_path: Path) -> None:
 def test_packed_tars_are_refused_with_what_to_do(pack: Callable[[bytes], bytes], told: str, tmp_path: Path) -> None:
     content = pack(tar_of())
     content += os.urandom(max(0, 512 - len(content)))
-    expected = f"0.tar: packed by {told}: its members cannot be read singly; unpack it to a plain .tar"
+    expected = f"0.tar: packed by {told}; decompress it to a plain .tar"
     assert expected in refused(placed(tmp_path, content))
 
 
@@ -253,9 +255,9 @@ def test_a_scene_that_is_no_picture_is_named_with_its_place(form: str, tmp_path:
         content = parquet_of(pa.array([png(0), png(1), script]))
     where = "0.tar/9.png" if form == "tar" else "0.parquet/2/2.png"
     name = placed(tmp_path, content, f"0.{form}")
-    assert f"1 unreadable: {tmp_path}/x/{where} (not a picture, but PostScript;" in refused(name)
+    assert f"1 unreadable: {tmp_path}/x/{where} (not an image, but PostScript;" in refused(name)
     assert verify(name, tmp_path).unreadable == {
-        where: "not a picture, but PostScript; save the scene as tif or PNG, or get it anew"
+        where: "not an image, but PostScript; save the scene as tif or PNG, or get it anew"
     }
 
 
@@ -264,7 +266,7 @@ def test_a_scene_that_is_no_picture_is_named_with_its_place(form: str, tmp_path:
 def test_a_pipe_is_no_shard(form: str, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     os.mkfifo(tmp_path / f"x/0.{form}")
-    assert f"0.{form}: is no regular file but a pipe" in refused(f"{form}:{tmp_path / 'x'}")
+    assert f"0.{form}: is a pipe, a device or a folder" in refused(f"{form}:{tmp_path / 'x'}")
 
 
 # --- parquet ---

@@ -219,9 +219,9 @@ def test_a_card_of_three_bands_may_name_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not a picture, but PostScript; save"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(99), "not a picture, but HDF5"),
-        (b"%PDF-1.7\n" + bytes(99), "not a picture, but PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not an image, but PostScript; save"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "not an image, but HDF5"),
+        (b"%PDF-1.7\n" + bytes(99), "not an image, but PDF"),
         (bytes(4) + b"ftypavif" + bytes(99), "holds 'avif' data, which is not read; save it as PNG"),
     ],
 )
@@ -229,7 +229,7 @@ def test_other_kinds_of_files_are_named_and_nothing_else_is_started(content: byt
     (tmp_path / "1.jpg").write_bytes(content)
     with pytest.raises(RefusedError, match=told) as caught:
         stored(tmp_path / "1.jpg", 3)
-    assert remedy(caught.value, archived=True) == "convert it or remove it"
+    assert remedy(caught.value, archived=True) == "convert or remove files of other kinds"
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "JPEG2000", "PPM"])
@@ -239,7 +239,7 @@ def test_a_cut_file_is_damaged_and_only_such_a_file_is_to_be_restored(form: str)
     for share in (0.02, 0.5, 0.9):
         with pytest.raises(DamagedError) as caught:
             open_scene(stream.getvalue()[: int(len(stream.getvalue()) * share)]).values(3)
-        assert remedy(caught.value, archived=True) == "restore it from the archive"
+        assert remedy(caught.value, archived=True) == "restore damaged files from the archive"
 
 
 @pytest.mark.skipif(bool(find_spec("imagecodecs")), reason="imagecodecs is installed")
@@ -280,10 +280,10 @@ def test_only_regular_files_are_read_and_a_pipe_is_not_waited_for(tmp_path: Path
     Image.fromarray(noise(4, 4, 3)).save(tmp_path / "y.png")
     (tmp_path / "z.png").symlink_to(tmp_path / "y.png")
     for path in (tmp_path / "x.png", Path("/dev/zero")):
-        with pytest.raises(RefusedError, match="is no regular file but a pipe, a device or a folder; remove it"):
+        with pytest.raises(RefusedError, match="is a pipe, a device or a folder, not a regular file; remove it"):
             read_content(path)
     assert read_content(tmp_path / "z.png") == (tmp_path / "y.png").read_bytes()
-    with pytest.raises(SceneError, match=r"x\.png \(is no regular file"):
+    with pytest.raises(SceneError, match=r"x\.png \(is a pipe, a device"):
         scene_bands(FolderStore(tmp_path), "x.png")
 
 
@@ -291,7 +291,7 @@ def test_only_regular_files_are_read_and_a_pipe_is_not_waited_for(tmp_path: Path
 def test_an_animation_is_no_scene(form: str) -> None:
     stream, frames = io.BytesIO(), [Image.fromarray(noise(9, 9, 3) // step) for step in (1, 2)]
     frames[0].save(stream, form, save_all=True, append_images=frames[1:])
-    with pytest.raises(RefusedError, match="holds several pictures"):
+    with pytest.raises(RefusedError, match="contains several images"):
         open_scene(stream.getvalue())
 
 

@@ -215,7 +215,7 @@ def test_five_unreadable_files_are_named_and_the_others_counted(rsscn7: Path, tm
     line = next(
         line for line in verification_in_words(verify("rsscn7", tmp_path)).splitlines() if "unreadable:" in line
     )
-    assert line.startswith("  unreadable: 7: aGrass/a001.jpg (not a picture), ")
+    assert line.startswith("  unreadable: 7: aGrass/a001.jpg (not an image), ")
     assert line.endswith(" and 2 more")
     assert line.count(".jpg") == 5
 
@@ -310,7 +310,7 @@ def test_every_problem_with_the_names_is_told_before_anything_is_read(rsscn7: Pa
         present_datasets(["rsscn7", "ucn", "aid", "demo-view", "folder:gone"], tmp_path)
     lines = str(caught.value).splitlines()
     for line, words in zip(
-        lines, ["did you mean ucm", "aid: not found", "when it is used", "no such folder"], strict=True
+        lines, ["did you mean ucm", "aid: not found", "generated on first use", "no such folder"], strict=True
     ):
         assert words in line
 

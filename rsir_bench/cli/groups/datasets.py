@@ -79,7 +79,9 @@ def show_dataset(name: str) -> None:
 def download_dataset(
     name: str,
     data_root: options.DataRoot = Request.data_root,
-    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept it without a question.")] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the licence without being asked.")
+    ] = False,
 ) -> None:
     """Download a dataset from its pinned source, check and unpack it; an interrupted download is resumed.
 
@@ -121,7 +123,7 @@ def verify_datasets(
     card: options.Cards = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read every scene and compare with card and manifest; 1 if a dataset is incomplete or a scene unreadable.
+    """Read every scene, compare with card and manifest; exit with 1 if scenes are missing or unreadable.
 
     \b
     rsir-bench datasets verify ucm,aid --data-root data
@@ -146,11 +148,11 @@ def verify_datasets(
 @app.command("audit")
 def audit_datasets(
     source: Annotated[str, typer.Argument(help="A dataset, or folder:, parquet: or tar:PATH.")],
-    targets: Annotated[list[str] | None, typer.Argument(help="Others, to compare with it.")] = None,
+    targets: Annotated[list[str] | None, typer.Argument(help="Datasets to compare with it.")] = None,
     data_root: options.DataRoot = Request.data_root,
-    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with pictures, and audit.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.html, with images, and audit.json.")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Pairs to print for each comparison.")] = 10,
-    strict: Annotated[bool, typer.Option("--strict", help="1 if there are duplicates.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are duplicates.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Find duplicate scenes within each dataset and between the source and each target.

@@ -57,7 +57,7 @@ def show_method(name: str, plugin: options.Plugins = None) -> None:
 
 @app.command("check")
 def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
-    """Check that a method, or every method of a .py file, keeps the contract; exit with 1 if a check fails.
+    """Check that a method, or every method of a .py file, fulfils the contract; exit with 1 if a check fails.
 
     \b
     rsir-bench methods check mine.py
@@ -73,7 +73,7 @@ def check_method(name_or_file: str, plugin: options.Plugins = None) -> None:
 
 @app.command("new")
 def new_method(name: str) -> None:
-    """Write NAME.py here: a commented method to start from, which passes the check unedited.
+    """Write NAME.py here: a commented method to start from, which passes the check as it is.
 
     \b
     rsir-bench methods new mine && rsir-bench methods check mine.py

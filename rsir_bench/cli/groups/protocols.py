@@ -17,7 +17,7 @@ from rsir_bench.cli.options import ListByDefault
 from rsir_bench.cli.shared.completion import complete_protocols
 from rsir_bench.cli.shared.help import TYPER
 
-app = typer.Typer(cls=ListByDefault, help="List the protocols; show one, or start one from it.", **TYPER)
+app = typer.Typer(cls=ListByDefault, help="List the protocols; show one, or copy one to edit.", **TYPER)
 
 Name = Annotated[
     str, typer.Argument(help="A shipped protocol's name, or a TOML file.", autocompletion=complete_protocols)
@@ -49,7 +49,7 @@ def as_table(protocols: Sequence[Mapping[str, str | int]], screen: Screen = PLAI
 
 @app.command("show")
 def show_protocol(name: Name) -> None:
-    """Print a protocol as a TOML file: every setting, with what it means.
+    """Print a protocol as a TOML file, with every setting explained.
 
     \b
     rsir-bench protocols show demo
@@ -62,12 +62,12 @@ def show_protocol(name: Name) -> None:
 
 @app.command("new")
 def new_protocol(
-    name: Annotated[str, typer.Argument(help="Of the new protocol: lower-case letters, digits and '-'.")],
+    name: Annotated[str, typer.Argument(help="Name of the new protocol: lower-case letters, digits and '-'.")],
     start: Annotated[
         str, typer.Option("--from", metavar="NAME", help="The protocol to copy.", autocompletion=complete_protocols)
     ] = "demo",
 ) -> None:
-    """Write NAME.toml here: a copy of a shipped protocol, in which every setting is explained.
+    """Write NAME.toml here: a copy of a shipped protocol, with every setting explained.
 
     \b
     rsir-bench protocols new mine --from ucm-mobile

@@ -62,7 +62,7 @@ def names_or_all(option: str, text: str) -> list[str]:
     """
     words = comma_list(option, text)
     if "all" in words and len(words) > 1:
-        raise UserError(f"{option} {text}: 'all' cannot be combined with names; run the others by a second command")
+        raise UserError(f"{option} {text}: 'all' cannot be combined with names; run the others with a second command")
     return words
 
 

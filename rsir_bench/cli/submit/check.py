@@ -24,16 +24,16 @@ def check(
     folder: Annotated[Path, typer.Argument(help="The submission: submission.toml and what it names.")],
     out: Annotated[Path | None, typer.Option(help="Write the records here, for `publish`.")] = None,
     data_root: options.DataRoot = Request.data_root,
-    results: Annotated[Path, typer.Option(help="The published records that it is compared with.")] = RESULTS,
+    results: Annotated[Path, typer.Option(help="The published records to compare it with.")] = RESULTS,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Make the descriptors of one seed of each method again, from its network.")
+        bool, typer.Option("--exact", help="Recompute the descriptors of one seed per method from its network.")
     ] = False,
     device: options.Device = "auto",
-    protocol: Annotated[str | None, typer.Option(help="A .toml file, for a board of a protocol of your own.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Your own protocol's .toml file, if the board has one.")] = None,
     card: options.Cards = None,
     plugin: options.Plugins = None,
 ) -> None:
-    """Check a submission as a stranger's: descriptors are scored, records compared with what today's code makes.
+    """Check an untrusted submission: score its descriptors, or compare its records with those of the current code.
 
     \b
     rsir-bench submit check mine --data-root data

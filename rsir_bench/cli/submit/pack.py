@@ -1,4 +1,4 @@
-"""``rsir-bench submit pack``: pack the records of runs for a board that somebody else keeps."""
+"""``rsir-bench submit pack``: pack the records of runs for a board that someone else maintains."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ Names = Annotated[str, typer.Option(help="Comma-separated; all by default.")]
 
 def pack(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `run` wrote.")],
-    by: Annotated[str, typer.Option(help="Who submits them, as the board will say.")],
+    by: Annotated[str, typer.Option(help="Who submits them; shown on the board.")],
     made_on: Annotated[str, typer.Option(help="Where they were made: institution, machine.")],
     out: Annotated[Path, typer.Option(help="A new folder, or one of an earlier package.")],
-    url: Annotated[str, typer.Option(help="A page about them.")] = "",
+    url: Annotated[str, typer.Option(help="URL of a page about them.")] = "",
     networks: Annotated[
-        int | None, typer.Option(min=0, help="A seed, whose networks come along so that others can make it again.")
+        int | None,
+        typer.Option(min=0, help="A seed to include the networks of, so that others can recompute its results."),
     ] = None,
     boards: Names = "",
     methods: Names = "",

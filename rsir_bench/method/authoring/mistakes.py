@@ -1,4 +1,4 @@
-"""What is wrong with a user's method file, in the words of its author and with the lines to look at."""
+"""Explain what is wrong with a user's method file, in its author's terms and with line numbers."""
 
 from __future__ import annotations
 

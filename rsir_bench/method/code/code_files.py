@@ -1,4 +1,4 @@
-"""The files of a method's code: its own, and those that it imports and nobody has installed."""
+"""Find the files of a method's code: its own, and imported files that belong to no installed package."""
 
 from __future__ import annotations
 

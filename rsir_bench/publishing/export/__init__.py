@@ -1,1 +1,1 @@
-"""Results in the formats of others: TREC, mteb, Hugging Face, parquet."""
+"""Write results in the formats of other programs: TREC, mteb, Hugging Face, parquet."""

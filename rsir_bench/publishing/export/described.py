@@ -1,4 +1,4 @@
-"""Descriptors of a dataset's scenes with their ids: from a run, or from a file of anybody's."""
+"""Descriptors of a dataset's scenes with their ids: from a run, or from a user's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write results in the formats of others, into a folder that holds nothing else."""
+"""Write results in the formats of other programs, into a folder that holds nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def export_descriptors(
                     write_parquet(one, staging)
             elif tied := write_trec(one, staging, depth):
                 log(
-                    f"{one.stem}: {tied:,} rankings hold scenes of equal similarity, in the order of their ids; TREC's "
+                    f"{one.stem}: {tied:,} rankings contain ties, written in the order of the scenes' ids; TREC "
                     "tools see that order alone, `score` takes the mean over all"
                 )
         return _written(staging, folder)
@@ -81,5 +81,5 @@ def export_records(
 def _written(staging: Path, folder: Path) -> list[Path]:
     files = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())
     if not files:
-        raise UserError("export: nothing to write; what is left out is named above")
+        raise UserError("export: nothing to write; everything that was left out is named above")
     return [folder / name for name in files]

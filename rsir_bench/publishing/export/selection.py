@@ -44,7 +44,7 @@ class Selection:
         chosen = [record for record in found if self._has(record)]
         if not chosen:
             raise UserError(
-                "export: no result has all of what is asked for; name fewer boards, methods, targets or rows"
+                "export: no result matches all of the selections; name fewer boards, methods, targets or rows"
             )
         return chosen
 

@@ -1,1 +1,1 @@
-"""Submissions: descriptors of anybody's, and records of runs elsewhere; nothing in them is trusted."""
+"""Check and pack submissions: descriptors, or records of runs elsewhere; nothing in them is trusted."""

@@ -1,4 +1,4 @@
-"""Make the descriptors of one seed again, from the network that came with its records, and score them."""
+"""Recompute the descriptors of one seed from the network that came with its records, and score them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _compared(record: Record, located: LocatedResult, run: RunArtifacts, device:
     try:
         scores = run.scores(located.cell).make().overall
     except RunError as error:
-        raise UserError(f"{describe_cell(record)}: cannot be made again: {error}") from None
+        raise UserError(f"{describe_cell(record)}: cannot be recomputed: {error}") from None
     metric, off = worst_difference(record.metrics, scores)
     if TOLERANCE.verdict(off) is Verdict.FAIL:
         raise UserError(

@@ -1,4 +1,4 @@
-"""A submission beside what is published: it enters boards, and changes nothing of them."""
+"""Check a submission against the published records: it may add to boards, but not change them."""
 
 from __future__ import annotations
 

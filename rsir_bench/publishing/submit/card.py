@@ -141,6 +141,7 @@ def read_card(folder: Path) -> DescriptorsCard | RecordsCard:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "kind"  # the first part is the kind itself
-        raise UserError(f"{path}: {' '.join(where.split()):.80}: {' '.join(first['msg'].split()):.200}") from None
+        why = "unknown; remove it" if first["type"] == "extra_forbidden" else " ".join(first["msg"].split())
+        raise UserError(f"{path}: {' '.join(where.split()):.80}: {why:.200}") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({' '.join(str(error).split()):.200})") from None

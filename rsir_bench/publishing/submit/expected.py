@@ -1,4 +1,4 @@
-"""The result that today's code makes of what a record says: its plan, run and key, also where scenes are missing."""
+"""Derive the plan, run and key of a record with the current code, even if scenes are missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOWHERE = Path("not here")
 
 
 class Expected:
-    """What today's code makes of records.
+    """The plans, runs and keys that the current code gives records.
 
     Args:
         files: The folder of the datasets, cards, plugins, and the checker's protocol file.

@@ -31,11 +31,11 @@ def plain_file(folder: Path, name: str, most: int) -> Path:
     try:
         status = path.lstat()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); docs/submit.md lists the files needed") from None
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{path}: is a link or no regular file; put the file itself there")
+        raise UserError(f"{path}: is a link or not a regular file; replace it by the file itself")
     if status.st_size > most:
-        raise UserError(f"{path}: {status.st_size:,} bytes, more than {most:,}; it cannot be what it should be")
+        raise UserError(f"{path}: {status.st_size:,} bytes, more than {most:,} allowed; check the file")
     return path
 
 

@@ -16,7 +16,7 @@ def asked_as(name: str, own: str | None) -> str:
     if own is not None and load_protocol(own).name == name:
         return own
     if name not in shipped():
-        raise UserError(f"protocol {name!r:.60}: none of {', '.join(shipped())}; name its file with --protocol")
+        raise UserError(f"protocol {name!r:.60}: not one of {', '.join(shipped())}; name its file with --protocol")
     return name
 
 

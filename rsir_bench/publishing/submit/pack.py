@@ -80,7 +80,7 @@ def _check(record: Record) -> None:
     elif record.origin is not None or record.accepted:
         why = "it is a published record"
     if why:
-        raise UserError(f"{describe_cell(record)}: {why}; leave it out with --boards, --methods, --targets or --rows")
+        raise UserError(f"{describe_cell(record)}: {why}; omit it with --boards, --methods, --targets or --rows")
 
 
 def _network(record: Record, path: Path, known: Mapping[str, Path]) -> dict[str, Path]:

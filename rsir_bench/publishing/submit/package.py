@@ -161,7 +161,7 @@ def _check_networks(records: Sequence[Record], found: Sequence[LocatedResult]) -
             _same("weights.trained", trained, None)
             continue
         if not trained or not re.fullmatch(r"sha256:[0-9a-f]{64}", trained):
-            raise UserError(f"{describe_cell(record)}: weights.trained: {trained!r:.80} is no hash of its network")
+            raise UserError(f"{describe_cell(record)}: weights.trained: {trained!r:.80} is not the hash of its network")
         one = networks.setdefault((located.run.key, record.seed, located.cell.round), trained)
         if one != trained:
             raise UserError(f"{describe_cell(record)}: another network than other results of the same training")

@@ -19,7 +19,7 @@ AT_ONCE = 2**22  # distances brought into the caller's order at a time
 
 @dataclass(frozen=True)
 class Applied:
-    """What is ranked after post-processing; what is None stays as it is.
+    """What is ranked after post-processing; what is None stays unchanged.
 
     Attributes:
         rows: (N, D) numbers, the queries among them.

@@ -72,7 +72,7 @@ def unit(rows: Array, similarity: str) -> Array:
 
 @dataclass(frozen=True)
 class Processed:
-    """What post-processing makes of them; what is None stays as it is.
+    """The result of post-processing; what is None stays unchanged.
 
     Attributes:
         queries: (Q, D') float.
@@ -138,7 +138,7 @@ class PostProcessing(ABC):
             whole = entry.type in (int, "int")
             number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
             if not (number and math.isfinite(value)):
-                raise UserError(f"after {self.name}: {entry.name} {value!r} is no {'whole ' * whole}number")
+                raise UserError(f"after {self.name}: {entry.name} {value!r} is not a {'whole ' * whole}number")
             if problem := out_of_range(value, entry.metadata):
                 raise UserError(f"after {self.name}: {entry.name} {value:g} {problem}")
 
@@ -203,6 +203,6 @@ class PostProcessing(ABC):
             UserError: The gallery has too few scenes, or the similarity is another.
         """
         if why := self.unfit(similarity):
-            raise UserError(f"after {self}: {why}; leave it out")
+            raise UserError(f"after {self}: {why}; omit it")
         if why := self.too_small(scenes):
             raise UserError(f"after {self}: {why}, and the gallery has {scenes}; give smaller values")

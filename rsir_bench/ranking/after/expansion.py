@@ -1,4 +1,4 @@
-"""Average query expansion: a query looks for its neighbours too."""
+"""Average query expansion: the query is averaged with its neighbours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Re-ranking with k-reciprocal encoding: near is who has the same neighbours, mutually."""
+"""Re-ranking with k-reciprocal encoding: scenes are near if they share mutual neighbours."""
 
 from __future__ import annotations
 

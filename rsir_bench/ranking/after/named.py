@@ -66,4 +66,4 @@ def _value(text: str, word: str, entry: Field[int | float]) -> int | float:
     try:
         return int(word) if whole else float(word)
     except ValueError:
-        raise UserError(f"after {text!r}: {entry.name} {word!r} is no {'whole ' * whole}number") from None
+        raise UserError(f"after {text!r}: {entry.name} {word!r} is not a {'whole ' * whole}number") from None

@@ -1,4 +1,4 @@
-"""The k-reciprocal encoding of a set of scenes: whom each of them shares its neighbourhood with."""
+"""The k-reciprocal encoding of a set of scenes: the scenes with which each shares its neighbourhood."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _checked_matrix(labels: Any, scenes: int, what: str) -> Array:
     if matrix.ndim != 2 or len(matrix) != scenes:
         raise UserError(f"{what}: expected {scenes} rows, one per descriptor, got an array of shape {matrix.shape}")
     if matrix.dtype.kind not in "biuf":
-        raise UserError(f"{what}: {matrix.dtype} is no matrix of 0 and 1; give one, or lists of names")
+        raise UserError(f"{what}: {matrix.dtype} is not a matrix of 0 and 1; give such a matrix, or lists of names")
     if not 2 <= matrix.shape[1] <= MOST_LABELS:
         raise UserError(f"{what}: {matrix.shape[1]} labels; a matrix has 2 to {MOST_LABELS} columns")
     if matrix.dtype.kind == "f" and np.isnan(matrix).any():
@@ -167,7 +167,7 @@ def _checked_lists(labels: Any, count: int, what: str, label_names: Sequence[str
         names = [str(name) if isinstance(name, str) else name for name in scene]
         for name in names:
             if not isinstance(name, str) or not name.strip():
-                raise UserError(f"{what}: row {row} holds {name!r:.40}, which is no name of a label; give strings")
+                raise UserError(f"{what}: row {row} holds {name!r:.40}, which is not the name of a label; give strings")
             if known is not None and name not in known:
                 raise UserError(f"{what}: row {row}: label {name!r}: {suggest(name, known)}")
         if len(set(names)) < len(names):

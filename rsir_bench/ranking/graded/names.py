@@ -28,7 +28,7 @@ GRADED_COLUMNS = (
 GRADED_METRICS = (*GRADED_COLUMNS, "mAP@100(any)", "ACG@10")
 """What is measured unless others are named, and what the record of a result holds."""
 
-KNOWN = "known are mAP(any), mAP@k(any), nDCG@k(g), nDCG@k(2^g-1), ACG@k, WAP, WAP@kh; jaccard or equal for any"
+KNOWN = "known: mAP(any), mAP@k(any), nDCG@k(g), nDCG@k(2^g-1), ACG@k, WAP, WAP@kh; also with jaccard or equal for any"
 
 _FORMULAS = {
     "mAP": re.compile(rf"mAP(?:@(?P<k>[1-9]\d{{0,8}}))?\((?P<argument>{'|'.join(RELEVANCES)})\)"),

@@ -1,4 +1,4 @@
-"""The code that a run's results were made by: kept in the run's folder, and compared with the code of today."""
+"""Store in a run's folder which code made its results, and compare it with the current code."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def changed_lines(plan: Plan) -> list[str]:
             then = _read(former / CODE_NOTE)["files"]
             changed = [path.name for path, content in run.method.code.items() if content not in then.values()]
             what = ", ".join(changed) or "the code"
-            lines.append(f"{run.title}: {what} changed since {former}; made again")
+            lines.append(f"{run.title}: {what} changed since {former}; recomputed")
         for name, identity in run.weights.items():
             if "@" in identity:
                 known = identity.partition("@")[0]
-                lines.append(f"{run.title}: {name}: other weights of {known} in timm's cache now; made again")
+                lines.append(f"{run.title}: {name}: other weights of {known} in timm's cache now; recomputed")
     return lines
 
 

@@ -156,9 +156,11 @@ class Describing:
         speed = len(pixels) / (time.perf_counter() - started) if distortion is None else None
         self._write_note(module, pixels, raw, speed)
         if missing := names - set(raw):
-            raise RunError(f"{self.run.title}: describe() gives {', '.join(sorted(raw))} but no {', '.join(missing)}")
+            raise RunError(
+                f"{self.run.title}: describe() returned {', '.join(sorted(raw))} but no {', '.join(missing)}"
+            )
         if not all(np.isfinite(values).all() for values in raw.values()):
-            raise RunError(f"{self.run.title}: descriptors of {dataset} are not finite; fix the method")
+            raise RunError(f"{self.run.title}: descriptors of {dataset} contain NaN or infinity; fix the method")
         return raw
 
     def see(

@@ -149,7 +149,7 @@ def _remove_former(plan: Plan, log: Callable[[str], None]) -> None:
     """Remove what the plan's runs have made so far."""
     for run in plan.runs:
         if run.folder.is_dir():
-            log(f"fresh     {run.title}: {run.folder} is made again")
+            log(f"fresh     {run.title}: {run.folder} is recomputed")
             RunArtifacts(plan, run).remove()
 
 
@@ -175,7 +175,7 @@ def _describe_kept(plan: Plan) -> str:
     cells = [cell for run in plan.runs for cell in run.cells]
     kept = [f"{sum(cell.done for cell in cells)} of {len(cells)} results"]
     kept += [f"{run.title} up to epoch {epochs}" for run in plan.todo if (epochs := kept_epochs(run))]
-    return f"stopped   kept in {plan.request.out}: {', '.join(kept)}; the same command goes on from there"
+    return f"stopped   kept in {plan.request.out}: {', '.join(kept)}; run the same command to resume"
 
 
 def kept_epochs(run: Run) -> int:

@@ -99,7 +99,7 @@ def needs(device: str, nodes: Sequence[Node], threads: int) -> Needs:
     if device == "cpu":
         most = max((node.cpus for node in nodes), default=0)
         if not most:
-            raise UserError("--launcher ray: no node of the cluster offers a CPU; add one with `ray start --address`")
+            raise UserError("--launcher ray: no node of the cluster has a free CPU; add one with `ray start --address`")
         return Needs(min(threads, most), 0)
     shares = [node.cpus // node.gpus for node in nodes if node.gpus]
     if not shares:
@@ -319,7 +319,7 @@ def _told_shortly(say: Callable[[str], object]) -> Iterator[None]:
                 say(f"ray       {line.strip().splitlines()[0]:.300}" if line.strip() else "")
 
     def ended(*_: Any) -> None:
-        say("ended by SIGTERM: finished runs are kept, and the same command goes on")
+        say("ended by SIGTERM: finished runs are kept; run the same command to resume")
         code.append(128 + signal.SIGTERM)
         raise SystemExit(code[0])
 
@@ -641,8 +641,8 @@ def _refuse_lost_head() -> None:
         else:
             return
     raise HeadLostError(
-        f"{address}: the head of the Ray cluster is lost; finished runs are kept: start it again, and the same command "
-        "goes on"
+        f"{address}: the head of the Ray cluster is lost; finished runs are kept: restart it, and run the same command "
+        "to resume"
     )
 
 

@@ -48,9 +48,7 @@ def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
     sender.close()
     try:
         if not receiver.poll(60 * minutes):
-            return (
-                f"stopped after the limit of {minutes:g} minutes; the same command resumes after the last whole epoch"
-            )
+            return f"stopped after the limit of {minutes:g} minutes; run the same command to resume"
         failure: str | None = receiver.recv()
         child.join(PATIENCE)
         return failure

@@ -57,7 +57,9 @@ def unpack(archive: Path, folder: Path) -> None:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, DAMAGED) or (isinstance(error, OSError) and error.errno in SENSELESS):
-            raise ArchiveError(f"{archive}: damaged, or no zip archive ({error}); start the download again") from error
+            raise ArchiveError(
+                f"{archive}: damaged, or not a zip archive ({error}); start the download again"
+            ) from error
         raise
 
 

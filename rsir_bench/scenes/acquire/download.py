@@ -45,7 +45,7 @@ def download(
         SceneError: The existing or the downloaded dataset differs from the card.
     """
     if card.download is None:
-        raise UserError(f"{card.name}: needs no download, it is made when it is used")
+        raise UserError(f"{card.name}: needs no download, it is generated on first use")
     if card.download.url is None:
         raise UserError(f"{card.name}: cannot be downloaded by a program; {card.download.by_hand}, under {data_root}")
     if _is_present(card, data_root):

@@ -111,7 +111,7 @@ def audit(names: Sequence[str], data_root: Path, out: Path | None = None) -> lis
     """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise UserError(f"{', '.join(repeated)}: named twice; name each dataset once, also to find twins within it")
+        raise UserError(f"{', '.join(repeated)}: named twice; name it once to find duplicates within it")
     with nullcontext() if out is None else replaced_folder(out, "audit") as staging:
         source, *targets = (resolve_dataset(name, data_root) for name in names)
         reports = [DuplicateReport(index, index, find_pairs(index)) for index in (source, *targets)]

@@ -1,4 +1,4 @@
-"""Check that a file of labels is one of the scenes on disk."""
+"""Check that a file of labels matches the scenes on disk."""
 
 from __future__ import annotations
 

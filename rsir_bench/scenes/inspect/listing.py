@@ -39,7 +39,7 @@ def dataset_card(name: str) -> str:
         UserError: There is no such dataset.
     """
     if name.startswith(OWN_PREFIXES):
-        raise UserError(f"{name}: scenes of your own have no card; look at them with `rsir-bench datasets verify`")
+        raise UserError(f"{name}: your own scenes have no card; inspect them with `rsir-bench datasets verify`")
     card = find_card(name)
     lines = [
         f"{card.name}: {card.title}" + (f" ({card.paper_name} in the paper's tables)" if card.paper_name else ""),

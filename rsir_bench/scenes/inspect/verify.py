@@ -18,7 +18,7 @@ from rsir_bench.scenes.card import DatasetCard, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.folders import endings_in_words, find_dataset, walk_files
-from rsir_bench.scenes.index import GivenCards, find_card, list_dataset
+from rsir_bench.scenes.index import GivenCards, card_named, list_dataset
 from rsir_bench.scenes.inspect.label_check import check_labels
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
 from rsir_bench.scenes.labelling.label_file import LabelTable
@@ -76,7 +76,7 @@ class Verification:
         survey: What the readable scenes hold.
         value_range: The values that become 0 and 255; None where all scenes are 8-bit.
         range_origin: Where the value range comes from, in words.
-        notes: What is worth knowing of files, classes and values, in words.
+        notes: Remarks on files, classes and values, in words.
         warnings: What most likely is a fault, in words.
         labels: The labels of scenes that have several, in words; empty where each has one.
         label_problem: Why these labels are not those of the scenes; empty where they are.
@@ -204,15 +204,15 @@ def _place(name: str, data_root: Path, given: GivenCards) -> _Place:
         bands = listing.settings.bands or _first_bands(listing.store, listing.files)
         value_range = listing.settings.value_range
         return _Place(None, listing.store, listing.files, [], bands, value_range, listing.notes, listing.table)
-    card = find_card(name, given.cards)
+    card = card_named(name, given.cards)
     if card.generator is not None:
-        raise UserError(f"{name}: needs no verification, since it is generated when it is used")
+        raise UserError(f"{name}: needs no verification, since it is generated on first use")
     folder = find_dataset(card, data_root)
     found = scenes_of_card(card, folder)
     table = labels_of_card(card, found, data_root)
     walked = list(walk_files(folder)) if isinstance(found.store, FolderStore) else []
     others = Counter(ending for below in walked for ending in below.endings)
-    notes = (f"left out by their endings: {endings_in_words(others)}",) if others else ()
+    notes = (f"left out by file extension: {endings_in_words(others)}",) if others else ()
     return _Place(card, found.store, found.files, found.unexpected, card.bands, card.value_range, notes, table)
 
 

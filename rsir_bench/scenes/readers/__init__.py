@@ -1,1 +1,1 @@
-"""Datasets that bring the labels of their scenes along: images in parquet or tar shards, or with a CSV."""
+"""Datasets that contain the labels of their scenes: images in parquet or tar shards, or with a CSV."""

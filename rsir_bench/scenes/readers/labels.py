@@ -1,4 +1,4 @@
-"""From the labels of scenes to their classes; what is missing, unknown or of two kinds is named and refused."""
+"""Turn the labels of scenes into classes; missing, unknown and mixed labels are errors that name the scenes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ UNCLASSED = "scenes"
 
 @dataclass(frozen=True)
 class LabelledScenes:
-    """The scenes of a dataset that brings its labels along.
+    """The scenes of a dataset that contains their labels.
 
     Attributes:
         store: Where they are.
         files: Their paths there by class, the classes ordered by name.
-        notes: What is worth knowing of how they were found, in words.
+        notes: Remarks on how they were found, in words.
         named: Whether the classes have names; False: they are numbers.
         table: The labels of scenes that have several; None: each has one, its class.
     """
@@ -106,7 +106,7 @@ def by_class(
     words = [(path, label) for path, label in scenes if isinstance(label, str)]
     if numbers and words:
         examples = f"{numbers[0][1]} ({numbers[0][0]}) and {words[0][1]!r} ({words[0][0]})"
-        raise SceneError(f"{dataset}: labels are numbers and words: {examples}; give all of them one way")
+        raise SceneError(f"{dataset}: labels mix numbers and words: {examples}; use only numbers or only words")
     if words and names is not None:
         raise SceneError(f"{dataset}: class_names are for numbers, but its labels are words; remove them")
     if numbers and names is not None:
@@ -162,7 +162,7 @@ def check_class_names(names: object, where: str) -> tuple[str, ...]:
         SceneError: They are something else.
     """
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise SceneError(f"{where}: the names of its classes are no list of texts; write the file again")
+        raise SceneError(f"{where}: the names of its classes are not a list of strings; write the file again")
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         raise SceneError(f"{where}: several classes are called {few(repeated)}; give each a name of its own")
     return tuple(names)

@@ -72,7 +72,7 @@ def scenes_of_csv(
         for line in _lines(folder / file, settings):
             scene = resolve(line)
             if scene in label_of:
-                raise SceneError(f"{line.place}: {scene} is named a second time; keep one line of each scene")
+                raise SceneError(f"{line.place}: {scene} is listed twice; keep one line per scene")
             label_of[scene] = line.label
     where = folder / files[0] if len(files) == 1 else folder
     found = sort_by_labels(list(label_of.items()), settings.class_names, dataset, where)
@@ -129,7 +129,7 @@ def _lines(path: Path, settings: FolderSettings) -> Iterator[_Line]:
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror}); name a CSV below the folder") from error
     except (UnreadableError, ValueError, csv.Error) as error:
-        raise SceneError(f"{path}: no CSV of labels: {error}") from error
+        raise SceneError(f"{path}: not a CSV of labels: {error}") from error
 
 
 def _columns(header: Sequence[str], settings: FolderSettings, path: Path) -> tuple[int, int]:

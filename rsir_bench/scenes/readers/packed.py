@@ -1,4 +1,4 @@
-"""Datasets in shards, whatever their kind: those that the user names, and those of a card."""
+"""List datasets in shards of any kind, named by the user or by a card."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PackedDataset:
     """A dataset in shards that the user names.
 
     Attributes:
-        title: What it is called in tables.
-        settings: What was said of it.
+        title: Its name in tables.
+        settings: Its settings.
         scenes: Its scenes.
     """
 

@@ -1,4 +1,4 @@
-"""What ``dataset.toml`` says of a dataset of the user's own."""
+"""Read the ``dataset.toml`` of a user's dataset."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Literal
 
 import pydantic
 
-from rsir_bench.base.errors import UserError
+from rsir_bench.base.errors import UserError, suggest
 from rsir_bench.base.toml import read_toml
 
 SETTINGS_FILE = "dataset.toml"
 
 
 class FolderSettings(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What ``dataset.toml`` of a user's dataset may say; what is left out is found in the scenes.
+    """The settings in ``dataset.toml``; those that are left out are derived from the scenes.
 
     Attributes:
         title: The full name in tables.
@@ -75,8 +75,9 @@ def read_settings(path: Path) -> FolderSettings:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
-        known = ", ".join(FolderSettings.model_fields)
-        raise UserError(f"{path}: {' '.join(field.split())}: {first['msg']}; known: {known}") from error
+        unknown = first["type"] == "extra_forbidden"
+        why = suggest(field, list(FolderSettings.model_fields)) if unknown else first["msg"]
+        raise UserError(f"{path}: {' '.join(field.split())}: {why}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
     except ValueError as error:

@@ -88,7 +88,7 @@ def open_regular(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise RefusedError("is no regular file but a pipe, a device or a folder; remove it")
+        raise RefusedError("is a pipe, a device or a folder, not a regular file; remove it")
     return os.fdopen(descriptor, "rb")
 
 
@@ -120,8 +120,8 @@ def kind_of(content: bytes) -> Kind:
             return kind
     for beginning, name in _OTHERS.items():
         if content.startswith(beginning):
-            raise RefusedError(f"not a picture, but {name}; save the scene as tif or PNG, or get it anew")
-    raise DamagedError("not a picture")
+            raise RefusedError(f"not an image, but {name}; save the scene as tif or PNG, or get it anew")
+    raise DamagedError("not an image")
 
 
 def most_bytes() -> int:

@@ -49,7 +49,7 @@ class Picture:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size has its own limit
                 self._image = Image.open(io.BytesIO(content), formats=formats)
         except UnidentifiedImageError as error:
-            raise DamagedError("not a picture") from error
+            raise DamagedError("not an image") from error
         except Image.DecompressionBombError as error:
             raise RefusedError(f"{one_line(error)}; {limit_in_words()}") from error
         except Exception as error:
@@ -60,7 +60,7 @@ class Picture:
         if kind is not Kind.JPEG and getattr(
             self._image, "is_animated", False
         ):  # a JPEG's further pictures are previews
-            raise RefusedError("holds several pictures; save the scene as a picture of its own")
+            raise RefusedError("contains several images; save the scene as a separate image")
 
     @property
     def facts(self) -> Facts:

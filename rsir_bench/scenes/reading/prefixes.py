@@ -1,4 +1,4 @@
-"""What begins the name of a dataset of the user's own on the command line."""
+"""The prefixes that mark a user's own dataset on the command line."""
 
 SHARD_ENDINGS = (".parquet", ".tar")
 """The endings of files that hold many scenes each."""

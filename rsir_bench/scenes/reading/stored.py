@@ -1,4 +1,4 @@
-"""What every reader gives: the values of a scene as its file stores them, and what is known of them."""
+"""The result of every reader: the values of a scene as its file stores them, and facts about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metadata of a Hugging Face parquet file says of its columns: which hold pictures, and the class names."""
+"""Read the metadata of a Hugging Face parquet file: which columns hold images, and the class names."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def read_groups(stream: BinaryIO) -> list[Group]:
     end = _read(stream, max(0, length - 8), 8)
     size = int.from_bytes(end[:4], "little")
     if end[4:] != MAGIC or size > length - 8:
-        raise DamagedError("no parquet, or cut off")
+        raise DamagedError("not a parquet file, or truncated")
     if size > LONGEST_FOOTER:
         raise RefusedError(f"a footer of {size:,} bytes; write fewer row groups")
     footer = _Reader(_read(stream, length - 8 - size, size)).whole()

@@ -179,7 +179,7 @@ def _contents(file: pq.ParquetFile, group: int, columns: Columns, left: int) -> 
                 values = batch.column(0)
                 (value,) = pc.struct_field(values, "bytes") if columns.nested else values
             if not value.is_valid:
-                raise RefusedError("holds no picture but at most a path, which is not followed; write its bytes")
+                raise RefusedError("contains no image, at most a path, which is not followed; write its bytes")
             size = value.as_buffer().size
             check_length(size)
             left -= size

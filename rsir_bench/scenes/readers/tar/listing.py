@@ -120,7 +120,7 @@ def list_tar(shards: Shards, settings: FolderSettings, dataset: str) -> Labelled
     sorted_scenes = sort_by_labels(scenes, settings.class_names, dataset, shards.root)
     notes = [*shards.split_note(), *alike_notes(sorted_scenes.files)]
     if found.others:
-        notes.append(f"left out by their endings: {endings_in_words(found.others)}")
+        notes.append(f"left out by file extension: {endings_in_words(found.others)}")
     store, table = TarStore(shards, places), sorted_scenes.table
     return LabelledScenes(store, sorted_scenes.files, tuple(notes), sorted_scenes.named, table)
 
@@ -178,7 +178,7 @@ def _label(stream: BinaryIO, kind: str, member: Member | None, settings: FolderS
     except (ValueError, RecursionError) as error:
         if isinstance(error, UnreadableError):
             raise
-        raise DamagedError(f"its member {member.name!r} is no {'JSON' if kind == 'json' else 'text'}") from None
+        raise DamagedError(f"its member {member.name!r} is not {'JSON' if kind == 'json' else 'text'}") from None
 
 
 def _word(text: str, kind: str, settings: FolderSettings) -> Label:

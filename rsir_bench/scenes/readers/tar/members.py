@@ -114,14 +114,14 @@ def _head(block: bytes, at: int, length: int) -> _Head:
     if stated not in (found, found - 256 * above):
         packing = next((name for start, name in OTHER_PACKING.items() if at == 0 and block.startswith(start)), None)
         if packing is not None:
-            raise RefusedError(f"packed by {packing}: its members cannot be read singly; unpack it to a plain .tar")
-        raise DamagedError(f"no tar, or damaged at byte {at:,} (another checksum)")
+            raise RefusedError(f"packed by {packing}; decompress it to a plain .tar")
+        raise DamagedError(f"not a tar file, or damaged at byte {at:,} (another checksum)")
     name, prefix = block[:100].partition(b"\0")[0], block[345:500].partition(b"\0")[0]
     if prefix and block[257:263] == b"ustar\0":
         name = prefix + b"/" + name
     size = _number(block[124:136])
     if size is None:
-        raise DamagedError(f"damaged at byte {at:,} (a size that is no number)")
+        raise DamagedError(f"damaged at byte {at:,} (a size that is not a number)")
     return _Head(_text(name), size, block[156:157])
 
 
@@ -150,7 +150,7 @@ def _changes(kind: bytes, data: bytes, before: _Changes) -> _Changes:
         before = replace(before, name=_text(records[b"path"]))
     if b"size" in records:
         if not re.fullmatch(rb"\d{1,18}", records[b"size"]):
-            raise DamagedError("extended headers with a size that is no number")
+            raise DamagedError("extended headers with a size that is not a number")
         before = replace(before, size=int(records[b"size"]))
     return before
 
