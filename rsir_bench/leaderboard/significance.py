@@ -51,7 +51,7 @@ def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None
 def may_be_best(rows: Sequence[Sequence[Record]]) -> list[bool]:
     """Return which rows, each given by the records of its seeds, may be the best: beside five seeds, none of fewer.
 
-    One seed of many methods is the luckiest of them, which five seeds of a method would not repeat.
+    With one seed each, the best of many methods is often just the luckiest.
     """
     if max(map(len, rows), default=0) < 2:
         return [True] * len(rows)

@@ -40,9 +40,9 @@ def page(*records: Record, metrics: list[str] | None = None) -> Document:
     return next(document for document in documents(board, metrics=metrics) if document.name == "leaderboard")
 
 
-def lines(document: Document, grid: int = 0) -> dict[tuple[str, str], dict[str, str]]:
+def lines(document: Document, caption: str = "mAP") -> dict[tuple[str, str], dict[str, str]]:
     """By method and row the cells by header; a second column of a name has a number."""
-    shown = document.grids[grid]
+    (shown,) = (grid for grid in document.grids if grid.caption == caption)
     headers = [f"{name}{shown.headers[:place].count(name) or ''}" for place, name in enumerate(shown.headers)]
     rows = [[cell.text for cell in row.cells] for row in shown.rows]
     return {(row[0], row[1]): dict(zip(headers, row, strict=True)) for row in rows}
@@ -62,9 +62,12 @@ def printed(mean: float, low: float, high: float) -> str:
 def test_a_difference_and_its_interval_are_welchs_where_classes_agree() -> None:
     ours, plain = luck(1, 0.02), luck(2, 0, 10)
     welch = stats.ttest_ind(ours, plain, equal_var=False).confidence_interval()
-    found = lines(page(*seeds("a", ours), *seeds("baseline", plain)))
-    assert found["A", "PCA"]["Δ"] == printed(ours.mean() - plain.mean(), welch.low, welch.high)
-    assert found["BASELINE", "PCA"]["Δ"] == EMPTY
+    document = page(*seeds("a", ours), *seeds("baseline", plain))
+    found = lines(document, "mAP, difference from baseline")
+    expected = printed(ours.mean() - plain.mean(), welch.low, welch.high)
+    assert found == {("A", "PCA"): {"Method": "A", "Row": "PCA", "Seeds": "5", "T": expected}}
+    assert lines(document)["A", "PCA"]["Δ"] == printed(ours.mean() - plain.mean(), 1, 1).partition(" ")[0]
+    assert lines(document)["BASELINE", "PCA"]["Δ"] == EMPTY
 
 
 def test_the_mean_difference_takes_a_seed_for_one_training() -> None:
@@ -72,8 +75,13 @@ def test_the_mean_difference_takes_a_seed_for_one_training() -> None:
     ours, plain = luck(1, 0.02), luck(2, 0, 10)
     records = [one for target in ("t", "u") for one in (*seeds("a", ours, target), *seeds("baseline", plain, target))]
     welch = stats.ttest_ind(ours, plain, equal_var=False).confidence_interval()
-    cells = lines(page(*records))["A", "PCA"]
-    assert cells["Mean Δ"] == cells["Δ"] == cells["Δ1"] == printed(ours.mean() - plain.mean(), welch.low, welch.high)
+    cells = lines(page(*records), "mAP, difference from baseline")["A", "PCA"]
+    assert (
+        cells["Mean over targets"]
+        == cells["T"]
+        == cells["U"]
+        == printed(ours.mean() - plain.mean(), welch.low, welch.high)
+    )
 
 
 def test_the_mean_difference_needs_every_target_and_the_same_seeds() -> None:
@@ -81,11 +89,14 @@ def test_the_mean_difference_needs_every_target_and_the_same_seeds() -> None:
     whole = [one for target in ("t", "u") for one in seeds("whole", luck(1, 0.02), target)]
     partly = seeds("partly", luck(2, 0.02), "t")
     uneven = [*seeds("uneven", luck(3, 0.02), "t"), *seeds("uneven", luck(3, 0.02, 6), "u")]
-    found = lines(page(*plain, *whole, *partly, *uneven))
-    has_mean = {method for (method, _), cells in found.items() if cells["Mean Δ"] != EMPTY}
+    found = lines(page(*plain, *whole, *partly, *uneven), "mAP, difference from baseline")
+    assert next(iter(found)) == ("WHOLE", "PCA")  # what has no mean over targets comes last
+    assert {method for method, _ in found} == {"WHOLE", "PARTLY", "UNEVEN"}
+    has_mean = {method for (method, _), cells in found.items() if cells["Mean over targets"] != EMPTY}
     assert has_mean == {"WHOLE"}
-    assert "(" in found["PARTLY", "PCA"]["Δ"]
-    assert "(" in found["UNEVEN", "PCA"]["Δ1"]
+    assert "(" in found["PARTLY", "PCA"]["T"]
+    assert found["PARTLY", "PCA"]["U"] == EMPTY
+    assert "(" in found["UNEVEN", "PCA"]["U"]
 
 
 @pytest.mark.parametrize("change", ["fewer seeds", "another device", "made elsewhere", "no classes"])
@@ -150,7 +161,7 @@ def test_a_difference_is_that_of_the_means_over_queries_where_classes_have_diffe
     means = [np.mean([one.metrics["mAP"] for one in of]) for of in (ours, plain)]
     of_classes = [np.mean([[v["mAP"] for v in one.per_class.values()] for one in of]) for of in (ours, plain)]
     assert abs((means[0] - means[1]) - (of_classes[0] - of_classes[1])) > 0.005
-    (found,) = (cells["Δ"] for (name, _), cells in lines(page(*ours, *plain)).items() if name == "A")
+    (found,) = (cells["AID"] for cells in lines(page(*ours, *plain), "mAP, difference from baseline").values())
     mean, low, high = (
         float(word.replace(MINUS, "-")) for word in found.replace("(", "").replace(")", "").split() if word != "to"
     )
@@ -167,8 +178,8 @@ def test_each_metric_is_best_first_by_the_mean_over_all_targets() -> None:
     ]
     document = page(*records)
     assert [grid.caption for grid in document.grids] == ["mAP", "P@5"]
-    assert [name for name, _ in lines(document, 0)] == ["B", "A", "C", "D"]  # d was not run on every target
-    assert [name for name, _ in lines(document, 1)] == ["C", "A", "B", "D"]
+    assert [name for name, _ in lines(document, "mAP")] == ["B", "A", "C", "D"]  # d was not run on every target
+    assert [name for name, _ in lines(document, "P@5")] == ["C", "A", "B", "D"]
     assert lines(document)["D", "PCA"] == {"Method": "D", "Row": "PCA", "Seeds": "1", "T": "0.900", "U": EMPTY}
 
 

@@ -24,11 +24,10 @@ LONG = 16  # characters of a title
 
 
 def heading(table: Table) -> str:
-    """Return for example ``"Table I, board patternnet: ... on RS19, UCM, RSSCN"``."""
+    """Return for example ``"Table I, board patternnet: Retrieval results of different methods"``."""
     others = {OTHER_TARGETS.name: "Further targets", ENCODERS.name: "Encoders", GRADED_TARGETS.name: "Several labels"}
     name = others.get(table.name, f"Table {table.name}")
-    targets = ", ".join(block.title for block in table.blocks)
-    return f"{name}, board {table.board.name}: {table.caption} on {targets}"
+    return f"{name}, board {table.board.name}: {table.caption}"
 
 
 def block_title(block: Block) -> str:

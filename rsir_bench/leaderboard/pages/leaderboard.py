@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
@@ -22,15 +24,15 @@ from rsir_bench.leaderboard.grids import (
 from rsir_bench.leaderboard.pages.board_rows import BoardRow, Part, best_first, parts_of
 from rsir_bench.leaderboard.pages.cells import encoder_columns, encoder_headers, metric_cell, short_title
 from rsir_bench.leaderboard.pages.differences import Difference
+from rsir_bench.leaderboard.pages.intervals import DIGITS, intervals
 from rsir_bench.leaderboard.pages.leaderboard_notes import notes
 from rsir_bench.leaderboard.tables import MethodRow, MetricCell, Table
 from rsir_bench.ranking.names import shown_name
 
+Made = TypeVar("Made")
+
 MEAN = "mean over targets"
 """The target of those rows of the CSV file that hold mean differences."""
-
-DIGITS = 3
-"""Printed digits: the next is noise, as seeds differ by a hundredth."""
 
 
 def document(board: Board, tables: Sequence[Table], metrics: Sequence[str] | None = None) -> Document | None:
@@ -49,35 +51,35 @@ def document(board: Board, tables: Sequence[Table], metrics: Sequence[str] | Non
         board=board.name,
         name="leaderboard",
         heading=f"Leaderboard of {board.name}",
-        grids=tuple(_grid(board, part, metric) for part in parts for metric in part.metrics),
+        grids=(*_of_each(parts, partial(_grid, board)), *filter(None, _of_each(parts, intervals))),
         data=tuple(_data(board, shown, parts)),
         notes=tuple(notes(board, parts)),
     )
 
 
+def _of_each(parts: Sequence[Part], make: Callable[[Part, str], Made]) -> list[Made]:
+    return [make(part, metric) for part in parts for metric in part.metrics]
+
+
 def _grid(board: Board, part: Part, metric: str) -> Grid:
     compared = any(part.differences(metric))
     ordered = best_first(part.rows, metric)
-    means = [part.mean_difference(row, metric) for row in ordered] if compared else []
-    summary = any(means)
     about = encoder_headers(board)
     headers = ["Method", "Row", *about, "Seeds"]
     for block in part.blocks:
         headers += [short_title(block), *(["Δ"] if compared else [])]
     best = [_best_texts(part, place, metric) for place in range(len(part.blocks))]
     rows = []
-    for number, row in enumerate(ordered):
+    for row in ordered:
         known = encoder_columns(row.records)
         cells = [*word_cells(row.name.title, row.name.row, *(known.get(header, "") for header in about))]
         cells.append(GridCell(row.seeds, superscript=row.signs))
         for place, on in enumerate(row.on):
             cells.append(_value(on, metric, best[place]))
             cells += [_change(part.difference(row, place, metric))] if compared else []
-        cells += [_change(means[number])] if summary else []
         rows.append(GridRow(tuple(cells), row.records))
-    rows += _references(part, metric, len(about), compared=compared, summary=summary)
-    caption = shown_name(metric)
-    return Grid(caption, (*headers, *(["Mean Δ"] if summary else [])), 2 + len(about), tuple(rows))
+    rows += _references(part, metric, len(about), compared=compared)
+    return Grid(shown_name(metric), tuple(headers), 2 + len(about), tuple(rows))
 
 
 def _best_texts(part: Part, place: int, metric: str) -> set[str]:
@@ -96,13 +98,10 @@ def _value(row: MethodRow | None, metric: str, best: set[str]) -> GridCell:
 def _change(found: Difference | None) -> GridCell:
     if found is None:
         return GridCell(EMPTY)
-    text = signed_number(found.mean, DIGITS)
-    if found.low is not None and found.high is not None:
-        text += f" ({signed_number(found.low, DIGITS)} to {signed_number(found.high, DIGITS)})"
-    return GridCell(text)
+    return GridCell(signed_number(found.mean, DIGITS))
 
 
-def _references(part: Part, metric: str, about: int, *, compared: bool, summary: bool) -> Iterator[GridRow]:
+def _references(part: Part, metric: str, about: int, *, compared: bool) -> Iterator[GridRow]:
     """Yield the rows of chance and oracle, where the targets have them."""
     for title in dict.fromkeys(one.title for block in part.blocks for one in block.references):
         cells = [*word_cells(title, *[""] * (about + 2))]
@@ -110,7 +109,7 @@ def _references(part: Part, metric: str, about: int, *, compared: bool, summary:
             values = {one.title: one.values.get(metric) for one in block.references}
             cells.append(GridCell(plain_number(values.get(title), digits=DIGITS)))
             cells += [GridCell(EMPTY)] if compared else []
-        yield GridRow((*cells, *([GridCell(EMPTY)] if summary else [])), ())
+        yield GridRow(tuple(cells), ())
 
 
 def _data(board: Board, tables: Sequence[Table], parts: Sequence[Part]) -> Iterator[dict[str, str | int]]:
