@@ -143,7 +143,7 @@ class TestOverrides:
             ("score.similarity=inner product", "score", "similarity", "inner product"),
             ("train.precision=32", "train", "precision", "32"),
             ("train.precision=bf16", "train", "precision", "bf16"),
-            ("trunk.arguments.pad_type=same", "trunk", "arguments", {"pad_type": "same"}),
+            ("trunk.arguments.a=b", "trunk", "arguments", {"channels": [16, 32, 64, 128], "a": "b"}),
             ("trunk.arguments={drop_rate = 0.5}", "trunk", "arguments", {"drop_rate": 0.5}),
         ],
     )
@@ -161,7 +161,11 @@ class TestOverrides:
 
     def test_settings_of_methods(self):
         protocol = load_protocol("demo", ["methods.jsst.rate=0.5", "methods.timm.weights=none"])
-        assert protocol.methods == {"jsst": {"rate": 0.5}, "timm": {"weights": "none"}}
+        assert protocol.methods == {
+            "jsst": {"rate": 0.5},
+            "sk": {"zero_init_last": True},  # the file's own
+            "timm": {"weights": "none"},
+        }
 
     def test_several_make_one_valid_change(self):
         train = load_protocol("patternnet", ["train.schedule=one-cycle", "train.milestones=[]"]).train

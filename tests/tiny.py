@@ -32,7 +32,8 @@ def message(call: Callable[[], object]) -> str:
 
 def tiny_protocol(*overrides: str) -> Protocol:
     """The protocol ``demo`` with timm's test network, 32 px and 16 units in FC1."""
-    return load_protocol("demo", ["trunk.name=test_resnet", f"data.size={SIZE}", "head.fc1=16", *overrides])
+    smaller = ["trunk.name=test_resnet", "trunk.arguments={}", f"data.size={SIZE}", "head.fc1=16"]
+    return load_protocol("demo", [*smaller, *overrides])
 
 
 def tiny_setup(*overrides: str, bands: int = 3, **changes: Any) -> Setup:
