@@ -25,7 +25,7 @@ from rsir_bench.cli.app import app
 from rsir_bench.cli.shared.lists import seed_numbers
 from rsir_bench.runs.request import DESCRIPTIONS, Request
 
-VERBS = ["run", "score", "search", "leaderboard", "report", "publish", "drift", "export"]
+VERBS = ["demo", "run", "score", "search", "leaderboard", "report", "publish", "drift", "export"]
 SUBCOMMANDS = {
     "methods": ["list", "show", "check", "new"],
     "datasets": ["list", "show", "download", "verify", "audit"],

@@ -17,6 +17,7 @@ import typer
 
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.base.progress import log
+from rsir_bench.cli.demo import demo
 from rsir_bench.cli.drift import drift
 from rsir_bench.cli.export import export
 from rsir_bench.cli.groups import datasets, methods, protocols
@@ -30,7 +31,7 @@ from rsir_bench.cli.shared.help import TYPER
 from rsir_bench.cli.submit import group as submit
 
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Train, score and search": (run, score, search, report),
+    "Train, score and search": (demo, run, score, search, report),
     "Records and leaderboards": (leaderboard, publish, drift, export),
 }
 GROUPS = {"methods": methods, "datasets": datasets, "protocols": protocols, "submit": submit}
@@ -67,6 +68,7 @@ def entry(
     """Train and score methods of remote sensing image retrieval, and tabulate them.
 
     \b
+    rsir-bench demo
     rsir-bench run --protocol demo --methods baseline,jsst
     rsir-bench score --descriptors X.npy --labels y.npy
     rsir-bench run --help

@@ -14,12 +14,11 @@ import typer
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
-from rsir_bench.base.terminal.screen import screen_of
-from rsir_bench.base.training_progress import duration
 from rsir_bench.cli import options
 from rsir_bench.cli.options import RESULTS, check_protocol, cluster_of
 from rsir_bench.cli.shared.help import Panel
 from rsir_bench.cli.shared.lists import comma_list, metric_list, names_or_all, seed_numbers
+from rsir_bench.cli.shared.outcome import print_table, summary
 from rsir_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -115,9 +114,13 @@ def run(
             raise typer.Exit
         started = monotonic()
         outcome = campaign(request, log, plan_only=plan, launcher=cluster.launch if cluster else one_by_one)
-    _print_outcome(outcome, as_json, columns)
+    if as_json:
+        for record in outcome.records:
+            print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
+    else:
+        print_table(outcome, columns)
     if not plan:
-        for line in _last_lines(outcome, monotonic() - started):
+        for line in [*summary(outcome, monotonic() - started), *_next(outcome)]:
             log(line)
     if outcome.failures:
         raise typer.Exit(1)
@@ -151,35 +154,14 @@ def _columns(metrics: str | None, as_json: bool) -> Sequence[str] | None:
     return recorded_metrics(metric_list(metrics) or [])
 
 
-def _print_outcome(outcome: CampaignResult, as_json: bool, columns: Sequence[str] | None) -> None:
-    from rsir_bench.leaderboard import terminal_table
-    from rsir_bench.leaderboard.tables import METRICS
-
-    if as_json:
-        for record in outcome.records:
-            print(json.dumps(record.model_dump(mode="json"), allow_nan=False))
-    elif outcome.records:
-        failed = {} if outcome.plan.protocol.trains else outcome.failures
-        shown = METRICS if columns is None else columns
-        print(terminal_table(outcome.records, shown, screen_of(sys.stdout), failed))
-
-
-def _last_lines(outcome: CampaignResult, seconds: float) -> list[str]:
-    """Return the end of a run: who leads on each target, the time, where the records are, and the next command."""
-    from rsir_bench.leaderboard.terminal import leaders
-
+def _next(outcome: CampaignResult) -> list[str]:
+    """Return the line with the command that comes next; none where there are no records."""
     request = outcome.plan.request
-    made = f"{len(outcome.records)} records, those of this run in {request.out}"
-    lines = [f"ahead     {line}" for line in leaders(outcome.records)]
-    lines.append(f"took      {duration(seconds)}; {made}")
-    if outcome.failures:
-        asked = len(outcome.plan.runs) + len(outcome.plan.failed)
-        lines.append(f"failed    {len(outcome.failures)} of {asked} runs; each reason is above")
-    if outcome.records:
-        words = ["rsir-bench", "report", str(request.out), "--runs", str(request.out)]
-        words += ["--data-root", str(request.data_root)] if request.data_root != Request.data_root else []
-        words += ["--protocol", request.protocol] if request.protocol.endswith(".toml") else []
-        words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
-        words += [word for card in request.cards for word in ("--card", str(card))]
-        lines.append(f"next      {shlex.join(words)}")
-    return lines
+    if not outcome.records:
+        return []
+    words = ["rsir-bench", "report", str(request.out), "--runs", str(request.out)]
+    words += ["--data-root", str(request.data_root)] if request.data_root != Request.data_root else []
+    words += ["--protocol", request.protocol] if request.protocol.endswith(".toml") else []
+    words += [word for plugin in request.plugins for word in ("--plugin", str(plugin))]
+    words += [word for card in request.cards for word in ("--card", str(card))]
+    return [f"next      {shlex.join(words)}"]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 CHECK_EVERY = 16
 
 EXPECTED_WARNINGS = (
-    # A GPU has no deterministic way for some steps of some methods (a warp's gradient); README.md has the consequences.
+    # A GPU has no deterministic way for some steps of some methods (a warp's gradient): docs/drift.md.
     r"\w+ does not have a deterministic implementation",
     # Not every supported version of torch knows its new name.
     "`broadcast_buffers` is deprecated",

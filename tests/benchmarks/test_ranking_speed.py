@@ -218,7 +218,7 @@ def test_a_million_scenes(benchmark: Benchmark) -> None:
     reason="needs the libraries of the oracles extra",
 )
 def test_beside_the_libraries_of_the_field(benchmark: Benchmark) -> None:
-    """Prints the table of the README."""
+    """Prints the tables of docs/score.md."""
     truth = libraries.definition(*scenes(4000, 128))
 
     def all_libraries() -> dict[str, Measurement]:

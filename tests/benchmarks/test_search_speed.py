@@ -1,7 +1,7 @@
 """Time, memory and recall of the indexes of ``rsir-bench search``, from 1,000 to 1,000,000 descriptors of 128 values.
 
 ``pytest tests/benchmarks/test_search_speed.py --benchmark-only -s`` measures with one thread and prints the table of
-the README (five to ten minutes; nearly all of it builds the graph of a million scenes).
+docs/search_images.md (five to ten minutes; nearly all of it builds the graph of a million scenes).
 """
 
 from __future__ import annotations
