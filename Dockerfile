@@ -11,7 +11,8 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3 python3-venv \
  && rm -rf /var/lib/apt/lists/* \
  && python3 -m venv /opt/venv \
- && pip install torch torchvision --index-url "https://download.pytorch.org/whl/${TORCH}"
+ && pip install uv \
+ && uv pip install --python /opt/venv/bin/python --no-cache --torch-backend="${TORCH}" torch torchvision
 
 COPY . /opt/rsir-bench
 RUN pip install "/opt/rsir-bench[tif,hdf5]"

@@ -28,7 +28,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 SHELL = [block for kind, block in BLOCKS if not kind and re.match(r"git|rsir-bench", block)]
 (METHOD,) = (block for kind, block in BLOCKS if kind == "python")
 DEMO, ENDS = (block for kind, block in BLOCKS if not kind and block not in SHELL)
-PROGRAMS = ("rsir-bench", "pip", "pytest", "sphinx-build", "git", "cd")
+PROGRAMS = ("rsir-bench", "pip", "uv", "pytest", "sphinx-build", "git", "cd")
 
 RUN_HERE = {
     "rsir-bench run --plugin mine.py --methods mine,baseline --protocol demo",
@@ -49,7 +49,8 @@ RUN_ELSEWHERE = {
 SET_UP = {
     "git clone ADDRESS rsir-bench",
     "cd rsir-bench",
-    "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu",
+    "pip install uv",
+    "uv pip install --torch-backend=cpu torch torchvision",
     "pip install -e .",
     "pip install -e '.[test]'",
     "pip install -e '.[docs]'",
@@ -101,7 +102,7 @@ def test_every_link_and_picture_is_there() -> None:
 def test_what_is_installed_is_what_the_project_offers() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {"test", "docs"} <= set(project["optional-dependencies"])
-    assert "https://download.pytorch.org/whl/" in (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    assert "uv pip install --torch-backend=" in (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
     versions = sorted(text.rpartition(" ")[2] for text in project["classifiers"] if "Python :: 3." in text)
     assert f"Python {versions[0]} to {versions[-1]}" in README.replace("\n", " ")
     torch = next(text for text in project["dependencies"] if text.startswith("torch>="))
