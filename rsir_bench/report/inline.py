@@ -70,8 +70,11 @@ def _clean(element: Element, prefix: str, named: Mapping[str, Named], dark: Mapp
         if key == "id" and element.tag == f"{{{SVG}}}g":
             continue
         _set(element, key, value, prefix, dark)
-    for child in element:
+    for child in list(element):
         _clean(child, prefix, named, dark)
+        if child.tag == f"{{{SVG}}}g" and not child.attrib:  # a group of nothing but parts
+            place = list(element).index(child)
+            element[place : place + 1] = list(child)
     if name is not None:
         _name(element, name)
 

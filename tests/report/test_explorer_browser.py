@@ -131,6 +131,26 @@ def test_all_images_load_and_nothing_is_wider_than_the_screen(
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_query_and_rankings_are_two_columns_on_a_wide_screen(made: Scenery, browser: Any) -> None:
+    for width, columns, across in ((1440, 2, 10), (390, 1, 5)):
+        with opened(browser, made.out / "explorer.html", width=width) as found:
+            page = found.page
+            settled(page, 0)
+            edges = "all => all.map(one => Math.round(one.getBoundingClientRect().left))"
+            assert len(set(page.eval_on_selector_all(".browse > *", edges))) == columns
+            items = page.locator(".ranking").first.locator("li")
+            assert len(set(items.evaluate_all(edges))) == across
+            heading = page.locator(".ranking h3").first
+            assert heading.get_attribute("title") == made.target.methods[0].title
+
+
+def test_a_tile_opens_the_explorer_at_its_scene(made: Scenery, browser: Any) -> None:
+    tile = made.scenes.strips[made.target.index.name].tiles[2]
+    with opened(browser, made.out / "explorer.html") as found:
+        found.page.goto(f"{made.out.as_uri()}/{tile.href}")
+        settled(found.page, made.target.index.paths.index(tile.path))
+
+
 def test_skipping_to_the_content_leaves_the_scene(made: Scenery, browser: Any) -> None:
     with opened(browser, made.out / "explorer.html") as found:
         settled(found.page, 0)
