@@ -59,7 +59,8 @@ class Milan(Method[MilanSettings]):
             "instead of 30 triplets from two classes",
             "start with Glorot's weights",
             "set Adam's rate to 2e-4 (official: 1e-4, for 10 000 steps): of 2e-4, 5e-4, 1e-3 and 2e-3, it ended at "
-            "the lowest training loss on `demo`; the JSST paper names SGD from 0.001 for all methods but CBP",
+            "the lowest training loss with a full ResNet34 on the scenes of `demo`; the JSST paper names SGD from "
+            "0.001 for all methods but CBP",
             "use betas of 0.9 and 0.999 (official: 0.5 and 0.9), and the protocol's weight decay and schedule",
             "take sigmoid - 0.5 as the code, so that one half counts as set",
         ],
