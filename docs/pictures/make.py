@@ -118,7 +118,7 @@ def _panel(target: str, values: Sequence[Sequence[float]], x: int, width: int, t
     return drawn
 
 
-def explorer(report: Path, width: int = 1180, height: int = 940) -> bytes:
+def explorer(report: Path, width: int = 1180, height: int = 930) -> bytes:
     """Return a picture of the explorer, as a PNG of 128 colours.
 
     Args:
@@ -135,7 +135,7 @@ def explorer(report: Path, width: int = 1180, height: int = 940) -> bytes:
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
         page.goto(f"{(report / 'explorer.html').resolve().as_uri()}#{EXPLORED}")
         page.wait_for_selector("#rankings[data-scene]")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function("[...document.images].every(image => image.complete)")
         shot = page.screenshot()
         browser.close()
     picture, packed = Image.open(io.BytesIO(shot)).convert("RGB").quantize(128), io.BytesIO()
