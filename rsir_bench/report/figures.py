@@ -163,8 +163,7 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
             words = f"{standing.label}: {_axis(cost)} {value:.4g}, {target.metric} {mean:.3f}"
             named[gid] = Named(words)
         axes.set_xlabel(_axis(cost).replace(", ", ",\n"))
-        axes.margins(x=0.12)
-        axes.set_xlim(left=0)  # so that almost equal costs are seen to be
+        axes.set_xlim(0, 1.12 * max(value for _, value, _ in found) or None)  # almost equal costs are seen to be
     row[0].set_ylabel(target.metric)
     legend(figure, _printed(view, shown), len(known - shown.keys()))
     return _drawing(
