@@ -20,7 +20,7 @@ from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
 from rsir_bench.records.paper import PAPER_TABLES, PUBLISHED_COLUMNS
 from rsir_bench.records.schema import ENVIRONMENT, Record
-from rsir_bench.report.names import short_names
+from rsir_bench.report.names import board_title, short_names
 from rsir_bench.scenes.card import load_cards
 
 SPEED = "describe_images_per_second"
@@ -130,9 +130,7 @@ class BoardView:
     @property
     def title(self) -> str:
         """The name of its protocol, with the settings that make another board of it."""
-        protocol = self.board.protocol
-        settings = ", ".join(protocol.overrides)
-        return f"{protocol.name}, {settings}" if settings and self.name != protocol.name else self.name
+        return board_title(self.board.protocol)
 
     @cached_property
     def short(self) -> dict[str, str]:

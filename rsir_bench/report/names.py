@@ -1,11 +1,19 @@
-"""Short names of methods, for places where the whole one has no room; the whole one is shown on hover."""
+"""Names as pages print them: short ones of methods, whose whole ones are shown on hover, and titles of boards."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
+from rsir_bench.records.schema import ProtocolPart
+
 LONGEST = 32
+
+
+def board_title(protocol: ProtocolPart) -> str:
+    """Return the name of a board in words: that of its protocol, with the settings that make another board of it."""
+    settings = ", ".join(protocol.overrides)
+    return f"{protocol.name}, {settings}" if settings and protocol.board != protocol.name else protocol.board
 
 
 def short_names(labels: Iterable[str]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def _entry(target: Target, sheets: Sheets) -> dict[str, Any]:
     return {
         "board": target.board,
         "target": index.name,
-        "title": target.title,
+        "title": f"{target.title} ({target.board_title})",
         "page": f"scenes/{target.name}.html",
         "classes": index.classes,
         "starts": starts,

@@ -108,6 +108,6 @@ def _write_page(
     )
     parts = [("precision-recall curves", curves), ("retrieval panels", True), ("converted scenes", converted)]
     shown_parts = ", ".join(words for words, there in parts if there).capitalize()
-    title = f"Scenes of {target.title} ({target.board})"
+    title = f"Scenes of {target.title} ({target.board_title})"
     labels = tuple(shown.record.method.label for shown in target.methods)
     return Link(title, href, f"{shown_parts}: what the methods retrieve.", target.board, target.index.name, labels)

@@ -15,11 +15,11 @@ from rsir_bench.base.files import is_intact, page_name
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.ranking.queries import choose_queries
-from rsir_bench.records.cells import is_plain, printed_title, row_label
+from rsir_bench.records.cells import is_plain, row_label
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
-from rsir_bench.report.names import short_names
+from rsir_bench.report.names import board_title, short_names
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.locate import LocatedResult, locate
@@ -48,8 +48,8 @@ class RetrievalRun:
 
     @property
     def title(self) -> str:
-        """The method as tables print it."""
-        return printed_title(self.record)
+        """The method as boards and ``--methods`` name it."""
+        return self.record.method.label
 
     @property
     def row(self) -> str:
@@ -101,6 +101,11 @@ class Target:
     def metric(self) -> str:
         """The metric that methods are ranked by."""
         return "mAP" if self.several is None else HEADLINE
+
+    @property
+    def board_title(self) -> str:
+        """The board's name in words."""
+        return board_title(self.methods[0].record.protocol) if self.methods else self.board
 
     @property
     def short(self) -> dict[str, str]:

@@ -301,7 +301,7 @@ const explorer = (() => {
       complain(error);
       return;
     }
-    fill(place("target"), catalogue.targets.map((one) => `${one.title} (${one.board})`));
+    fill(place("target"), catalogue.targets.map((one) => one.title));
     listen();
     goTarget(targetOfAddress());
   }
