@@ -29,7 +29,7 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, read_records, write_record
 from rsir_bench.runs.request import UserFiles
 from rsir_bench.runs.runners.campaign import campaign
-from rsir_bench.scenes.index import SceneIndex, index_folder
+from rsir_bench.scenes.index import SceneIndex, index_folder, resolve_dataset
 from rsir_bench.scenes.naming.scene_ids import scene_ids
 
 Told = list[str]
@@ -656,3 +656,25 @@ def test_what_cannot_be_packed_is_named(tiny: Tiny) -> None:
         write_record(other, record.model_copy(update=change))
         with pytest.raises(UserError, match=words):
             pack([tiny.folder / "other"], MAKER, tiny.folder / "package", Selection(), None, print)
+
+
+def test_a_target_with_several_labels(submission: Submission) -> None:
+    target = Path(submission.tiny.target.removeprefix("folder:"))
+    words = [
+        f"class{number}/scene{scene:02}.png,{'sea;' * (scene % 2)}{'abc'[number]}"
+        for number in range(3)
+        for scene in range(6)
+    ]
+    (target / "labels.csv").write_text("\n".join(["filename,labels", *words]))
+    (target / "dataset.toml").write_text('labels = "labels.csv"')
+    submission.index = resolve_dataset(submission.tiny.target, submission.tiny.folder)
+    submission.entries.clear()
+    submission.add(0)
+    (record,), _ = submission.check()
+    assert submission.index.several is not None
+    expected = score(submission.values(0), submission.index.several.members)
+    assert record.graded is not None
+    assert record.metrics == pytest.approx(expected.overall, abs=1e-12)
+    assert record.graded.chance == pytest.approx(expected.chance, abs=1e-12)
+    assert record.graded.oracle == pytest.approx(expected.oracle, abs=1e-12)
+    assert record.graded.labels == ("a", "b", "c", "sea")
