@@ -18,7 +18,7 @@ from rsir_bench.method.plugins import import_plugins
 from rsir_bench.method.registry import discover
 from rsir_bench.ranking import score
 from rsir_bench.records.schema import EffectPart, Record
-from rsir_bench.records.store import read_record
+from rsir_bench.records.store import read_record, read_records
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign
@@ -73,6 +73,14 @@ class Blank(FrontEnd):
     card = card("blank")
     def forward(self, scenes):
         return 0 * scenes
+
+
+class Far(FrontEnd):
+    card = card("far")
+    def forward(self, scenes):
+        return scenes + 1e20
+    def displacement(self, scenes):
+        return 1e20 * scenes.new_ones(len(scenes))
 
 
 class Negative(FrontEnd):
@@ -247,6 +255,14 @@ def test_blanking_every_scene_is_said_in_the_log_the_record_and_the_table(
     assert f"blank seed 0 on {tiny.target}: {said}" in caplog.text
     assert said in terminal_table(made)
     assert "!" in terminal_table(made)
+
+
+def test_a_front_end_that_ran_away_leaves_records_that_can_be_read(tiny: Tiny, fronts: Path) -> None:
+    made = records(tiny, "far", fronts)
+    assert {(one.effect.lost, one.effect.displacement, one.effect.change) for one in made if one.effect} == {
+        (18, 1e6, 1e6)
+    }
+    assert read_records([tiny.folder / "runs"]) == made
 
 
 def test_no_effect_without_a_front_end_nor_on_distorted_scenes(tiny: Tiny, fronts: Path) -> None:

@@ -30,14 +30,19 @@ FARTHEST = 1.0
 RANGE = 3.0
 """Mean change of values, in units of [0, 1], beyond which they have left any sane range; standardising has about 1."""
 
+MOST = 1e6
+"""The largest displacement and change that are told apart: of a scene that has run away, no more needs to be known."""
+
 
 @dataclass(frozen=True)
 class SceneEffects:
     """What a front end did to each of N scenes.
 
     Attributes:
-        displacement: (N,) float64, the mean distance in pixels by which content was moved; None: not defined.
-        change: (N,) float64, the mean absolute change of values at the same pixel, in units of [0, 1].
+        displacement: (N,) float64, the mean distance in pixels by which content was moved, at most ``MOST``; None: not
+            defined.
+        change: (N,) float64, the mean absolute change of values at the same pixel, in units of [0, 1], at most
+            ``MOST``.
         lost: (N,) bool, whether nothing is left of the scene: it is blank, has left the frame, or its values have left
             any sane range.
     """
@@ -94,8 +99,8 @@ def effects_of(method: Composed, scenes: Tensor) -> SceneEffects:
     lost = ~((contrast[1] > BLANK * contrast[0]) | (contrast[0] <= FLAT)) | ~(change <= RANGE)
     if moved is not None:
         lost |= moved > FARTHEST * max(scenes.shape[-2:])
-    displacement = None if moved is None else moved.cpu().double().numpy()
-    return SceneEffects(displacement, change.cpu().numpy(), lost.cpu().numpy())
+    displacement = None if moved is None else moved.cpu().double().clamp(max=MOST).numpy()
+    return SceneEffects(displacement, change.clamp(max=MOST).cpu().numpy(), lost.cpu().numpy())
 
 
 def _joined(parts: list[SceneEffects]) -> SceneEffects:
