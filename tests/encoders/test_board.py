@@ -243,7 +243,7 @@ def test_other_verbs_find_what_encoders_made(scenes: Path, weights: Path, tmp_pa
     words = [str(request.out), "--runs", str(request.out), "--data-root", str(tmp_path / "data"), "--out"]
     assert cli("report", *words, str(tmp_path / "report")).code == 0
     pages = [(tmp_path / "report" / name).read_text() for name in ("index.html", "boards/frozen.html")]
-    assert "<td>CLS <small>160 px bicubic, crop 0.95</small></td>" in pages[0]
+    assert ">CLS <small>160 px bicubic, crop 0.95</small></td>" in pages[0]
     assert all("Nothing is trained, retrieved on" in page for page in pages)
     assert any("test_resnet.r160_in1k" in path.read_text() for path in (tmp_path / "report").rglob("*.html"))
     query = next(scenes.rglob("*.png"))

@@ -20,7 +20,7 @@ from rsir_bench.leaderboard.tables import (
 )
 from rsir_bench.records.schema import Record
 
-LONG = 16  # characters of a title
+LONG = 18  # characters of a title
 
 
 def heading(table: Table) -> str:
