@@ -136,7 +136,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, field: tuple[str, ...], value: An
 
 
 def test_all_published_records_are_sound() -> None:
-    assert len(read_published(REPOSITORY / "leaderboards" / "results")) == 1103
+    results = REPOSITORY / "leaderboards" / "results"
+    files = [path for path in results.rglob("*.json") if ".rsir-bench" not in path.parts]
+    assert len(read_published(results)) == len(files) >= 1103
 
 
 def test_a_record_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:

@@ -313,7 +313,10 @@ def test_poolings_of_networks_of_timm_and_of_torchvision(geo):
         ("nosuch", "not a model of TorchGeo; it has "),
         ("resnet18", "name its weights: resnet18.LANDSAT_TM_TOA_MOCO, "),
         ("resnet18.NOSUCH", "no weights 'NOSUCH': resnet18.LANDSAT_TM_TOA_MOCO, "),
-        ("dofa_base_patch16_224", "it needs more than pixels (wavelengths, dates or several sensors); compute descriptors"),
+        (
+            "dofa_base_patch16_224",
+            "it needs more than pixels (wavelengths, dates or several sensors); compute descriptors",
+        ),
         ("resnet50.SENTINEL2_SI_MS_SATLAS@none", "its bands mix 8-bit colours with reflectances"),
         ("resnet50.SENTINEL1_GRD_CLOSP@none", "its weights do not say how values are normalised"),
     ],

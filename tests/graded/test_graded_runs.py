@@ -202,7 +202,7 @@ def test_distorted_scenes_with_several_labels_retain_their_headline(labelled: Ti
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"overrides": ["score.queries=fifth"]}, "score.queries=fifth: a share of each class"),
+        ({"overrides": ["score.queries=fifth"]}, "score.queries=fifth: takes a share of each class"),
         ({"overrides": ["data.source=TARGET"], "targets": ["SOURCE"]}, "methods train on classes"),
     ],
 )

@@ -322,8 +322,8 @@ def test_a_table_says_which_records_of_its_name_stand_elsewhere_and_why():
         board.protocol.hash: [note for table in tables(board) for note in table.notes if note.startswith("Not here")]
         for board in boards([record(protocol=now, target="t"), record(protocol=then, target="t")])
     }
-    assert notes[now.hash] == [f"Not here: records of demo under hash {then.hash} (train.epochs 4 instead of 9)."]
-    assert notes[then.hash] == [f"Not here: records of demo under hash {now.hash} (train.epochs 9 instead of 4)."]
+    assert notes[now.hash] == [f"Not here: records of demo under hash {then.hash} (train.epochs 8 instead of 9)."]
+    assert notes[then.hash] == [f"Not here: records of demo under hash {now.hash} (train.epochs 9 instead of 8)."]
 
 
 def test_a_target_fit_is_not_compared_with_the_best():

@@ -40,8 +40,7 @@ def test_each_is_described_and_failures_have_a_line(
     (row,) = (line for line in out.splitlines() if line.startswith("ghostnet "))
     assert "224 px bicubic, crop 0.875" in row
     assert row.split()[-2] == "1280"
-    assert (
-        "vits: vit_base_patch16_sapiens2: its own input is 768 x 1024, and scenes are squares; write :size=768" in out
-    )
+    assert "vits: vit_base_patch16_sapiens2: its own input is 768 x 1024" in out
+    assert ":size=768 to its name" in out
     monkeypatch.setattr(sys, "argv", ["encoder_families.py", "nosuch"])
     assert message(study.main).startswith("nosuch: no family of timm with pretrained weights; known: ghostnet, vits")
