@@ -275,3 +275,57 @@ def test_labels_in_csv_stay_apart_and_none_is_taken_for_a_header(tmp_path: Path)
     (tmp_path / "t.csv").write_text("f0,f1,label\n0.5,1,01\n0.5,2,1\n")
     contents = read_descriptors(tmp_path / "t.csv")
     assert list(contents.labels) == ["01", "1"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
+def test_labels_with_ids_are_matched_by_id(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    rows, classes = rng.normal(size=(40, 5)), rng.integers(0, 4, 40)
+    rows[np.arange(40), classes] += 2
+    names, order = np.array([f"s{number:02}.png" for number in range(40)]), rng.permutation(40)
+    labels = tmp_path / f"labels{suffix}"
+    table = pd.DataFrame({"id": names[order], "label": classes[order]})
+    if suffix == ".npz":
+        np.savez(labels, ids=names[order], labels=classes[order])
+    elif suffix == ".csv":
+        table.rename(columns={"id": "filename"}).to_csv(labels, index=False)
+    else:
+        table.to_parquet(labels)
+    np.savez(tmp_path / "named.npz", ids=names, descriptors=rows)
+    np.save(tmp_path / "plain.npy", rows)
+    found = score_files(tmp_path / "named.npz", labels)
+    assert found.overall == pytest.approx(score(rows, classes).overall)
+    assert not caplog.text
+    in_order = score_files(tmp_path / "plain.npy", labels)
+    assert in_order.overall == pytest.approx(score(rows, classes[order]).overall)
+    assert "its ids are not used, as" in caplog.text
+    np.savez(tmp_path / "other.npz", ids=[f"{name}x" for name in names], descriptors=rows)
+    with pytest.raises(UserError, match=r"lacks 40 \(s00\.pngx, .*\) of the 40 ids of .*other\.npz; write them alike"):
+        score_files(tmp_path / "other.npz", labels)
+    np.savez(tmp_path / "twice.npz", ids=np.repeat(names[:20], 2), descriptors=rows)
+    with pytest.raises(UserError, match=r"twice\.npz: has 20 \(s00\.png, .*\) of its ids more than once"):
+        score_files(tmp_path / "twice.npz", labels)
+
+
+def test_what_is_called_codes_is_never_ranked_as_real_numbers(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (30, 16), np.uint8)
+    classes = np.arange(30) % 3
+    np.savez(tmp_path / "codes.npz", codes=np.packbits(bits, axis=1), labels=classes)
+    with pytest.raises(UserError, match="holds codes, which real similarities would rank wrongly; add --codes"):
+        score_files(tmp_path / "codes.npz")
+    found = score_files(tmp_path / "codes.npz", codes=True, bits=16)
+    assert found.overall == score(bits, classes, codes=True).overall
+
+
+def test_masked_values_are_refused() -> None:
+    rows, classes = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 3
+    masked = np.ma.masked_array(rows, mask=np.abs(rows) > 2)
+    count = int((np.abs(rows) > 2).sum())
+    assert count
+    with pytest.raises(UserError, match=f"^descriptors: {count} values are masked; fill or drop them$"):
+        score(masked, classes)
+    with pytest.raises(UserError, match=r"^labels: 3 values are masked"):
+        score(rows, np.ma.masked_equal(classes, 1))
+    with pytest.raises(UserError, match=r"^labels: 9 values are masked"):
+        score(rows, np.ma.masked_equal(np.eye(3, dtype=int)[classes], 1))
+    assert score(np.ma.masked_array(rows), classes).overall == score(rows, classes).overall

@@ -26,13 +26,15 @@ from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.labelling.label_file import BETWEEN
 
-DESCRIPTOR_NAMES = ("descriptors", "descriptor", "codes", "code")
+CODE_NAMES = ("codes", "code")
+DESCRIPTOR_NAMES = ("descriptors", "descriptor", *CODE_NAMES)
 LABEL_NAMES = ("labels", "label")
 LIST_NAME = "label_list"
 QUERY_NAMES = ("queries", "query")
 OWN_NAMES = ("own",)
 JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
+FILE_NAMES = ("filename", "file_name", "file")
 TABLES = (".parquet", ".csv")
 FORMATS = (".npy", ".npz", *TABLES, *hdf5.SUFFIXES)
 UNREADABLE = (
@@ -108,7 +110,11 @@ def score_files(
     """
     if dataset is not None and apart is not None:
         raise UserError("--gallery, --own and --ignore refer to rows, which --dataset reorders; omit them or --dataset")
-    inputs = _inputs(descriptors, labels, queries) if dataset is None else _by_id(descriptors, dataset, labels, queries)
+    inputs = (
+        _inputs(descriptors, labels, queries, codes=codes)
+        if dataset is None
+        else _by_id(descriptors, dataset, labels, queries, codes=codes)
+    )
     return score(
         inputs.descriptors,
         inputs.labels,
@@ -117,7 +123,7 @@ def score_files(
         bits=bits,
         bit_order=bit_order,
         queries=inputs.queries,
-        **({} if apart is None else apart.read()),
+        **({} if apart is None else apart.read(codes=codes)),
         metrics=metrics,
         block=block,
         device=device,
@@ -143,8 +149,11 @@ class GalleryFiles:
     own: Path | None = None
     ignore: Path | None = None
 
-    def read(self) -> dict[str, Any]:
+    def read(self, *, codes: bool) -> dict[str, Any]:
         """Return the arguments of ``score``.
+
+        Args:
+            codes: Whether the descriptors are binary codes.
 
         Raises:
             UserError: A file cannot be read, or the gallery has no labels.
@@ -157,7 +166,7 @@ class GalleryFiles:
             if self.labels is not None:
                 raise UserError(f"--gallery-labels {self.labels}: there is no gallery; give --gallery, or omit it")
             return found
-        contents, labels = _labelled(self.gallery, self.labels, "--gallery-labels")
+        contents, labels = _labelled(self.gallery, self.labels, "--gallery-labels", codes=codes)
         return found | {"gallery": contents, "gallery_labels": labels}
 
 
@@ -171,18 +180,18 @@ class _Inputs:
     class_names: list[str] | None = None
 
 
-def _inputs(descriptors: Path, labels: Path | None, queries: Path | None) -> _Inputs:
+def _inputs(descriptors: Path, labels: Path | None, queries: Path | None, *, codes: bool) -> _Inputs:
     """Read files whose rows are in one order."""
-    rows, classes = _labelled(descriptors, labels, "--labels")
+    rows, classes = _labelled(descriptors, labels, "--labels", codes=codes)
     return _Inputs(rows, classes, None if queries is None else read_queries(queries))
 
 
-def _labelled(descriptors: Path, labels: Path | None, option: str) -> tuple[Array, Labels]:
+def _labelled(descriptors: Path, labels: Path | None, option: str, *, codes: bool) -> tuple[Array, Labels]:
     """Return descriptors and their labels, from a file that the option names or from their own."""
-    contents = read_descriptors(descriptors)
+    contents = read_descriptors(descriptors, codes=codes)
     classes: Labels | None = contents.labels
     if labels is not None:
-        classes = lists_of_labels(labels, contents.ids, descriptors) or read_labels(labels)
+        classes = lists_of_labels(labels, contents.ids, descriptors) or _in_order(labels, contents.ids, descriptors)
     if classes is None:
         raise UserError(
             f"{descriptors}: holds no labels; name a file of labels with {option}, or call its array or column 'label'"
@@ -190,11 +199,36 @@ def _labelled(descriptors: Path, labels: Path | None, option: str) -> tuple[Arra
     return contents.descriptors, classes
 
 
-def _by_id(descriptors: Path, dataset: SceneIndex, labels: Path | None, queries: Path | None) -> _Inputs:
+def _in_order(labels: Path, names: Array | None, descriptors: Path) -> Array:
+    """Return the labels of a file, one per scene, in the order of the descriptors: by id where both files have ids.
+
+    Args:
+        labels: The file; see ``read_labels``.
+        names: (N,) ids of the descriptors; None: their file has none.
+        descriptors: The file of the descriptors, for messages.
+
+    Raises:
+        UserError: The file cannot be read, or its ids are not those of the descriptors, each once.
+    """
+    classes = read_labels(labels)
+    theirs = read_ids(labels)
+    if theirs is None or names is None:
+        if theirs is not None:
+            message = "%s: its ids are not used, as %s has none; both must have the same order"
+            logging.getLogger(__name__).warning(message, labels, descriptors)
+        return classes
+    if len(theirs) != len(classes):
+        raise UserError(f"{labels}: {len(classes):,} labels but {len(theirs):,} ids; give one for each")
+    return classes[ids.rows_of(ids.as_ids(names, descriptors), ids.as_ids(theirs, labels), descriptors, labels)]
+
+
+def _by_id(
+    descriptors: Path, dataset: SceneIndex, labels: Path | None, queries: Path | None, *, codes: bool
+) -> _Inputs:
     """Read files that name the scenes of a dataset."""
     if labels is not None:
         raise UserError(f"--labels {labels}: the labels are the classes of {dataset.name}; omit --labels")
-    contents = read_descriptors(descriptors)
+    contents = read_descriptors(descriptors, codes=codes)
     rows = ids.by_scene(contents.descriptors, contents.ids, dataset, descriptors)
     chosen = None
     if queries is not None:
@@ -204,7 +238,7 @@ def _by_id(descriptors: Path, dataset: SceneIndex, labels: Path | None, queries:
     return _Inputs(rows, dataset.labels, chosen, list(dataset.classes))
 
 
-def read_descriptors(path: Path) -> DescriptorFile:
+def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
     """Read descriptors, and labels and ids where the file has them.
 
     ``.npy`` is one array. ``.npz`` and ``.h5`` hold an array ``descriptors`` or ``codes`` (or a single array of any
@@ -213,8 +247,13 @@ def read_descriptors(path: Path) -> DescriptorFile:
     name, numbers without a gap); and perhaps columns ``label`` (or ``label_list``, texts such as ``beach;sea``) and
     ``id``; ``.csv`` likewise, see ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
 
+    Args:
+        path: The file.
+        codes: Whether the descriptors are meant as binary codes.
+
     Raises:
-        UserError: There is no such file, its format is unknown, or it is not clear what the descriptors are.
+        UserError: There is no such file, its format is unknown, it is not clear what the descriptors are, or the file
+            calls them codes and they are not meant so.
     """
     contents = read_arrays(path)
     labels, names = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _only(path, contents, ID_NAMES)
@@ -222,6 +261,11 @@ def read_descriptors(path: Path) -> DescriptorFile:
         labels = _split_lists(path, lists)
     others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES, *ID_NAMES)}
     named = _only(path, others, DESCRIPTOR_NAMES)
+    if (called := set(CODE_NAMES) & set(others)) and not codes:
+        raise UserError(
+            f"{path}: holds {called.pop()}, which real similarities would rank wrongly; add --codes (and --bits if "
+            "they are packed; kind = 'code' in a submission), or rename them 'descriptors'"
+        )
     if named is not None:
         return DescriptorFile(named, labels, names)
     if path.suffix in TABLES:
@@ -318,6 +362,17 @@ def read_labels(path: Path) -> Array:
         UserError: The file cannot be read, or holds several arrays and none has the name.
     """
     return read_one(path, LABEL_NAMES)
+
+
+def read_ids(path: Path) -> Array | None:
+    """Return the ids, (N,) of the file's dtype, that a file of labels has next to them; None where it has none.
+
+    Raises:
+        UserError: The file cannot be read, or holds several arrays of ids.
+    """
+    if path.suffix in (".txt", ".npy"):
+        return None
+    return _only(path, read_arrays(path), (*ID_NAMES, *FILE_NAMES))
 
 
 def read_queries(path: Path) -> Array:

@@ -84,11 +84,22 @@ def checked_labels(labels: Any, scenes: int, what: str) -> Array:
     return values
 
 
+def refuse_masked(values: Any, what: str) -> None:
+    """Refuse arrays of NumPy with masked values, which conversion would show as if they were not.
+
+    Raises:
+        UserError: A value is masked.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise UserError(f"{what}: {int(np.ma.getmaskarray(values).sum())} values are masked; fill or drop them")
+
+
 def _as_array(labels: Any, what: str) -> Array:
     """Return labels as an array, (...) of their own types: a list's items are not turned into each other's type."""
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu()
         return np.asarray(labels.double() if labels.is_floating_point() else labels)
+    refuse_masked(labels, what)
     if hasattr(labels, "__array__"):
         return np.asarray(labels)
     items = list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str | bytes) else labels

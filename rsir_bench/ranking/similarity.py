@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.ranking.labels import refuse_masked
 from rsir_bench.ranking.threads import Workers
 
 SIMILARITIES = ("pearson", "cosine", "inner product", "euclidean", "hamming")
@@ -209,6 +210,7 @@ def numeric_array(values: Any, what: str) -> np.ndarray[Any, Any]:
     Raises:
         UserError: The rows differ in length, or the values are not numbers.
     """
+    refuse_masked(values, what)
     try:
         array = np.asarray(values)
     except ValueError:

@@ -58,7 +58,7 @@ def test_components_of_the_target(whitened: bool, shape: tuple[int, int]) -> Non
     assert found.per_query["mAP"] == pytest.approx(plain.average_precision(reduced @ reduced.T, labels), abs=1e-9)
 
 
-@pytest.mark.parametrize(("k1", "k2", "weight"), [(9, 4, 0.3), (20, 6, 0.3), (5, 1, 0.7)])
+@pytest.mark.parametrize(("k1", "k2", "weight"), [(9, 4, 0.3), (20, 6, 0.3), (5, 1, 0.7), (5, 7, 0.3), (5, 20, 0.3)])
 def test_distances_of_k_reciprocal_are_those_of_the_dense_algorithm(k1: int, k2: int, weight: float) -> None:
     rows, _ = some_rows(scenes=200)
     unit = plain.unit(rows)

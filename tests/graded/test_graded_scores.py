@@ -225,3 +225,23 @@ def test_bad_labels_are_named(words: str, labels: Any, options: dict[str, Any]) 
 def test_metrics_of_several_labels_need_several_labels(name: str) -> None:
     text = message(lambda: score(ROWS, [0, 0, 1, 1, 2, 2], metrics=[name]))
     assert re.search(f"metric '{re.escape(name)}': .*several labels per scene", text)
+
+
+def test_a_cutoff_beyond_the_gallery_takes_no_memory_and_is_the_whole_gallery() -> None:
+    rng = np.random.default_rng(0)
+    rows, members = rng.normal(size=(12, 4)), np.eye(6, dtype=int)[np.arange(12) % 6]
+    members[:, 0] = 1
+    for codes in (False, True):
+        given = (rows > 0).astype(np.uint8) if codes else rows
+        for large, whole in (
+            ("nDCG@999999999(g)", "nDCG@11(g)"),
+            ("nDCG@999999999(2^g-1)", "nDCG@11(2^g-1)"),
+            ("mAP@999999999(equal)", "mAP(equal)"),
+            ("WAP@999999999h", "WAP@11h"),
+        ):
+            found = score(given, members, codes=codes, metrics=[large, whole])
+            assert found.overall[large] == pytest.approx(found.overall[whole], abs=1e-12)
+            assert found.chance[large] == pytest.approx(found.chance[whole], abs=1e-12)
+            assert found.oracle[large] == pytest.approx(found.oracle[whole], abs=1e-12)
+        gains = score(given, members, codes=codes, metrics=["ACG@999999999", "ACG@11"])
+        assert gains.overall["ACG@999999999"] == pytest.approx(gains.overall["ACG@11"] * 11 / 999999999)

@@ -28,19 +28,25 @@ def options(line):
 
 
 def runs(lines):
-    """What commands make: method, seed, target and distortion, with protocol and settings."""
-    made = []
+    """What commands make: method, seed, target, distortion and post-processing, with protocol and settings."""
+    made = set()
     for line in lines:
         read = options(line)
         distorted = parse_distortions(read["distort"].split(",")) if read["distort"] else []
-        made += [
-            (read["protocol"], tuple(read["override"] or ()), method, int(seed), target, str(distortion or ""))
-            for method, seed, target, distortion in itertools.product(
-                read["methods"].split(","), read["seeds"].split(","), read["targets"].split(","), [None, *distorted]
+        of_line = [
+            (read["protocol"], tuple(read["override"] or ()), method, int(seed), target, str(distortion or ""), after)
+            for method, seed, target, distortion, after in itertools.product(
+                read["methods"].split(","),
+                read["seeds"].split(","),
+                read["targets"].split(","),
+                [None, *distorted],
+                ["", *(read["after"] or [])],
             )
         ]
-    assert len(made) == len(set(made))
-    return set(made)
+        # Post-processing makes the plain rankings too; nothing else comes twice.
+        assert all(one[-1] == "" and read["after"] for one in made.intersection(of_line))
+        made.update(of_line)
+    return made
 
 
 def wanted(records):
@@ -48,10 +54,11 @@ def wanted(records):
         (
             one.protocol.name,
             tuple(one.protocol.overrides),
-            one.method.name,
+            request_of(one).method,  # an encoder is named by its weights, whatever it was asked for as
             one.seed,
             one.target.name,
             f"{one.distortion.name}:{one.distortion.severity}" if one.distortion else "",
+            one.after.name if one.after else "",
         )
         for one in records
     }
@@ -169,5 +176,7 @@ def test_commands_of_the_published_records_make_exactly_these():
     for board in boards(records):
         for lines in by_method(board.records).values():
             made = runs(lines)
-            labels = {method for _, _, method, *_ in made}
-            assert made == wanted([one for one in board.records if one.method.name in labels])
+            asked = {(method, overrides) for _, overrides, method, *_ in made}
+            assert made == wanted(
+                [one for one in board.records if (request_of(one).method, tuple(one.protocol.overrides)) in asked]
+            )

@@ -139,7 +139,7 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
     Raises:
         UserError: The file cannot be read, or does not hold every scene once.
     """
-    contents = read_descriptors(path)
+    contents = read_descriptors(path, codes=codes)
     rows = by_scene(contents.descriptors, contents.ids, index, path)
     if codes and bits is not None and rows.shape[1] != bits:
         if rows.dtype != np.uint8 or rows.shape[1] != -(-bits // 8):

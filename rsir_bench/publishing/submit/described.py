@@ -141,7 +141,7 @@ def _rows(path: Path, entry: DescriptorsEntry, index: SceneIndex) -> Array:
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: unknown format; give {', '.join(FORMATS)}")
     check_decoded(path, 2 * BYTES_PER_SCENE * len(index))
-    contents = read_descriptors(path)
+    contents = read_descriptors(path, codes=entry.kind == "code")
     rows = by_scene(contents.descriptors, contents.ids, index, path)
     if rows.ndim != 2 or not 1 <= rows.shape[1] <= MOST_DIMENSIONS:
         raise UserError(

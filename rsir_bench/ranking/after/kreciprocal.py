@@ -12,6 +12,8 @@ from rsir_bench.ranking.after.contract import Array, PostProcessing, Processed, 
 from rsir_bench.ranking.after.members import Members
 from rsir_bench.ranking.after.reciprocal import encoding
 
+LEAST = 1e-12  # of w: below, d is lost in the rounding of J
+
 
 @dataclass(frozen=True)
 class KReciprocal(PostProcessing):
@@ -74,7 +76,7 @@ class SharedNeighbours:
             shared = self.shared(query)
             found = np.flatnonzero(shared)
             nearer = shared[found] / (2 - shared[found])
-            if self.weight:
+            if self.weight > LEAST:
                 row[found] -= self.scale[query] * (1 - self.weight) / self.weight * nearer
             else:
                 row[:] = 0

@@ -18,7 +18,7 @@ def encoding(members: Members, farthest: Array, k1: int, k2: int) -> sparse.csr_
         k1: Neighbours whose reciprocity counts.
         k2: Ranks over which rows are averaged, the scene itself included.
     """
-    _, others = members.nearest(k1)
+    _, others = members.nearest(max(k1, k2 - 1))
     ranks = np.concatenate([np.arange(len(members))[:, None], others], axis=1)  # a scene is its own first neighbour
     sets = expanded_sets(ranks, k1).tocoo()
     near = members.between(sets.row, sets.col) / np.where(farthest > 0, farthest, 1)[sets.row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.naming.scene_ids import rows_of_scenes, scene_numbers
+from rsir_bench.scenes.naming.scene_ids import few, rows_of_scenes, scene_numbers
 
 Array = np.ndarray[Any, Any]
 
@@ -35,6 +36,29 @@ def by_scene(descriptors: Array, ids: Array | None, dataset: SceneIndex, where: 
     if len(names) != len(descriptors):
         raise UserError(f"{where}: {len(descriptors):,} descriptors but {len(names):,} ids; give one for each")
     return descriptors[rows_of_scenes(names, dataset, where)]
+
+
+def rows_of(wanted: list[str], given: list[str], where: Path, other: Path) -> Array:
+    """Return the row in another file of each id, (N,) int64.
+
+    Args:
+        wanted: The ids of a file.
+        given: The ids of the other one.
+        where: The file.
+        other: The other file.
+
+    Raises:
+        UserError: A file has an id twice, or the other one lacks one.
+    """
+    for path, names in ((where, wanted), (other, given)):
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            raise UserError(f"{path}: has {few(repeated)} of its ids more than once; keep one row of each")
+    row = {name: number for number, name in enumerate(given)}
+    if missing := [name for name in wanted if name not in row]:
+        raise UserError(
+            f"{other}: lacks {few(missing)} of the {len(wanted):,} ids of {where}; write them alike in both files"
+        )
+    return np.array([row[name] for name in wanted], np.int64)
 
 
 def query_scenes(ids: Array, dataset: SceneIndex, where: Path) -> Array:

@@ -66,19 +66,22 @@ class AveragePrecision:
 
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return average_precision(rankings, self.relevance, tables, self.k)
+        return average_precision(rankings, self.relevance, tables, self._cut(tables))
 
     def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return counted_average_precision(rankings, self.relevance, tables, self.k)
+        return counted_average_precision(rankings, self.relevance, tables, self._cut(tables))
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        return references.chance_average_precision(counts, self.relevance, tables, self.k)
+        return references.chance_average_precision(counts, self.relevance, tables, self._cut(tables))
 
     def oracle(self, counts: Counts, tables: Tables) -> Tensor:
         """Return 1 for every query that has a value, (S,) float64."""
         return torch.where(counts.relevant[self.relevance] > 0, 1.0, torch.nan).double()
+
+    def _cut(self, tables: Tables) -> int | None:
+        return None if self.k is None else _inside(self.k, tables)
 
 
 @dataclass(frozen=True)
@@ -90,23 +93,27 @@ class DiscountedGain:
 
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return gain_at(rankings, discounts(self.k, rankings.levels.device), GAINS[self.gain]) / self._ideal(counts)
+        return gain_at(
+            rankings, discounts(_inside(self.k, tables), rankings.levels.device), GAINS[self.gain]
+        ) / self._ideal(counts, tables)
 
     def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return counted_gain_at(rankings, discounts(self.k), GAINS[self.gain], tables) / self._ideal(counts)
+        return counted_gain_at(rankings, discounts(_inside(self.k, tables)), GAINS[self.gain], tables) / self._ideal(
+            counts, tables
+        )
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        weights = discounts(self.k, counts.gains.device)
-        return references.chance_gain(counts, weights, GAINS[self.gain]) / self._ideal(counts)
+        weights = discounts(_inside(self.k, tables), counts.gains.device)
+        return references.chance_gain(counts, weights, GAINS[self.gain]) / self._ideal(counts, tables)
 
     def oracle(self, counts: Counts, tables: Tables) -> Tensor:
         """Return 1 for every query that has a value, (S,) float64."""
-        return self._ideal(counts) / self._ideal(counts)
+        return self._ideal(counts, tables) / self._ideal(counts, tables)
 
-    def _ideal(self, counts: Counts) -> Tensor:
-        return references.ideal_gain(counts, discounts(self.k, counts.gains.device), GAINS[self.gain])
+    def _ideal(self, counts: Counts, tables: Tables) -> Tensor:
+        return references.ideal_gain(counts, discounts(_inside(self.k, tables), counts.gains.device), GAINS[self.gain])
 
 
 @dataclass(frozen=True)
@@ -117,22 +124,22 @@ class AverageGain:
 
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return gain_at(rankings, self._weights(counts), Tensor.double)
+        return gain_at(rankings, self._weights(counts, tables), Tensor.double)
 
     def counted(self, rankings: CountedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return counted_gain_at(rankings, self._weights(counts), Tensor.double, tables)
+        return counted_gain_at(rankings, self._weights(counts, tables), Tensor.double, tables)
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        return references.chance_gain(counts, self._weights(counts), Tensor.double)
+        return references.chance_gain(counts, self._weights(counts, tables), Tensor.double)
 
     def oracle(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        return references.ideal_gain(counts, self._weights(counts), Tensor.double)
+        return references.ideal_gain(counts, self._weights(counts, tables), Tensor.double)
 
-    def _weights(self, counts: Counts) -> Tensor:
-        return torch.full((self.k,), 1 / self.k, dtype=torch.float64, device=counts.gains.device)
+    def _weights(self, counts: Counts, tables: Tables) -> Tensor:
+        return torch.full((_inside(self.k, tables),), 1 / self.k, dtype=torch.float64, device=counts.gains.device)
 
 
 @dataclass(frozen=True)
@@ -164,15 +171,20 @@ class WeightedPrecisionAtHits:
 
     def values(self, rankings: GradedRankings, counts: Counts, tables: Tables) -> Tensor:
         """Return (3, S) float64."""
-        return weighted_average_precision_at_hits(rankings, self.k, tables)
+        return weighted_average_precision_at_hits(rankings, _inside(self.k, tables), tables)
 
     def chance(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        return references.chance_weighted_precision_at_hits(counts, self.k, tables)
+        return references.chance_weighted_precision_at_hits(counts, _inside(self.k, tables), tables)
 
     def oracle(self, counts: Counts, tables: Tables) -> Tensor:
         """Return (S,) float64."""
-        return references.ideal_weighted_precision_at_hits(counts, self.k, tables)
+        return references.ideal_weighted_precision_at_hits(counts, _inside(self.k, tables), tables)
+
+
+def _inside(k: int, tables: Tables) -> int:
+    """Return the ranks up to k that the gallery has; a k of millions then takes no memory."""
+    return min(k, len(tables.reciprocals))
 
 
 def graded_metrics(names: Sequence[str]) -> dict[str, GradedMetric]:

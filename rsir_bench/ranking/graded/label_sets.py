@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsir_bench.base.errors import UserError, suggest
 from rsir_bench.ranking.graded.levels import MOST_LABELS
+from rsir_bench.ranking.labels import refuse_masked
 
 Array = np.ndarray[Any, Any]
 
@@ -97,6 +98,7 @@ def _has_names(labels: Any) -> bool:
 
 def _checked_matrix(labels: Any, scenes: int, what: str) -> Array:
     """Return a matrix (N, L) of 0 and 1 as bool."""
+    refuse_masked(labels, what)
     if isinstance(labels, Tensor):
         labels = labels.detach().cpu().numpy()
     try:
