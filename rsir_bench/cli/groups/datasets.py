@@ -53,14 +53,16 @@ def list_as_table(datasets: Sequence[Mapping[str, str | int]], screen: Screen = 
     rows: list[list[str | Cell]] = []
     for dataset in datasets:
         *words, presence = map(str, dataset.values())
-        rows.append([*words, _presence(presence)])
+        rows.append([*words, _presence(words[0], presence)])
     return text_table(columns, rows, screen)
 
 
-def _presence(text: str) -> Cell:
-    """Return where a dataset is, or that it is not there, in a style."""
+def _presence(name: str, text: str) -> Cell:
+    """Return where a dataset is, or that it is not there, in a style; why it is incomplete takes more than a cell."""
+    if text.startswith("incomplete"):
+        return Cell(f"incomplete; see datasets verify {name}", "bad")
     folder = short_path(text) if Path(text).is_absolute() else text
-    return Cell(folder, "faint" if text == "no" else "bad" if text.startswith("incomplete") else "good")
+    return Cell(folder, "faint" if text == "no" else "good")
 
 
 @app.command("show")
