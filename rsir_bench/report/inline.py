@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from rsir_bench.base.files import digest
+from rsir_bench.base.text import visible
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 DECIMALS = re.compile(r"(-?\d+)\.(\d{1,2})\d*")
@@ -42,7 +43,7 @@ def inline(file: str, title: str, named: Mapping[str, Named], dark: Mapping[str,
     _clean(root, prefix, named, dark)
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
-    root.attrib |= {"class": "plot", "role": "img", "aria-label": title, "stroke-linejoin": "round"}
+    root.attrib |= {"class": "plot", "role": "img", "aria-label": visible(title), "stroke-linejoin": "round"}
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -113,5 +114,5 @@ def _name(element: Element, name: Named) -> None:
 
 def _title(element: Element, text: str) -> None:
     title = ElementTree.Element(f"{{{SVG}}}title")
-    title.text = text
+    title.text = visible(text)
     element.insert(0, title)

@@ -27,7 +27,7 @@ IN_PROCESS = {
     "NaN descriptors": (
         "describe",
         "return {k: v * float('nan') for k, v in super().describe(given).items()}",
-        "contain NaN or infinity",
+        "are not finite, before any training",
     ),
     "no descriptors": ("describe", "return {}", "but no "),
     "allocates 64 GB": ("loss", "torch.zeros(2**34); raise AssertionError", "allocate"),

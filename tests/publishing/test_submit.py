@@ -541,7 +541,7 @@ FORGED: list[tuple[dict[str, Any], str]] = [
     ({"method": {"own_code": "abc"}}, r"method\.own_code: 'abc', but here it is ''"),
     ({"method": {"name": "gone"}}, "method 'gone': unknown"),
     ({"protocol": {"board": "patternnet"}}, r"protocol\.board: 'patternnet', but here it is"),
-    ({"protocol": {"name": "../x"}}, "protocol '../x': none of"),
+    ({"protocol": {"name": "../x"}}, "protocol '../x': not one of"),
     ({"protocol": {"overrides": ["train.epochs=1"]}}, r"protocol\.overrides: .*but here it is \[\]"),
     ({"protocol": {"settings": {"data": {"source": "x", "size": 1}, "describe": {"pca": 1}}}}, r"protocol\.settings"),
     ({"target": {"fingerprint": "1" * 64}}, "made with scenes of fingerprint 111111111111, and those here have"),
