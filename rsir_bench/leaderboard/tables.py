@@ -182,7 +182,7 @@ def tables(board: Board, shapes: Sequence[PaperTable] = PAPER_TABLES, metrics: S
 def ablations(board: Board, metrics: Sequence[str] = METRICS) -> list[Table]:
     """Return for each question that the paper asks about its method the rows that answer it here, on every target.
 
-    A question to which the board has no result of its own is left out, and so are all where the paper's tables show
+    A question for which this board has no results is left out, and so are all where the paper's tables show
     them.
     """
     records = [record for record in board.records if is_plain(record) and record.graded is None]

@@ -94,7 +94,7 @@ class Drawing:
     Attributes:
         name: The name of its file.
         title: What it is, in two or three words.
-        file: SVG of its own, in the colours of a light page; transparent.
+        file: A complete SVG file in the colours of a light page; transparent.
         inline: The same as part of a page, whose colours it takes, with the names of its points.
         caption: What it shows, and how.
         alt: Its findings, in numbers.

@@ -32,7 +32,7 @@ def document(board: Board) -> Document | None:
 
 
 def _grids(rows: Sequence[CostRow]) -> Iterator[Grid]:
-    """Yield a grid for each machine; its methods stand in the order of ``cost_rows``."""
+    """Yield a grid for each machine; with its methods in the order of ``cost_rows``."""
     machines: dict[tuple[str, ...], list[CostRow]] = {}
     for row in _informative(rows):
         machines.setdefault(row.environment, []).append(row)
