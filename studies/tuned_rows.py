@@ -102,7 +102,7 @@ def main() -> None:
                 seeds=grid["seeds"],
                 data_root=options.data_root,
                 out=options.out,
-                overrides=[f"data.source=folder:{options.source}", *grid["common"], *overrides],
+                overrides=[f"data.source=folder:{options.source}", *overrides],
             )
             rows.append({"number": number, **outcome_of(request), "settings": " ".join(overrides)})
         best_first = sorted(rows, key=lambda row: row.get("PCA mAP", 0.0), reverse=True)
