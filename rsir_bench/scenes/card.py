@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -16,6 +16,10 @@ OF_SCENES = (
     *("download", "generator", "source"),
 )
 """What a card takes from that of ``scenes_of``, unless it says otherwise."""
+
+
+EditionName = Annotated[str, pydantic.StringConstraints(pattern="^[a-z0-9][a-z0-9-]*$", max_length=32)]
+Fingerprint = Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class SceneClass(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -102,6 +106,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         generator: Set for synthetic datasets, which are generated when first used.
         scenes_of: The dataset whose scenes these are; what this card leaves out is said by that one's.
         labels: Of scenes that have several labels; the classes are then folders only.
+        editions: The fingerprints of known editions of its scenes, by name; results on other editions are not mixed.
     """
 
     name: str = pydantic.Field(pattern="^[a-z0-9][a-z0-9-]*$")
@@ -124,6 +129,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
     generator: Generator | None = None
     scenes_of: str | None = None
     labels: CardLabels | None = None
+    editions: dict[EditionName, Fingerprint] = {}
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> DatasetCard:
@@ -133,6 +139,8 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"band_names must be {self.bands} different names")
         if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range must rise")
+        if len({*self.editions.values()}) < len(self.editions):
+            raise ValueError("two editions have one fingerprint")
         if (self.download is None) == (self.generator is None):
             raise ValueError("give either download or generator")
         if len(self.classes) < 2 and (self.classes or self.labels is None):
@@ -151,6 +159,10 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.labels is not None and self.labels.scenes is not None:
             return self.labels.scenes
         return sum(entry.scenes for entry in self.classes)
+
+    def edition(self, fingerprint: str) -> str:
+        """Return the name of the edition with a fingerprint; empty where the card does not know it."""
+        return next((name for name, known in self.editions.items() if known == fingerprint), "")
 
     @property
     def class_of_folder(self) -> dict[str, str]:
@@ -210,3 +222,9 @@ def load_cards() -> dict[str, DatasetCard]:
     files = [file for file in resources.files("rsir_bench.datasets").iterdir() if file.name.endswith(".toml")]
     cards = (parse_card(file.read_text(encoding="utf-8"), file.name) for file in sorted(files, key=lambda f: f.name))
     return {card.name: card for card in cards}
+
+
+def edition_name(dataset: str, fingerprint: str) -> str:
+    """Return what an edition of a dataset is called: its name on the card, or the first 8 digits of its fingerprint."""
+    card = load_cards().get(dataset)
+    return (card.edition(fingerprint) if card else "") or fingerprint[:8]

@@ -61,8 +61,8 @@ def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bo
     Raises:
         SceneError: A file cannot be read.
     """
-    place = ("hashes", f"{hashlib.sha256(store.identity).hexdigest()[:24]}.json")
-    known = {} if again else {path: state for kept in kept_at(*place) for path, state in _load(kept).items()}
+    place = _place(store)
+    known = {} if again else _known(store)
     states = store.states(paths)
     stale = [path for path in paths if known.get(path, ())[:4] != states[path]]
     if not stale and _is_replaced(store, paths, known):
@@ -76,9 +76,26 @@ def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bo
     return [known[path][4] for path in paths]
 
 
+def known_hashes(store: SceneStore, paths: Sequence[str]) -> list[str] | None:
+    """Return the SHA-256 of each scene's file without reading one; None unless all were hashed in their state."""
+    known, states = _known(store), store.states(paths)
+    if any(known.get(path, ())[:4] != states[path] for path in paths):
+        return None
+    return [known[path][4] for path in paths]
+
+
 def content_digest(content: bytes) -> str:
     """Return the SHA-256 of the bytes of a file, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _place(store: SceneStore) -> tuple[str, str]:
+    """Return where the hashes of a dataset are kept, below the cache folder."""
+    return "hashes", f"{hashlib.sha256(store.identity).hexdigest()[:24]}.json"
+
+
+def _known(store: SceneStore) -> dict[str, FileState]:
+    return {path: state for kept in kept_at(*_place(store)) for path, state in _load(kept).items()}
 
 
 def _is_replaced(store: SceneStore, paths: Sequence[str], known: dict[str, FileState]) -> bool:

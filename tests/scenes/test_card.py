@@ -1,10 +1,15 @@
 """Cards: the seven of the suite describe their datasets; the error of a bad one names its file and field."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.scenes.card import folder_key, load_cards, parse_card
+from rsir_bench.scenes.card import edition_name, folder_key, load_cards, parse_card
+from rsir_bench.scenes.fingerprint import content_fingerprint
 from rsir_bench.scenes.inspect.listing import dataset_card
+from rsir_bench.scenes.inspect.manifest import load_manifest
 
 SEVEN = {
     "patternnet": (38, 30_400, None),
@@ -161,3 +166,35 @@ def test_a_bad_card_names_its_file_and_field_in_one_line(old: str, new: str, fie
     assert message.startswith("dataset card tiny.toml: ")
     assert field in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["ucm", "rsscn7"])
+def test_the_fingerprint_of_the_original_follows_from_the_manifest(name: str) -> None:
+    card = load_cards()[name]
+    originals = load_manifest(card)
+    assert originals is not None
+    classes = [class_name for class_name, _ in originals]
+    files = originals.values()
+    fingerprint = content_fingerprint(classes, [file.path for file in files], [file.sha256 for file in files])
+    assert card.edition(fingerprint) == "original"
+    assert f"edition original: content fingerprint {fingerprint[:12]}" in dataset_card(name)
+
+
+def test_the_editions_of_published_results_are_on_the_cards() -> None:
+    found: dict[str, set[str]] = {}
+    for path in Path("leaderboards/results").glob("*/*/*.json"):
+        record = json.loads(path.read_text())
+        for part in filter(None, (record["target"], record["source"])):
+            found.setdefault(part["name"], set()).add(edition_name(part["name"], part["fingerprint"]))
+    real = {name: editions for name, editions in found.items() if load_cards()[name].generator is None}
+    assert real == {"ucm": {"jpeg-256"}, "rsscn7": {"jpeg-256"}, "aid": {"jpeg-128"}}
+    assert edition_name("ucm", "0123456789abcdef") == edition_name("mine", "0123456789abcdef") == "01234567"
+
+
+@pytest.mark.parametrize(
+    "editions", ['{ Original = "%s" }' % ("0" * 64), '{ original = "00" }', '{ a = "%s", b = "%s" }']
+)
+def test_editions_are_checked(editions: str) -> None:
+    text = editions.replace("%s", "1" * 64)
+    with pytest.raises(UserError, match=r"^dataset card tiny\.toml: (editions|card)"):
+        parse_card(f"editions = {text}\n{CARD}", "tiny.toml")

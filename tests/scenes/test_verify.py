@@ -21,6 +21,7 @@ from rsir_bench.cli.groups.datasets import verification_in_words
 from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.index import resolve_dataset
 from rsir_bench.scenes.inspect import manifest
+from rsir_bench.scenes.inspect.listing import dataset_list
 from rsir_bench.scenes.inspect.manifest import load_manifest, parse_manifest
 from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
 
@@ -67,6 +68,7 @@ def eurosat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -> None:
     report = verify("rsscn7", tmp_path)
     assert report.verdict is Verdict.ORIGINAL
+    fingerprint = resolve_dataset("rsscn7", tmp_path).fingerprint
     assert verification_in_words(report).splitlines() == [
         "rsscn7: original bytes",
         f"  folder: {rsscn7}",
@@ -74,8 +76,24 @@ def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -
         "  sizes: 14 of 20 x 20",
         "  types: 14 uint8 RGB",
         "  manifest: 14 of 14 original files",
-        f"  content fingerprint: {resolve_dataset('rsscn7', tmp_path).fingerprint}",
+        f"  edition: {fingerprint[:8]}, which the card does not know (it knows original, jpeg-256)",
+        f"  content fingerprint: {fingerprint}",
     ]
+
+
+def test_the_edition_has_the_name_on_the_card(rsscn7: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {row["dataset"]: row for row in dataset_list(tmp_path)}
+    assert listed["rsscn7"]["edition"] == ""  # nothing was hashed yet
+    known = {"original": "0" * 64, "second": resolve_dataset("rsscn7", tmp_path).fingerprint}
+    monkeypatch.setitem(load_cards(), "rsscn7", load_cards()["rsscn7"].model_copy(update={"editions": known}))
+    report = verify("rsscn7", tmp_path)
+    assert report.edition == "second"
+    assert "  edition: second (the card knows original, second)" in verification_in_words(report).splitlines()
+    listed = {row["dataset"]: row for row in dataset_list(tmp_path)}
+    assert (listed["rsscn7"]["edition"], listed["demo-view"]["edition"], listed["ucm"]["edition"]) == ("second", "", "")
+    min(rsscn7.rglob("*.jpg")).write_bytes(b"other")
+    listed = {row["dataset"]: row for row in dataset_list(tmp_path)}
+    assert listed["rsscn7"]["edition"] == ""  # one scene has changed since it was hashed
 
 
 @pytest.mark.parametrize("dataset", ["ucm", "eurosat"])

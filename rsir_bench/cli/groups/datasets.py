@@ -48,7 +48,7 @@ def list_as_table(datasets: Sequence[Mapping[str, str | int]], screen: Screen = 
     columns = [
         *(Column("dataset"), Column("title", optional=True), Column("classes", "number"), Column("labels", "number")),
         *(Column("scenes", "number"), Column("pixels", "number"), Column("bands", "number", optional=True)),
-        *(Column("licence", optional=True), Column("present")),
+        *(Column("licence", optional=True), Column("edition"), Column("present")),
     ]
     rows: list[list[str | Cell]] = []
     for dataset in datasets:
@@ -211,11 +211,22 @@ def verification_in_words(report: Verification) -> str:
         "repeated within a class": _named([" = ".join(paths) for paths in report.repeated]),
         "REPEATED ACROSS CLASSES": _named([" = ".join(paths) for paths in report.repeated_across]),
         "manifest": _manifest_in_words(report),
+        "edition": _edition_in_words(report),
         "content fingerprint": report.fingerprint or "none: not every file can be opened",
     }
     head = f"{report.name}: {report.verdict_in_words}"
     remarks = [f"  note: {note}" for note in report.notes] + [f"  WARNING: {warning}" for warning in report.warnings]
     return "\n".join([head, *(f"  {key}: {line}" for key, line in lines.items() if line), *remarks])
+
+
+def _edition_in_words(report: Verification) -> str:
+    """Return the name of the edition, as boards call it, and where it is from; empty where nothing has editions."""
+    if report.card is None or report.fingerprint is None:
+        return ""
+    known = ", ".join(report.card.editions)
+    if report.card.edition(report.fingerprint):
+        return f"{report.edition} (the card knows {known})"
+    return f"{report.edition}, which the card does not know (it knows {known or 'none'})"
 
 
 def _values_in_words(report: Verification) -> str:
@@ -286,6 +297,7 @@ def _verification_as_json(report: Verification) -> dict[str, Any]:
         "repeated": report.repeated,
         "repeated_across_classes": report.repeated_across,
         "manifest": None if report.comparison is None else vars(report.comparison),
+        "edition": report.edition,
         "fingerprint": report.fingerprint,
         "types": report.survey.kinds,
         "values": report.survey.limits,

@@ -6,16 +6,21 @@ import textwrap
 from pathlib import Path
 
 from rsir_bench.base.errors import SceneError, UserError
-from rsir_bench.scenes.card import DatasetCard, load_cards
+from rsir_bench.scenes.card import DatasetCard, edition_name, load_cards
+from rsir_bench.scenes.fingerprint import known_hashes
 from rsir_bench.scenes.folders import find_dataset
 from rsir_bench.scenes.index import find_card
+from rsir_bench.scenes.inspect.label_check import check_labels
 from rsir_bench.scenes.inspect.manifest import load_manifest
 from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 
 
 def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
-    """Return every dataset: name, title, size, licence, and its folder under the data root, if it is there."""
+    """Return every dataset: name, title, size, licence, and its edition and folder under the data root, if it is there.
+
+    The edition is empty where scenes have not been hashed yet: a list reads no scene.
+    """
     return [
         {
             "dataset": card.name,
@@ -26,6 +31,7 @@ def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
             "pixels": card.pixels,
             "bands": card.bands,
             "licence": card.licence,
+            "edition": _edition(card, data_root),
             "present": _presence(card, data_root),
         }
         for card in load_cards().values()
@@ -49,6 +55,7 @@ def dataset_card(name: str) -> str:
         *_labels(card),
         f"source: {card.source}",
         *_pins(card),
+        *(f"edition {name}: content fingerprint {known[:12]}" for name, known in card.editions.items()),
         f"licence, as the host states it: {card.licence}",
         f"citation: {card.citation}",
         "known faults:" if card.defects else "known faults: none noted",
@@ -85,6 +92,25 @@ def _pins(card: DatasetCard) -> list[str]:
     manifest = load_manifest(card)
     files = f"size and SHA-256 of {len(manifest):,} files" if manifest else "none"
     return [f"archive: {archive}", f"hash: {card.download.known_hash or 'none that lasts'}", f"manifest: {files}"]
+
+
+def _edition(card: DatasetCard, data_root: Path) -> str:
+    """Return the name of the edition under the data root; empty where it is not known without reading scenes."""
+    if card.generator is not None:
+        return ""
+    try:
+        found = scenes_of_card(card, find_dataset(card, data_root)).checked(card)
+        table = labels_of_card(card, found, data_root)
+        class_of = {path: class_name for class_name, paths in found.files.items() for path in paths}
+        hashes = known_hashes(found.store, list(class_of))
+    except UserError:  # ``present`` says why
+        return ""
+    if hashes is None:
+        return ""
+    fingerprint = check_labels(card.name, card, table, class_of).fingerprint(
+        class_of, dict(zip(class_of, hashes, strict=True))
+    )
+    return edition_name(card.name, fingerprint) if fingerprint else ""
 
 
 def _presence(card: DatasetCard, data_root: Path) -> str:

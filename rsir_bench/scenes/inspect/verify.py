@@ -14,7 +14,7 @@ import numpy as np
 from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import worker_count
-from rsir_bench.scenes.card import DatasetCard, load_cards
+from rsir_bench.scenes.card import DatasetCard, edition_name, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.folders import endings_in_words, find_dataset, walk_files
@@ -125,6 +125,11 @@ class Verification:
         """Readable scenes whose size differs from the card's."""
         side = self.card.pixels if self.card else None
         return tuple(path for path, size in self.sizes.items() if side is not None and size != (side, side))
+
+    @property
+    def edition(self) -> str:
+        """What the edition is called; empty where there is no fingerprint."""
+        return edition_name(self.name, self.fingerprint) if self.fingerprint else ""
 
     @property
     def verdict(self) -> Verdict:
