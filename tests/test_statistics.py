@@ -89,7 +89,7 @@ def test_interval_is_centred_on_the_mean_over_queries() -> None:
 
 @pytest.mark.parametrize("classes", CLASS_COUNTS)
 @pytest.mark.parametrize(("seed_sd", "sd"), [(0.03, 0.1), (0.1, 0.1), (0.0, 0.1), (0.05, 0.3)])
-def test_other_seeds_of_one_method_are_called_different_in_five_percent(
+def test_other_seeds_of_one_method_are_called_different_in_at_most_five_percent(
     classes: int, seed_sd: float, sd: float
 ) -> None:
     rng = np.random.default_rng(classes)
@@ -98,15 +98,19 @@ def test_other_seeds_of_one_method_are_called_different_in_five_percent(
         effects = rng.normal(0.5, 0.9, classes)
         p = compare(runs(rng, effects, 5, seed_sd, sd), runs(rng, effects, 5, seed_sd, sd)).p
         alarms.append(p is not None and p < 0.05)
-    assert 0.025 <= share(alarms) <= 0.07
+    assert 0.015 <= share(alarms) <= 0.07
 
 
-def test_methods_that_merely_suit_different_classes_are_called_different_in_five_percent() -> None:
+@pytest.mark.parametrize(("classes", "apart"), [(19, 0.3), (7, 0.3), (7, 0.15), (7, 0.08)])
+def test_methods_that_merely_suit_different_classes_are_called_different_in_five_percent(
+    classes: int, apart: float
+) -> None:
+    """With seven classes, differences of .08 to .15 are too small to be significant and large enough to matter."""
     rng = np.random.default_rng(0)
     alarms = []
     for _ in range(RUNS):
-        effects = rng.normal(0.5, 0.5, 19)
-        other = effects + rng.normal(0, 0.3, 19)
+        effects = rng.normal(0.5, 0.5, classes)
+        other = effects + rng.normal(0, apart, classes)
         p = compare(runs(rng, effects, 5), runs(rng, other, 5)).p
         alarms.append(p is not None and p < 0.05)
     assert 0.025 <= share(alarms) <= 0.075

@@ -25,7 +25,7 @@ def test_twelve_different_configurations_of_the_protocol(study, method):
     found = list(study.configurations(GRID, method))
     assert len(found) == len(set(map(tuple, found))) == 12
     for overrides in found:
-        load_protocol(GRID["protocol"], [*GRID["common"], *overrides])
+        load_protocol(GRID["protocol"], overrides)
 
 
 def test_every_method_trains_as_long(study):
