@@ -34,7 +34,7 @@ def by_class(records: Iterable[Record], method: str, row: str, metric: str) -> d
     for record in records:
         if is_plain(record) and (record.method.label, row_label(record)) == (method, row):
             for name, scores in record.per_class.items():
-                found.setdefault((record.target.name, name), []).append(scores[metric])
+                found.setdefault((record.target.label, name), []).append(scores[metric])
     return {place: np.array(scores) for place, scores in found.items()}
 
 

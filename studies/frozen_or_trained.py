@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.records.cells import is_plain
+from rsir_bench.records.editions import of_usual_editions
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
 
@@ -120,7 +121,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("leaderboards/results"))
-    for heading, table in tables(read_published(parser.parse_args().results)).items():
+    for heading, table in tables(of_usual_editions(read_published(parser.parse_args().results))).items():
         print(f"## {heading}\n\n{table}\n")
 
 

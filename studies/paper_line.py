@@ -21,6 +21,7 @@ from tabulate import tabulate
 from rsir_bench.base.errors import run_and_exit
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.records.cells import is_plain
+from rsir_bench.records.editions import of_usual_editions
 from rsir_bench.records.paper import PAPER_TABLES, published
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_published
@@ -86,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     line = papers_line()
     print(f'The paper\'s line: "mAP" = {line.intercept:.3f} + {line.slope:.3f} P@5, rms {line.deviation:.4f}.\n')
-    table = lines(read_published(options.results), line)
+    table = lines(of_usual_editions(read_published(options.results)), line)
     print(tabulate(table, HEADERS, floatfmt=("", "", "", ".4f", "+.4f", "+.4f", ".4f", "+.4f")))
 
 

@@ -192,8 +192,7 @@ def test_publish_refuses_what_leaderboard_could_not_render(tiny: Tiny) -> None:
     publish([tiny.folder / "runs"], tiny.folder / "results")
     before = sorted((tiny.folder / "results").rglob("*.json"))
     other = tiny.folder / "other" / "results" / "one.json"
-    target = one.target.model_copy(update={"fingerprint": "0" * 64, "name": one.target.name})
-    write_record(other, one.model_copy(update={"seed": 7, "key": "d" * 64, "target": target}))
-    with pytest.raises(UserError, match="has different fingerprints"):
+    write_record(other, one.model_copy(update={"seed": 7, "key": "d" * 64, "metric_version": 99}))
+    with pytest.raises(UserError, match="has different versions"):
         publish([other.parent.parent], tiny.folder / "results")
     assert sorted((tiny.folder / "results").rglob("*.json")) == before

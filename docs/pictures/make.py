@@ -61,10 +61,11 @@ def terminal() -> str:
 def leaderboard_lines() -> list[tuple[str, dict[str, list[float]]]]:
     """Return the mAP of each seed on each target, by method, best mean first."""
     from rsir_bench.records.cells import is_plain
+    from rsir_bench.records.editions import of_usual_editions
     from rsir_bench.records.store import read_published
 
     found: dict[str, dict[str, list[float]]] = {}
-    for record in read_published(RESULTS / BOARD):
+    for record in of_usual_editions(read_published(RESULTS / BOARD)):
         if record.row.name == ROW and is_plain(record) and record.row.fit != "target":
             of_target = found.setdefault(record.method.label, {}).setdefault(record.target.name, [])
             of_target.append(record.metrics["mAP"])

@@ -51,6 +51,8 @@ def drift(
 ) -> None:
     """Compare results with a baseline; exit with 1 if one differs by more than seeds do, or nothing was compared.
 
+    Results on another edition of the scenes do not fail: the last line counts those within and outside the interval.
+
     \b
     rsir-bench drift --exact
     rsir-bench drift runs --markdown drift.md
@@ -209,8 +211,12 @@ def _finding_as_json(finding: Finding) -> dict[str, Any]:
 
 def drift_report(drift: Drift, baseline: Path) -> Report:
     """Return the report on results compared with a baseline."""
-    listed = ", ".join(f"{count} {verdict.value}" for verdict, count in reversed(drift.counts.items()))
+    counts = {verdict: count for verdict, count in drift.counts.items() if verdict is not Verdict.ANOTHER_EDITION}
+    listed = ", ".join(f"{count} {verdict.value}" for verdict, count in reversed(counts.items()))
     summary = f"drift against {baseline}: {listed}, {len(drift.new)} new, {len(drift.gone)} gone"
+    within, outside = drift.of_another_edition
+    if within or outside:
+        summary = f"{summary}; another edition: {within} within, {outside} outside the interval"
     if not drift.compared:
         summary = f"{summary}; NOTHING WAS COMPARED, which is a failure: the baseline has no result of these runs"
     return Report(
@@ -223,6 +229,7 @@ def drift_report(drift: Drift, baseline: Path) -> Report:
             "passed": drift.passed,
             "compared": drift.compared,
             "counts": {verdict.value: count for verdict, count in drift.counts.items()},
+            "another edition": {"within": within, "outside": outside},
             "cells": [_cell_as_json(cell) for cell in drift.cells],
             "new": list(drift.new),
             "gone": list(drift.gone),
@@ -252,6 +259,9 @@ def _cell_as_row(cell: CellDrift) -> list[str]:
     start = [cell.verdict.value, which.board, which.method, which.row, target, seeds]
     if not cell.shifts:
         return [*start, "; ".join(cell.differs), "", "", "", "", ""]
+    if cell.editions:
+        start[0] = f"{start[0]}: {'within' if cell.within else 'outside'}"
+        start[4] = f"{target} ({'; '.join(cell.editions)})"
     worst = cell.shifts[0]
     numbers = [f"{worst.before:.4f}", f"{worst.now:.4f}", f"{worst.difference:+.5f}"]
     return [*start, worst.metric, *numbers, f"{worst.tolerance.ok:.2g}", f"{worst.tolerance.okish:.2g}"]
@@ -259,7 +269,9 @@ def _cell_as_row(cell: CellDrift) -> list[str]:
 
 def _cell_as_json(cell: CellDrift) -> dict[str, Any]:
     return {
-        **vars(cell.cell),
+        **{name: value for name, value in vars(cell.cell).items() if name != "scenes"},
+        "editions": list(cell.editions),
+        "within": cell.within if cell.editions else None,
         "seeds": list(cell.seeds),
         "verdict": cell.verdict.value,
         "differs": list(cell.differs),

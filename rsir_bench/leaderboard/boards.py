@@ -13,6 +13,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.ranking.names import METRIC_VERSION
 from rsir_bench.records.cells import cell_of, distortion_of, is_submitted, maker_of, row_label, short_titles
+from rsir_bench.records.editions import with_editions
 from rsir_bench.records.paper import PAPER_TABLES
 from rsir_bench.records.schema import ProtocolPart, Record
 from rsir_bench.records.validity import BOARD
@@ -51,13 +52,15 @@ class Board:
 def boards(records: Iterable[Record]) -> list[Board]:
     """Group records into one board per protocol, sorted by name, whatever the order of the records.
 
+    Several editions of a dataset are separate targets, see ``rsir_bench.records.editions``.
+
     Raises:
-        UserError: Records of one protocol differ in a dataset's fingerprint, the metric version or a method's version,
-            code, initial weights, pixels or settings; two records are of the same cell and seed; or the name of a board
-            is not a valid folder name.
+        UserError: Records of one protocol differ in the metric version or a method's version, code, initial weights,
+            pixels or settings; two records are of the same cell and seed; or the name of a board is not a valid folder
+            name.
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
+    for record in with_editions(records):
         groups[record.protocol.board, record.protocol.hash].append(record)
     names = [board for board, _ in groups]
     result = []
@@ -140,7 +143,7 @@ def _identity(record: Record) -> tuple[str, str, str, str, int]:
 
 
 def _target(record: Record) -> str:
-    return f"{record.target.name}{f' under {distortion}' if (distortion := distortion_of(record)) else ''}"
+    return f"{record.target.label}{f' under {distortion}' if (distortion := distortion_of(record)) else ''}"
 
 
 def _refuse_mixed(board: str, group: list[Record]) -> None:
@@ -152,9 +155,6 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
 
     for record in group:
         note("the metrics", "versions", record.metric_version, record)
-        note(f"target {record.target.name}", "fingerprints", record.target.fingerprint, record)
-        if record.source is not None:
-            note(f"source {record.source.name}", "fingerprints", record.source.fingerprint, record)
         if record.distortion is not None:
             note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
         if record.after is not None:
@@ -168,7 +168,7 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
             note(f"method {record.method.label}", name, record.environment[name], record)
         if record.pixels is not None:
             read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
-            note(f"method {record.method.label} on {record.target.name}", "pixels", read, record)
+            note(f"method {record.method.label} on {record.target.label}", "pixels", read, record)
         if is_submitted(record):
             note(f"method {record.method.label}", "makers", maker_of(record), record)
         line = f"{record.method.label}, row {row_label(record)}, on {_target(record)}"

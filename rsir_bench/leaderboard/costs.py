@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.records.cells import is_plain, is_submitted
-from rsir_bench.records.schema import ENVIRONMENT, Record
+from rsir_bench.records.editions import suite_names
+from rsir_bench.records.schema import ENVIRONMENT, Record, in_edition
 
 REFERENCE = "baseline"  # its label: a run with other settings is no reference
 
@@ -40,7 +41,7 @@ COSTS = (
 
 @dataclass(frozen=True)
 class CostRow:
-    """One method in one environment.
+    """One method in one environment, and where a board has several editions of its datasets, in one suite of targets.
 
     Attributes:
         label: The method as ``--methods`` takes it.
@@ -50,6 +51,8 @@ class CostRow:
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
         records: The records that have these costs.
         hours: Mean hours of training, of all rounds; None where nothing is trained, or it is not known.
+        suite: The number of the suite.
+        editions: Its editions, in words; empty where there is one suite.
     """
 
     label: str
@@ -59,27 +62,43 @@ class CostRow:
     ratios: dict[str, float | None]
     records: tuple[Record, ...]
     hours: float | None = None
+    suite: int = 0
+    editions: str = ""
 
 
 def cost_rows(board: Board) -> list[CostRow]:
     """Return the rows of a board, the reference first; none where its records have no costs."""
     # A record on distorted scenes repeats the speed of an earlier pass, which another machine may have made.
     clean = [record for record in board.records if is_plain(record) and not is_submitted(record)]
-    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
+    groups: dict[tuple[str, tuple[str, ...], int], list[Record]] = {}
     for record in clean:
         environment = tuple(record.environment.get(name, "") for name in ENVIRONMENT)
-        groups.setdefault((record.method.label, environment), []).append(record)
-    anywhere = _values(record for record in clean if record.method.label == REFERENCE)
+        groups.setdefault((record.method.label, environment, record.target.suite), []).append(record)
+    editions = suite_names(record.target for record in board.records)
     rows = []
-    for (label, environment), records in sorted(groups.items(), key=lambda group: (group[0][0] != REFERENCE, group[0])):
+    for key, records in sorted(groups.items(), key=lambda group: (group[0][0] != REFERENCE, group[0])):
+        label, environment, suite = key
         values = _values(records)
-        here = _values(groups.get((REFERENCE, environment), ())) if all(environment) else {}
+        alike = [record for record in clean if (record.method.label, record.target.suite) == (REFERENCE, suite)]
+        here = _values(groups.get((REFERENCE, environment, suite), ())) if all(environment) else {}
+        anywhere = _values(alike)
         ratios = {
             cost.key: _ratio(values[cost.key], (here if cost.speed else anywhere).get(cost.key)) for cost in COSTS
         }
         seconds = _mean(records, "train_seconds")
-        hours = None if seconds is None else seconds / 3600
-        rows.append(CostRow(label, board.title_of(records[0]), environment, values, ratios, tuple(records), hours))
+        rows.append(
+            CostRow(
+                label=label,
+                title=in_edition(board.title_of(records[0]), editions[suite]),
+                environment=environment,
+                values=values,
+                ratios=ratios,
+                records=tuple(records),
+                hours=None if seconds is None else seconds / 3600,
+                suite=suite,
+                editions=editions[suite],
+            )
+        )
     measured = any(value is not None for row in rows for value in row.values.values())
     return rows if measured else []
 

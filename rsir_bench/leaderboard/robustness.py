@@ -106,7 +106,7 @@ def blocks(board: Board) -> list[Block]:
         row = _row(board, records)
         if row is not None and not _doubtful(records):
             rows[target].append(row)
-            titles[target], metrics[target] = records[0].target.title, main_metric(records[0])
+            titles[target], metrics[target] = records[0].target.heading, main_metric(records[0])
     return [_block(target, titles[target], metrics[target], found) for target, found in sorted(rows.items())]
 
 

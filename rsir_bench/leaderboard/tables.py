@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from rsir_bench.records.cells import can_compete, cell_of, is_plain, row_label
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.paper import PAPER_TABLES, PaperTable, Published, own_rows, published
 from rsir_bench.records.schema import PaperRow, Record
+from rsir_bench.scenes.card import edition_name
 
 METRICS = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100")
 """The columns of a table unless others are asked for."""
@@ -124,7 +125,15 @@ class MethodRow:
 class Block:
     """All rows of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it.
 
-    ``references`` are the chance and the oracle of a target whose scenes have several labels.
+    Attributes:
+        target: Its label; the paper's name of it where nothing of ours was run on it.
+        title: Its title, with its edition where the board has several.
+        extent: Its scenes and classes, in words.
+        rows: The rows.
+        references: The chance and the oracle of a target whose scenes have several labels.
+        dataset: The name of its dataset; empty where nothing of ours was run on it.
+        edition: Which of several editions it is, in words.
+        suite: The number of its suite: the targets that values may be averaged over.
     """
 
     target: str
@@ -132,6 +141,9 @@ class Block:
     extent: str
     rows: tuple[MethodRow, ...]
     references: tuple[Reference, ...] = ()
+    dataset: str = ""
+    edition: str = ""
+    suite: int = 0
 
 
 @dataclass(frozen=True)
@@ -298,10 +310,9 @@ def _targets(board: Board, shape: PaperTable, records: list[Record], shows_paper
     """Return each block's target and the paper's name of it: the paper's order, the protocol's, then by name."""
     named = load_protocol(board.protocol.name).data.targets if board.protocol.name in shipped() else ()
     asked = {name: place for place, name in enumerate(named)}
-    found = sorted(
-        {(record.target.name, record.target.paper_name or "") for record in records},
-        key=lambda target: (asked.get(target[0], len(asked)), target),
-    )
+    every = {(one.name, one.suite, one.label, one.paper_name or "") for one in (record.target for record in records)}
+    ordered = sorted(every, key=lambda target: (asked.get(target[0], len(asked)), target))
+    found = [(label, paper_name) for _, _, label, paper_name in ordered]
     if not shows_paper:
         return found
     targets = []
@@ -313,12 +324,14 @@ def _targets(board: Board, shape: PaperTable, records: list[Record], shows_paper
 
 def _block(target: str, records: list[Record], rows: list[MethodRow], metrics: Sequence[str]) -> Block:
     for record in records:
-        if record.target.name == target:
+        if record.target.label == target:
+            of = record.target
             excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
             kinds = f"{len(record.graded.labels)} labels" if record.graded else f"{record.target.classes} classes"
             extent = f"{record.target.scenes} scenes, {kinds}{excluded}"
-            found = references([one for one in records if one.target.name == target])
-            return Block(target, record.target.title, extent, _marked(rows, metrics), found)
+            found = references([one for one in records if one.target.label == target])
+            marked = _marked(rows, metrics)
+            return Block(target, of.heading, extent, marked, found, of.name, of.edition, of.suite)
     return Block(target, target, "", tuple(rows))
 
 
@@ -356,8 +369,7 @@ def _marked(rows: list[MethodRow], metrics: Sequence[str]) -> tuple[MethodRow, .
         if sum(mean is not None for mean in means) < 2:
             continue
         for row, mean in zip(rows, means, strict=True):
-            rank = ranked.index(round(mean, DIGITS)) if mean is not None else len(ranked)
-            if rank < 2:
+            if mean is not None and (rank := ranked.index(round(mean, DIGITS))) < 2:
                 row.cells[metric] = replace(row.cells[metric], mark="second" if rank else "best")
     return tuple(rows)
 
@@ -378,6 +390,7 @@ def _notes(board: Board, shape: PaperTable, blocks: list[Block], common: str, sh
         f"metric version {board.metric_version}. Mean over seeds ± sample standard deviation where there are several."
     )
     yield from sibling_notes(board)
+    yield from edition_notes(board.records)
     if shows_paper:
         yield (
             'The paper prints AP@10h as "mAP": its "mAP" is compared with AP@10h, never with mAP (whole ranking). '
@@ -408,6 +421,16 @@ def weight_notes(rows: Sequence[MethodRow]) -> Iterator[str]:
     for label, weights, asked in sorted(known):
         if weights.startswith("tensors:"):
             yield f"{label}: weights of SHA-256 {weights.removeprefix('tensors:')}, asked for as {asked}."
+
+
+def edition_notes(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a sentence on the editions of a board that has several, and the fingerprint of each."""
+    known = list(records)
+    if any(record.target.edition for record in known):
+        parts = [part for record in known for part in (record.target, record.source) if part]
+        found = sorted({(part.name, edition_name(part.name, part.fingerprint), part.fingerprint) for part in parts})
+        listed = ", ".join(f"{name} ({edition}) {fingerprint[:12]}" for name, edition, fingerprint in found)
+        yield f"Editions are separate targets: no line, mark or test has values of two. Fingerprints: {listed}."
 
 
 def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
@@ -509,7 +532,7 @@ def _sources(rows: Sequence[MethodRow]) -> dict[str, str]:
 
 
 def _is_source(row: MethodRow, block: Block, sources: dict[str, str]) -> bool:
-    return not row.records and sources.get(row.name.label) == block.target
+    return not row.records and sources.get(row.name.label) == block.dataset
 
 
 def _unpublished(row: MethodRow) -> bool:

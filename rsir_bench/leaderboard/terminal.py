@@ -24,6 +24,7 @@ from rsir_bench.leaderboard.pages.cells import (
 from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.cells import is_plain
+from rsir_bench.records.editions import with_editions
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 
@@ -87,10 +88,10 @@ def leaders(records: Iterable[Record]) -> list[str]:
     by its best row.
     """
     values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
-    for record in records:
+    for record in with_editions(records):
         metric = main_metric(record)
         if is_plain(record) and record.row.fit != "target" and metric in record.metrics:
-            key = (record.protocol.board, record.target.title, metric, record.method.label, record.row.name)
+            key = (record.protocol.board, record.target.heading, metric, record.method.label, record.row.name)
             values[key].append(record.metrics[metric])
     best: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
     for (board, target, metric, method, row), of_seeds in values.items():

@@ -115,7 +115,7 @@ def variants(board: Board) -> dict[str, list[VariantRow]]:
     cells: dict[str, dict[tuple[str, str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in board.records:
         if is_plain(record):
-            cells[record.target.name][cell_of(record)].append(record)
+            cells[record.target.label][cell_of(record)].append(record)
     found = {}
     for target, rows in cells.items():
         behind = [[one for one in records if one.effect is not None] for records in rows.values()]
@@ -145,7 +145,7 @@ def _grid(board: Board, rows: Sequence[VariantRow], caption: str) -> Grid:
     compared = [header for metric in compared_metrics(rows[0].first) for header in (metric, f"{metric} off", "Δ")]
     target = rows[0].first.target
     return Grid(
-        caption=caption.format(f"{target.title} ({target.scenes} scenes, {target.classes} classes)"),
+        caption=caption.format(f"{target.heading} ({target.scenes} scenes, {target.classes} classes)"),
         headers=("Method", "Row", "Seeds", *compared, "Moved (px)", "Changed"),
         words=2,
         rows=tuple(GridRow(tuple(_cells(board, row)), row.records) for row in rows),

@@ -6,11 +6,12 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.cells import CellId, describe_cell, index_by_cell, matching_baseline
+from rsir_bench.records.editions import source_edition, target_edition
 from rsir_bench.records.schema import Record
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
 
@@ -61,17 +62,26 @@ class CellDrift:
         seeds: The seed, or the seeds that the means are over.
         shifts: Every metric, the worst first; empty if the results are not comparable.
         differs: Why they are not comparable, for example ``"method.version: 1 -> 2"``.
+        editions: Which editions of the scenes differ, for example ``"rsscn7: jpeg-256 -> original"``.
     """
 
     cell: CellId
     seeds: tuple[int, ...]
     shifts: tuple[Shift, ...]
     differs: tuple[str, ...] = ()
+    editions: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The verdict on its worst metric."""
+        if self.shifts and self.editions:
+            return Verdict.ANOTHER_EDITION
         return self.shifts[0].verdict if self.shifts else Verdict.NOT_COMPARABLE
+
+    @property
+    def within(self) -> bool:
+        """Whether every metric is within what another training would explain: its OKish tolerance."""
+        return all(shift.verdict is not Verdict.FAIL for shift in self.shifts)
 
     @property
     def severity(self) -> float:
@@ -105,13 +115,19 @@ class Drift:
         return {verdict: counts[verdict] for verdict in Verdict}
 
     @property
+    def of_another_edition(self) -> tuple[int, int]:
+        """How many cells on another edition of the scenes are within the interval, and how many outside."""
+        within = [cell.within for cell in self.cells if cell.verdict is Verdict.ANOTHER_EDITION]
+        return sum(within), len(within) - sum(within)
+
+    @property
     def compared(self) -> int:
         """The number of cells that were compared, without new, gone and incomparable ones."""
         return len(self.cells) - self.counts[Verdict.NOT_COMPARABLE]
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and nothing failed."""
+        """Whether something was compared and nothing failed; other scenes may give what they give."""
         failed = self.counts[Verdict.FAIL] + self.counts[Verdict.NOT_COMPARABLE]
         return self.compared > 0 and failed == 0
 
@@ -129,6 +145,10 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     tolerance is divided by sqrt(n), so that small changes show. Untrained methods are deterministic: OK up to 1e-5,
     OKish up to the effect of two neighbours that swap at a cut-off in one query.
 
+    A result on an edition of the scenes that the baseline lacks is compared with each edition that it has. No code can
+    give the same numbers there, so that the verdict is another one: within the tolerance of another training or not.
+    This holds for untrained methods too, whose cells then use the board's deviation.
+
     Args:
         records: The results now, of any boards.
         baseline: The results before; results of runs that were not repeated only count for the spread over seeds.
@@ -139,28 +159,53 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     now = index_by_cell(records, "the runs")
     before = index_by_cell(matching_baseline(now.values(), baseline), "the baseline")
     spreads = _Spreads(before.values())
-    common = [key for key in now if key in before]
-    pairs: dict[CellId, list[tuple[Record, Record]]] = defaultdict(list)
+    pairs: dict[tuple[CellId, CellId], list[tuple[Record, Record]]] = defaultdict(list)
+    opposite = _opposite(now, before)
     drifts = []
-    for cell, seed in common:
-        old, new = before[cell, seed], now[cell, seed]
-        if differs := differences(old, new):
-            drifts.append(CellDrift(cell, (seed,), (), differs))
-        else:
-            pairs[cell].append((old, new))
-    for cell, of_cell in pairs.items():
+    for (cell, seed), keys in opposite.items():
+        for other, _ in keys:
+            old, new = before[other, seed], now[cell, seed]
+            if differs := differences(old, new):
+                drifts.append(CellDrift(cell, (seed,), (), differs))
+            else:
+                pairs[cell, other].append((old, new))
+    for (cell, _), of_cell in pairs.items():
         drifts += [spreads.compare(cell, [pair]) for pair in of_cell]
         drifts += [spreads.compare(cell, of_cell)] if len(of_cell) > 1 else []
     repeated = {_run(record) for record in now.values()}
+    met = {key for keys in opposite.values() for key in keys}
+    here = {_on_any_edition(*key) for key in now}
     return Drift(
         tuple(sorted(drifts, key=lambda drift: -drift.severity)),
-        tuple(describe_cell(record) for key, record in now.items() if key not in before),
-        tuple(key for key, record in before.items() if key not in now and _run(record) in repeated),
+        tuple(describe_cell(record) for key, record in now.items() if not opposite[key]),
+        tuple(
+            key
+            for key, record in before.items()
+            if key not in met and _on_any_edition(*key) not in here and _run(record) in repeated
+        ),
     )
 
 
+Cells = dict[tuple[CellId, int], Record]
+
+
+def _opposite(now: Cells, before: Cells) -> dict[tuple[CellId, int], list[tuple[CellId, int]]]:
+    """Return what each result is compared with: the one on the same scenes, or else those on other editions."""
+    others: dict[tuple[CellId, int], list[tuple[CellId, int]]] = defaultdict(list)
+    for key in before:
+        others[_on_any_edition(*key)].append(key)
+    return {key: [key] if key in before else sorted(others[_on_any_edition(*key)], key=str) for key in now}
+
+
+def _on_any_edition(cell: CellId, seed: int) -> tuple[CellId, int]:
+    return replace(cell, scenes=("", "")), seed
+
+
 def differences(old: Record, new: Record) -> tuple[str, ...]:
-    """Return what makes two results of one cell incomparable: definitions, scenes or settings, but not the machine."""
+    """Return what makes two results of one cell incomparable: definitions or settings, but not the machine.
+
+    Other editions of the scenes do not: see ``_editions``. Another number of scenes does.
+    """
     before, after = _circumstances(old), _circumstances(new)
     if old.key == new.key:  # a setting that one code did not have yet is at the default that changes nothing
         shared = old.method.settings.keys() & new.method.settings.keys()
@@ -185,15 +230,13 @@ def _changes(name: str, before: Any, after: Any) -> list[str]:
 
 
 def _circumstances(record: Record) -> dict[str, Any]:
-    source, distortion, pixels = record.source, record.distortion, record.pixels
+    distortion, pixels = record.distortion, record.pixels
     return {
         "metric_version": record.metric_version,
         "protocol.hash": record.protocol.hash,
         "method.version": record.method.version,
         "method.settings": record.method.settings,
         "row.descriptor": (record.row.descriptor, record.row.kind, record.row.dimensions),
-        "source.fingerprint": source.fingerprint[:12] if source else None,
-        "target.fingerprint": record.target.fingerprint[:12],
         "target.scenes": (record.target.scenes, record.target.excluded, record.target.classes),
         "queries": (record.queries.count, record.queries.skipped),
         "distortion.version": distortion.version if distortion else None,
@@ -204,6 +247,16 @@ def _circumstances(record: Record) -> dict[str, Any]:
         "pixels.std": pixels.std if pixels else None,
         "weights": {name: value for name, value in record.weights.items() if name != "trained"},
     }
+
+
+def _editions(old: Record, new: Record) -> tuple[str, ...]:
+    """Return which editions differ: ``"rsscn7: jpeg-256 -> original"``."""
+    target = (old.target.fingerprint, new.target.fingerprint)
+    found = [(new.target.name, target, target_edition(old), target_edition(new))]
+    if old.source and new.source:
+        source = (old.source.fingerprint, new.source.fingerprint)
+        found.append((new.source.name, source, source_edition(old), source_edition(new)))
+    return tuple(f"{name}: {before} -> {now}" for name, (first, second), before, now in found if first != second)
 
 
 def _run(record: Record) -> tuple[str, str, int]:
@@ -227,17 +280,19 @@ class _Spreads:
     def compare(self, cell: CellId, pairs: Sequence[tuple[Record, Record]]) -> CellDrift:
         """Compare one result with the baseline, or the means of several seeds."""
         before, now = _means([old for old, _ in pairs]), _means([new for _, new in pairs])
-        first = pairs[0][0]
+        first, last = pairs[0]
+        editions, of = _editions(first, last), CellId.of(first)
+        exact = first.source is None and not editions
         shifts = [
-            Shift(metric, value, now[metric], self._tolerance(first, cell, metric, len(pairs)))
+            Shift(metric, value, now[metric], self._tolerance(first, of, metric, len(pairs), exact=exact))
             for metric, value in before.items()
             if metric in now
         ]
         seeds = tuple(old.seed for old, _ in pairs)
-        return CellDrift(cell, seeds, tuple(sorted(shifts, key=lambda shift: -shift.severity)))
+        return CellDrift(cell, seeds, tuple(sorted(shifts, key=lambda shift: -shift.severity)), editions=editions)
 
-    def _tolerance(self, record: Record, cell: CellId, metric: str, seeds: int) -> Tolerance:
-        if record.source is None:
+    def _tolerance(self, record: Record, cell: CellId, metric: str, seeds: int, *, exact: bool) -> Tolerance:
+        if exact:
             return Tolerance(EXACT, max(0.2 / record.queries.count, 2 * EXACT))
         sd = max(self._spread(cell, metric), LEAST_SPREAD) * math.sqrt(2 / seeds)
         return Tolerance(OK_SPREADS * sd, OKISH_SPREADS * sd)

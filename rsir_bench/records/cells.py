@@ -36,7 +36,7 @@ def descriptor_label(record: Record) -> str:
 
 def cell_of(record: Record) -> tuple[str, str, str]:
     """Return target, method and row: the cell whose seeds are averaged, among results of the same distortion."""
-    return record.target.name, record.method.label, row_label(record)
+    return record.target.label, record.method.label, row_label(record)
 
 
 def printed_title(record: Record) -> str:
@@ -120,19 +120,28 @@ def distortion_of(record: Record) -> str:
 
 @dataclass(frozen=True)
 class CellId:
-    """Identify a cell across versions: unlike a record's key, it survives a change of version."""
+    """Identify a cell across versions: unlike a record's key, it survives a change of version.
+
+    ``scenes`` holds the fingerprints of the target and of the source: a result on another edition is another cell.
+    """
 
     board: str
     method: str
     row: str
     target: str
     distortion: str
+    scenes: tuple[str, str]
 
     @classmethod
     def of(cls, record: Record) -> CellId:
         """Return the cell of a record; its seed is not part of it."""
         return cls(
-            record.protocol.board, record.method.label, row_label(record), record.target.name, distortion_of(record)
+            board=record.protocol.board,
+            method=record.method.label,
+            row=row_label(record),
+            target=record.target.name,
+            distortion=distortion_of(record),
+            scenes=(record.target.fingerprint, record.source.fingerprint if record.source else ""),
         )
 
     def describe(self, seed: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from rsir_bench.base.terminal.notebook import Tabular
 
@@ -73,7 +73,11 @@ class SourcePart(_Part):
 
 
 class TargetPart(_Part):
-    """The dataset that was scored on; ``scenes`` does not include the ``excluded`` duplicates of source scenes."""
+    """The dataset that was scored on; ``scenes`` does not include the ``excluded`` duplicates of source scenes.
+
+    On a board that has several editions of a dataset, each is a separate target, with another ``label``; see
+    ``rsir_bench.records.editions``. No file stores that: it depends on the other records of the board.
+    """
 
     name: str
     title: str
@@ -82,6 +86,39 @@ class TargetPart(_Part):
     scenes: int
     classes: int
     excluded: int = 0
+    _edition: str = PrivateAttr("")
+    _suite: int = PrivateAttr(0)
+
+    def in_edition(self, edition: str, suite: int) -> TargetPart:
+        """Return the same target as one of several editions on a board, which belongs to one of several suites."""
+        copy = self.model_copy()
+        copy._edition, copy._suite = edition, suite
+        return copy
+
+    @property
+    def edition(self) -> str:
+        """Which of several editions on a board it is, in words; empty where there is one."""
+        return self._edition
+
+    @property
+    def suite(self) -> int:
+        """The number of its suite on a board: targets whose values may be averaged."""
+        return self._suite
+
+    @property
+    def label(self) -> str:
+        """What boards call it: ``"rsscn7"``, or ``"rsscn7 (original)"`` next to other editions."""
+        return in_edition(self.name, self._edition)
+
+    @property
+    def heading(self) -> str:
+        """Its title as boards print it."""
+        return in_edition(self.title, self._edition)
+
+
+def in_edition(text: str, edition: str) -> str:
+    """Return the name or title of a target with its edition, where there is one: ``"RSSCN7 (original)"``."""
+    return f"{text} ({edition})" if edition else text
 
 
 class PixelsPart(_Part):
@@ -308,7 +345,7 @@ class Record(Tabular, _Part):
 
     def _title(self) -> str:
         under = f" under {self.distortion.name}:{self.distortion.severity}" if self.distortion else ""
-        line = f"{self.method.label} {self.row.name} on {self.target.name}{under}"
+        line = f"{self.method.label} {self.row.name} on {self.target.label}{under}"
         return f"{line}, seed {self.seed}, board {self.protocol.board}"
 
     def _rows(self) -> dict[str, dict[str, float]]:

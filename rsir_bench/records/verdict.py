@@ -11,10 +11,11 @@ EXACT = 1e-5
 
 
 class Verdict(Enum):
-    """The verdict on one cell, the worst first."""
+    """The verdict on one cell, the worst first; one on another edition of the scenes neither passes nor fails."""
 
     NOT_COMPARABLE = "not comparable"
     FAIL = "FAIL"
+    ANOTHER_EDITION = "another edition"
     OKISH = "OKish"
     OK = "OK"
 

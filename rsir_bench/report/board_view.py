@@ -31,7 +31,8 @@ NOT_THE_PAPERS = "Not comparable with the paper"
 class Column:
     """One column of values; if ``paper`` is set, columns of published values and of differences follow it.
 
-    ``references`` holds the chance and the oracle of targets whose scenes have several labels, by title.
+    ``references`` holds the chance and the oracle of targets whose scenes have several labels, by title; ``dataset`` is
+    the name of the target's dataset, and ``edition`` which of several editions it is.
     """
 
     target: str
@@ -39,6 +40,8 @@ class Column:
     metric: str
     paper: bool
     references: dict[str, float]
+    dataset: str
+    edition: str
 
     @property
     def most(self) -> float:
@@ -53,12 +56,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a board: its name, its title, its size in words, and the metric that methods are ranked by there."""
+    """A target of a board.
+
+    Attributes:
+        name: Its label, which tells editions apart.
+        title: Its title.
+        extent: Its size, in words.
+        metric: The metric that methods are ranked by there.
+        dataset: The name of its dataset.
+        edition: Which of several editions it is, in words.
+        suite: The number of its suite: the targets that values may be averaged over.
+    """
 
     name: str
     title: str
     extent: str
-    metric: str = "mAP"
+    metric: str
+    dataset: str
+    edition: str
+    suite: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,7 @@ class Standing:
         seeds: The number of seeds on each target.
         cells: The values by target and metric.
         main: Whether figures show this row of the method; see ``main_rows``.
-        cost: Its costs; None where no record has them.
+        costs_by_suite: Its costs by suite of targets; empty where no record has them.
         origin: Who made it elsewhere, in words; empty for what was made here.
         input: What an encoder sees, in words; empty for other methods.
     """
@@ -81,7 +97,7 @@ class Standing:
     seeds: dict[str, int]
     cells: dict[tuple[str, str], MetricCell]
     main: bool
-    cost: costs.CostRow | None
+    costs_by_suite: dict[int, costs.CostRow]
     origin: str = ""
     input: str = ""
 
@@ -89,6 +105,11 @@ class Standing:
     def label(self) -> str:
         """The method as ``--methods`` takes it, or the paper's name for it."""
         return self.name.label or self.name.title
+
+    @property
+    def cost(self) -> costs.CostRow | None:
+        """Its costs on the first suite of targets that it has some on; None where no record has them."""
+        return self.costs_by_suite[min(self.costs_by_suite)] if self.costs_by_suite else None
 
     @property
     def seeds_in_words(self) -> str:
@@ -163,7 +184,7 @@ class BoardView:
     def synthetic(self) -> bool:
         """Whether all its targets are generated."""
         cards = load_cards()
-        return all(target.name in cards and cards[target.name].generator is not None for target in self.targets)
+        return all(target.dataset in cards and cards[target.dataset].generator is not None for target in self.targets)
 
     @property
     def notes(self) -> list[str]:
@@ -193,12 +214,20 @@ class BoardView:
 
     @cached_property
     def main(self) -> list[Standing]:
-        """For each method, the row that figures show; the method with the best mean over targets is first."""
+        """For each method, the row that figures show; the method with the best mean over targets is first.
 
-        def rank(standing: Standing) -> tuple[int, float, str]:
-            means = [standing.cells[target.name, target.metric].mean for target in self.targets]
-            known = [mean for mean in means if mean is not None]
-            return -len(known), -statistics.fmean(known) if known else 0.0, standing.label
+        Of several suites, as of several editions, the first decides, then the next.
+        """
+        suites = sorted({target.suite for target in self.targets})
+
+        def rank(standing: Standing) -> tuple[list[tuple[int, float]], str]:
+            ranks = []
+            for suite in suites:
+                targets = [target for target in self.targets if target.suite == suite]
+                means = [standing.cells[target.name, target.metric].mean for target in targets]
+                known = [mean for mean in means if mean is not None]
+                ranks.append((-len(known), -statistics.fmean(known) if known else 0.0))
+            return ranks, standing.label
 
         return sorted((standing for standing in self.standings if standing.main), key=rank)
 
@@ -246,7 +275,15 @@ def _view(board: Board) -> BoardView:
     found = [_under_own_names(table) for table in rendered]
     whole = [table for table in found if not table.ablation]
     targets = tuple(
-        Target(block.target, block.title, block.extent, HEADLINE if block.references else "mAP")
+        Target(
+            name=block.target,
+            title=block.title,
+            extent=block.extent,
+            metric=HEADLINE if block.references else "mAP",
+            dataset=block.dataset,
+            edition=block.edition,
+            suite=block.suite,
+        )
         for table in whole
         for block in table.blocks
     )
@@ -257,6 +294,8 @@ def _view(board: Board) -> BoardView:
             metric,
             table.shows_paper and metric in PUBLISHED_COLUMNS,
             values_of(block, metric),
+            block.dataset,
+            block.edition,
         )
         for table in whole
         for block in table.blocks
@@ -273,10 +312,10 @@ def values_of(block: Block, metric: str) -> dict[str, float]:
 def _under_own_names(table: Table) -> Table:
     """Rename targets without results from the paper's names to the names of their cards."""
     names = {card.paper_name: card.name for card in load_cards().values()}
-    blocks = [
-        block if block.extent else replace(block, target=names.get(block.target, block.target))
-        for block in table.blocks
-    ]
+    blocks = []
+    for block in table.blocks:
+        name = names.get(block.target, block.target)
+        blocks.append(block if block.dataset else replace(block, target=name, dataset=name))
     return replace(table, blocks=tuple(blocks))
 
 
@@ -306,7 +345,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
             seeds=seeds[key],
             cells=nothing | cells[key],
             main=main.get(name.label) == name.row,
-            cost=cost.get(name.label),
+            costs_by_suite=cost.get(name.label, {}),
             origin=origins[key],
             input=inputs[key],
         )
@@ -328,13 +367,13 @@ def main_rows(records: Iterable[Record]) -> dict[str, str]:
     return {label: row for label, (_, row) in ranked.items()}
 
 
-def _costs(board: Board) -> dict[str, costs.CostRow]:
-    """Return the costs of each method in the first environment in which the reference was also measured."""
-    found: dict[str, costs.CostRow] = {}
+def _costs(board: Board) -> dict[str, dict[int, costs.CostRow]]:
+    """Return the costs of each method, by suite, in the first environment that the reference was also measured in."""
+    found: dict[str, dict[int, costs.CostRow]] = defaultdict(dict)
     for row in costs.cost_rows(board):
-        known = found.get(row.label)
+        known = found[row.label].get(row.suite)
         if known is None or (known.ratios[SPEED] is None and row.ratios[SPEED] is not None):
-            found[row.label] = row
+            found[row.label][row.suite] = row
     return found
 
 

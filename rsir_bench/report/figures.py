@@ -182,9 +182,10 @@ def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, 
     found = []
     for standing in view.main:
         mean = standing.cells[target.name, target.metric].mean
-        if standing.cost is None or mean is None:
+        costs = standing.costs_by_suite.get(target.suite)
+        if costs is None or mean is None:
             continue
-        value = standing.cost.ratios[cost.key] if cost.speed else standing.cost.values[cost.key]
+        value = costs.ratios[cost.key] if cost.speed else costs.values[cost.key]
         if value is not None:
             found.append((standing, value if cost.speed else float(cost.show(value)), mean))
     return found

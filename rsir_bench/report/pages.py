@@ -13,6 +13,7 @@ from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.variants import Effect, effect_of
 from rsir_bench.method.registry import RegisteredMethod
 from rsir_bench.records import commands
+from rsir_bench.records.schema import in_edition
 from rsir_bench.report.board_view import (
     BoardView,
     Column,
@@ -286,9 +287,8 @@ def processed_rows(view: BoardView) -> list[Processed]:
 def _costs_in_words(standings: list[Standing], short: dict[str, str]) -> str:
     """Return ``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
     sentences = []
-    for label, cost in {standing.label: standing.cost for standing in standings}.items():
-        if cost is None:
-            continue
+    known = {(one.label, suite): cost for one in standings for suite, cost in one.costs_by_suite.items()}
+    for (label, _), cost in known.items():
         words = []
         for kind in COSTS:
             value, ratio = cost.values[kind.key], cost.ratios[kind.key]
@@ -296,7 +296,8 @@ def _costs_in_words(standings: list[Standing], short: dict[str, str]) -> str:
                 relative = f" ({ratio:.3f} times the reference)" if ratio is not None else ""
                 words.append(f"{kind.header} {kind.show(value)}{relative}")
         if words:
-            sentences.append(f"{short[label]}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
+            name = in_edition(short[label], cost.editions)
+            sentences.append(f"{name}: {', '.join(words)}; {environment_in_words(cost.environment)}.")
     return " ".join(sentences)
 
 
@@ -306,7 +307,8 @@ def _labels(page: MethodPage) -> set[str]:
 
 def dataset_pages(content: Content) -> list[DatasetPage]:
     """Return one page for each dataset that has a card or is a target, by name."""
-    titles = {target.name: target.title for view in content.views for target in view.targets}
+    targets = [target for view in content.views for target in view.targets]
+    titles = {target.dataset: target.title.removesuffix(in_edition("", target.edition)) for target in targets}
     pages = []
     for name in sorted(titles.keys() | content.datasets.keys()):
         card = content.datasets.get(name)
@@ -326,11 +328,13 @@ def _figures(card: DatasetCard) -> tuple[int, int, int, int]:
 
 
 def _dataset_part(content: Content, view: BoardView, name: str) -> DatasetPart:
-    columns = [column for column in view.columns if column.target == name]
+    columns = [column for column in view.columns if column.dataset == name]
     if not columns:
         return DatasetPart(view, [], [], [])
     known = [line for line in view.ranked(columns[0]) if any(_has_value(line, column) for column in columns)]
-    return DatasetPart(view, columns, known, content.drawings[view.name, name])
+    targets = [target for target in view.targets if target.dataset == name]
+    drawings = [one for target in targets for one in content.drawings[view.name, target.name]]
+    return DatasetPart(view, columns, known, drawings)
 
 
 def _has_value(line: Standing, column: Column) -> bool:

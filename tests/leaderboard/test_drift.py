@@ -99,12 +99,50 @@ class TestTolerance:
         assert found.count(Verdict.OK) >= 0.8 * len(found)
 
 
+class TestAnotherEdition:
+    @pytest.mark.parametrize("changes", [{"fingerprint": "beef"}, {"source_fingerprint": "beef"}])
+    @pytest.mark.parametrize(("now", "within"), [(0.5, True), (0.57, True), (0.64, True), (0.65, False)])
+    def test_it_is_within_what_another_training_explains_or_not(self, changes, now, within):
+        # As above: a training may move by .141.
+        (cell,) = compare(seeds(now, **changes, key="k"), seeds(0.50, 0.48, 0.52)).cells
+        assert (cell.verdict, cell.within) == (Verdict.ANOTHER_EDITION, within)
+        assert cell.shifts[0].difference == pytest.approx(now - 0.5)
+
+    def test_several_seeds_are_compared_by_their_means_too(self):
+        drift = compare(seeds(0.51, 0.5, fingerprint="beef"), seeds(0.50, 0.48, 0.52))
+        assert [len(cell.seeds) for cell in drift.cells].count(2) == 1
+        assert drift.of_another_edition == (3, 0)
+        assert (drift.new, drift.gone) == ((), ())
+        assert drift.passed
+
+    def test_an_untrained_method_need_not_agree_exactly_with_another_edition(self):
+        now = untrained(0.51)
+        other = now.model_copy(update={"target": now.target.model_copy(update={"fingerprint": "beef"})})
+        before = [untrained(0.5), *seeds(0.50, 0.48, 0.52)]
+        assert verdicts(compare([now], before)) == [Verdict.FAIL]
+        (cell,) = compare([other], before).cells
+        assert (cell.verdict, cell.within) == (Verdict.ANOTHER_EDITION, True)
+
+    def test_the_same_edition_is_compared_where_the_baseline_has_it(self):
+        ours, theirs = seeds(0.5), seeds(0.7, fingerprint="beef", key="k")
+        drift = compare(theirs, [*ours, *theirs])
+        assert verdicts(drift) == [Verdict.OK]
+        assert drift.gone == ()
+
+    def test_what_else_differs_is_not_comparable(self):
+        drift = compare([record(fingerprint="beef", version=2)], [record()])
+        assert verdicts(drift) == [Verdict.NOT_COMPARABLE]
+        assert drift.cells[0].differs == ("method.version: 1 -> 2",)
+
+    def test_a_failure_next_to_it_still_fails(self):
+        now = [*seeds(0.5, fingerprint="beef"), *seeds(0.9, label="other")]
+        assert not compare(now, [*seeds(0.5), *seeds(0.5, label="other")]).passed
+
+
 class TestNeverCompared:
     @pytest.mark.parametrize(
         ("changes", "what"),
         [
-            ({"fingerprint": "beef"}, "target.fingerprint: f00d -> beef"),
-            ({"source_fingerprint": "beef"}, "source.fingerprint: cafe -> beef"),
             ({"version": 2}, "method.version: 1 -> 2"),
             ({"metric_version": 2}, "metric_version: 1 -> 2"),
             ({"metrics": {"mAP": 0.5}}, "metrics: "),
@@ -187,6 +225,19 @@ class TestVerb:
         assert code == 0
         assert "4 OK, 0 OKish, 0 FAIL, 0 not comparable, 0 new, 0 gone" in text
 
+    def test_another_edition_neither_passes_nor_fails(self, folders):
+        runs = folders[1]
+        old = read_records([runs])[0]
+        move(runs, 0.3, target=TargetPart(**{**old.target.model_dump(), "fingerprint": "beef"}))
+        code, text = call("--baseline", *folders)
+        assert code == 0
+        assert "0 OK, 0 OKish, 0 FAIL, 0 not comparable, 0 new, 0 gone; another edition: 0 within, 4 outside" in text
+        assert "another edition: outside" in text
+        assert "ucm (ucm: f00d -> beef)" in " ".join(text.split())
+        values = json.loads(call("--baseline", *folders, "--json")[1])
+        assert (values["passed"], values["another edition"]) == (True, {"within": 0, "outside": 4})
+        assert values["cells"][0]["editions"] == ["ucm: f00d -> beef"]
+
     def test_red(self, folders, tmp_path):
         move(folders[1], 0.2)
         code, text = call("--baseline", *folders, "--markdown", tmp_path / "drift.md")
@@ -268,10 +319,20 @@ class TestAccept:
     def test_what_is_not_comparable_can_be_accepted(self, folders):
         baseline, runs = folders
         old = read_records([runs])[0]
-        move(runs, 0, target=TargetPart(**{**old.target.model_dump(), "fingerprint": "beef"}))
+        move(runs, 0, method=old.method.model_copy(update={"version": 2}))
         assert call("--baseline", *folders)[0] == 1
-        accept(read_records([runs]), baseline, "another copy of the scenes")
+        accept(read_records([runs]), baseline, "another version")
         assert call("--baseline", *folders)[0] == 0
+
+    def test_another_edition_replaces_nothing(self, folders):
+        baseline, runs = folders
+        old = read_records([runs])[0]
+        move(runs, 0.1, target=TargetPart(**{**old.target.model_dump(), "fingerprint": "beef"}))
+        before = {path: path.read_bytes() for path in baseline.rglob("*.json")}
+        said = CliRunner().invoke(app, ["drift", "--baseline", str(baseline), "--accept", "why", str(runs)])
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert said.stderr.startswith("nothing to accept")
+        assert {path: path.read_bytes() for path in baseline.rglob("*.json")} == before
 
     def test_equal_results_are_left_alone(self, folders):
         words = ["drift", "--baseline", str(folders[0]), "--accept", "why", str(folders[1])]

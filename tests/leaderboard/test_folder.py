@@ -152,8 +152,8 @@ def test_files_that_were_not_rendered_are_left_alone_and_removed_ones_are_told(t
 def test_refused_records_leave_the_folder_untouched(tmp_path):
     render_leaderboards([record()], tmp_path)
     before = files(tmp_path)
-    with pytest.raises(UserError, match="fingerprints"):
-        render_leaderboards([record(), record("mine", fingerprint="beef")], tmp_path)
+    with pytest.raises(UserError, match="different versions"):
+        render_leaderboards([record(), record("mine", metric_version=2)], tmp_path)
     assert files(tmp_path) == before
 
 

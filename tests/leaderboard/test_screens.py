@@ -44,12 +44,23 @@ def methods(screen: Screen) -> str:
 
 
 def datasets(screen: Screen) -> str:
-    fields = ("dataset", "title", "classes", "labels", "scenes", "pixels", "bands", "licence", "present")
+    fields = ("dataset", "title", "classes", "labels", "scenes", "pixels", "bands", "licence", "edition", "present")
     terms = "non-commercial: research and education only"
     rows = [
-        ("ucm", "UC Merced land use", 21, 0, 2100, 256, 3, "public domain", "/mnt/scenes/UCMerced_LandUse/Images"),
-        ("nwpu", "NWPU-RESISC45", 45, 0, 31500, 256, 3, terms, "no"),
-        ("aid", "AID", 30, 17, 10000, 600, 3, terms, "incomplete: Airport is missing"),
+        (
+            "ucm",
+            "UC Merced land use",
+            21,
+            0,
+            2100,
+            256,
+            3,
+            "public domain",
+            "original",
+            "/mnt/scenes/UCMerced_LandUse/Images",
+        ),
+        ("nwpu", "NWPU-RESISC45", 45, 0, 31500, 256, 3, terms, "", "no"),
+        ("aid", "AID", 30, 17, 10000, 600, 3, terms, "", "incomplete: Airport is missing"),
     ]
     return list_as_table([dict(zip(fields, row, strict=True)) for row in rows], screen)
 

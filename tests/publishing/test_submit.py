@@ -18,6 +18,7 @@ from command import InProcess
 from conftest import TINY_PROTOCOL, Tiny, write_scenes
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.boards import boards
 from rsir_bench.protocol import load_protocol
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.publishing.publish import publish
@@ -328,12 +329,18 @@ def test_a_submission_enters_a_board_and_changes_nothing_of_it(submission: Submi
     submission.refused(r"seed 0: on the board already; a submission replaces nothing")
 
 
-def test_other_scenes_than_the_boards_are_refused(submission: Submission, board: Path) -> None:
+def test_a_board_of_another_edition_takes_the_submission_next_to_it(submission: Submission, board: Path) -> None:
     for path in board.rglob("*.json"):
         record = read_record(path)
         other = record.target.model_copy(update={"fingerprint": "1" * 64})
         write_record(path, record.model_copy(update={"target": other}))
-    submission.refused(r"the board has results on 111111111111; results are compared on equal scenes only")
+    (record,), _ = submission.check()
+    (found,) = boards([record, *read_records([board])])
+    fingerprint = submission.index.fingerprint
+    assert {one.target.label for one in found.records} == {
+        "folder-target (11111111)",
+        f"folder-target ({fingerprint[:8]})",
+    }
 
 
 # --- records of runs elsewhere ---

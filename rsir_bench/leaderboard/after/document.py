@@ -59,7 +59,7 @@ def _grid(groups: Sequence[AfterGroup], caption: str) -> Grid:
     target = groups[0].rows[0].records[0].target
     compared = [header for metric in groups[0].metrics for header in (metric, "Δ")]
     return Grid(
-        caption=caption.format(f"{target.title} ({target.scenes} scenes, {target.classes} classes)"),
+        caption=caption.format(f"{target.heading} ({target.scenes} scenes, {target.classes} classes)"),
         headers=("Method", "Row", "Post-processing", "Seeds", *compared, "CPU s"),
         words=3,
         rows=tuple(GridRow(tuple(_cells(group, row)), row.records) for group in groups for row in group.rows),
@@ -98,7 +98,7 @@ def _fields(
 
 def _notes(board: Board, rows: Sequence[AfterRow]) -> tuple[str, ...]:
     doubts = {
-        f"{DOUBT} {one.method.label}, {row.label or PLAIN}, on {one.target.title}, seed {one.seed}: "
+        f"{DOUBT} {one.method.label}, {row.label or PLAIN}, on {one.target.heading}, seed {one.seed}: "
         f"{'; '.join(one.doubts)}."
         for row in rows
         for one in row.records

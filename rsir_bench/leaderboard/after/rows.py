@@ -83,7 +83,7 @@ def after_groups(board: Board) -> dict[str, list[AfterGroup]]:
     cells: dict[str, dict[tuple[str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in board.records:
         if record.distortion is None:
-            cells[record.target.name][record.method.label, descriptor_label(record)].append(record)
+            cells[record.target.label][record.method.label, descriptor_label(record)].append(record)
     found = {}
     for target, rows in cells.items():
         groups = [_group(board, records) for records in rows.values() if any(record.after for record in records)]

@@ -11,6 +11,7 @@ from rsir_bench.leaderboard.pages.differences import Difference, difference, mea
 from rsir_bench.leaderboard.tables import GRADED_TARGETS, Block, MethodRow, RowName, Table
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.ranking.names import LOWER_IS_BETTER
+from rsir_bench.records.editions import suite_names
 from rsir_bench.records.schema import Record
 
 SHOWN = ("mAP", "P@5")
@@ -68,10 +69,16 @@ class Part:
         every = (self.difference(row, place, metric) for row in self.rows for place in range(len(self.blocks)))
         return [found for found in every if found is not None]
 
-    def mean_difference(self, row: BoardRow, metric: str) -> Difference | None:
-        """Return the mean over all targets of a row minus the baseline; None where it is not tested."""
-        known = [(block, on) for block, on in zip(self.blocks, row.on, strict=True) if on is not None]
-        return mean_difference(known, metric) if len(known) == len(self.blocks) else None
+    @property
+    def suites(self) -> dict[int, str]:
+        """The suites of the targets, see ``suite_names``."""
+        return suite_names(self.blocks)
+
+    def mean_difference(self, row: BoardRow, metric: str, suite: int) -> Difference | None:
+        """Return the mean over all targets of a suite of a row minus the baseline; None where it is not tested."""
+        every = [(block, on) for block, on in zip(self.blocks, row.on, strict=True) if block.suite == suite]
+        known = [(block, on) for block, on in every if on is not None]
+        return mean_difference(known, metric) if len(known) == len(every) else None
 
 
 def parts_of(tables: Sequence[Table], metrics: Sequence[str] | None) -> Iterator[Part]:
@@ -87,7 +94,7 @@ def parts_of(tables: Sequence[Table], metrics: Sequence[str] | None) -> Iterator
         if not blocks:
             continue
         wanted = tuple(usual if metrics is None else found[0].metrics)
-        yield Part(blocks, wanted, tuple(best_first(_rows(blocks), wanted[0])))
+        yield Part(blocks, wanted, tuple(best_first(_rows(blocks), wanted[0], blocks)))
 
 
 def _rows(blocks: Sequence[Block]) -> list[BoardRow]:
@@ -96,12 +103,22 @@ def _rows(blocks: Sequence[Block]) -> list[BoardRow]:
     return [BoardRow(name, tuple(found.get(key) for found in of)) for key, name in names.items()]
 
 
-def best_first(rows: Sequence[BoardRow], metric: str) -> list[BoardRow]:
-    """Sort by the mean over all targets; rows without a value on each of them come last."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+def best_first(rows: Sequence[BoardRow], metric: str, blocks: Sequence[Block]) -> list[BoardRow]:
+    """Sort by the mean over all targets; rows without a value on each of them come last.
 
-    def rank(row: BoardRow) -> tuple[int, float, str, str]:
-        values = [value for place in range(len(row.on)) if (value := row.value(place, metric)) is not None]
-        return -len(values), sign * statistics.fmean(values) if values else 0.0, row.name.label, row.name.row
+    Where the targets are several suites, as of several editions, the first decides, then the next.
+    """
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    suites = [
+        [place for place, block in enumerate(blocks) if block.suite == number]
+        for number in sorted({block.suite for block in blocks})
+    ]
+
+    def rank(row: BoardRow) -> tuple[list[tuple[int, float]], str, str]:
+        ranks = []
+        for places in suites:
+            values = [value for place in places if (value := row.value(place, metric)) is not None]
+            ranks.append((-len(values), sign * statistics.fmean(values) if values else 0.0))
+        return ranks, row.name.label, row.name.row
 
     return sorted(rows, key=rank)

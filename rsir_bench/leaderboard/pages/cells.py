@@ -18,7 +18,7 @@ from rsir_bench.leaderboard.tables import (
     MetricCell,
     Table,
 )
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import Record, in_edition
 
 LONG = 18  # characters of a title
 
@@ -36,9 +36,12 @@ def block_title(block: Block) -> str:
 
 
 def short_title(block: Block) -> str:
-    """Return a target as a header: its title without what is in parentheses, or its name where that is long."""
+    """Return a target as a header: its title without what is in parentheses, or its name where that is long.
+
+    Where the board has several editions, the header says which it is.
+    """
     title = block.title.partition(" (")[0]
-    return title if len(title) <= LONG else block.target
+    return in_edition(title, block.edition) if len(title) <= LONG else block.target
 
 
 def paper_header(metric: str) -> str:

@@ -46,9 +46,13 @@ def _grids(rows: Sequence[CostRow]) -> Iterator[Grid]:
 
 def _informative(rows: Sequence[CostRow]) -> list[CostRow]:
     """Return the rows without those that repeat a method's size, and have no speed of their machine."""
-    timed = {row.label for row in rows if _is_timed(row)}
-    first = {row.label: row for row in reversed(rows)}
-    return [row for row in rows if _is_timed(row) or (row.label not in timed and first[row.label] is row)]
+    timed = {(row.label, row.suite) for row in rows if _is_timed(row)}
+    first = {(row.label, row.suite): row for row in reversed(rows)}
+    return [
+        row
+        for row in rows
+        if _is_timed(row) or ((row.label, row.suite) not in timed and first[row.label, row.suite] is row)
+    ]
 
 
 def _is_timed(row: CostRow) -> bool:
@@ -89,7 +93,8 @@ def _times(speed: float | None) -> str:
 
 def _fields(row: CostRow) -> dict[str, str | int]:
     """Return one row of the CSV file."""
-    fields: dict[str, str | int] = {"method": row.label, **dict(zip(ENVIRONMENT, row.environment, strict=True))}
+    fields: dict[str, str | int] = {"method": row.label, **({"editions": row.editions} if row.editions else {})}
+    fields |= dict(zip(ENVIRONMENT, row.environment, strict=True))
     for cost in COSTS:
         fields[cost.key] = _plain(row.values[cost.key], ".6g" if cost.speed else ".0f")
         fields[f"{cost.key} ratio"] = _plain(row.ratios[cost.key])

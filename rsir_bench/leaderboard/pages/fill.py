@@ -39,8 +39,8 @@ def commands_to_fill(table: Table) -> dict[str, str]:
 
 def _dataset(block: Block) -> str:
     """Return the name of a target, which has the paper's as long as nothing was run on it."""
-    if block.extent:
-        return block.target
+    if block.dataset:
+        return block.dataset
     return next(card.name for card in load_cards().values() if card.paper_name == block.target)
 
 

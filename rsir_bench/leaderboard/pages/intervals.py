@@ -8,6 +8,7 @@ from rsir_bench.leaderboard.pages.board_rows import BoardRow, Part
 from rsir_bench.leaderboard.pages.cells import short_title
 from rsir_bench.leaderboard.pages.differences import Difference
 from rsir_bench.ranking.names import LOWER_IS_BETTER, shown_name
+from rsir_bench.records.schema import in_edition
 
 DIGITS = 3
 """Printed digits: the next is noise, as seeds differ by a hundredth."""
@@ -15,33 +16,37 @@ DIGITS = 3
 
 def intervals(part: Part, metric: str) -> Grid | None:
     """Return the differences that have an interval, the best first; None where there are none."""
+    places = len(part.blocks)
     found = [(row, _differences(part, row, metric)) for row in part.rows]
     shown = [(row, of) for row, of in found if any(one and one.low is not None for one in of)]
     if not shown:
         return None
     sign = 1 if metric in LOWER_IS_BETTER else -1
-    shown.sort(key=lambda line: (line[1][-1] is None, sign * _mean(line[1])))
+    shown.sort(key=lambda line: (line[1][places] is None, sign * _mean(line[1], places)))
     headers = ["Method", "Row", "Seeds", *map(short_title, part.blocks)]
-    columns = len(part.blocks)
-    if any(of[-1] for _, of in shown):
-        headers.append("Mean over targets")
-        columns += 1
+    columns = [*range(places)]
+    for column, words in enumerate(part.suites.values(), places):
+        if any(of[column] for _, of in shown):
+            headers.append(in_edition("Mean over targets", words))
+            columns.append(column)
     rows = []
     for row, of in shown:
-        cells = (*word_cells(row.name.title, row.name.row), GridCell(row.seeds), *map(_cell, of[:columns]))
+        differences = (of[column] for column in columns)
+        cells = (*word_cells(row.name.title, row.name.row), GridCell(row.seeds), *map(_cell, differences))
         rows.append(GridRow(cells, row.records))
     return Grid(f"{shown_name(metric)}, difference from {REFERENCE}", tuple(headers), 2, tuple(rows))
 
 
 def _differences(part: Part, row: BoardRow, metric: str) -> list[Difference | None]:
-    """Return those on each target, and last their mean."""
-    places = range(len(part.blocks))
-    return [*(part.difference(row, place, metric) for place in places), part.mean_difference(row, metric)]
+    """Return those on each target, and then their mean over the targets of each suite."""
+    each = (part.difference(row, place, metric) for place in range(len(part.blocks)))
+    return [*each, *(part.mean_difference(row, metric, suite) for suite in part.suites)]
 
 
-def _mean(found: list[Difference | None]) -> float:
-    known = [one.mean for one in found if one is not None]
-    return found[-1].mean if found[-1] is not None else sum(known) / len(known)
+def _mean(found: list[Difference | None], places: int) -> float:
+    """Return the mean over the targets of the first suite, or that of all that is known where it has none."""
+    first, known = found[places], [one.mean for one in found if one is not None]
+    return first.mean if first is not None else sum(known) / len(known)
 
 
 def _cell(found: Difference | None) -> GridCell:

@@ -28,6 +28,7 @@ from rsir_bench.leaderboard.pages.intervals import DIGITS, intervals
 from rsir_bench.leaderboard.pages.leaderboard_notes import notes
 from rsir_bench.leaderboard.tables import MethodRow, MetricCell, Table
 from rsir_bench.ranking.names import shown_name
+from rsir_bench.records.schema import in_edition
 
 Made = TypeVar("Made")
 
@@ -63,7 +64,7 @@ def _of_each(parts: Sequence[Part], make: Callable[[Part, str], Made]) -> list[M
 
 def _grid(board: Board, part: Part, metric: str) -> Grid:
     compared = any(part.differences(metric))
-    ordered = best_first(part.rows, metric)
+    ordered = best_first(part.rows, metric, part.blocks)
     about = encoder_headers(board)
     headers = ["Method", "Row", *about, "Seeds"]
     for block in part.blocks:
@@ -126,9 +127,12 @@ def _data(board: Board, tables: Sequence[Table], parts: Sequence[Part]) -> Itera
                     fields |= {header: known.get(header, "") for header in about} | _scores(on, scored)
                     fields |= _changes({name: part.difference(row, place, name) for name in compared})
                     yield fields | {"doubts": "; ".join(on.doubts), "origin": on.origin} | provenance(on.records)
-            means = {name: part.mean_difference(row, name) for name in part.metrics}
-            if any(means.values()):
-                yield _start(board, MEAN, row, row.on[0].seeds if row.on[0] else 0) | _changes(means)
+            for suite, words in part.suites.items():
+                means = {name: part.mean_difference(row, name, suite) for name in part.metrics}
+                if any(means.values()):
+                    first = next(on for block, on in zip(part.blocks, row.on, strict=True) if block.suite == suite)
+                    target = in_edition(MEAN, words)
+                    yield _start(board, target, row, first.seeds if first else 0) | _changes(means)
         for block in part.blocks:
             for reference in block.references:
                 values = {name: plain_number(reference.values.get(name), empty="") for name in scored}

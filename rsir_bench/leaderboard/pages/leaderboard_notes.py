@@ -10,7 +10,15 @@ from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.graded.references import NOTE as GRADED_NOTE
 from rsir_bench.leaderboard.pages.board_rows import Part
 from rsir_bench.leaderboard.pages.cells import short_title, signs
-from rsir_bench.leaderboard.tables import Block, MethodRow, doubt_notes, origin_notes, sibling_notes, weight_notes
+from rsir_bench.leaderboard.tables import (
+    Block,
+    MethodRow,
+    doubt_notes,
+    edition_notes,
+    origin_notes,
+    sibling_notes,
+    weight_notes,
+)
 
 
 def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:
@@ -19,6 +27,7 @@ def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:
     rows = [row for part in parts for board_row in part.rows for row in board_row.on if row is not None]
     yield _subject(board, blocks)
     yield from sibling_notes(board)
+    yield from edition_notes(board.records)
     yield _reading(parts, rows)
     if changes := _changes(parts):
         yield changes
@@ -57,6 +66,8 @@ def _named(block: Block) -> str:
 def _reading(parts: Sequence[Part], rows: Sequence[MethodRow]) -> str:
     several = any(len(part.blocks) > 1 for part in parts)
     order = "Best first by the mean over the targets" if several else "Best first"
+    if any(words for part in parts for words in part.suites.values()):
+        order += " of the edition with most results, then of the next"
     seeds = "; ± is the standard deviation over seeds" if any(row.seeds > 1 for row in rows) else ""
     enough = any(
         not may

@@ -87,7 +87,7 @@ def _start(board: Board, question: str, records: Sequence[Record]) -> dict[str, 
         "board": board.name,
         "protocol_hash": board.protocol.hash,
         "question": question,
-        "target": first.target.name,
+        "target": first.target.label,
         "method": first.method.label,
         "row": row_label(first),
         "seeds": len(records),
@@ -129,5 +129,5 @@ def _doubts(rows: Iterable[VariantRow]) -> Iterator[str]:
     for row in rows:
         for one in row.records:
             if one.doubts:
-                name = f"{row.first.method.label}, {row_label(row.first)}, on {row.first.target.title}"
+                name = f"{row.first.method.label}, {row_label(row.first)}, on {row.first.target.heading}"
                 yield f"{DOUBT} {name}, seed {one.seed}: {'; '.join(one.doubts)}."

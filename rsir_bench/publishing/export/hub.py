@@ -55,9 +55,9 @@ def write_hub(records: Sequence[Record], folder: Path, metric: str, ids: Mapping
             raise UserError(
                 f"{name}: has no id on the hub; give it with --dataset-id {name}=OWNER/NAME, or omit it with --targets"
             )
-        files[record.method.label, row_label(record), record.protocol.board][record.target.name].append(record)
+        files[record.method.label, row_label(record), record.protocol.board][record.target.label].append(record)
     for (label, row, board), targets in files.items():
-        entries = [_entry(of_target, metric, ids[name]) for name, of_target in sorted(targets.items())]
+        entries = [_entry(of, metric, ids[of[0].target.name]) for _, of in sorted(targets.items())]
         path = folder / slug(f"{label}-{row}") / ".eval_results" / f"rsir-bench-{slug(board)}.yaml"
         write_text(path, "".join(map(_yaml, entries)))
 

@@ -37,7 +37,7 @@ def write_mteb(record: Record, folder: Path) -> None:
 
 def task_name(record: Record) -> str:
     """Return what mteb calls the task: board, target and distortion."""
-    words = ("RSIRBench", record.protocol.board, record.target.name, distortion_of(record))
+    words = ("RSIRBench", record.protocol.board, record.target.label, distortion_of(record))
     return "-".join(slug(word) for word in words if word)
 
 

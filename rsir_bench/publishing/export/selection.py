@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rsir_bench.base.errors import UserError, suggest
+from rsir_bench.records.editions import with_editions
 from rsir_bench.records.schema import Record
 
 
@@ -16,7 +17,7 @@ class Selection:
     Attributes:
         boards: Names of boards.
         methods: Labels.
-        targets: Names of datasets.
+        targets: Names of datasets, or labels of their editions: ``rsscn7 (original)``.
         rows: Names of rows.
     """
 
@@ -26,16 +27,16 @@ class Selection:
     rows: Sequence[str] = ()
 
     def of(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records that are wanted.
+        """Return the records that are wanted, with the labels of their editions, where a board has several.
 
         Raises:
             UserError: A word is in no record, or no record has all of what is wanted.
         """
-        found = list(records)
+        found = with_editions(records)
         for option, wanted, known in (
             ("--boards", self.boards, {record.protocol.board for record in found}),
             ("--methods", self.methods, {record.method.label for record in found}),
-            ("--targets", self.targets, {record.target.name for record in found}),
+            ("--targets", self.targets, {name for record in found for name in _names(record)}),
             ("--rows", self.rows, {record.row.name for record in found}),
         ):
             for word in wanted:
@@ -52,6 +53,11 @@ class Selection:
         return (
             (not self.boards or record.protocol.board in self.boards)
             and (not self.methods or record.method.label in self.methods)
-            and (not self.targets or record.target.name in self.targets)
+            and (not self.targets or not _names(record).isdisjoint(self.targets))
             and (not self.rows or record.row.name in self.rows)
         )
+
+
+def _names(record: Record) -> set[str]:
+    """Return how a target may be called: by its dataset, which means all its editions, or by its label."""
+    return {record.target.name, record.target.label}

@@ -21,16 +21,13 @@ def check_board(records: Sequence[Record], published: Sequence[Record], results:
         results: The folder of the published records.
 
     Raises:
-        UserError: A name or title is taken, scenes are others than the board's, a result is there already, or no
-            tables could be made; a line for each problem.
+        UserError: A name or title is taken, a result is there already, or no tables could be made; a line for each
+            problem.
     """
     problems = Problems()
     for record in {record.method.label: record for record in records}.values():
         with problems.collecting():
             _check_names(record, published)
-    for record in {record.target.name: record for record in records}.values():
-        with problems.collecting():
-            _check_scenes(record, published)
     for record in records:
         with problems.collecting():
             check_sound(record)
@@ -58,16 +55,4 @@ def _check_names(record: Record, published: Sequence[Record]) -> None:
             raise UserError(
                 f"{label}, {record.method.title!r}: the board has {other.method.label}, {other.method.title!r}; "
                 "choose another name and title"
-            )
-
-
-def _check_scenes(record: Record, published: Sequence[Record]) -> None:
-    for other in published:
-        if other.protocol.hash != record.protocol.hash or other.target.name != record.target.name:
-            continue
-        if other.target.fingerprint != record.target.fingerprint:
-            theirs, ours = record.target.fingerprint[:12], other.target.fingerprint[:12]
-            raise UserError(
-                f"target {record.target.name}: fingerprint {theirs}, and the board has results on {ours}; results are "
-                "compared on equal scenes only"
             )

@@ -23,6 +23,7 @@ from rsir_bench.runs.locate import LocatedResult
 from rsir_bench.runs.plan import Plan, plan_runs
 from rsir_bench.runs.request import Request, UserFiles
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod, named_weights, transform_of, weight_sources
+from rsir_bench.scenes.card import edition_name
 from rsir_bench.scenes.distortions import parse_distortions
 from rsir_bench.scenes.index import SceneIndex, find_card, index_listing, list_dataset, read_cards
 from rsir_bench.scenes.reading.store import FolderStore
@@ -132,16 +133,23 @@ class Expected:
         return {name: self._index(name, fingerprint) for name, fingerprint in claims.items()}
 
     def _index(self, name: str, fingerprint: str | None) -> SceneIndex:
-        """Return the scenes that a record names: those here, or what the card says of them where they are not."""
+        """Return the scenes that a record names: those here, or what the card says of them where they are not.
+
+        Another edition that is here is not what the record names.
+        """
         if (name, fingerprint) not in self._indices:
-            self._indices[name, fingerprint] = self._found(name) or self._of_card(name, fingerprint)
-        index = self._indices[name, fingerprint]
-        if fingerprint is not None and index.fingerprint != fingerprint:
-            raise UserError(
-                f"{name}: made with scenes of fingerprint {fingerprint[:12]}, and those here have "
-                f"{index.fingerprint[:12]}; results are compared on equal scenes only"
-            )
-        return index
+            found = self._found(name)
+            if found is not None and fingerprint is not None and fingerprint != found.fingerprint:
+                if found.card is None:
+                    raise UserError(
+                        f"{name}: made with scenes of fingerprint {fingerprint[:12]}, and those here have "
+                        f"{found.fingerprint[:12]}; scenes without a card have no editions"
+                    )
+                theirs, ours = edition_name(name, fingerprint), edition_name(name, found.fingerprint)
+                self.log(f"not here   {name}: the edition {theirs} of the record; the one here is {ours}")
+                found = None
+            self._indices[name, fingerprint] = found or self._of_card(name, fingerprint)
+        return self._indices[name, fingerprint]
 
     def _found(self, name: str) -> SceneIndex | None:
         """Return the scenes on this machine; None where they are not here."""

@@ -56,7 +56,7 @@ def _entry(target: Target, sheets: Sheets) -> dict[str, Any]:
     starts = np.searchsorted(index.labels, np.arange(len(index.classes) + 1)).tolist()
     return {
         "board": target.board,
-        "target": index.name,
+        "target": target.label,
         "title": f"{target.title} ({target.board_title})",
         "page": f"scenes/{target.name}.html",
         "classes": index.classes,

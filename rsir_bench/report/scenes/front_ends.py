@@ -76,7 +76,7 @@ def convert(out: Path, target: Target, queries: Sequence[int], log: Log) -> list
         try:
             found.append(_converted(out, target, shown, queries))
         except UserError as error:
-            log(f"{shown.record.method.label} on {target.index.name}: no converted scenes: {one_line(error)}")
+            log(f"{shown.record.method.label} on {target.label}: no converted scenes: {one_line(error)}")
     return found
 
 

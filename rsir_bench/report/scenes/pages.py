@@ -84,7 +84,7 @@ def _with_sheets(out: Path, targets: Sequence[Target], log: Callable[[str], None
         if sheets.unreadable:
             log(f"{index.name}: {len(sheets.unreadable)} scenes cannot be read and are grey: {sheets.unreadable[0]}")
         found += [(target, sheets) for target in group]
-    return sorted(found, key=lambda pair: (pair[0].board, pair[0].index.name))
+    return sorted(found, key=lambda pair: (pair[0].board, pair[0].label))
 
 
 def _write_page(

@@ -112,7 +112,7 @@ def _words(target: Target, scene: int) -> str:
 
 
 def _href(target: Target, scene: int) -> str:
-    words = {"board": target.board, "target": target.index.name, "scene": target.index.paths[scene]}
+    words = {"board": target.board, "target": target.label, "scene": target.index.paths[scene]}
     return f"explorer.html#{urlencode(words, errors='replace')}"  # a name that is no text leads to the page alone
 
 

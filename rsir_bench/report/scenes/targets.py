@@ -16,8 +16,9 @@ from rsir_bench.base.progress import track
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.cells import is_plain, row_label
+from rsir_bench.records.editions import with_editions
 from rsir_bench.records.metrics import main_metric
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import Record, in_edition
 from rsir_bench.records.store import read_records
 from rsir_bench.report.names import board_title, short_names
 from rsir_bench.report.scenes.neighbours import Neighbours, find_neighbours
@@ -74,12 +75,14 @@ class Target:
         index: The scenes.
         kept: (M,) int64, the indices of the scored scenes; the others are duplicates of source scenes.
         methods: The methods, sorted by ``metric``, best first.
+        edition: Which of several editions it is, in words.
     """
 
     board: str
     index: SceneIndex
     kept: npt.NDArray[np.int64]
     methods: list[RetrievalRun] = field(default_factory=list)
+    edition: str = ""
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -126,13 +129,18 @@ class Target:
 
     @property
     def title(self) -> str:
-        """The dataset's full name."""
-        return self.index.card.title if self.index.card else self.index.name
+        """The dataset's full name, with its edition where the runs have several."""
+        return in_edition(self.index.card.title if self.index.card else self.index.name, self.edition)
+
+    @property
+    def label(self) -> str:
+        """What boards call the target."""
+        return in_edition(self.index.name, self.edition)
 
     @property
     def name(self) -> str:
         """The name to use in file names."""
-        return f"{page_name(self.board)}+{page_name(self.index.name)}"  # no board has a "+"
+        return f"{page_name(self.board)}+{page_name(self.label)}"  # no board has a "+"
 
 
 def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Target]:
@@ -148,12 +156,12 @@ def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Targe
     Raises:
         UserError: A folder of runs does not exist.
     """
-    records: list[Record] = []
+    read = [(folder, one) for folder in runs for one in read_records([folder], log) if _is_shown(one)]
+    records = with_editions(one for _, one in read)
     located: dict[str, LocatedResult] = {}
     for folder in runs:
-        found = [record for record in read_records([folder], log) if _is_shown(record)]
+        found = [record for (place, _), record in zip(read, records, strict=True) if place == folder]
         located |= _located(found, lambda some, folder=folder: locate(some, folder, files), log)  # type: ignore[misc]
-        records += found
     targets: dict[tuple[str, str], Target] = {}
     for record, recorded in track(preferred(records, located), "ranking scenes"):
         _add(targets, record, recorded, log)
@@ -173,7 +181,7 @@ def preferred(records: Iterable[Record], located: dict[str, LocatedResult]) -> l
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         if record.key in located:
-            groups[record.protocol.board, record.target.name, record.method.label].append(record)
+            groups[record.protocol.board, record.target.label, record.method.label].append(record)
 
     def rank(record: Record) -> tuple[int, bool, bool, int]:
         recorded = located[record.key]
@@ -192,7 +200,7 @@ def _located(records: list[Record], find: Find, log: Log) -> dict[str, LocatedRe
     """Return the runs behind the records; problems with one target or method do not affect the others."""
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.protocol.board, record.target.name].append(record)
+        groups[record.protocol.board, record.target.label].append(record)
     located: dict[str, LocatedResult] = {}
     for (board, target), group in sorted(groups.items()):
         problems: list[str] = []
@@ -221,7 +229,7 @@ def _found(records: list[Record], find: Find, problems: list[str]) -> dict[str, 
 
 def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: LocatedResult, log: Log) -> None:
     """Rank the scenes of one result and add the result to its target."""
-    place = record.protocol.board, record.target.name
+    place = record.protocol.board, record.target.label
     path = recorded.cell.descriptors
     if not is_intact(path):
         problem = "damaged" if path.is_file() else "no descriptors"
@@ -230,7 +238,7 @@ def _add(targets: dict[tuple[str, str], Target], record: Record, recorded: Locat
     if place not in targets:
         index = recorded.plan.datasets[recorded.cell.target]
         kept = np.flatnonzero(RunArtifacts(recorded.plan, recorded.run).counted(recorded.cell.target))
-        targets[place] = Target(place[0], index, kept)
+        targets[place] = Target(place[0], index, kept, edition=record.target.edition)
     target = targets[place]
     targets[place].methods.append(RetrievalRun(record, recorded, _ranked(np.load(path), target, record, recorded)))
 
