@@ -77,7 +77,9 @@ class TestShipped:
     def test_names(self):
         assert set(shipped()) == {"patternnet", "ucm", "aid", "aid-lite", "ucm-lite", "ucm-mobile", "demo", "frozen"}
 
-    @pytest.mark.parametrize("name", ["patternnet", "ucm", "aid", "aid-lite", "ucm-lite", "ucm-mobile", "demo", "frozen"])
+    @pytest.mark.parametrize(
+        "name", ["patternnet", "ucm", "aid", "aid-lite", "ucm-lite", "ucm-mobile", "demo", "frozen"]
+    )
     def test_loads_under_its_own_name(self, name):
         protocol = load_protocol(name)
         assert protocol.name == name
