@@ -1,7 +1,7 @@
 """How much of a network's own speed training reaches, and how long Table I takes at the speeds measured.
 
     python studies/gpu_throughput.py                                    # every method of Table I, on the GPU
-    python studies/gpu_throughput.py baseline jsst
+    python studies/gpu_throughput.py baseline jsst --compile --set train.precision=bf16
     python studies/gpu_throughput.py baseline --device cpu --scenes 32 --described 32 --size 96 --rounds 1   # a trial
 
 The protocol's training loop runs over synthetic scenes in memory, as its pixel cache holds them (uint8, already at the
@@ -10,17 +10,21 @@ same network takes as many steps on one batch that stays on the device. The rati
 left when scenes are drawn, copied, flipped and viewed: the median over the rounds. Networks start from random
 weights, which do not change the speed. The projection is arithmetic on these speeds: the protocol's epochs over its
 source, every round of a method, and describing its source and targets; no decoding, no scoring.
+
+With ``--compile``, each round also trains with a compiled step, from the same seed: the columns are its speed and its
+loss over the usual ones, medians over the rounds. Describing in bf16 is measured beside 32 bit.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +39,10 @@ from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.index import find_card
 from rsir_bench.training.describe import describe
-from rsir_bench.training.loop import find_device, loss_terms, make_fabric, make_optimizer, train
+from rsir_bench.training.loop import Trained, find_device, loss_terms, make_fabric, make_optimizer, train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Speeds(NamedTuple):
@@ -46,12 +53,18 @@ class Speeds(NamedTuple):
         constant: The same network's on a constant batch.
         ratio: Median over rounds of the one over the other.
         describing: Images per second.
+        rounded: Images per second of describing in bf16, over those in 32 bit.
+        compiled: Images per second with a compiled step over those without; not a number where it was not asked for.
+        loss: Mean loss of the epoch with a compiled step over that without; likewise.
     """
 
     training: float
     constant: float
     ratio: float
     describing: float
+    rounded: float = math.nan
+    compiled: float = math.nan
+    loss: float = math.nan
 
 
 def synthetic(count: int, size: int, classes: int) -> Scenes:
@@ -92,7 +105,24 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
     return run
 
 
-def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: int, device: str, rounds: int) -> Speeds:
+def trained(named: MethodSpec, setup: Setup, scenes: Scenes, fabric: Fabric, *, compiled: bool) -> Trained:
+    """Train a new network for an epoch, always the same one."""
+    torch.manual_seed(0)
+    method = named.build(setup)
+    with tempfile.TemporaryDirectory() as folder:
+        return train(method, scenes, fabric, Path(folder), (0,), named.name, compiled)
+
+
+def measure(
+    named: MethodSpec,
+    protocol: Protocol,
+    scenes: Scenes,
+    described: int,
+    device: str,
+    rounds: int,
+    *,
+    compiled: bool = False,
+) -> Speeds:
     """Return the speeds of one method; the first, shorter call of each loop warms it up and does not count.
 
     Args:
@@ -101,28 +131,38 @@ def measure(named: MethodSpec, protocol: Protocol, scenes: Scenes, described: in
         scenes: (N, H, W, 3) uint8 with labels.
         described: How many of them to describe.
         device: The device to compute on.
-        rounds: Pairs of measurements, of which the median counts.
+        rounds: Measurements in turns, of which the medians count.
+        compiled: Whether to train with a compiled step too.
     """
-    size = protocol.size
-    method = named.build(Setup(int(scenes.labels.max()) + 1, 3, len(scenes), size, protocol))
+    setup = Setup(int(scenes.labels.max()) + 1, 3, len(scenes), protocol.size, protocol)
+    method = named.build(setup)
     recipe = method.recipe(protocol.train)
     steps = len(method.batches(scenes.labels, recipe.batch, torch.Generator().manual_seed(0)))
     fabric = make_fabric(device, recipe.precision)
     constant_steps(method, scenes, min(steps, 5), device)()
     constant = constant_steps(method, scenes, steps, device)
-    pairs = []
+    if compiled:
+        trained(named, setup, scenes, fabric, compiled=True)  # generates the code
+    turns = []
     for _ in range(rounds):
-        theirs = constant()
-        with tempfile.TemporaryDirectory() as folder:
-            ours = train(method, scenes, fabric, Path(folder), (0,), named.name).images_per_second
-        pairs.append((ours, theirs))
+        theirs, ours = constant(), trained(named, setup, scenes, fabric, compiled=False)
+        faster = loss = math.nan
+        if compiled:
+            other = trained(named, setup, scenes, fabric, compiled=True)
+            faster, loss = other.images_per_second / ours.images_per_second, other.loss / ours.loss
+        turns.append((ours.images_per_second, theirs, ours.images_per_second / theirs, faster, loss))
     pixels = np.asarray(scenes.caches[0][np.arange(min(described, len(scenes)))])
-    describe(method, pixels[:256], fabric.device, "warming")
+    describing, rounded = (described_per_second(method, pixels, fabric.device, name) for name in ("32", "bf16"))
+    training, constants, ratio, faster, loss = (statistics.median(column) for column in zip(*turns, strict=True))
+    return Speeds(training, constants, ratio, describing, rounded / describing, faster, loss)
+
+
+def described_per_second(method: Method, pixels: np.ndarray, device: torch.device, precision: str) -> float:
+    """Return how many scenes, (N, H, W, 3) uint8, are described per second."""
+    describe(method, pixels[:256], device, "warming", None, precision)
     started = time.perf_counter()
-    describe(method, pixels, fabric.device, f"describing with {named.name}")
-    describing = len(pixels) / (time.perf_counter() - started)
-    training, constants = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Speeds(training, constants, statistics.median(ours / theirs for ours, theirs in pairs), describing)
+    describe(method, pixels, device, f"describing in {precision}", None, precision)
+    return len(pixels) / (time.perf_counter() - started)
 
 
 def projected_hours(speeds: Speeds, protocol: Protocol, rounds: int) -> float:
@@ -155,6 +195,7 @@ def main() -> None:
     parser.add_argument("--described", type=int, default=10_000)
     parser.add_argument("--size", type=int, help="the protocol's by default")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="train with a compiled step too")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
     options = parser.parse_args()
     usual = load_protocol(options.protocol)
@@ -165,15 +206,18 @@ def main() -> None:
     scenes, rows, hours = synthetic(options.scenes, size, 38), [], 0.0
     for named in methods:
         try:
-            speeds = measure(named, protocol, scenes, options.described, device, options.rounds)
+            speeds = measure(
+                named, protocol, scenes, options.described, device, options.rounds, compiled=options.compile
+            )
         except UserError as error:
             print(f"{named.name}: {error}")
             continue
         takes = projected_hours(speeds, usual, named.method_class.rounds)
         hours += takes
-        rows.append([named.name, speeds.training, speeds.constant, speeds.ratio, speeds.describing, takes])
-    headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "hours projected"]
-    print(tabulate(rows, headers, floatfmt=("", ".0f", ".0f", ".2f", ".0f", ".2f")))
+        rows.append([named.name, *speeds, takes])
+    headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "bf16: ratio"]
+    headers += ["compiled: ratio", "its loss: ratio", "hours projected"]
+    print(tabulate(rows, headers, floatfmt=("", ".0f", ".0f", ".2f", ".0f", ".2f", ".2f", ".4f", ".2f")))
     machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
     print(f"{device} ({machine}), {size} px, {len(scenes)} scenes: {hours:.1f} hours for these methods, one seed each")
 

@@ -31,6 +31,25 @@ def test_describe_equals_the_bare_network_whatever_the_batch(tiny: Tiny, monkeyp
         np.testing.assert_allclose(pieces[name], whole[name], atol=1e-5)
 
 
+def test_bf16_describes_nearly_the_same(tiny: Tiny) -> None:
+    plan = make_plan(tiny.request())
+    network = plan.runs[0].method.build(plan.setup(plan.runs[0]))
+    pixels = open_pixels(plan.datasets[tiny.target], plan.runs[0].transform)
+    usual = describe(network, pixels, torch.device("cpu"), "all", {"FC1"})["FC1"]
+    rounded = describe(network, pixels, torch.device("cpu"), "all", {"FC1"}, "bf16")["FC1"]
+    assert rounded.dtype == np.float32
+    assert not np.array_equal(usual, rounded)
+    np.testing.assert_allclose(rounded, usual, atol=0.05 * np.abs(usual).max())
+
+
+def test_the_precision_of_describing_is_part_of_results_and_not_of_networks(tiny: Tiny) -> None:
+    usual, other = (make_plan(tiny.request(overrides=overrides)) for overrides in ([], ["describe.precision=bf16"]))
+    same = make_plan(tiny.request(overrides=["describe.precision=32"]))
+    assert usual.runs[0].key == other.runs[0].key
+    assert not {cell.key for cell in usual.runs[0].cells} & {cell.key for cell in other.runs[0].cells}
+    assert [cell.key for cell in same.runs[0].cells] == [cell.key for cell in usual.runs[0].cells]
+
+
 @pytest.mark.parametrize("shape", [(50, 12), (12, 50)])
 def test_reduction_equals_scikit_learn(shape: tuple[int, int]) -> None:
     chance = np.random.default_rng(0)

@@ -49,7 +49,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "distort": 0.5,
         "precision": "bf16",
     },
-    "describe": {"pca": 64, "pca_fit": ["source", "target"]},
+    "describe": {"precision": "bf16", "pca": 64, "pca_fit": ["source", "target"]},
     "score": {"similarity": "cosine", "queries": "fifth", "query_seed": 1},
 }
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {

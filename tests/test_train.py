@@ -174,6 +174,30 @@ def test_training_lowers_the_loss(tiny: Tiny, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("compiler", ["eager", pytest.param("inductor", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("method", ["baseline", "jsst"])
+def test_a_compiled_step_computes_the_same_losses(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, compiler: str
+) -> None:
+    """The eager compiler traces as the usual one does, and generates no code, which takes a minute."""
+    compile_with, calls = torch.compile, []
+
+    def compile_and_count(loss, **options):
+        calls.append(loss)
+        return compile_with(loss, backend=compiler, **options)
+
+    monkeypatch.setattr(torch, "compile", compile_and_count)
+    plan = make_plan(tiny.request(method))
+    _, usual = _train(plan, tmp_path / "usual")
+    assert not calls
+    network = _network(plan)
+    fabric = make_fabric("cpu", plan.protocol.train.precision)
+    compiled = train(network, _scenes(plan), fabric, tmp_path / "compiled", (0,), "tiny", compiled=True)
+    assert len(calls) == 1
+    assert compiled.loss == pytest.approx(usual.loss, rel=1e-3)
+    assert "loss" not in vars(network)  # the network is as it was built, for whoever saves or copies it
+
+
 def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path) -> None:
     body = """
         def loss(self, batch):

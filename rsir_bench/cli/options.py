@@ -77,6 +77,7 @@ Distortions = Annotated[
 TimeLimit = Annotated[
     float | None, typer.Option(min=0.01, metavar="MINUTES", help=_help("time_limit"), rich_help_panel=Panel.MACHINE)
 ]
+Compile = Annotated[bool, typer.Option("--compile", help=_help("compile"), rich_help_panel=Panel.MACHINE)]
 Fresh = Annotated[bool, typer.Option("--fresh", help=_help("fresh"), rich_help_panel=Panel.RESULTS)]
 Launcher = Annotated[
     str,

@@ -57,6 +57,7 @@ def run(
     ] = False,
     again: Annotated[bool, typer.Option("--again", hidden=True, help="Deprecated: every run does that.")] = False,
     fresh: options.Fresh = False,
+    compile_step: options.Compile = False,
     time_limit: options.TimeLimit = Request.time_limit,
     launcher: options.Launcher = "local",
     address: options.Address = None,
@@ -106,6 +107,7 @@ def run(
             distortions=distortions,
             published=RESULTS if reuse_published else None,
             after=after or [],
+            compile=compile_step,
             time_limit=time_limit,
             fresh=fresh,
         )

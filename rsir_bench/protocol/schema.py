@@ -23,6 +23,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _as_word(precision: Any) -> Any:
+    """Return ``"32"`` for the number 32, which TOML and the command line also allow."""
+    return str(precision) if precision == 32 else precision
+
+
 class Data(_Section):
     """The scenes, and how they become pixels."""
 
@@ -118,7 +123,7 @@ class Train(_Section):
     @field_validator("precision", mode="before")
     @classmethod
     def _bits(cls, value: Any) -> Any:
-        return str(value) if value == 32 else value
+        return _as_word(value)
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Train:
@@ -135,12 +140,18 @@ class Train(_Section):
 
 
 class Describe(_Section):
-    """The reduction of descriptors."""
+    """How descriptors are computed and reduced."""
 
+    precision: Literal["32", "bf16"] = Field(default="32", description="The precision in which networks describe.")
     pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
     pca_fit: list[Literal["source", "target"]] = Field(
         default=["source"], min_length=1, description="The scenes that the principal components are fitted on."
     )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, value: Any) -> Any:
+        return _as_word(value)
 
     @field_validator("pca_fit")
     @classmethod

@@ -121,10 +121,15 @@ def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
     return found
 
 
+def _other_precision(resolved: Resolved) -> list[str]:
+    precision = resolved.protocol.describe.precision
+    return [] if precision == "32" else [precision]
+
+
 def components_key(resolved: Resolved, method: ResolvedMethod, descriptor: str) -> str:
     """Return the digest of what changes the source-fitted components of a descriptor, within a run."""
     source = scenes_as_read(resolved.datasets[resolved.source], method.transform)
-    return digest([DESCRIBING_VERSION, source, descriptor])
+    return digest([DESCRIBING_VERSION, source, descriptor, *_other_precision(resolved)])
 
 
 def descriptors_key(resolved: Resolved, method: ResolvedMethod, run: str, wanted: RowOnTarget) -> str:
@@ -145,6 +150,8 @@ def descriptors_key(resolved: Resolved, method: ResolvedMethod, run: str, wanted
         "pca": [resolved.protocol.describe.pca, wanted.fit] if wanted.fit else None,
         "fitted on": scenes_as_read(datasets[resolved.source], transform) if wanted.fit == "source" else None,
     }
+    if other := _other_precision(resolved):
+        described["precision"] = other
     if wanted.distortion is not None:
         described["distortion"] = [str(wanted.distortion), DISTORTION_VERSION]
     return digest(described)

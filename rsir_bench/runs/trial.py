@@ -141,7 +141,8 @@ def _describe(plan: Plan, run: Run, network: Method, device: torch.device) -> No
     """
     pixels = open_pixels(plan.datasets[run.cells[0].target], run.transform)
     names = RunArtifacts(plan, run).network(1).descriptor_names()
-    given = describe(network, pixels[:4], device, f"trying {run.title}", None)
+    precision = plan.protocol.describe.precision
+    given = describe(network, pixels[:4], device, f"trying {run.title}", None, precision)
     if missing := sorted(names - set(given)):
         raise RunError(f"describe() gives {', '.join(sorted(given)) or 'nothing'} but no {', '.join(missing)}")
     for name in sorted(names):

@@ -33,9 +33,14 @@ def batch_size(kind: str, side: int) -> int:
 @without_expected_warnings()
 @torch.inference_mode()
 def describe(
-    method: Method, pixels: PixelArray, device: torch.device, what: str, names: set[str] | None = None
+    method: Method,
+    pixels: PixelArray,
+    device: torch.device,
+    what: str,
+    names: set[str] | None = None,
+    precision: str = "32",
 ) -> dict[str, Descriptors]:
-    """Return named descriptors (N, D) float32 of all scenes, in evaluation mode and in 32 bit, however trained.
+    """Return named descriptors (N, D) float32 of all scenes, in evaluation mode.
 
     On CUDA, torch's convolutions round their inputs to TF32 (10 bits of mantissa) by default; its matrix products do
     not.
@@ -48,6 +53,7 @@ def describe(
         device: The device to compute on.
         what: Title of the progress bar.
         names: The descriptors to return; None: all.
+        precision: ``"32"``, or ``"bf16"``: what torch's autocast computes in it; however the method was trained.
 
     Raises:
         RunError: The method gives no descriptors by name.
@@ -62,7 +68,9 @@ def describe(
     collected: dict[str, Descriptors] = {}
     for start in starts if collectives.rank() else track(starts, what, len(starts)):
         index = np.arange(start, min(start + size, len(pixels)))
-        given = checked_descriptors(method.describe(unit_range(scenes.pixels(index).to(device))), len(index))
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            described = method.describe(unit_range(scenes.pixels(index).to(device)))
+        given = checked_descriptors(described, len(index))
         for name, values in given.items():
             if names is not None and name not in names:
                 continue

@@ -35,6 +35,7 @@ from rsir_bench.protocol import Train
 from rsir_bench.scenes.batches import Batch, Scenes, batch_source
 from rsir_bench.training import distributed
 from rsir_bench.training.augmentation import Augmentation, augmented
+from rsir_bench.training.compiling import compiled_loss
 from rsir_bench.training.given import checked_batches, checked_loss
 
 if TYPE_CHECKING:
@@ -160,8 +161,14 @@ def seed_everything(*numbers: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make_optimizer(method: Method, recipe: Train) -> Optimizer:
-    """Build the recipe's optimizer over the method's groups, without frozen parameters."""
+def make_optimizer(method: Method, recipe: Train, fused: bool = False) -> Optimizer:
+    """Build the recipe's optimizer over the method's groups, without frozen parameters.
+
+    Args:
+        method: A network on its device.
+        recipe: The training settings.
+        fused: Update all parameters in one pass, as torch can on a GPU; equal to rounding.
+    """
     groups = [
         {
             "params": group.parameters,
@@ -171,8 +178,8 @@ def make_optimizer(method: Method, recipe: Train) -> Optimizer:
         for group in trainable(method.parameter_groups())
     ]
     if recipe.optimizer == "adam":
-        return Adam(groups)
-    return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
+        return Adam(groups, fused=fused or None)
+    return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused or None)
 
 
 def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRScheduler:
@@ -187,7 +194,15 @@ def make_schedule(optimizer: Optimizer, recipe: Train, steps: int) -> LRSchedule
 
 
 @without_expected_warnings()
-def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tuple[int, ...], what: str) -> Trained:
+def train(
+    method: Method,
+    scenes: Scenes,
+    fabric: Fabric,
+    folder: Path,
+    seed: tuple[int, ...],
+    what: str,
+    compiled: bool = False,
+) -> Trained:
     """Train a method to the end, from the checkpoint in ``folder`` if there is one.
 
     Every epoch has its own seed, so that a killed training continues as if it had not been interrupted. If ranks work
@@ -200,6 +215,7 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
         folder: Folder of the checkpoint and ``log.csv``.
         seed: The run's seed and the round; methods with the same numbers see the same batches.
         what: The run's name, for progress and errors.
+        compiled: Compile the step, and on a GPU fuse the optimizer.
 
     Raises:
         RunError: The loss is not finite, or an epoch has another number of batches than the schedule.
@@ -214,14 +230,15 @@ def train(method: Method, scenes: Scenes, fabric: Fabric, folder: Path, seed: tu
     first = epoch_batches(method, scenes.labels, recipe, torch.Generator().manual_seed(0))
     if collectives.ranks() > 1:
         distributed.split_method(method.train(), first, method.distributed_loss, fabric.device)
-    optimizer = make_optimizer(method, recipe)
+    optimizer = make_optimizer(method, recipe, compiled and fabric.device.type == "cuda")
     steps = len(first)
     schedule = make_schedule(optimizer, recipe, steps)
     wrapped, optimizer = fabric.setup(method, optimizer)
     wrapped.mark_forward_method("loss")
     log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
     draw = batch_source(scenes, fabric.device)
-    with TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank()) as progress:
+    shown = TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank())
+    with compiled_loss(method, compiled), shown as progress:
         for epoch in range(len(log) + 1, recipe.epochs + 1):
             generator = seed_everything(*seed, epoch)
             batches = epoch_batches(method, scenes.labels, recipe, generator)

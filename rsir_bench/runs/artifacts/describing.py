@@ -21,7 +21,7 @@ from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.artifacts.network import Network, state_of
 from rsir_bench.runs.notes import is_whole, read_note, write_note
 from rsir_bench.runs.plan import Plan, Run
-from rsir_bench.scenes.batches import Pixels, Scenes
+from rsir_bench.scenes.batches import PixelArray, Pixels, Scenes
 from rsir_bench.scenes.distortions import Distorted, Distortion
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training import distributed
@@ -175,7 +175,7 @@ class Describing:
         pixels = self._pixels(dataset)
         seen = pixels if distortion is None else Distorted(pixels, distortion)
         title = dataset if distortion is None else f"{dataset} under {distortion}"
-        return describe(network, seen, self.device, f"describing {title} with {self.run.title}", names)
+        return self._compute(network, seen, f"describing {title} with {self.run.title}", names)
 
     def see_without_front_end(self, network: Method, dataset: str, names: set[str]) -> WithoutFrontEnd:
         """Return this rank's part of a pass with the front end switched off; the first rank gets all of it."""
@@ -184,13 +184,16 @@ class Describing:
         pixels, title = self._pixels(dataset), f"{dataset} with {self.run.title}"
         effects = measure_effect(network, pixels, self.device, f"measuring the front end on {title}")
         plain = network.without_front_end
-        raw = describe(plain, pixels, self.device, f"describing {title}, front end off", names)
+        raw = self._compute(plain, pixels, f"describing {title}, front end off", names)
         return WithoutFrontEnd(raw, effects)
 
     def describe_pixels(self, network: Method, pixels: Pixels, names: Collection[str]) -> dict[str, Descriptors]:
         """Return descriptors (M, D) float32 of any scenes (M, H, W, B) uint8, read as the run reads its own."""
         compute_deterministically(self.device)
-        return describe(network, pixels, self.device, f"describing with {self.run.title}", set(names))
+        return self._compute(network, pixels, f"describing with {self.run.title}", set(names))
+
+    def _compute(self, network: Method, pixels: PixelArray, what: str, names: set[str]) -> dict[str, Descriptors]:
+        return describe(network, pixels, self.device, what, names, self.plan.protocol.describe.precision)
 
     def _write_note(self, network: Method, pixels: Pixels, raw: dict[str, Descriptors], speed: float | None) -> None:
         known = self.note()

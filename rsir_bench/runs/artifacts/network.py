@@ -136,7 +136,8 @@ class Network:
             **asdict(trained),
             "weights_sha256": file_digest(self.path),
             "precision": precision,
-            "environment": environment(str(self.device), precision),
+            "environment": environment(str(self.device), precision)
+            | ({"compiled": "training"} if self.plan.request.compile else {}),
         }
         write_note(self.note, note)
         self.remove_checkpoints()
@@ -175,7 +176,9 @@ class Network:
         cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         title = self.run.title + (f" round {self.round_index}" if network.rounds > 1 else "")
-        return network, train(network, scenes, fabric, self.folder, (self.run.seed, self.round_index), title)
+        return network, train(
+            network, scenes, fabric, self.folder, (self.run.seed, self.round_index), title, self.plan.request.compile
+        )
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints if the training is done."""

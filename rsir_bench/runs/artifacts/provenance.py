@@ -273,10 +273,12 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
-    """Return the device of the last training, where it was another kind than the one that scores here."""
-    device = left.trainings[-1].get("environment", {}).get("device", "") if left.trainings else ""
+    """Return the device of the last training, where it was another kind than the one that scores here, and how."""
+    there = left.trainings[-1].get("environment", {}) if left.trainings else {}
+    device = there.get("device", "")
     other = device and device.partition(" ")[0].partition(":")[0] != plan.request.device.partition(":")[0]
-    return {"trained on": device} if other else {}
+    how = {"compiled": there["compiled"]} if "compiled" in there else {}
+    return ({"trained on": device} if other else {}) | how
 
 
 def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:

@@ -1,0 +1,214 @@
+"""The paper's command at the paper's size, rehearsed on stand-in scenes: time, memory and disk of every stage.
+
+    python studies/full_size.py rehearsal           # hours of a CPU, 20 GB of disk
+    python studies/full_size.py rehearsal --draw    # draws the scenes, and stops
+
+Draws all datasets of the protocol with the folders, class names, counts, formats and pixel sizes of the originals, then
+runs the protocol as it is, but for random weights of the trunk and ``--epochs``: verify, plan and estimate, pixel
+cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a process;
+time is elapsed time, memory the process's peak, disk what the folder has gained. Stages that are done are not repeated.
+The scenes are drawn, so that no score of them means anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tabulate import tabulate
+
+from rsir_bench.base.errors import RunError, run_and_exit
+from rsir_bench.base.progress import track
+from rsir_bench.datasets.synthetic_scenes import (  # type: ignore[import-not-found] # the folder datasets/, as installed
+    CLASSES,
+    draw_scene,
+)
+from rsir_bench.protocol import load_protocol
+from rsir_bench.records.store import read_records
+from rsir_bench.scenes.card import DatasetCard, load_cards
+
+DRAWN = 64  # pixels; larger scenes are enlarged, with noise of their own
+FORMATS = {"ucm": "tif"}  # the others are JPEG
+METHODS = ("baseline", "jsst")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage took."""
+
+    name: str
+    seconds: float
+    peak_bytes: int
+    disk_bytes: int
+
+
+def draw_class(folder: Path, card: DatasetCard, position: int) -> None:
+    """Draw the scenes of one class: a synthetic class, in colours and a texture that no other class has."""
+    scene_class = card.classes[position]
+    place = folder / scene_class.name
+    place.mkdir(parents=True, exist_ok=True)
+    ending = FORMATS.get(card.name, "jpg")
+    name = f"{card.name}/{scene_class.name}"
+    own = np.random.default_rng(int(sha256(name.encode()).hexdigest()[:8], 16))
+    tint = own.uniform(0.7, 1.3, 3)
+    for number in range(scene_class.scenes):
+        rng = np.random.default_rng([position, number, card.pixels])
+        scene = draw_scene(list(CLASSES)[position % len(CLASSES)], rng, DRAWN) * tint
+        small = Image.fromarray((255 * scene.clip(0, 1)).astype(np.uint8))
+        pixels = np.asarray(small.resize((card.pixels, card.pixels), Image.Resampling.BICUBIC), np.int16)
+        grain = rng.integers(-6, 7, (card.pixels, card.pixels, 1), np.int16)
+        made = Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8))
+        made.save(place / f"{scene_class.name}_{number:04d}.{ending}")
+
+
+def draw_all(names: Sequence[str], data_root: Path) -> None:
+    """Draw the datasets of these names, on all cores."""
+    cards = load_cards()
+    work = [(cards[name], position) for name in names for position in range(len(cards[name].classes))]
+    with ProcessPoolExecutor() as pool:
+        waiting = [pool.submit(draw_class, data_root / card.folders[0], card, position) for card, position in work]
+        for done in track(waiting, "drawing scenes", len(waiting)):
+            done.result()
+
+
+class Rehearsal:
+    """The stages in a folder; ``stages.json`` in it holds what those that are done took."""
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        self.folder = folder
+        self.data_root, self.runs = folder / "data", folder / "runs"
+        protocol = load_protocol("patternnet")
+        self.datasets = [protocol.source, *protocol.data.targets]
+        self.changes = ["trunk.weights=none", f"train.epochs={epochs}", "train.milestones=[]"]
+        self.notes = folder / "stages.json"
+        self.done = {stage.name: stage for stage in self._noted()}
+
+    def _noted(self) -> Iterator[Stage]:
+        if self.notes.is_file():
+            yield from (Stage(**values) for values in json.loads(self.notes.read_text()))
+
+    def stage(self, name: str, work: Callable[[], int]) -> None:
+        """Do a stage unless it is done; ``work`` returns the peak of its memory in bytes."""
+        if name in self.done:
+            return
+        before, started = _bytes_below(self.folder), time.perf_counter()
+        peak = work()
+        seconds = time.perf_counter() - started
+        self.done[name] = Stage(name, seconds, peak, _bytes_below(self.folder) - before)
+        self.notes.write_text(json.dumps([asdict(stage) for stage in self.done.values()], indent=1))
+
+    def command(self, *words: str) -> int:
+        """Run a command of rsir-bench in the folder; return the peak of its memory in bytes."""
+        return self._process([sys.executable, "-m", "rsir_bench", *words], self.folder / f"{words[0]}.txt")
+
+    def _process(self, words: Sequence[str], output: Path) -> int:
+        environment = {**os.environ, "RSIR_BENCH_CACHE": str(self.folder / "cache")}
+        with output.open("a") as said:
+            process = subprocess.Popen(words, stdout=said, stderr=said, env=environment)
+            _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise RunError(f"{' '.join(words[3:])}: failed; see {output}")
+        return used.ru_maxrss * 1024
+
+    def run(self, method: str, *more: str) -> int:
+        """Run a method under the protocol."""
+        changes = [word for change in self.changes for word in ("--set", change)]
+        words = ["run", "--methods", method, "--targets", "all", *changes, "--data-root", str(self.data_root)]
+        return self.command(*words, "--device", "cpu", "--out", str(self.runs), *more)
+
+    def cache(self) -> int:
+        """Decode every scene, as a run would before its training."""
+        words = [sys.executable, __file__, str(self.folder), "--only-cache"]
+        return self._process(words, self.folder / "cache.txt")
+
+    def search(self) -> int:
+        """Search the largest target with its first scene."""
+        target = self.datasets[-1]
+        image = min((self.data_root / load_cards()[target].folders[0]).rglob("*.jpg"))
+        changes = [word for change in self.changes for word in ("--set", change)]
+        words = ["search", str(image), "--target", target, "--method", METHODS[0], "--protocol", "patternnet", *changes]
+        return self.command(*words, "--data-root", str(self.data_root), "--out", str(self.runs))
+
+    def draw(self) -> int:
+        """Draw all scenes; the memory of its processes is not measured."""
+        draw_all(self.datasets, self.data_root)
+        return 0
+
+    def everything(self) -> None:
+        """Do every stage, in order."""
+        for name in self.datasets:
+            verify = partial(self.command, "datasets", "verify", name, "--data-root", str(self.data_root))
+            self.stage(f"datasets verify {name}", verify)
+        self.stage("plan and estimate", lambda: self.run(",".join(METHODS), "--plan"))
+        self.stage("pixel cache", self.cache)
+        for method in METHODS:
+            self.stage(f"run {method}", partial(self.run, method))
+        runs = str(self.runs)
+        self.stage("leaderboard", lambda: self.command("leaderboard", runs, "--out", str(self.folder / "tables")))
+        report = ["report", runs, "--runs", runs, "--data-root", str(self.data_root)]
+        self.stage("report", lambda: self.command(*report, "--out", str(self.folder / "report")))
+        for turn in ("search, the first", "search, the second"):
+            self.stage(turn, self.search)
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def within(runs: Path) -> list[list[object]]:
+    """Return what the runs say of their own parts: method, seconds of training, scenes described per second."""
+    parts = {}
+    for record in read_records([runs]):
+        cost = record.cost
+        parts[record.method.label] = [cost["train_seconds"], cost["train_images_per_second"]]
+    return [[method, *values] for method, values in sorted(parts.items())]
+
+
+def main() -> None:
+    """Do the rehearsal, and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="an empty folder, or that of a rehearsal to continue")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--draw", action="store_true", help="draw the scenes, and stop")
+    parser.add_argument("--only-cache", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    rehearsal = Rehearsal(options.folder.resolve(), options.epochs)
+    if options.only_cache:
+        from rsir_bench.runs.resolve import transform_of
+        from rsir_bench.scenes.index import resolve_dataset
+        from rsir_bench.scenes.pixel_cache import open_pixels
+
+        for name in rehearsal.datasets:
+            open_pixels(resolve_dataset(name, rehearsal.data_root), transform_of(load_protocol("patternnet")))
+        return
+    rehearsal.stage("draw", rehearsal.draw)
+    if options.draw:
+        return
+    rehearsal.everything()
+    headers = ["stage", "minutes", "peak memory, MB", "disk, MB"]
+    lines = [
+        [stage.name, stage.seconds / 60, stage.peak_bytes / 1e6, stage.disk_bytes / 1e6]
+        for stage in rehearsal.done.values()
+    ]
+    print(tabulate(lines, headers, floatfmt=(".0f", ".2f", ",.0f", ",.0f")))
+    print(tabulate(within(rehearsal.runs), ["method", "training, s", "images/s"], floatfmt=".1f"))
+    said = (rehearsal.folder / "run.txt").read_text()
+    print("\n".join(re.findall(r"^(?:estimate|took) .*", said, re.MULTILINE)))
+
+
+if __name__ == "__main__":
+    run_and_exit(main, "full_size")
