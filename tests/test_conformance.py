@@ -69,8 +69,7 @@ def plugin(folder: Path, **changes: str) -> Path:
 
 def argument(name: str) -> str:
     """The name with something after the colon, where the method cannot do without."""
-    needed = [field for field in FOUND[name].method_class.Settings.model_fields.values() if field.is_required()]
-    return f"{name}:test_resnet@none" if needed else name
+    return f"{name}:test_resnet@none" if name in ("timm", *OWN_INPUT) else name
 
 
 def own_trunk_first(name: str):
@@ -357,6 +356,19 @@ def test_a_front_end_without_an_effect_fails_at_its_check_alone(what, tmp_path):
     assert report.failed == ["effect"], str(report)
     (outcome,) = (outcome for outcome in report.outcomes if outcome.check == "effect")
     assert says in outcome.detail
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(("shift", "passes"), [(0, True), (1, False), (9, False)])
+def test_a_front_end_that_moves_pixels_says_how_far(shift, passes, tmp_path):
+    """The mean of three pixels stays where it is."""
+    path = tmp_path / "front.py"
+    body = f"scenes.roll({shift}, 3) * self.gain" if shift else "(scenes + scenes.roll(1, 3) + scenes.roll(-1, 3)) / 3"
+    path.write_text(FRONT.replace("scenes * self.gain", f"self.gain * ({body})"))
+    (report,) = check(str(path))
+    assert report.failed == ([] if passes else ["effect"]), str(report)
+    if not passes:
+        assert f"Gain moves pixels, by {shift} px for example" in str(report)
 
 
 @pytest.mark.contract

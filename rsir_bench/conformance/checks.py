@@ -27,7 +27,7 @@ from rsir_bench.conformance.harness import (
     pixels_of,
 )
 from rsir_bench.conformance.precision import one_precision
-from rsir_bench.method import FrontEndCard, Method, Settings
+from rsir_bench.method import FrontEnd, FrontEndCard, Method, Settings
 from rsir_bench.method.composition import Composed
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.records.paper import paper_row, published_rows
@@ -335,10 +335,29 @@ def effect(bench: Bench) -> str:
     found = effects_of(network.eval(), pixels_of(bench.draw()))
     if not np.isfinite(found.change).all():
         raise Failure(f"its front end changes values by {found.change.max()}; give finite scenes")
+    _stays_where_it_says(network, pixels_of(bench.draw()))
     moved = "not defined" if found.displacement is None else f"{found.displacement.mean():.3g} px"
     return (
         f"moves scenes: {moved}; changes values by {found.change.mean():.3g}; loses {found.lost.mean():.0%} of scenes"
     )
+
+
+@torch.inference_mode()
+def _stays_where_it_says(network: Composed, scenes: Tensor) -> None:
+    """Check that a front end that does not override ``displacement`` moves no pixel: each in turn is changed."""
+    count, _, height, width = scenes.shape
+    rows, columns = (torch.arange(count) * step % (side // 2) + side // 4 for step, side in ((5, height), (7, width)))
+    probes, each = scenes.clone(), torch.arange(count)
+    probes[each, :, rows, columns] = (probes[each, :, rows, columns] < 0.5).float()
+    for front in network.front_ends:
+        if type(front).displacement is FrontEnd.displacement:
+            change = (front(probes) - front(scenes)).abs().sum(1).flatten(1)
+            strongest, places = change.max(1)
+            elsewhere = change[each, rows * width + columns] < strongest / 2
+            if 2 * elsewhere.sum() > count:
+                apart = torch.hypot(places // width - rows, (places % width - columns).float())[elsewhere]
+                problem = f"moves pixels, by {apart.median().item():.3g} px for example, and its displacement() is zero"
+                raise Failure(f"{type(front).__name__} {problem}; override it")
 
 
 def deterministic(bench: Bench) -> None:
