@@ -319,9 +319,29 @@ def test_labels_of_a_file_are_joined_by_id(cli: InProcess) -> None:
     Path("labels.csv").write_text("\n".join(f"scene{number},{words[number]}" for number in order[1:]))
     refused = cli("score", "--descriptors", "X.npz", "--labels", "labels.csv")
     assert refused.code == 2
-    assert f"has no labels of 1 (scene{order[0]}) of the 8 scenes" in refused.err
+    assert f"has no labels of 1 (folder/scene{order[0]}.jpg) of the 8 scenes" in refused.err
     np.savez("X.npz", descriptors=rows, ids=np.array(["scene1", *ids[1:]]))
     assert (
         "names 1 (scene1) of its scenes more than once"
+        in cli("score", "--descriptors", "X.npz", "--labels", "labels.csv").err
+    )
+
+
+def test_scenes_of_one_name_in_several_folders_have_their_own_labels(cli: InProcess) -> None:
+    rows = np.random.default_rng(2).normal(size=(6, 4))
+    words = ["sea", "sea;sand", "sand", "trees", "sea;trees", "sand;trees"]
+    ids = [f"photos/{folder}/{number}.jpg" for folder in ("beach", "forest") for number in (1, 2, 3)]
+    np.savez("X.npz", descriptors=rows, ids=np.array(ids))
+    shorter = [name.removeprefix("photos/").removesuffix(".jpg") for name in ids]
+    lines = [f"{name},{text}" for name, text in zip(shorter, words, strict=True)]
+    Path("labels.csv").write_text("\n".join(reversed(lines)))
+    found = json.loads(cli("score", "--descriptors", "X.npz", "--labels", "labels.csv", "--json").out)
+    assert found["WAP"] == pytest.approx(rsir_bench.score(rows, [text.split(";") for text in words]).overall["WAP"])
+    Path("labels.csv").write_text("\n".join(line.replace("forest", "lake") for line in lines))
+    refused = cli("score", "--descriptors", "X.npz", "--labels", "labels.csv").err
+    assert "has no labels of 3 (photos/forest/1.jpg, photos/forest/2.jpg, photos/forest/3.jpg)" in refused
+    np.savez("X.npz", descriptors=rows[:1], ids=np.array(["1.jpg"]))
+    assert (
+        "labels.csv: names 1 (1.jpg) of its scenes more than once"
         in cli("score", "--descriptors", "X.npz", "--labels", "labels.csv").err
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,48 @@ def lists_of_labels(path: Path, ids: Array | None, where: Path) -> list[list[str
     lists = table.lists()
     if ids is None:
         return lists
-    wanted = [_stem(name) for name in as_ids(ids, where)]
-    row = {name: number for number, name in enumerate(map(_stem, table.ids))}
-    for file, names in ((path, list(map(_stem, table.ids))), (where, wanted)):
-        if repeated := [name for name, count in Counter(names).items() if count > 1]:
-            raise UserError(f"{file}: names {few(repeated)} of its scenes more than once; keep one row of each")
-    if missing := [name for name in wanted if name not in row]:
-        raise UserError(f"{path}: has no labels of {few(missing)} of the {len(wanted):,} scenes of {where}")
-    if others := len(row) - len(wanted):
+    wanted = as_ids(ids, where)
+    rows = _rows_of_scenes(wanted, table.ids, path, where)
+    if others := len(table.ids) - len(set(rows)):
         logging.getLogger(__name__).warning("%s: labels of %s other scenes are not used", path, f"{others:,}")
-    return [lists[row[name]] for name in wanted]
+    return [lists[row] for row in rows]
 
 
-def _stem(name: str) -> str:
-    """Return the file name of a scene without folder and ending."""
-    return without_ending(name.replace("\\", "/").rpartition("/")[2])
+def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: Path) -> list[int]:
+    """Return the row of each scene in a file of labels.
+
+    The endings of files do not matter, and where one of two names says less of the folders, those are not compared.
+
+    Args:
+        wanted: Names of scenes.
+        given: Names in the file of labels.
+        path: The file of labels.
+        where: The file of the descriptors.
+
+    Raises:
+        UserError: A file names a scene more than once, or the file of labels lacks one.
+    """
+    places, named = list(map(_place, wanted)), list(map(_place, given))
+    rows = defaultdict(list)
+    for row, place in enumerate(named):
+        rows[place[-1]].append(row)
+    found = [[row for row in rows[place[-1]] if _alike(place, named[row])] for place in places]
+    if missing := [name for name, matching in zip(wanted, found, strict=True) if not matching]:
+        raise UserError(f"{path}: has no labels of {few(missing)} of the {len(wanted):,} scenes of {where}")
+    first = [matching[0] for matching in found]
+    several = {path: [name for name, matching in zip(wanted, found, strict=True) if len(matching) > 1]}
+    several[where] = [given[row] for row, count in Counter(first).items() if count > 1]
+    for file, repeated in several.items():
+        if repeated:
+            raise UserError(f"{file}: names {few(repeated)} of its scenes more than once; keep one row of each")
+    return first
+
+
+def _place(name: str) -> tuple[str, ...]:
+    """Return the folders and the file name of a scene, without its ending."""
+    return tuple(part for part in without_ending(name.replace("\\", "/")).split("/") if part not in ("", "."))
+
+
+def _alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shared = min(len(one), len(other))
+    return one[-shared:] == other[-shared:]
