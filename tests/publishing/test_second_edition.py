@@ -54,7 +54,9 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: InProcess) -> Path
     return tmp_path
 
 
-def test_a_second_edition_is_published_next_to_the_first_and_compared(two: Path, cli: InProcess) -> None:
+def test_a_second_edition_is_published_next_to_the_first_and_compared(
+    two: Path, cli: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = (read_records([two / place / "runs"]) for place in ("first", "second"))
     assert {one.protocol.hash for one in first} == {one.protocol.hash for one in second}
     labels = {name: label_of(found[0]) for name, found in (("first", first), ("second", second))}
@@ -80,8 +82,13 @@ def test_a_second_edition_is_published_next_to_the_first_and_compared(two: Path,
         mean = sum(one.metrics["mAP"] for one in found if one.row.name == "FC") / 2
         assert f"{mean:.3f}" in text
     assert pages([*first, *second]) == pages(random.Random(1).sample([*second, *first], len(first) + len(second)))
-    report = cli("report", "first/runs", "second/runs", "--out", "report")
+    monkeypatch.chdir(two / "first")
+    runs = ["--runs", "runs", "--runs", "../second/runs", "--protocol", "tiny.toml"]
+    report = cli("report", "runs", "../second/runs", "--out", "../report", *runs)
     assert report.code == 0, report.err
+    assert f"{labels['second']} on board" in report.err  # its scenes are not in this folder
+    (scenes,) = (two / "report" / "scenes").glob("*.html")
+    assert f"<h1>Scenes of {labels['first']}</h1>" in scenes.read_text()
     page = next((two / "report" / "boards").glob("*.html")).read_text()
     assert all(f">{label}</h2>" in page for label in labels.values())
 

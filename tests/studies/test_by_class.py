@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "leaderboard"))
 from factory import modified, record
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.leaderboard.boards import find_board
 from rsir_bench.records.schema import DistortionPart, Record
 from rsir_bench.records.store import write_record
 
@@ -50,6 +51,20 @@ def test_p_values_tell_a_difference_and_are_adjusted(study: ModuleType) -> None:
     assert alike[6] == pytest.approx(1)
     assert apart[6] < 1e-4
     assert apart[7] == pytest.approx(2 * apart[6])
+
+
+def test_editions_are_compared_each_with_the_baseline_on_its_own_scenes(study: ModuleType) -> None:
+    records = [*seeds_of("baseline", {"beach": 0.5}), *seeds_of("jsst", {"beach": 0.6})]
+    others = [*seeds_of("baseline", {"beach": 0.1}), *seeds_of("jsst", {"beach": 0.4})]
+    others = [
+        one.model_copy(
+            update={"key": f"x{one.key}", "target": one.target.model_copy(update={"fingerprint": "beef"})},
+        )
+        for one in others
+    ]
+    board = find_board([*records, *others], "patternnet", ["jsst"])
+    lines = study.differences(board.records, "jsst", "baseline")
+    assert {line[0]: (line[2], round(line[5], 6)) for line in lines} == {"ucm (f00d)": (5, 0.1), "ucm (beef)": (5, 0.3)}
 
 
 def test_one_seed_is_not_tested(study: ModuleType) -> None:
