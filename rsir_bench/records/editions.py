@@ -57,11 +57,15 @@ class Suited(Protocol):
 
 
 def suite_names(targets: Iterable[Suited]) -> dict[int, str]:
-    """Return the editions of each suite by its number, in words; empty for the only one."""
+    """Return the editions of each suite by its number, in words, the source's last; empty for the only suite."""
     words: dict[int, set[str]] = defaultdict(set)
     for target in targets:
-        words[target.suite].add(target.edition)
-    return {suite: " / ".join(sorted({*words[suite]} - {""})) if len(words) > 1 else "" for suite in sorted(words)}
+        words[target.suite] |= {*target.edition.split(", ")} - {""}
+
+    def in_words(suite: int) -> str:
+        return ", ".join(sorted(words[suite], key=lambda word: (word.startswith("source "), word)))
+
+    return {suite: in_words(suite) if len(words) > 1 else "" for suite in sorted(words)}
 
 
 def of_usual_editions(records: Iterable[Record]) -> list[Record]:

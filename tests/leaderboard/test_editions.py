@@ -21,7 +21,7 @@ from rsir_bench.leaderboard.terminal import leaders, terminal_table
 from rsir_bench.publishing.export.mteb import task_name
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.records.cells import cell_of
-from rsir_bench.records.editions import of_usual_editions, source_edition, target_edition, with_editions
+from rsir_bench.records.editions import of_usual_editions, source_edition, suite_names, target_edition, with_editions
 from rsir_bench.records.schema import DistortionPart, Record
 from rsir_bench.records.store import read_record, write_record
 from rsir_bench.report.board_view import views
@@ -135,6 +135,17 @@ def test_an_untrained_method_is_with_the_only_source_of_its_scenes() -> None:
     ]
     found = with_editions([*PUBLISHED, *STRANGERS, *untrained])
     assert [one.target.label for one in found[-2:]] == [LABELS["ucm"], OTHER_LABELS["ucm"]]
+
+
+def test_a_suite_is_named_by_its_editions_each_once() -> None:
+    others = [made("jsst", 0.5, 0, OURS | {"ucm": "original"}, name, key=name) for name in ("ucm", "rsscn7")]
+    targets = [one.target for one in with_editions([*PUBLISHED, *STRANGERS, *others])]
+    assert suite_names(targets) == {
+        0: "jpeg-256, source jpeg-128",
+        1: "original, source 11111111",
+        2: "original, source jpeg-128",
+    }
+    assert suite_names(one.target for one in with_editions(PUBLISHED)) == {0: ""}
 
 
 def test_two_editions_with_the_same_first_digits_stay_apart() -> None:
