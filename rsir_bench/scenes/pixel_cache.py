@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,8 +36,8 @@ from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 
-BLOCK = 256
-"""Scenes decoded before they are written: bounds the memory of the build."""
+BLOCK, BLOCKS_AHEAD = 16, 4
+"""Scenes that a worker decodes at once, and blocks for each worker that are decoded before they are written."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
     """Write the cache file under another name and move it into place when it is complete."""
     unreadable: list[_Decoded] = []
     digests = [""] * len(index)
+    written, in_order = hashlib.sha256(), 0  # hashed while workers decode; archives are read in another order
     unfinished = path.with_suffix(".tmp")  # a lock keeps other builders away
     try:
         with unfinished.open("wb") as file:
@@ -188,12 +190,17 @@ def _build(path: Path, index: SceneIndex, transform: Transform) -> None:
                 if scene.pixels is None:
                     unreadable.append(scene)
                 elif not unreadable:
-                    file.seek(scene.row * scene.pixels.nbytes)
-                    file.write(scene.pixels.tobytes())
+                    content = scene.pixels.tobytes()
+                    file.seek(scene.row * len(content))
+                    file.write(content)
+                    if scene.row == in_order:
+                        written.update(content)
+                        in_order += 1
             _raise_unreadable(index, unreadable)
             _raise_changed(index, digests)
             _flush(file)
-        write_text(seal_of(path), file_digest(unfinished) + "\n")
+        seal = written.hexdigest() if in_order == len(index) else file_digest(unfinished)
+        write_text(seal_of(path), f"{seal}\n")
         unfinished.replace(path)
     except OSError as error:
         needed = estimated_bytes(index, transform) / 1e9
@@ -236,12 +243,18 @@ def _decoded(index: SceneIndex, transform: Transform) -> Iterator[_Decoded]:
             return _Decoded(row, digest, error=error)
         return _Decoded(row, digest, pixels)
 
-    def blocks() -> Iterator[_Decoded]:
-        with ThreadPoolExecutor(worker_count()) as pool:
+    def scenes() -> Iterator[_Decoded]:
+        workers = worker_count()
+        waiting: deque[Future[list[_Decoded]]] = deque()  # a bounded number, as all pixels need not fit in memory
+        with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(index), BLOCK):
-                yield from pool.map(decode, order[start : start + BLOCK])
+                waiting.append(pool.submit(lambda rows: [decode(row) for row in rows], order[start : start + BLOCK]))
+                if len(waiting) > BLOCKS_AHEAD * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
 
-    return track(blocks(), f"decoding {index.name} at {transform.size} px", len(index))
+    return track(scenes(), f"decoding {index.name} at {transform.size} px", len(index))
 
 
 def _raise_changed(index: SceneIndex, digests: Sequence[str]) -> None:
