@@ -1,0 +1,68 @@
+"""Tuned rows: their schedule is their own, and they run where a protocol has settled it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import Tiny
+from tiny import message, tiny_protocol, tiny_setup
+
+from rsir_bench.method.registry import discover, resolve
+from rsir_bench.protocol import load_protocol
+from rsir_bench.runs.plan import make_plan
+from rsir_bench.training.loop import make_optimizer
+
+FOUND = discover()
+TUNED = [name for name in FOUND if name.endswith("-tuned")]
+SCHEDULE = {"epochs": 5, "train_rate": 0.3, "flip": True, "distort": 0.25}
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_a_tuned_row_trains_by_its_schedule_and_is_otherwise_the_method(name: str) -> None:
+    setup, base = tiny_setup(), name.removesuffix("-tuned")
+    usual = resolve(base, FOUND, {}, {}).build(setup)
+    tuned = resolve(name, FOUND, {name: SCHEDULE}, {}).build(setup)
+    train = setup.protocol.train
+    changed = train.model_copy(update={"epochs": 5, "rate": 0.3, "flip": True, "distort": 0.25})
+    assert tuned.recipe(train) == usual.recipe(changed)
+    assert [name for name, _ in tuned.named_parameters()] == [name for name, _ in usual.named_parameters()]
+    highest = max(group["lr"] for group in make_optimizer(tuned, tuned.recipe(train)).param_groups)
+    assert highest == 0.3
+
+
+def test_what_the_schedule_leaves_out_is_the_protocols() -> None:
+    train = tiny_protocol().train
+    network = resolve("baseline-tuned", FOUND, {"baseline-tuned": {"epochs": 5}}, {}).build(tiny_setup())
+    assert network.recipe(train) == train.model_copy(update={"epochs": 5})
+
+
+def test_idle_epochs_are_counted_in_the_epochs_of_the_row() -> None:
+    def built(epochs: int) -> torch.nn.Module:
+        settings = {"jsst-tuned": {"epochs": epochs, "idle_epochs": 4}}
+        return resolve("jsst-tuned", FOUND, settings, {}).build(tiny_setup())
+
+    assert built(5)
+    with pytest.raises(ValueError, match="idle_epochs=4: nothing is left of 4 epochs"):
+        built(4)
+
+
+def test_a_row_that_no_protocol_settled_is_left_out_of_all_and_says_what_it_needs(tiny: Tiny) -> None:
+    names = {run.method.name for run in make_plan(tiny.request("all")).runs}
+    assert not names & {*TUNED}
+    said = message(lambda: make_plan(tiny.request("jsst-tuned")))
+    assert said == (
+        "method 'jsst-tuned': needs epochs; use a protocol that sets it, or --set methods.jsst-tuned.epochs=VALUE"
+    )
+
+
+def test_all_means_the_rows_that_the_protocol_settled() -> None:
+    settled = load_protocol("ucm-lite").methods
+    assert {*TUNED} == {name for name in settled if name.endswith("-tuned")}
+
+
+def test_a_tuned_row_is_none_of_the_papers() -> None:
+    card = FOUND["baseline-tuned"].method_class.card
+    assert card.tables == []
+    assert [row.paper for row in card.rows.values()] == [None, None]
+    front = FOUND["jsst-tuned"].method_class.card
+    assert (front.tables, front.published) == ([], {})
