@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from rsir_bench.base.errors import UserError
 from rsir_bench.method import Settings, Weights
 from rsir_bench.protocol import parse_value
 
@@ -53,8 +55,14 @@ def read_name(argument: str) -> dict[str, Any]:
 
     >>> read_name("vit_tiny_patch16_224@none:pooling=cls+mean")
     {'model': 'vit_tiny_patch16_224', 'weights': 'none', 'pooling': 'cls+mean'}
+
+    Raises:
+        UserError: A setting comes twice.
     """
     name, *changes = SETTING.split(argument)
     model, _, weights = name.partition("@")
     settings = {"model": model, **({"weights": weights} if weights else {})}
+    given = Counter(change.partition("=")[0] for change in changes)
+    if twice := next((key for key, count in given.items() if count > 1), None):
+        raise UserError(f"{name}: {twice} is set twice; keep one of them")
     return settings | {key: parse_value(text) for key, _, text in (change.partition("=") for change in changes)}

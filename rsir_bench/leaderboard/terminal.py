@@ -85,12 +85,12 @@ def leaders(records: Iterable[Record]) -> list[str]:
     """Return for each target which method is best by its main metric, and by how much, in one line.
 
     Means over seeds are compared, of undistorted scenes and of rows that are not fitted on the target; each method goes
-    by its best row.
+    by its best row. Results with doubts are left out: they are none of a retrieval.
     """
     values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
     for record in with_editions(records):
         metric = main_metric(record)
-        if is_plain(record) and record.row.fit != "target" and metric in record.metrics:
+        if is_plain(record) and record.row.fit != "target" and metric in record.metrics and not record.doubts:
             key = (record.protocol.board, record.target.heading, metric, record.method.label, record.row.name)
             values[key].append(record.metrics[metric])
     best: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = defaultdict(dict)

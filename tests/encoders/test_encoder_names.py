@@ -30,6 +30,10 @@ def test_settings_stand_behind_the_name(text, settings):
     assert read_name(text) == settings
 
 
+def test_a_setting_that_comes_twice_is_refused():
+    assert message(lambda: read_name("vit_tiny:size=64:size=96")) == "vit_tiny: size is set twice; keep one of them"
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -75,3 +75,9 @@ def test_each_method_goes_by_its_best_row_and_fits_on_the_target_are_aside() -> 
         ]
     )
     assert lines == ["UCM: jsst PCA, mAP 0.6000, 0.0500 above baseline PCA", "AID: baseline PCA, mAP 0.2500"]
+
+
+def test_a_result_with_a_doubt_is_not_ahead() -> None:
+    doubtful = record("jsst", metrics={"mAP": 0.9}).model_copy(update={"doubts": ("all descriptors are equal",)})
+    assert leaders([doubtful]) == []
+    assert leaders([doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]
