@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsir_bench.method import Card, HeadMethod, Row, Settings
+from rsir_bench.method import Card, HeadMethod, Row, Settings, tuned
 
 
 class Baseline(HeadMethod[Settings]):
@@ -29,3 +29,6 @@ class Baseline(HeadMethod[Settings]):
             "each other, not with what a ResNet can reach",
         ],
     )
+
+
+Tuned = tuned(Baseline)

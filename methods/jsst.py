@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup, preset
+from rsir_bench.method import FrontEnd, FrontEndCard, ParameterGroup, Settings, Setup, preset, tuned
 from rsir_bench.nn.transformation import (
     Generator,
     JointTransformation,
@@ -127,7 +127,7 @@ class Jsst(FrontEnd[JsstSettings]):
             settings.spread,
             settings.bound,
         )
-        if settings.idle_epochs >= (epochs := setup.protocol.train.epochs):
+        if settings.idle_epochs >= (epochs := self.recipe(setup.protocol.train).epochs):
             raise ValueError(f"idle_epochs={settings.idle_epochs}: nothing is left of {epochs} epochs; set fewer")
         if settings.idle_epochs:  # in the checkpoint, for a training that is resumed
             self.register_buffer("epochs", torch.tensor(0))
@@ -328,3 +328,5 @@ for _name, _variant in VARIANTS.items():
         choices=[*_variant.choices, "choose everything else as in jsst"],
         version=_variant.version,
     )
+
+Tuned = tuned(Jsst)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup
+from rsir_bench.method import Batch, Card, Method, ParameterGroup, Row, Settings, Setup, tuned
 from rsir_bench.nn.head import Head
 from rsir_bench.nn.metric_losses import ranking_hinge
 from rsir_bench.nn.proposals import anchors, best_boxes, crops, placed
@@ -211,3 +211,6 @@ class NtsNet(Method[NtsNetSettings]):
         """Return the head's descriptors of the scene (N, F) with its K parts (N, K, F)."""
         descriptors: dict[str, Tensor] = self.head(torch.cat([parts.flatten(1), whole], 1))
         return descriptors
+
+
+Tuned = tuned(NtsNet)

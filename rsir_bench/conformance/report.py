@@ -19,7 +19,7 @@ from rsir_bench.conformance.harness import Bench, Failure
 from rsir_bench.conformance.postprocessing import check_kind
 from rsir_bench.encoders import encoder_class
 from rsir_bench.method.postprocessing import OwnKind
-from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
+from rsir_bench.method.registry import RegisteredMethod, discover, find, least_schedules, resolve
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def check_entry(name: str, found: dict[str, RegisteredMethod]) -> Report:
         UserError: There is no such method, it needs an argument (``NAME:ARGUMENT``), or it is an encoder with an input
             of its weights.
     """
-    named = resolve(name, found, {}, {})
+    named = resolve(name, found, least_schedules(found), {})
     if (kind := encoder_class(named)) is not None and not kind.sees_protocols_scenes:
         remedy = f"run it: rsir-bench run --protocol frozen --methods {name}"
         raise UserError(f"{name}: the checks train and describe at one size, and it brings its own; {remedy}")

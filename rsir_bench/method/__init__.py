@@ -1,7 +1,7 @@
 """The contract of a method: all that a method's file imports, besides ``rsir_bench.nn`` and ``rsir_bench.protocol``."""
 
 from rsir_bench.base.moved import serve_old_names
-from rsir_bench.method.composition import preset
+from rsir_bench.method.composition import preset, tuned
 from rsir_bench.method.contract import (
     Card,
     FrontEnd,
@@ -39,6 +39,7 @@ __all__ = [
     "balanced",
     "balanced_of_size",
     "preset",
+    "tuned",
 ]
 
 serve_old_names(__name__)

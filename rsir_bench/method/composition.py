@@ -1,4 +1,4 @@
-"""Make classes from classes: a front end before a method, and a preset under another name."""
+"""Make classes from classes: a front end before a method, a preset under another name, a tuned row."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import create_model
+from pydantic import Field, create_model
 from torch import Tensor
 
 from rsir_bench import protocol as protocols
-from rsir_bench.method.contract import FrontEnd, Method, ParameterGroup, Setup, WeightSource
+from rsir_bench.method.contract import FrontEnd, FrontEndCard, Method, ParameterGroup, Settings, Setup, WeightSource
 from rsir_bench.scenes.batches import Batch, Scenes
 
 PresetT = TypeVar("PresetT", bound="Method | FrontEnd")
+
+SEARCHED = (
+    "take the protocol's settings for this row: a search found them on classes held out of its source, with as many "
+    "configurations for each tuned row"
+)
 
 
 @dataclass
@@ -59,8 +64,8 @@ class Composed(Method[ComposedSettings]):
         return [self.front, *(self.inner.front_ends if isinstance(self.inner, Composed) else [])]
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
-        """Return the method's recipe."""
-        return self.inner.recipe(train)
+        """Return the method's recipe, applied to that of the front end."""
+        return self.inner.recipe(self.front.recipe(train))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return the groups of both."""
@@ -127,3 +132,51 @@ def preset(base: type[PresetT], defaults: Mapping[str, Any], **card: Any) -> typ
     settings = create_model(f"{name}Settings", __base__=base.Settings, __module__=base.__module__, **fields)
     body = {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings}
     return type(name, (base,), {**body, "card": base.card.model_copy(update=card)})
+
+
+class Schedule(Settings):
+    """What a tuned row may change of the protocol's training; None: the protocol's.
+
+    Attributes:
+        epochs: Passes over the source. Without a default, as nothing is tuned where no protocol gives it.
+        train_rate: The highest learning rate.
+        flip: Random horizontal and vertical flips.
+        distort: Strength of random distortions.
+    """
+
+    epochs: int = Field(ge=1)
+    train_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
+    flip: bool | None = None
+    distort: float | None = Field(None, ge=0, le=1)
+
+    def applied_to(self, train: protocols.Train) -> protocols.Train:
+        """Return the training settings with this schedule."""
+        values = {"epochs": self.epochs, "rate": self.train_rate, "flip": self.flip, "distort": self.distort}
+        return train.model_copy(update={name: value for name, value in values.items() if value is not None})
+
+
+def tuned(base: type[PresetT]) -> type[PresetT]:
+    """Return a method or front end as ``NAME-tuned``: with a schedule in its settings, which a protocol searched for.
+
+    The registry finds it if it is a variable of the module that defines ``base``.
+    """
+    card, name = base.card, f"{base.__name__}Tuned"
+    settings = create_model(f"{name}Settings", __base__=(Schedule, base.Settings), __module__=base.__module__)
+
+    def recipe(self: Any, train: protocols.Train) -> protocols.Train:
+        """Return the training settings with the row's schedule, as the method changes them."""
+        changed: protocols.Train = base.recipe(self, self.settings.applied_to(train))
+        return changed
+
+    changes: dict[str, Any] = {
+        "name": f"{card.name}-tuned",
+        "title": f"{card.title}, tuned",
+        "tables": [],
+        "choices": [*card.choices, SEARCHED],
+    }
+    if isinstance(card, FrontEndCard):
+        changes["published"] = {}
+    else:
+        changes["rows"] = {row: made.model_copy(update={"paper": None}) for row, made in card.rows.items()}
+    body = {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings, "recipe": recipe}
+    return type(name, (base,), {**body, "card": card.model_copy(update=changes)})

@@ -302,6 +302,10 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         """
         return scenes.new_zeros(len(scenes))
 
+    def recipe(self, train: protocols.Train) -> protocols.Train:
+        """Return the training settings, before the method behind changes them; the protocol's by default."""
+        return train
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return parameter groups, as ``Method.parameter_groups`` does."""
         return [ParameterGroup(list(self.parameters()))]

@@ -24,7 +24,7 @@ from rsir_bench.base.files import digest
 from rsir_bench.base.progress import log
 from rsir_bench.method.authoring.mistakes import claimed_twice, in_words, incomplete
 from rsir_bench.method.code.code_files import code_files, code_of, digest_of, note_imported
-from rsir_bench.method.composition import Composed, ComposedSettings, compose
+from rsir_bench.method.composition import Composed, ComposedSettings, Schedule, compose
 from rsir_bench.method.contract import A_FILE_OF_WEIGHTS, Card, FrontEnd, FrontEndCard, Method
 from rsir_bench.method.plugins import import_plugins
 from rsir_bench.method.postprocessing import OwnKind, add_kinds, kinds_of
@@ -327,6 +327,11 @@ def _plain_name(words: str, argument: str) -> str:
     return f"{words}:{model}{at}{Path(weights).name}{''.join(changes)}"
 
 
+def least_schedules(found: Mapping[str, RegisteredMethod]) -> dict[str, dict[str, Any]]:
+    """Return settings with which tuned rows can be built where no protocol settled any: one epoch, by name."""
+    return {name: {"epochs": 1} for name, method in found.items() if issubclass(method.method_class.Settings, Schedule)}
+
+
 def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
     """Return the method or front end of that name.
 
@@ -394,7 +399,10 @@ def _validated(registered: RegisteredMethod, given: dict[str, Any]) -> BaseModel
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":
-            raise UserError(f"method {name!r}: needs {key}; write {name}:{key.upper()}") from None
+            remedy = f"use a protocol that sets it, or --set methods.{name}.{key}=VALUE"
+            if any("parse_argument" in vars(kind) for kind in registered.method_class.__mro__ if kind is not Method):
+                remedy = f"write {name}:{key.upper()}"
+            raise UserError(f"method {name!r}: needs {key}; {remedy}") from None
         known = ", ".join(own.model_fields)
         if not known:
             raise UserError(f"methods.{name}.{key}: unknown; {name} has no settings") from None

@@ -159,7 +159,7 @@ def _name_methods(
         problems.lines += found.broken.values()
     names: list[str] = []
     with problems.collecting():
-        names = _method_names(request.methods, found)
+        names = _method_names(request.methods, found, protocol)
     methods = []
     for name in names:
         with problems.collecting():
@@ -169,17 +169,20 @@ def _name_methods(
     return methods
 
 
-def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod]) -> list[str]:
+def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod], protocol: Protocol) -> list[str]:
     """Return the methods that are meant by ``all``, by names, and by patterns such as ``jsst*``.
 
     Raises:
         UserError: No method matches a pattern.
     """
-    # A method with a setting that has no default, such as timm's model, runs only if it is named.
+    # With a setting that neither the class nor the protocol gives, such as timm's model, it runs only if it is named.
     complete = [
         name
         for name, method in found.items()
-        if not any(setting.is_required() for setting in method.method_class.Settings.model_fields.values())
+        if not any(
+            setting.is_required() and key not in protocol.methods.get(name, {})
+            for key, setting in method.method_class.Settings.model_fields.items()
+        )
     ]
     if list(wanted) == ["all"]:
         return complete

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from rsir_bench.base.files import digest
-from rsir_bench.method.registry import discover
+from rsir_bench.method.registry import discover, least_schedules
 from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.runs import resolve
 from rsir_bench.runs.plan import Plan, make_plan
@@ -56,7 +56,8 @@ def fake_dataset(name: str) -> SceneIndex:
 def listing() -> Iterator[str]:
     """One line for each run and each result."""
     for protocol in (name for name in shipped() if load_protocol(name).trains):
-        methods = [*(name for name in discover() if name not in ENCODERS), *SPECIAL]
+        elsewhere = {*ENCODERS, *least_schedules(discover())} - {*load_protocol(protocol).methods}
+        methods = [*(name for name in discover() if name not in elsewhere), *SPECIAL]
         yield from _lines(protocol, methods=methods, seeds=(0, 3))
         distortions = ("haze:3", "rotation:1")
         yield from _lines(protocol, methods=["baseline", "dhn"], distortions=distortions)

@@ -17,7 +17,7 @@ import numpy as np
 from rsir_bench.conformance.harness import Bench, Training, descriptors, pixels_of
 from rsir_bench.encoders import EncoderMethod
 from rsir_bench.method.code.code_files import code_of, digest_of
-from rsir_bench.method.registry import RegisteredMethod, discover, find, resolve
+from rsir_bench.method.registry import RegisteredMethod, discover, find, least_schedules, resolve
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.runs.keys import DESCRIBING_VERSION, TRAINING_VERSION
 from rsir_bench.scenes.distortions import DISTORTION_VERSION
@@ -45,7 +45,7 @@ def numbers(entry: RegisteredMethod, found: dict[str, RegisteredMethod]) -> dict
     """
     if issubclass(entry.method_class, EncoderMethod) and not entry.method_class.sees_protocols_scenes:
         return {"losses": [], "descriptors": {}}
-    named = resolve(ARGUMENTS.get(entry.name, entry.name), found, {}, {})
+    named = resolve(ARGUMENTS.get(entry.name, entry.name), found, least_schedules(found), {})
     bench = Bench(find(entry.name, found), named)
     network, losses = bench.build(), []
     if named.card.trained:

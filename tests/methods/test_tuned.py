@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import Tiny
 from tiny import message, tiny_protocol, tiny_setup
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frozen"))
+from listing import fake_plan
+
 from rsir_bench.method.registry import discover, resolve
 from rsir_bench.protocol import load_protocol
 from rsir_bench.runs.plan import make_plan
+from rsir_bench.runs.request import Request
 from rsir_bench.training.loop import make_optimizer
 
 FOUND = discover()
@@ -55,9 +62,11 @@ def test_a_row_that_no_protocol_settled_is_left_out_of_all_and_says_what_it_need
     )
 
 
-def test_all_means_the_rows_that_the_protocol_settled() -> None:
-    settled = load_protocol("ucm-lite").methods
-    assert {*TUNED} == {name for name in settled if name.endswith("-tuned")}
+def test_all_includes_the_rows_that_the_protocol_settled() -> None:
+    settled = {name for name in load_protocol("ucm-lite").methods if name.endswith("-tuned")}
+    plan = fake_plan(Request(methods=["all"], protocol="ucm-lite"))
+    assert settled
+    assert settled == {run.method.name for run in plan.runs} & {*TUNED}
 
 
 def test_a_tuned_row_is_none_of_the_papers() -> None:
