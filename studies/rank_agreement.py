@@ -69,7 +69,7 @@ def main() -> None:
     metrics = options.metrics.split(",")
     records = read_published(options.results)
     boards = [find_board(records, name, [], metrics).records for name in options.boards]
-    lines: list[list[str | float]] = []
+    lines: list[list[object]] = []
     for metric in metrics:
         first, second = (means(board, options.row, metric) for board in boards)
         for target in first.keys() & second.keys():
@@ -80,7 +80,8 @@ def main() -> None:
     if not lines:
         raise UserError(f"{' and '.join(options.boards)}: share no target with {FEWEST} methods in row {options.row}")
     headers = ["metric", "target", "methods", "Spearman", "low", "high"]
-    print(tabulate(sorted(lines, key=lambda line: line[:2]), headers, floatfmt="+.2f"))
+    by_name = sorted(lines, key=lambda line: (str(line[0]), str(line[1])))
+    print(tabulate(by_name, headers, floatfmt="+.2f"))
 
 
 if __name__ == "__main__":
