@@ -20,6 +20,7 @@ from rsir_bench.protocol import Train
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.pixel_cache import open_pixels
+from rsir_bench.training.compiling import compiled_loss
 from rsir_bench.training.loop import (
     Trained,
     effective_precision,
@@ -196,6 +197,35 @@ def test_a_compiled_step_computes_the_same_losses(
     assert len(calls) == 1
     assert compiled.loss == pytest.approx(usual.loss, rel=1e-3)
     assert "loss" not in vars(network)  # the network is as it was built, for whoever saves or copies it
+
+
+class _Dropping:
+    def loss(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(batch, 0.5).sum()
+
+
+@pytest.mark.nightly
+def test_a_compiled_step_draws_the_same_random_numbers() -> None:
+    method, values = _Dropping(), torch.rand(32, 64, generator=torch.Generator().manual_seed(0))
+    seed_everything(1)
+    usual = method.loss(values).item()
+    with compiled_loss(method, True):
+        seed_everything(1)
+        assert method.loss(values).item() == pytest.approx(usual, rel=1e-5)
+
+
+def test_where_no_code_can_be_generated_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InductorError
+
+    def compiled(batch: torch.Tensor) -> torch.Tensor:
+        raise InductorError(RuntimeError("No working C++ compiler found"), lambda: None)
+
+    monkeypatch.setattr(torch, "compile", lambda loss, **options: compiled)
+    method = _Dropping()
+    expected = r"--compile: no code can be generated here; install a C\+\+ compiler .*No working C\+\+ compiler"
+    with pytest.raises(UserError, match=expected), compiled_loss(method, True):
+        method.loss(torch.zeros(1))
+    assert "loss" not in vars(method)
 
 
 def test_nan_loss_stops_the_run_and_names_it(tiny: Tiny, tmp_path: Path) -> None:

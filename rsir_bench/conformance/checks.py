@@ -351,13 +351,22 @@ def _stays_where_it_says(network: Composed, scenes: Tensor) -> None:
     probes[each, :, rows, columns] = (probes[each, :, rows, columns] < 0.5).float()
     for front in network.front_ends:
         if type(front).displacement is FrontEnd.displacement:
-            change = (front(probes) - front(scenes)).abs().sum(1).flatten(1)
-            strongest, places = change.max(1)
-            elsewhere = change[each, rows * width + columns] < strongest / 2
+            change = (front(probes) - front(scenes)).abs().sum(1)
+            strongest, places = change.flatten(1).max(1)
+            found = change > strongest[:, None, None] / 10
+            # What spreads around a pixel, as the ring of an edge filter does, stays where it is.
+            elsewhere = ~(_spans(found.any(2), rows) & _spans(found.any(1), columns)) & (strongest > 0)
             if 2 * elsewhere.sum() > count:
                 apart = torch.hypot(places // width - rows, (places % width - columns).float())[elsewhere]
                 problem = f"moves pixels, by {apart.median().item():.3g} px for example, and its displacement() is zero"
                 raise Failure(f"{type(front).__name__} {problem}; override it")
+
+
+def _spans(found: Tensor, place: Tensor) -> Tensor:
+    """Return whether the first and the last True of each line, (N, L) bool, enclose its place; (N,) bool."""
+    before = torch.arange(found.shape[1]) <= place[:, None]
+    after = torch.arange(found.shape[1]) >= place[:, None]
+    return (found & before).any(1) & (found & after).any(1)
 
 
 def deterministic(bench: Bench) -> None:

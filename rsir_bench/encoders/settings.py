@@ -57,12 +57,12 @@ def read_name(argument: str) -> dict[str, Any]:
     {'model': 'vit_tiny_patch16_224', 'weights': 'none', 'pooling': 'cls+mean'}
 
     Raises:
-        UserError: A setting comes twice.
+        UserError: A setting comes twice; the model and what follows ``@`` are the first two.
     """
     name, *changes = SETTING.split(argument)
     model, _, weights = name.partition("@")
     settings = {"model": model, **({"weights": weights} if weights else {})}
-    given = Counter(change.partition("=")[0] for change in changes)
+    given = Counter([*settings, *(change.partition("=")[0] for change in changes)])
     if twice := next((key for key, count in given.items() if count > 1), None):
         raise UserError(f"{name}: {twice} is set twice; keep one of them")
     return settings | {key: parse_value(text) for key, _, text in (change.partition("=") for change in changes)}

@@ -30,8 +30,16 @@ def test_settings_stand_behind_the_name(text, settings):
     assert read_name(text) == settings
 
 
-def test_a_setting_that_comes_twice_is_refused():
-    assert message(lambda: read_name("vit_tiny:size=64:size=96")) == "vit_tiny: size is set twice; keep one of them"
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("vit_tiny:size=64:size=96", "size"),
+        ("vit_tiny@none:weights=other.pt", "weights"),
+        ("vit_tiny:model=vit_base", "model"),
+    ],
+)
+def test_a_setting_that_comes_twice_is_refused(name, key):
+    assert message(lambda: read_name(name)).endswith(f": {key} is set twice; keep one of them")
 
 
 @pytest.mark.parametrize(
