@@ -6,7 +6,7 @@ The edition of a result is that of its target and, where it was trained, that of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rsir_bench.records.schema import Record
@@ -112,7 +112,7 @@ def _labelled(records: Sequence[Record]) -> list[Record]:
         return ", ".join([*parts, *([f"source {names[source]}"] if source else [])])
 
     groups = Counter((source_of(record), *_target(record)) for record in records)
-    suites = _suites(groups)
+    suites = _suites(groups, names)
     return [
         record.model_copy(
             update={"target": record.target.in_edition(words(record), suites[source_of(record), *_target(record)])}
@@ -125,11 +125,27 @@ Group = tuple[Copy | None, str, str]
 """A source, and the name and the fingerprint of a target."""
 
 
-def _suites(groups: Counter[Group]) -> dict[Group, int]:
-    """Return the number of the suite of each group: by source, and in it the editions of each dataset by size."""
+def _suites(groups: Counter[Group], names: Mapping[Copy, str]) -> dict[Group, int]:
+    """Return the number of the suite of each group: by source, and in it the editions of each dataset by size.
+
+    Editions of several datasets that are called alike are in one suite, as far as possible: their sizes are added.
+
+    Args:
+        groups: The number of results of each group.
+        names: What each edition is called.
+    """
+    called = Counter[tuple[Copy | None, str]]()
+    for (source, name, fingerprint), count in groups.items():
+        called[source, names[name, fingerprint]] += count
+
+    def order_in_dataset(group: Group) -> tuple[int, str, int, str]:
+        source, name, fingerprint = group
+        edition = names[name, fingerprint]
+        return -called[source, edition], edition, -groups[group], fingerprint
+
     ranks: dict[Group, tuple[Copy | None, int]] = {}
     seen: Counter[tuple[Copy | None, str]] = Counter()
-    for group in sorted(groups, key=lambda group: (-groups[group], str(group))):
+    for group in sorted(groups, key=order_in_dataset):
         source, name, _ = group
         ranks[group] = source, seen[source, name]
         seen[source, name] += 1

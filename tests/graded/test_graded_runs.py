@@ -337,6 +337,10 @@ def test_scenes_of_one_name_in_several_folders_have_their_own_labels(cli: InProc
     Path("labels.csv").write_text("\n".join(reversed(lines)))
     found = json.loads(cli("score", "--descriptors", "X.npz", "--labels", "labels.csv", "--json").out)
     assert found["WAP"] == pytest.approx(rsir_bench.score(rows, [text.split(";") for text in words]).overall["WAP"])
+    nested = [name.removeprefix("photos/beach/") for name in ids]
+    np.savez("Y.npz", descriptors=rows, ids=np.array(nested))
+    Path("labels.csv").write_text("\n".join(f"{name},{text}" for name, text in zip(nested, words, strict=True)))
+    assert json.loads(cli("score", "--descriptors", "Y.npz", "--labels", "labels.csv", "--json").out) == found
     Path("labels.csv").write_text("\n".join(line.replace("forest", "lake") for line in lines))
     refused = cli("score", "--descriptors", "X.npz", "--labels", "labels.csv").err
     assert "has no labels of 3 (photos/forest/1.jpg, photos/forest/2.jpg, photos/forest/3.jpg)" in refused

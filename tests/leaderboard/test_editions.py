@@ -137,6 +137,26 @@ def test_an_untrained_method_is_with_the_only_source_of_its_scenes() -> None:
     assert [one.target.label for one in found[-2:]] == [LABELS["ucm"], OTHER_LABELS["ucm"]]
 
 
+def test_editions_that_are_called_alike_are_in_one_suite() -> None:
+    """Even where one dataset has more results on the original, and another on the copy."""
+    asked = [("plain", name, edition) for name in ("ucm", "rsscn7") for edition in ("original", "jpeg-256")]
+    asked += [("gamma", "ucm", "original"), ("gamma", "rsscn7", "jpeg-256")]
+    untrained = [
+        made(label, 0.2, 0, OURS | {name: edition}, name, key=f"{label}{name}{edition}").model_copy(
+            update={"source": None}
+        )
+        for label, name, edition in asked
+    ]
+    targets = [one.target for one in with_editions(untrained)]
+    assert {target.label: target.suite for target in targets} == {
+        "ucm (jpeg-256)": 0,
+        "rsscn7 (jpeg-256)": 0,
+        "ucm (original)": 1,
+        "rsscn7 (original)": 1,
+    }
+    assert suite_names(targets) == {0: "jpeg-256", 1: "original"}
+
+
 def test_a_suite_is_named_by_its_editions_each_once() -> None:
     others = [made("jsst", 0.5, 0, OURS | {"ucm": "original"}, name, key=name) for name in ("ucm", "rsscn7")]
     targets = [one.target for one in with_editions([*PUBLISHED, *STRANGERS, *others])]

@@ -81,3 +81,5 @@ def test_a_result_with_a_doubt_is_not_ahead() -> None:
     doubtful = record("jsst", metrics={"mAP": 0.9}).model_copy(update={"doubts": ("all descriptors are equal",)})
     assert leaders([doubtful]) == []
     assert leaders([doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]
+    sound = record("jsst", metrics={"mAP": 0.7}, seed=1)
+    assert leaders([sound, doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]

@@ -47,7 +47,8 @@ def lists_of_labels(path: Path, ids: Array | None, where: Path) -> list[list[str
 def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: Path) -> list[int]:
     """Return the row of each scene in a file of labels.
 
-    The endings of files do not matter, and where one of two names says less of the folders, those are not compared.
+    The endings of files do not matter. Where no name is equal, and one of two names says less of the folders, those
+    are not compared.
 
     Args:
         wanted: Names of scenes.
@@ -62,7 +63,7 @@ def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: 
     rows = defaultdict(list)
     for row, place in enumerate(named):
         rows[place[-1]].append(row)
-    found = [[row for row in rows[place[-1]] if _alike(place, named[row])] for place in places]
+    found = [_matching(place, rows[place[-1]], named) for place in places]
     if missing := [name for name, matching in zip(wanted, found, strict=True) if not matching]:
         raise UserError(f"{path}: has no labels of {few(missing)} of the {len(wanted):,} scenes of {where}")
     first = [matching[0] for matching in found]
@@ -77,6 +78,11 @@ def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: 
 def _place(name: str) -> tuple[str, ...]:
     """Return the folders and the file name of a scene, without its ending."""
     return tuple(part for part in without_ending(name.replace("\\", "/")).split("/") if part not in ("", "."))
+
+
+def _matching(place: tuple[str, ...], rows: Sequence[int], named: Sequence[tuple[str, ...]]) -> list[int]:
+    """Return the rows of equal names, or else of those that are alike."""
+    return [row for row in rows if place == named[row]] or [row for row in rows if _alike(place, named[row])]
 
 
 def _alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
