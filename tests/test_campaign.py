@@ -289,6 +289,15 @@ def test_a_speed_of_describing_elsewhere_is_none_of_this_machine(tiny: Tiny) -> 
         assert record.cost["parameters"] == here.cost["parameters"]
 
 
+def test_the_speed_of_describing_in_another_precision_is_in_no_other_result(tiny: Tiny) -> None:
+    """Descriptors of the first run are there for the last one, whose folder notes the speed of the one between."""
+    speeds = [
+        _run(tiny.request(overrides=overrides)).records[0].cost["describe_images_per_second"]
+        for overrides in ([], ["describe.precision=bf16"], ["score.similarity=cosine"])
+    ]
+    assert [speed is not None for speed in speeds] == [True, True, False]
+
+
 def test_the_precision_of_a_record_is_that_of_the_methods_recipe(tiny: Tiny) -> None:
     plugin = tiny.folder / "halved.py"
     plugin.write_text(

@@ -46,7 +46,8 @@ class CostRow:
     Attributes:
         label: The method as ``--methods`` takes it.
         title: The method as it is printed.
-        environment: The values of ``ENVIRONMENT``; empty where a record lacks one.
+        environment: The values of ``ENVIRONMENT``, the precision with ``, compiled`` where trainings were; empty where
+            a record lacks one.
         values: By key of ``COSTS``; None where no record has it.
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
         records: The records that have these costs.
@@ -66,13 +67,19 @@ class CostRow:
     editions: str = ""
 
 
+def _in_environment(record: Record, name: str) -> str:
+    """Return a value of ``ENVIRONMENT``; compiled trainings have a precision apart, so that no ratio mixes speeds."""
+    value = record.environment.get(name, "")
+    return f"{value}, compiled" if value and name == "precision" and "compiled" in record.environment else value
+
+
 def cost_rows(board: Board) -> list[CostRow]:
     """Return the rows of a board, the reference first; none where its records have no costs."""
     # A record on distorted scenes repeats the speed of an earlier pass, which another machine may have made.
     clean = [record for record in board.records if is_plain(record) and not is_submitted(record)]
     groups: dict[tuple[str, tuple[str, ...], int], list[Record]] = {}
     for record in clean:
-        environment = tuple(record.environment.get(name, "") for name in ENVIRONMENT)
+        environment = tuple(_in_environment(record, name) for name in ENVIRONMENT)
         groups.setdefault((record.method.label, environment, record.target.suite), []).append(record)
     editions = suite_names(record.target for record in board.records)
     rows = []

@@ -51,7 +51,9 @@ def test_values_and_ratios():
     }
 
 
-@pytest.mark.parametrize("change", [{"device": "cuda (y)"}, {"threads": "1"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "change", [{"device": "cuda (y)"}, {"threads": "1"}, {"precision": "bf16"}, {"compiled": "training"}]
+)
 def test_speeds_of_another_environment_have_no_ratio(change):
     line = by_label(with_cost("baseline", cost()), with_cost("a", cost(6e6, macs=1.0), {**CPU, **change}))["a"]
     assert line.values["train_images_per_second"] == 50

@@ -201,10 +201,12 @@ class Describing:
         precision = network.recipe(protocol.train).precision if protocol.trains else protocol.precision
         here = environment(str(self.device), precision)
         # Distorting takes its own time, which is not the method's.
-        timed = {} if speed is None else {"images_per_second": speed, "environment": here}
+        described = {"environment": here, "precision": protocol.describe.precision}
+        timed = {} if speed is None else {"images_per_second": speed, **described}
         note = {
             "images_per_second": known.get("images_per_second"),
             "environment": known.get("environment", here),
+            "precision": known.get("precision", "32" if known else protocol.describe.precision),
             **timed,
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),

@@ -84,7 +84,8 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
         distortion=_distortion(cell.distortion),
         **score_fields(scores),
         weights={**run.weights, "trained": trained},
-        cost=_cost(left, here) | ({"after_seconds": scores.after_seconds} if cell.after else {}),
+        cost=_cost(left, here, plan.protocol.describe.precision)
+        | ({"after_seconds": scores.after_seconds} if cell.after else {}),
         environment=here,
         command=request_command(asked),
         request=asked,
@@ -273,26 +274,31 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
-    """Return the device of the last training, where it was another kind than the one that scores here, and how."""
+    """Return the device of the last training, where it was another kind than the one that scores here.
+
+    And whether any training was compiled.
+    """
     there = left.trainings[-1].get("environment", {}) if left.trainings else {}
     device = there.get("device", "")
     other = device and device.partition(" ")[0].partition(":")[0] != plan.request.device.partition(":")[0]
-    how = {"compiled": there["compiled"]} if "compiled" in there else {}
+    every = [note.get("environment", {}) for note in left.trainings]
+    how = {"compiled": "training"} if any("compiled" in of for of in every) else {}
     return ({"trained on": device} if other else {}) | how
 
 
-def _cost(left: Circumstances, here: dict[str, str]) -> dict[str, float | None]:
+def _cost(left: Circumstances, here: dict[str, str], precision: str) -> dict[str, float | None]:
     """Return what the result cost; times taken elsewhere are left out."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
     timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
     described = left.described
+    same = described.get("precision", "32") == precision
     return {
         "parameters": described["parameters"],
         "macs": described.get("macs"),  # older passes did not note them
         "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
         "train_images_per_second": last["images_per_second"] if timed else None,
         "train_loss": last.get("loss"),
-        "describe_images_per_second": described["images_per_second"] if _alike(described, here) else None,
+        "describe_images_per_second": described["images_per_second"] if _alike(described, here) and same else None,
     }
 
 
