@@ -36,7 +36,7 @@ from rsir_bench.scenes.fingerprint import content_digest, content_fingerprint
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 
-BLOCK, BLOCKS_AHEAD = 16, 4
+BLOCK, BLOCKS_AHEAD = 8, 2
 """Scenes that a worker decodes at once, and blocks for each worker that are decoded before they are written."""
 
 
