@@ -1,13 +1,13 @@
-"""Make a board line by line, in the order of a schedule, and publish each line as it is finished.
+"""Run a board line by line, in the order of a schedule, and publish each line as soon as it is finished.
 
     python studies/board_campaign.py studies/ucm_lite.toml --plan
     OMP_NUM_THREADS=1 python studies/board_campaign.py studies/ucm_lite.toml --data-root data    # once for each core
 
 A schedule names the protocol, rounds of seeds, and lines: a method, the minutes that one seed takes on one core, and
-where they are not the protocol's, its targets, distortions and seeds. All lines have their seeds of a round before any
-has those of the next, so that a campaign that is cut short is a board of fewer seeds and no board of fewer methods.
-Several of these commands share one folder: each takes the next line that no other has. Results that are published are
-not made again, and a training that was stopped continues.
+its targets, distortions and seeds if they are not the usual ones. The seeds of one round come before those of the next
+in all lines, so that an interrupted campaign leaves a board with fewer seeds, not with fewer methods. Several of these
+commands can share one folder: each takes the next free line. Published results are not computed again, and an
+interrupted training continues.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Line:
     """One seed of a method.
 
     Attributes:
-        method: As ``--methods`` takes it.
-        seed: Its seed.
-        targets: As ``--targets`` takes them.
-        distortions: As ``--distort`` takes them; empty: none.
-        minutes: What it is expected to take on one core.
+        method: The argument of ``--methods``.
+        seed: The seed.
+        targets: The arguments of ``--targets``.
+        distortions: The arguments of ``--distort``; empty: none.
+        minutes: The expected time on one core.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What a file of the line may be called."""
+        """The name of the line, for files."""
         return f"{slug(self.method)}{'-distorted' if self.distortions else ''}-seed{self.seed}"
 
 
@@ -86,7 +86,7 @@ def request_of(line: Line, protocol: str, data_root: Path, out: Path) -> Request
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Hold a file for the block, if no other process holds it; a process that ends gives up what it held."""
+    """Lock a file for the block, and yield whether no other process holds it; the lock ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -98,7 +98,7 @@ def claimed(path: Path) -> Iterator[bool]:
 
 
 def work(schedule: dict[str, Any], data_root: Path, out: Path) -> dict[str, str]:
-    """Make and publish every line that is neither published nor another process's; return failures by line."""
+    """Run and publish every line that is neither published nor locked by another process; return failures by line."""
     failures: dict[str, str] = {}
     for line in lines_of(schedule):
         with claimed(out / "claims" / line.name) as mine:
@@ -112,19 +112,19 @@ def work(schedule: dict[str, Any], data_root: Path, out: Path) -> dict[str, str]
 
 
 def table(schedule: dict[str, Any], data_root: Path, out: Path) -> str:
-    """Return what is done and what is left, by line of the schedule and round of seeds."""
+    """Return a table of what is done and what is left, by line and round of seeds."""
     rows: list[list[object]] = []
     left = 0.0
     for seeds in schedule["rounds"]:
         for line in lines_of({**schedule, "rounds": [seeds]}):
             todo = sum(len(run.todo) for run in make_plan(request_of(line, schedule["protocol"], data_root, out)).todo)
             left += line.minutes if todo else 0
-            rows.append([line.name, line.minutes, f"{todo} results to make" if todo else "done"])
-    return f"{tabulate(rows, ['line', 'minutes', ''])}\nleft: {left / 60:.1f} hours of one core"
+            rows.append([line.name, line.minutes, f"{todo} results missing" if todo else "done"])
+    return f"{tabulate(rows, ['line', 'minutes', ''])}\nleft: {left / 60:.1f} hours on one core"
 
 
 def main() -> None:
-    """Print the plan, or work it off."""
+    """Print the plan, or carry it out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("schedule", type=Path, help="for example studies/ucm_lite.toml")
     parser.add_argument("--data-root", type=Path, default=Path("data"))

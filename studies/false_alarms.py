@@ -2,12 +2,12 @@
 
     python studies/false_alarms.py ucm-lite --lines 27 --draws 4000
 
-fits the components of variance of the board's reference to its published seeds, target by target and metric by metric:
-seeds, the interaction of seeds and classes, and, over all methods of at least five seeds, that of methods and classes.
-Then it draws boards of methods that are all equally good, five seeds each, from normal distributions of these
-variances, and applies the board's own tests to them. A board with any claim counts as one false alarm: ``best``, a line
-is marked as worse than the best one; ``reference``, a line differs from the reference, Holm's correction over the
-lines. Twice: for methods that are alike in every class, and for methods that differ by class but not on average.
+fits variances to the published seeds of a board, for each target and metric: of seeds and of the interaction of seeds
+and classes to those of the reference, of the interaction of methods and classes to those of all methods with at least
+five seeds. Then it draws boards of equally good methods, five seeds each, from normal distributions with these
+variances, and applies the board's tests. A board is a false alarm if any of its lines is marked as worse than the best
+(column ``best``), or differs from the reference with Holm's correction over the lines (column ``reference``). The first
+line is for methods that are alike in every class, the second for methods that differ by class but not on average.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from against_reference import per_class  # type: ignore[import-not-found] # the study beside this one
+from against_reference import per_class  # type: ignore[import-not-found] # the study next to this one
 from tabulate import tabulate
 
 from rsir_bench.base.errors import UserError, run_and_exit
@@ -35,7 +35,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Variances:
-    """Of one score of a method: of a seed, of a seed in a class, and of a method in a class."""
+    """The variances of a score: of a seed, of a seed in a class, and of a method in a class."""
 
     seed: float
     residual: float
@@ -54,7 +54,7 @@ def fitted(reference: Array, others: Sequence[Array]) -> Variances:
 
     Args:
         reference: (S, C) float64, scores by seed and class.
-        others: Those of other methods on the same classes.
+        others: The same for other methods, on the same classes.
     """
     seeds, classes = reference.shape
     residual = _residual(reference)
@@ -73,7 +73,7 @@ def _residual(table: Array) -> float:
 
 
 def alarms(variances: Variances, lines: int, classes: int, draws: int, seed: int) -> tuple[float, float]:
-    """Return the shares of boards with a false claim: against the best, and against the reference (the first line)."""
+    """Return the shares of boards with a false alarm: against the best, and against the reference (the first line)."""
     rng = np.random.default_rng(seed)
     found = np.zeros(2)
     for _ in track(range(draws), "boards", draws):
@@ -85,7 +85,7 @@ def alarms(variances: Variances, lines: int, classes: int, draws: int, seed: int
 
 
 def tables_of(records: Sequence[Record], target: str, row: str, metric: str) -> dict[str, Array]:
-    """Return the scores of all methods of enough seeds in a row on a target, (S, C) float64, by method."""
+    """Return the scores, (S, C) float64, of each method with enough seeds in this row on this target."""
     cells: dict[str, list[Record]] = {}
     for record in records:
         if is_plain(record) and (cell := cell_of(record))[0] == target and cell[2] == row:
@@ -94,7 +94,7 @@ def tables_of(records: Sequence[Record], target: str, row: str, metric: str) -> 
 
 
 def main() -> None:
-    """Print a line for each target and metric."""
+    """Print two lines for each target and metric."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("board", help="for example ucm-lite")
     parser.add_argument("--reference", default="baseline")

@@ -1,13 +1,13 @@
-"""The paper's command at the paper's size, rehearsed on stand-in scenes: time, memory and disk of every stage.
+"""Rehearse the paper's command at the paper's size on drawn scenes: time, memory and disk of every stage.
 
     python studies/full_size.py rehearsal           # hours of a CPU, 20 GB of disk
     python studies/full_size.py rehearsal --draw    # draws the scenes, and stops
 
 Draws all datasets of the protocol with the folders, class names, counts, formats and pixel sizes of the originals, then
-runs the protocol as it is, but for random weights of the trunk and ``--epochs``: verify, plan and estimate, pixel
-cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a process;
-time is elapsed time, memory the process's peak, disk what the folder has gained. Stages that are done are not repeated.
-The scenes are drawn, so that no score of them means anything.
+runs the protocol unchanged except for random weights of the trunk and ``--epochs``: verify, plan and estimate, pixel
+cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a process:
+time is elapsed, memory is the peak of the process, disk is the growth of the folder. Finished stages are not repeated.
+Scores of drawn scenes mean nothing.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from rsir_bench.protocol import load_protocol
 from rsir_bench.records.store import read_records
 from rsir_bench.scenes.card import DatasetCard, load_cards
 
-DRAWN = 64  # pixels; larger scenes are enlarged, with noise of their own
+DRAWN = 64  # pixels; then enlarged to the size of the originals, with noise
 FORMATS = {"ucm": "tif"}  # the others are JPEG
 METHODS = ("baseline", "jsst")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage took."""
+    """The cost of a stage."""
 
     name: str
     seconds: float
@@ -56,7 +56,7 @@ class Stage:
 
 
 def draw_class(folder: Path, card: DatasetCard, position: int) -> None:
-    """Draw the scenes of one class: a synthetic class, in colours and a texture that no other class has."""
+    """Draw the scenes of one class: a synthetic class, in a tint that no other class has."""
     scene_class = card.classes[position]
     place = folder / scene_class.name
     place.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def draw_class(folder: Path, card: DatasetCard, position: int) -> None:
 
 
 def draw_all(names: Sequence[str], data_root: Path) -> None:
-    """Draw the datasets of these names, on all cores."""
+    """Draw the named datasets, on all cores."""
     cards = load_cards()
     work = [(cards[name], position) for name in names for position in range(len(cards[name].classes))]
     with ProcessPoolExecutor() as pool:
@@ -85,7 +85,7 @@ def draw_all(names: Sequence[str], data_root: Path) -> None:
 
 
 class Rehearsal:
-    """The stages in a folder; ``stages.json`` in it holds what those that are done took."""
+    """The stages of a rehearsal in a folder; ``stages.json`` holds the costs of finished ones."""
 
     def __init__(self, folder: Path, epochs: int) -> None:
         self.folder = folder
@@ -101,7 +101,7 @@ class Rehearsal:
             yield from (Stage(**values) for values in json.loads(self.notes.read_text()))
 
     def stage(self, name: str, work: Callable[[], int]) -> None:
-        """Do a stage unless it is done; ``work`` returns the peak of its memory in bytes."""
+        """Do a stage unless it is done; ``work`` returns its peak memory in bytes."""
         if name in self.done:
             return
         before, started = _bytes_below(self.folder), time.perf_counter()
@@ -111,7 +111,7 @@ class Rehearsal:
         self.notes.write_text(json.dumps([asdict(stage) for stage in self.done.values()], indent=1))
 
     def command(self, *words: str) -> int:
-        """Run a command of rsir-bench in the folder; return the peak of its memory in bytes."""
+        """Run a command of rsir-bench in the folder; return its peak memory in bytes."""
         return self._process([sys.executable, "-m", "rsir_bench", *words], self.folder / f"{words[0]}.txt")
 
     def _process(self, words: Sequence[str], output: Path) -> int:
@@ -143,7 +143,7 @@ class Rehearsal:
         return self.command(*words, "--data-root", str(self.data_root), "--out", str(self.runs))
 
     def draw(self) -> int:
-        """Draw all scenes; the memory of its processes is not measured."""
+        """Draw all scenes; memory is not measured."""
         draw_all(self.datasets, self.data_root)
         return 0
 
@@ -169,7 +169,7 @@ def _bytes_below(folder: Path) -> int:
 
 
 def within(runs: Path) -> list[list[object]]:
-    """Return what the runs say of their own parts: method, seconds of training, scenes described per second."""
+    """Return the costs of training in the records: method, seconds, scenes per second."""
     parts = {}
     for record in read_records([runs]):
         cost = record.cost

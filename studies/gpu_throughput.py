@@ -11,8 +11,8 @@ left when scenes are drawn, copied, flipped and viewed: the median over the roun
 weights, which do not change the speed. The projection is arithmetic on these speeds: the protocol's epochs over its
 source, every round of a method, and describing its source and targets; no decoding, no scoring.
 
-With ``--compile``, each round also trains with a compiled step, from the same seed: the columns are its speed and its
-loss over the usual ones, medians over the rounds. Describing in bf16 is measured beside 32 bit.
+With ``--compile``, each round also trains with a compiled step, from the same seed; two columns divide its speed and
+its loss by those without, medians over the rounds. Another divides the speed of describing in bf16 by that in 32 bit.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Speeds(NamedTuple):
         constant: The same network's on a constant batch.
         ratio: Median over rounds of the one over the other.
         describing: Images per second.
-        rounded: Images per second of describing in bf16, over those in 32 bit.
-        compiled: Images per second with a compiled step over those without; not a number where it was not asked for.
-        loss: Mean loss of the epoch with a compiled step over that without; likewise.
+        rounded: Speed of describing in bf16 divided by that in 32 bit.
+        compiled: Speed of training with a compiled step divided by that without; NaN if not measured.
+        loss: Mean loss of the epoch with a compiled step divided by that without; NaN if not measured.
     """
 
     training: float
@@ -106,7 +106,7 @@ def constant_steps(method: Method, scenes: Scenes, steps: int, device: str) -> C
 
 
 def trained(named: MethodSpec, setup: Setup, scenes: Scenes, fabric: Fabric, *, compiled: bool) -> Trained:
-    """Train a new network for an epoch, always the same one."""
+    """Train a new network for one epoch, from the same seed each time."""
     torch.manual_seed(0)
     method = named.build(setup)
     with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +131,8 @@ def measure(
         scenes: (N, H, W, 3) uint8 with labels.
         described: How many of them to describe.
         device: The device to compute on.
-        rounds: Measurements in turns, of which the medians count.
-        compiled: Whether to train with a compiled step too.
+        rounds: How often to measure in turn; the medians count.
+        compiled: Whether to train with a compiled step as well.
     """
     setup = Setup(int(scenes.labels.max()) + 1, 3, len(scenes), protocol.size, protocol)
     method = named.build(setup)
@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--described", type=int, default=10_000)
     parser.add_argument("--size", type=int, help="the protocol's by default")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="train with a compiled step too")
+    parser.add_argument("--compile", action="store_true", help="train with a compiled step as well")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="section.key=value")
     options = parser.parse_args()
     usual = load_protocol(options.protocol)
@@ -216,7 +216,7 @@ def main() -> None:
         hours += takes
         rows.append([named.name, *speeds, takes])
     headers = ["method", "training, images/s", "constant batch", "ratio", "describing, images/s", "bf16: ratio"]
-    headers += ["compiled: ratio", "its loss: ratio", "hours projected"]
+    headers += ["compiled: ratio", "compiled loss: ratio", "hours projected"]
     print(tabulate(rows, headers, floatfmt=("", ".0f", ".0f", ".2f", ".0f", ".2f", ".2f", ".4f", ".2f")))
     machine = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
     print(f"{device} ({machine}), {size} px, {len(scenes)} scenes: {hours:.1f} hours for these methods, one seed each")

@@ -1,11 +1,11 @@
-"""Whether two boards put their methods in the same order.
+"""Whether two boards rank their methods in the same order.
 
     python studies/rank_agreement.py ucm-lite ucm-mobile --row PCA
 
-takes the methods that both boards have in a row, each by the mean over its seeds, and prints Spearman's rank
-correlation for each target and metric, with a 95 % interval: other methods like these, drawn with replacement
-(bootstrap, percentiles). With few methods it is wide, and where their orders are equal it is a single point however few
-they are. Methods that are variants of each other are no independent evidence.
+compares the means over seeds of the methods that both boards have in a row, and prints Spearman's rank correlation for
+each target and metric with a 95 % interval (percentile bootstrap over methods). With few methods the interval is wide,
+but if the orders are equal it is a single point, however few there are. Variants of one method are not independent
+evidence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Array = npt.NDArray[np.float64]
 
 
 def means(records: Sequence[Record], row: str, metric: str) -> dict[str, dict[str, float]]:
-    """Return the mean over seeds by target and method, of undistorted scenes and rankings as they are."""
+    """Return the mean over seeds by target and method, without distortions and post-processing."""
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         target, method, name = cell_of(record)
@@ -42,9 +42,9 @@ def means(records: Sequence[Record], row: str, metric: str) -> dict[str, dict[st
 
 
 def agreement(one: Array, other: Array, draws: int, seed: int) -> tuple[float, float, float]:
-    """Return Spearman's correlation of paired values, (N,) float64 each, and its interval.
+    """Return Spearman's correlation of paired values, (N,) float64 each, and its 95 % interval.
 
-    Draws in which all values of a side are equal have no correlation, and do not count.
+    Draws in which all values on one side are equal have no correlation, and are left out.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(one), (draws, len(one)))
@@ -78,7 +78,8 @@ def main() -> None:
                 one, other = (np.array([of[target][method] for method in shared]) for of in (first, second))
                 lines.append([metric, target, len(shared), *agreement(one, other, options.draws, options.seed)])
     if not lines:
-        raise UserError(f"{' and '.join(options.boards)}: share no target with {FEWEST} methods in row {options.row}")
+        named = " and ".join(options.boards)
+        raise UserError(f"{named}: share no target with {FEWEST} methods in row {options.row}; choose another --row")
     headers = ["metric", "target", "methods", "Spearman", "low", "high"]
     by_name = sorted(lines, key=lambda line: (str(line[0]), str(line[1])))
     print(tabulate(by_name, headers, floatfmt="+.2f"))

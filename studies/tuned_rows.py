@@ -3,7 +3,7 @@
     python studies/held_out_classes.py ucm --data-root data --out held-out
     python studies/tuned_rows.py held-out/ucm-trained held-out/ucm-retrieved --methods jsst,baseline
 
-``tuned_rows.toml`` beside it holds the configurations. The study trains on the first folder, retrieves in the second,
+``tuned_rows.toml`` next to it holds the configurations. The study trains on the first folder, retrieves in the second,
 and prints one line per configuration, the best first: the mean mAP of its rows over the seeds. For a front end that
 generates parameters it also prints how much of known distortions they explain: the scenes that are retrieved are
 distorted at random, and R^2 is that of a least squares prediction of each true parameter from the generated ones, on
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from explained_distortions import explained  # type: ignore[import-not-found] # the study beside this one
+from explained_distortions import explained  # type: ignore[import-not-found] # the study next to this one
 from tabulate import tabulate
 
 from rsir_bench.base.errors import run_and_exit

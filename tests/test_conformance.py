@@ -365,7 +365,7 @@ def test_a_front_end_that_moves_pixels_says_how_far(shift, tmp_path):
     path.write_text(FRONT.replace("scenes * self.gain", f"self.gain * scenes.roll({shift}, 3)"))
     (report,) = check(str(path))
     assert report.failed == ["effect"], str(report)
-    assert f"Gain moves pixels, by {shift} px for example" in str(report)
+    assert f"Gain moves pixels, for example by {shift} px" in str(report)
 
 
 @pytest.mark.contract

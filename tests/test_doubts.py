@@ -1,4 +1,4 @@
-"""A score that is none of a retrieval says so: equal descriptors, codes of one bucket, chance; never starred."""
+"""A score that does not measure retrieval says so: equal descriptors, codes of one bucket, chance; never starred."""
 
 from __future__ import annotations
 

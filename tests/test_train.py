@@ -180,7 +180,7 @@ def test_training_lowers_the_loss(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_compiled_step_computes_the_same_losses(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, compiler: str
 ) -> None:
-    """The eager compiler traces as the usual one does, and generates no code, which takes a minute."""
+    """The eager compiler traces like the usual one, but generates no code, which would take a minute."""
     compile_with, calls = torch.compile, []
 
     def compile_and_count(loss, **options):
@@ -196,7 +196,7 @@ def test_a_compiled_step_computes_the_same_losses(
     compiled = train(network, _scenes(plan), fabric, tmp_path / "compiled", (0,), "tiny", compiled=True)
     assert len(calls) == 1
     assert compiled.loss == pytest.approx(usual.loss, rel=1e-3)
-    assert "loss" not in vars(network)  # the network is as it was built, for whoever saves or copies it
+    assert "loss" not in vars(network)  # the network can be saved and copied as before
 
 
 class _Dropping:

@@ -51,7 +51,7 @@ def drift(
 ) -> None:
     """Compare results with a baseline; exit with 1 if one differs by more than seeds do, or nothing was compared.
 
-    Results on another edition of the scenes do not fail: the last line counts those within and outside the interval.
+    Results on another edition do not fail: the last line counts those within and outside the interval.
 
     \b
     rsir-bench drift --exact

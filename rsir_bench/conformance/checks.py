@@ -344,7 +344,7 @@ def effect(bench: Bench) -> str:
 
 @torch.inference_mode()
 def _stays_where_it_says(network: Composed, scenes: Tensor) -> None:
-    """Check that a front end that does not override ``displacement`` moves no pixel: each in turn is changed."""
+    """Check that front ends that do not override ``displacement`` move no pixel, by changing one in each scene."""
     count, _, height, width = scenes.shape
     rows, columns = (torch.arange(count) * step % (side // 2) + side // 4 for step, side in ((5, height), (7, width)))
     probes, each = scenes.clone(), torch.arange(count)
@@ -354,16 +354,16 @@ def _stays_where_it_says(network: Composed, scenes: Tensor) -> None:
             change = (front(probes) - front(scenes)).abs().sum(1)
             strongest, places = change.flatten(1).max(1)
             found = change > strongest[:, None, None] / 10
-            # What spreads around a pixel, as the ring of an edge filter does, stays where it is.
+            # A change that spreads around a pixel, such as the ring of an edge filter, does not count as moved.
             elsewhere = ~(_spans(found.any(2), rows) & _spans(found.any(1), columns)) & (strongest > 0)
             if 2 * elsewhere.sum() > count:
                 apart = torch.hypot(places // width - rows, (places % width - columns).float())[elsewhere]
-                problem = f"moves pixels, by {apart.median().item():.3g} px for example, and its displacement() is zero"
+                problem = f"moves pixels, for example by {apart.median().item():.3g} px, but its displacement() is zero"
                 raise Failure(f"{type(front).__name__} {problem}; override it")
 
 
 def _spans(found: Tensor, place: Tensor) -> Tensor:
-    """Return whether the first and the last True of each line, (N, L) bool, enclose its place; (N,) bool."""
+    """Return, (N,) bool, whether the first and the last True of each line, (N, L) bool, enclose its place, (N,) int."""
     before = torch.arange(found.shape[1]) <= place[:, None]
     after = torch.arange(found.shape[1]) >= place[:, None]
     return (found & before).any(1) & (found & after).any(1)

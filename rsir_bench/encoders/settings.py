@@ -57,7 +57,7 @@ def read_name(argument: str) -> dict[str, Any]:
     {'model': 'vit_tiny_patch16_224', 'weights': 'none', 'pooling': 'cls+mean'}
 
     Raises:
-        UserError: A setting comes twice; the model and what follows ``@`` are the first two.
+        UserError: A setting is given twice; the model and the weights after ``@`` count as settings.
     """
     name, *changes = SETTING.split(argument)
     model, _, weights = name.partition("@")

@@ -52,7 +52,7 @@ class Board:
 def boards(records: Iterable[Record]) -> list[Board]:
     """Group records into one board per protocol, sorted by name, whatever the order of the records.
 
-    Several editions of a dataset are separate targets, see ``rsir_bench.records.editions``.
+    Editions of a dataset are separate targets; see ``rsir_bench.records.editions``.
 
     Raises:
         UserError: Records of one protocol differ in the metric version or a method's version, code, initial weights,

@@ -41,19 +41,19 @@ COSTS = (
 
 @dataclass(frozen=True)
 class CostRow:
-    """One method in one environment, and where a board has several editions of its datasets, in one suite of targets.
+    """One method in one environment, on one suite of targets.
 
     Attributes:
         label: The method as ``--methods`` takes it.
         title: The method as it is printed.
-        environment: The values of ``ENVIRONMENT``, the precision with ``, compiled`` where trainings were; empty where
-            a record lacks one.
+        environment: The values of ``ENVIRONMENT``, with ``, compiled`` after the precision of compiled trainings; empty
+            where a record lacks one.
         values: By key of ``COSTS``; None where no record has it.
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
         records: The records that have these costs.
         hours: Mean hours of training, of all rounds; None where nothing is trained, or it is not known.
         suite: The number of the suite.
-        editions: Its editions, in words; empty where there is one suite.
+        editions: The name of the suite; empty if there is only one.
     """
 
     label: str
@@ -68,7 +68,7 @@ class CostRow:
 
 
 def _in_environment(record: Record, name: str) -> str:
-    """Return a value of ``ENVIRONMENT``; compiled trainings have a precision apart, so that no ratio mixes speeds."""
+    """Return a value of ``ENVIRONMENT``; compiled trainings have another precision, so that no ratio mixes speeds."""
     value = record.environment.get(name, "")
     return f"{value}, compiled" if value and name == "precision" and "compiled" in record.environment else value
 

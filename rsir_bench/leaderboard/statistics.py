@@ -111,9 +111,9 @@ def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
 
     A t test on the means of the seeds with unequal variances (Welch). Where the per-class differences vary by more than
     seeds explain, the methods suit different classes, and that variance is added (mixed model, Satterthwaite, 1946), so
-    that a few classes alone do not decide. Whether it is significant is not asked first: with seven classes such a test
-    misses differences that let equal methods differ in up to 18 % of boards (``studies/false_alarms.py``). Classes have
-    equal weights.
+    that a few classes alone do not decide. It is added without a test of significance: with seven classes, such a test
+    misses it so often that up to 18 % of boards have a false alarm (``studies/false_alarms.py``). Classes have equal
+    weights.
 
     Args:
         first: (S, C) float, the finite scores of one method by seed and class.

@@ -28,7 +28,7 @@ Results = dict[tuple[str, str, str], list[Record]]
 """The records of each target, method and row."""
 
 DOUBT = "!"
-"""Stands beside values that are none of a retrieval."""
+"""Stands beside values that do not measure retrieval."""
 
 SHOWS_FILL = " It leads to the command that fills it."
 
@@ -104,7 +104,7 @@ class MethodRow:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why the values are none of a retrieval, by seed; empty where nothing is known against them."""
+        """Why the values do not measure retrieval, by seed; empty where nothing is known against them."""
         return tuple(f"seed {one.seed}: {'; '.join(one.doubts)}" for one in self.records if one.doubts)
 
     @property
@@ -123,17 +123,17 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Block:
-    """All rows of one target; ``extent`` counts its scenes and is empty where nothing of ours was run on it.
+    """All rows of one target.
 
     Attributes:
-        target: Its label; the paper's name of it where nothing of ours was run on it.
-        title: Its title, with its edition where the board has several.
-        extent: Its scenes and classes, in words.
+        target: Its label, or its name in the paper where nothing of ours was run on it.
+        title: Its title, with its edition if the board has several.
+        extent: Its scenes and classes, in words; empty where nothing of ours was run on it.
         rows: The rows.
         references: The chance and the oracle of a target whose scenes have several labels.
         dataset: The name of its dataset; empty where nothing of ours was run on it.
-        edition: Which of several editions it is, in words.
-        suite: The number of its suite: the targets that values may be averaged over.
+        edition: Its edition, in words; empty if the board has only one.
+        suite: The number of its suite.
     """
 
     target: str
@@ -424,17 +424,17 @@ def weight_notes(rows: Sequence[MethodRow]) -> Iterator[str]:
 
 
 def edition_notes(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a sentence on the editions of a board that has several, and the fingerprint of each."""
+    """Yield a note with the fingerprint of each edition, if the board has several."""
     known = list(records)
     if any(record.target.edition for record in known):
         parts = [part for record in known for part in (record.target, record.source) if part]
         found = sorted({(part.name, edition_name(part.name, part.fingerprint), part.fingerprint) for part in parts})
         listed = ", ".join(f"{name} ({edition}) {fingerprint[:12]}" for name, edition, fingerprint in found)
-        yield f"Editions are separate targets: no line, mark or test has values of two. Fingerprints: {listed}."
+        yield f"Editions are separate targets: no line, mark or test mixes them. Fingerprints: {listed}."
 
 
 def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
-    """Yield a sentence for each row whose values are none of a retrieval, and are therefore not marked."""
+    """Yield a sentence for each row whose values do not measure retrieval, and are therefore not marked."""
     for block in blocks:
         for row in block.rows:
             if row.doubts:

@@ -85,8 +85,8 @@ def leaders(records: Iterable[Record]) -> list[str]:
     """Return for each target which method is best by its main metric, and by how much, in one line.
 
     Means over seeds are compared, of undistorted scenes and of rows that are not fitted on the target; each method goes
-    by its best row. A row of which a seed has a doubt is left out: that is none of a retrieval, and the mean of the
-    others would be one of the lucky.
+    by its best row. A row with a doubt on any seed is left out: that score does not measure retrieval, and the mean
+    of the others would be too good.
     """
     values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
     doubtful = set()

@@ -99,7 +99,7 @@ class VariantRow:
 
     @property
     def doubtful(self) -> bool:
-        """Whether its values are none of a retrieval."""
+        """Whether its values do not measure retrieval."""
         return any(record.doubts for record in self.records)
 
     def score(self, metric: str) -> float | None:

@@ -17,8 +17,8 @@ from rsir_bench.scenes.batches import Batch, Scenes
 PresetT = TypeVar("PresetT", bound="Method | FrontEnd")
 
 SEARCHED = (
-    "take the protocol's settings for this row: a search found them on classes held out of its source, with as many "
-    "configurations for each tuned row"
+    "use the protocol's settings for this row, found by a search on classes held out of its source, with the same "
+    "number of configurations for each tuned row"
 )
 
 
@@ -135,10 +135,10 @@ def preset(base: type[PresetT], defaults: Mapping[str, Any], **card: Any) -> typ
 
 
 class Schedule(Settings):
-    """What a tuned row may change of the protocol's training; None: the protocol's.
+    """The settings of training that a tuned row may change; None: as in the protocol.
 
     Attributes:
-        epochs: Passes over the source. Without a default, as nothing is tuned where no protocol gives it.
+        epochs: Passes over the source; required, as only a protocol or a user can say what is tuned.
         train_rate: The highest learning rate.
         flip: Random horizontal and vertical flips.
         distort: Strength of random distortions.
@@ -156,7 +156,7 @@ class Schedule(Settings):
 
 
 def tuned(base: type[PresetT]) -> type[PresetT]:
-    """Return a method or front end as ``NAME-tuned``: with a schedule in its settings, which a protocol searched for.
+    """Return ``NAME-tuned``: a method or front end with a schedule in its settings, whose values protocols give.
 
     The registry finds it if it is a variable of the module that defines ``base``.
     """
@@ -164,7 +164,7 @@ def tuned(base: type[PresetT]) -> type[PresetT]:
     settings = create_model(f"{name}Settings", __base__=(Schedule, base.Settings), __module__=base.__module__)
 
     def recipe(self: Any, train: protocols.Train) -> protocols.Train:
-        """Return the training settings with the row's schedule, as the method changes them."""
+        """Return the training settings with the row's schedule, and then the method's changes."""
         changed: protocols.Train = base.recipe(self, self.settings.applied_to(train))
         return changed
 

@@ -303,7 +303,7 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         return scenes.new_zeros(len(scenes))
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
-        """Return the training settings, before the method behind changes them; the protocol's by default."""
+        """Return the training settings, which the method may change further; the protocol's by default."""
         return train
 
     def parameter_groups(self) -> list[ParameterGroup]:

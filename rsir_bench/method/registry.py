@@ -328,7 +328,7 @@ def _plain_name(words: str, argument: str) -> str:
 
 
 def least_schedules(found: Mapping[str, RegisteredMethod]) -> dict[str, dict[str, Any]]:
-    """Return settings with which tuned rows can be built where no protocol settled any: one epoch, by name."""
+    """Return the settings that tuned rows need if no protocol gives them, by name: one epoch."""
     return {name: {"epochs": 1} for name, method in found.items() if issubclass(method.method_class.Settings, Schedule)}
 
 

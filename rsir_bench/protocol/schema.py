@@ -142,7 +142,7 @@ class Train(_Section):
 class Describe(_Section):
     """How descriptors are computed and reduced."""
 
-    precision: Literal["32", "bf16"] = Field(default="32", description="The precision in which networks describe.")
+    precision: Literal["32", "bf16"] = Field(default="32", description="The precision of describing.")
     pca: int = Field(default=128, ge=1, description="Dimensions of every PCA row.")
     pca_fit: list[Literal["source", "target"]] = Field(
         default=["source"], min_length=1, description="The scenes that the principal components are fitted on."

@@ -62,7 +62,7 @@ class CellDrift:
         seeds: The seed, or the seeds that the means are over.
         shifts: Every metric, the worst first; empty if the results are not comparable.
         differs: Why they are not comparable, for example ``"method.version: 1 -> 2"``.
-        editions: Which editions of the scenes differ, for example ``"rsscn7: jpeg-256 -> original"``.
+        editions: Which editions differ, for example ``"rsscn7: jpeg-256 -> original"``.
     """
 
     cell: CellId
@@ -116,7 +116,7 @@ class Drift:
 
     @property
     def of_another_edition(self) -> tuple[int, int]:
-        """How many cells on another edition of the scenes are within the interval, and how many outside."""
+        """How many cells on another edition are within the interval, and how many outside."""
         within = [cell.within for cell in self.cells if cell.verdict is Verdict.ANOTHER_EDITION]
         return sum(within), len(within) - sum(within)
 
@@ -127,7 +127,7 @@ class Drift:
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and nothing failed; other scenes may give what they give."""
+        """Whether something was compared and nothing failed; results on another edition cannot fail."""
         failed = self.counts[Verdict.FAIL] + self.counts[Verdict.NOT_COMPARABLE]
         return self.compared > 0 and failed == 0
 
@@ -145,9 +145,9 @@ def compare(records: Iterable[Record], baseline: Iterable[Record]) -> Drift:
     tolerance is divided by sqrt(n), so that small changes show. Untrained methods are deterministic: OK up to 1e-5,
     OKish up to the effect of two neighbours that swap at a cut-off in one query.
 
-    A result on an edition of the scenes that the baseline lacks is compared with each edition that it has. No code can
-    give the same numbers there, so that the verdict is another one: within the tolerance of another training or not.
-    This holds for untrained methods too, whose cells then use the board's deviation.
+    A result on an edition that the baseline lacks is compared with each edition that it has. Their numbers cannot be
+    equal, so the verdict is ``ANOTHER_EDITION``, within the tolerance of another training or outside. This also holds
+    for untrained methods, whose cells then use the board's deviation.
 
     Args:
         records: The results now, of any boards.
@@ -204,7 +204,7 @@ def _on_any_edition(cell: CellId, seed: int) -> tuple[CellId, int]:
 def differences(old: Record, new: Record) -> tuple[str, ...]:
     """Return what makes two results of one cell incomparable: definitions or settings, but not the machine.
 
-    Other editions of the scenes do not: see ``_editions``. Another number of scenes does.
+    Another edition does not, see ``_editions``; another number of scenes does.
     """
     before, after = _circumstances(old), _circumstances(new)
     if old.key == new.key:  # a setting that one code did not have yet is at the default that changes nothing

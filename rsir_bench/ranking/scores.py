@@ -97,7 +97,7 @@ class Scores(Tabular):
         return {"all queries": self.overall, **self.per_class}
 
     def doubts(self) -> list[str]:
-        """Return why the scores are none of a retrieval: equal descriptors, and an mAP no better than a random order's.
+        """Return why the scores do not measure retrieval: equal descriptors, mAP no better than a random order's.
 
         Descriptors count as equal where more than a fifth of the scenes have the very descriptor of another class's.
         An mAP counts as chance within 2 % of the way from chance to 1, or within two standard errors over queries.

@@ -1,6 +1,6 @@
-"""Editions: copies of a dataset with other bytes. Results on several are separate targets, which nothing mixes.
+"""Editions: copies of a dataset with different bytes. Results on them are separate targets, which nothing mixes.
 
-The edition of a result is that of its target and, where it was trained, that of its source.
+The edition of a result is that of its target and, if the method was trained, that of its source.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ Copy = tuple[str, str]
 
 
 def target_edition(record: Record) -> str:
-    """Return what the edition of the target is called."""
+    """Return the name of the target's edition."""
     return edition_name(record.target.name, record.target.fingerprint)
 
 
 def source_edition(record: Record) -> str:
-    """Return what the edition of the source is called; empty where nothing was trained."""
+    """Return the name of the source's edition; empty where nothing was trained."""
     return edition_name(record.source.name, record.source.fingerprint) if record.source else ""
 
 
 def with_editions(records: Iterable[Record]) -> list[Record]:
-    """Return records in the same order, with their editions in the labels of their targets, where a board has several.
+    """Return records in the same order; if a board has several editions, the labels of its targets name them.
 
-    The label ``rsscn7 (original)`` tells editions of a target apart, ``rsscn7 (original, source original)`` those of
-    the source too: where records of one protocol were trained on several. An untrained method has no source; it is
-    with those that were trained on the only source of its edition of the target, or else apart. ``target.suite`` counts
-    from 0, which has the most results: the targets of one suite have one source and, of each dataset, one edition.
+    The label ``rsscn7 (original)`` tells editions of a target apart, ``rsscn7 (original, source original)`` also those
+    of the source, if records of one protocol were trained on several. An untrained method has no source: it is grouped
+    with the trained ones if all of those on its edition of the target have the same source, otherwise it is separate.
+    ``target.suite`` counts from 0, the suite with the most results. All targets of a suite have the same source, and
+    each of its datasets has one edition there.
     """
     found = list(records)
     boards: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -45,11 +46,11 @@ def with_editions(records: Iterable[Record]) -> list[Record]:
 
 
 class Suited(Protocol):
-    """What is in an edition and in a suite: the target of a record, or the block of a table."""
+    """What has an edition and a suite: the target of a record, or the block of a table."""
 
     @property
     def edition(self) -> str:
-        """Which of several editions it is, in words."""
+        """Its edition, in words; empty if the board has only one."""
 
     @property
     def suite(self) -> int:
@@ -57,7 +58,7 @@ class Suited(Protocol):
 
 
 def suite_names(targets: Iterable[Suited]) -> dict[int, str]:
-    """Return the editions of each suite by its number, in words, the source's last; empty for the only suite."""
+    """Return the name of each suite by number: its editions, the source's last; empty if there is only one suite."""
     words: dict[int, set[str]] = defaultdict(set)
     for target in targets:
         words[target.suite] |= {*target.edition.split(", ")} - {""}
@@ -69,7 +70,7 @@ def suite_names(targets: Iterable[Suited]) -> dict[int, str]:
 
 
 def of_usual_editions(records: Iterable[Record]) -> list[Record]:
-    """Return the records on the editions that most records of each dataset are on, among all boards."""
+    """Return the records on the edition of each dataset that has the most records, over all boards."""
     found = list(records)
     used: dict[str, Counter[str]] = defaultdict(Counter)
     for record in found:
@@ -126,13 +127,13 @@ Group = tuple[Copy | None, str, str]
 
 
 def _suites(groups: Counter[Group], names: Mapping[Copy, str]) -> dict[Group, int]:
-    """Return the number of the suite of each group: by source, and in it the editions of each dataset by size.
+    """Return the suite of each group: one for each source and, within it, each rank of the editions by size.
 
-    Editions of several datasets that are called alike are in one suite, as far as possible: their sizes are added.
+    Editions of the same name are in one suite, as far as possible: the sizes of all datasets are added.
 
     Args:
         groups: The number of results of each group.
-        names: What each edition is called.
+        names: The name of each edition.
     """
     called = Counter[tuple[Copy | None, str]]()
     for (source, name, fingerprint), count in groups.items():
@@ -157,7 +158,7 @@ def _suites(groups: Counter[Group], names: Mapping[Copy, str]) -> dict[Group, in
 
 
 def _names(copies: Iterable[Copy]) -> dict[Copy, str]:
-    """Return what each edition is called; by its whole fingerprint where two of a dataset would be called alike."""
+    """Return the name of each edition; its whole fingerprint if two of a dataset would have the same name."""
     found = {copy: edition_name(*copy) for copy in copies}
     shared = Counter((name, edition) for (name, _), edition in found.items())
     return {copy: edition if shared[copy[0], edition] == 1 else copy[1] for copy, edition in found.items()}

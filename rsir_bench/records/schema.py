@@ -75,8 +75,8 @@ class SourcePart(_Part):
 class TargetPart(_Part):
     """The dataset that was scored on; ``scenes`` does not include the ``excluded`` duplicates of source scenes.
 
-    On a board that has several editions of a dataset, each is a separate target, with another ``label``; see
-    ``rsir_bench.records.editions``. No file stores that: it depends on the other records of the board.
+    On a board with several editions of a dataset, each is a separate target with a different ``label``; see
+    ``rsir_bench.records.editions``. No file stores the label: it depends on the other records of the board.
     """
 
     name: str
@@ -90,24 +90,24 @@ class TargetPart(_Part):
     _suite: int = PrivateAttr(0)
 
     def in_edition(self, edition: str, suite: int) -> TargetPart:
-        """Return the same target as one of several editions on a board, which belongs to one of several suites."""
+        """Return a copy of the target that is in an edition and a suite of a board."""
         copy = self.model_copy()
         copy._edition, copy._suite = edition, suite
         return copy
 
     @property
     def edition(self) -> str:
-        """Which of several editions on a board it is, in words; empty where there is one."""
+        """Its edition, in words; empty if the board has only one."""
         return self._edition
 
     @property
     def suite(self) -> int:
-        """The number of its suite on a board: targets whose values may be averaged."""
+        """The number of its suite on a board."""
         return self._suite
 
     @property
     def label(self) -> str:
-        """What boards call it: ``"rsscn7"``, or ``"rsscn7 (original)"`` next to other editions."""
+        """Its name on boards: ``"rsscn7"``, or ``"rsscn7 (original)"`` next to other editions."""
         return in_edition(self.name, self._edition)
 
     @property
@@ -117,7 +117,7 @@ class TargetPart(_Part):
 
 
 def in_edition(text: str, edition: str) -> str:
-    """Return the name or title of a target with its edition, where there is one: ``"RSSCN7 (original)"``."""
+    """Return the name or title of a target with its edition, if given: ``"RSSCN7 (original)"``."""
     return f"{text} ({edition})" if edition else text
 
 
@@ -304,7 +304,7 @@ class OriginPart(_Part):
 class Record(Tabular, _Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
-    ``doubts`` says why the metrics are none of a retrieval: equal descriptors, chance, a front end that has collapsed.
+    ``doubts`` says why the metrics do not measure retrieval: equal descriptors, chance, a front end that has collapsed.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
     ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None
     where each scene has one label; where it is not, there are no values by class. ``after`` is None for plain rankings;

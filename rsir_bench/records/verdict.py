@@ -11,7 +11,7 @@ EXACT = 1e-5
 
 
 class Verdict(Enum):
-    """The verdict on one cell, the worst first; one on another edition of the scenes neither passes nor fails."""
+    """The verdict on one cell, the worst first; ``ANOTHER_EDITION`` neither passes nor fails."""
 
     NOT_COMPARABLE = "not comparable"
     FAIL = "FAIL"

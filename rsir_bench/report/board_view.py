@@ -32,7 +32,7 @@ class Column:
     """One column of values; if ``paper`` is set, columns of published values and of differences follow it.
 
     ``references`` holds the chance and the oracle of targets whose scenes have several labels, by title; ``dataset`` is
-    the name of the target's dataset, and ``edition`` which of several editions it is.
+    the name of the target's dataset, and ``edition`` its edition in words, empty if the board has only one.
     """
 
     target: str
@@ -64,8 +64,8 @@ class Target:
         extent: Its size, in words.
         metric: The metric that methods are ranked by there.
         dataset: The name of its dataset.
-        edition: Which of several editions it is, in words.
-        suite: The number of its suite: the targets that values may be averaged over.
+        edition: Its edition, in words; empty if the board has only one.
+        suite: The number of its suite.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Standing:
 
     @property
     def cost(self) -> costs.CostRow | None:
-        """Its costs on the first suite of targets that it has some on; None where no record has them."""
+        """Its costs on the first suite for which they are known; None if no record has them."""
         return self.costs_by_suite[min(self.costs_by_suite)] if self.costs_by_suite else None
 
     @property
@@ -216,7 +216,7 @@ class BoardView:
     def main(self) -> list[Standing]:
         """For each method, the row that figures show; the method with the best mean over targets is first.
 
-        Of several suites, as of several editions, the first decides, then the next.
+        If the targets form several suites, the first decides, then the next.
         """
         suites = sorted({target.suite for target in self.targets})
 

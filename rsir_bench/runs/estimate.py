@@ -308,7 +308,7 @@ def _per_scene(few: float, more: float, batch: int) -> float:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the least seconds of some work, done up to ``TRIES`` times within a second: other work only adds to it."""
+    """Return the least seconds that work takes, of up to ``TRIES`` times within a second: other load only adds time."""
     taken: list[float] = []
     while len(taken) < TRIES and sum(taken) < 1:
         started = time.perf_counter()

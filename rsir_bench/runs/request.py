@@ -32,7 +32,7 @@ class Request:
     cards: Sequence[Path] = _parameter("A .toml file: a dataset's card, or dataset.toml for folder: and the like.", ())
     published: Path | None = _parameter("Folder of published records to skip.", None)
     fresh: bool = _parameter("Recompute every result, after removing these runs from --out.", False)
-    compile: bool = _parameter("Compile the training step with torch.compile: longer to start, faster after.", False)
+    compile: bool = _parameter("Compile the training step with torch.compile: starts later, runs faster.", False)
     time_limit: float | None = _parameter("Stop each run, in a separate process, after this many minutes.", None)
 
     def __post_init__(self) -> None:

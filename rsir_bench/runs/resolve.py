@@ -175,7 +175,7 @@ def _method_names(wanted: Sequence[str], found: Mapping[str, RegisteredMethod], 
     Raises:
         UserError: No method matches a pattern.
     """
-    # With a setting that neither the class nor the protocol gives, such as timm's model, it runs only if it is named.
+    # A method that needs a setting which the protocol does not give, such as timm's model, runs only if it is named.
     complete = [
         name
         for name, method in found.items()

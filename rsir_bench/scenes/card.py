@@ -106,7 +106,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         generator: Set for synthetic datasets, which are generated when first used.
         scenes_of: The dataset whose scenes these are; what this card leaves out is said by that one's.
         labels: Of scenes that have several labels; the classes are then folders only.
-        editions: The fingerprints of known editions of its scenes, by name; results on other editions are not mixed.
+        editions: The fingerprints of its known editions, by name.
     """
 
     name: str = pydantic.Field(pattern="^[a-z0-9][a-z0-9-]*$")
@@ -140,7 +140,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
             raise ValueError("value_range must rise")
         if len({*self.editions.values()}) < len(self.editions):
-            raise ValueError("two editions have one fingerprint")
+            raise ValueError("two editions have the same fingerprint")
         if (self.download is None) == (self.generator is None):
             raise ValueError("give either download or generator")
         if len(self.classes) < 2 and (self.classes or self.labels is None):

@@ -77,7 +77,7 @@ def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bo
 
 
 def known_hashes(store: SceneStore, paths: Sequence[str]) -> list[str] | None:
-    """Return the SHA-256 of each scene's file without reading one; None unless all were hashed in their state."""
+    """Return the SHA-256 of each scene's file without reading it; None unless all were hashed and are unchanged."""
     known, states = _known(store), store.states(paths)
     if any(known.get(path, ())[:4] != states[path] for path in paths):
         return None

@@ -37,7 +37,7 @@ from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 
 BLOCK, BLOCKS_AHEAD = 8, 2
-"""Scenes that a worker decodes at once, and blocks for each worker that are decoded before they are written."""
+"""Scenes in a block, which one worker decodes; blocks per worker that may wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _decoded(index: SceneIndex, transform: Transform) -> Iterator[_Decoded]:
 
     def scenes() -> Iterator[_Decoded]:
         workers = worker_count()
-        waiting: deque[Future[list[_Decoded]]] = deque()  # a bounded number, as all pixels need not fit in memory
+        waiting: deque[Future[list[_Decoded]]] = deque()  # bounded, as all pixels may not fit in memory
         with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(index), BLOCK):
                 waiting.append(pool.submit(lambda rows: [decode(row) for row in rows], order[start : start + BLOCK]))

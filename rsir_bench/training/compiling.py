@@ -16,10 +16,10 @@ REMEDY = "no code can be generated here; install a C++ compiler (on a GPU also t
 
 @contextmanager
 def compiled_loss(method: Method, wanted: bool) -> Iterator[None]:
-    """Within the block, compute the method's loss, and its gradients, with code that ``torch.compile`` generates.
+    """Within the block, compute the method's loss and its gradients with code that ``torch.compile`` generates.
 
-    What cannot be compiled runs as before. Losses are equal to rounding: random numbers, as those of dropout, are
-    drawn as without compiling. The first steps take a minute or two, for each shape of a batch anew.
+    What cannot be compiled runs as before. Losses are equal up to rounding: random numbers, such as those of dropout,
+    are the same as without compiling. For each shape of a batch, the first steps take a minute or two.
 
     Raises:
         UserError: No code can be generated, for example because the machine has no C++ compiler.
@@ -27,7 +27,7 @@ def compiled_loss(method: Method, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    from torch._inductor.exc import InductorError  # seconds, which other commands need not wait
+    from torch._inductor.exc import InductorError  # takes seconds; other commands need not wait
 
     drawn_alike: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": True}
     method.loss = torch.compile(method.loss, options=drawn_alike)  # type: ignore[method-assign] # removed again

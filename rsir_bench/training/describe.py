@@ -53,7 +53,7 @@ def describe(
         device: The device to compute on.
         what: Title of the progress bar.
         names: The descriptors to return; None: all.
-        precision: ``"32"``, or ``"bf16"``: what torch's autocast computes in it; however the method was trained.
+        precision: ``"32"``, or ``"bf16"`` with torch's autocast, whatever the precision of training.
 
     Raises:
         RunError: The method gives no descriptors by name.

@@ -167,7 +167,7 @@ def make_optimizer(method: Method, recipe: Train, fused: bool = False) -> Optimi
     Args:
         method: A network on its device.
         recipe: The training settings.
-        fused: Update all parameters in one pass, as torch can on a GPU; equal to rounding.
+        fused: Update all parameters in one pass, as torch can on a GPU; equal up to rounding.
     """
     groups = [
         {

@@ -26,7 +26,7 @@ FOUND = discover()
         ("m:pooling=none", {"model": "m", "pooling": None}),
     ],
 )
-def test_settings_stand_behind_the_name(text, settings):
+def test_settings_follow_the_name(text, settings):
     assert read_name(text) == settings
 
 
@@ -38,7 +38,7 @@ def test_settings_stand_behind_the_name(text, settings):
         ("vit_tiny:model=vit_base", "model"),
     ],
 )
-def test_a_setting_that_comes_twice_is_refused(name, key):
+def test_a_setting_given_twice_is_refused(name, key):
     assert message(lambda: read_name(name)).endswith(f": {key} is set twice; keep one of them")
 
 

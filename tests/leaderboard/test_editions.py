@@ -1,4 +1,4 @@
-"""Editions of one dataset on one board: side by side, and never in one line, mark, test, mean, ratio or file."""
+"""Editions of a dataset on one board are side by side, and never share a line, mark, test, mean, ratio or file."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def rows_of(document: Document, label: dict[str, str]) -> list[dict[str, Any]]:
     return [{name: value for name, value in fields.items() if name != "target"} for fields in kept]
 
 
-def test_an_edition_is_called_as_on_the_card_or_by_its_digits() -> None:
+def test_an_edition_has_its_name_on_the_card_or_its_first_digits() -> None:
     ours, theirs = PUBLISHED[0], STRANGERS[0]
     assert (target_edition(ours), source_edition(ours)) == ("jpeg-256", "jpeg-128")
     assert (target_edition(theirs), source_edition(theirs)) == ("original", "11111111")
@@ -110,7 +110,7 @@ def test_one_edition_has_no_label(alone: Board) -> None:
     assert {one.target.suite for one in alone.records} == {0}
 
 
-def test_editions_are_targets_of_their_own(both: Board) -> None:
+def test_editions_are_separate_targets(both: Board) -> None:
     counts = Counter(one.target.label for one in both.records)
     assert counts == dict.fromkeys((*LABELS.values(), *OTHER_LABELS.values()), 16) | {LABELS["ucm"]: 17}
     assert {one.target.suite for one in both.records if "jpeg" in one.target.label} == {0}
@@ -125,7 +125,7 @@ def test_only_the_source_is_named_where_targets_are_alike() -> None:
     assert labels["plain"] == labels["jsst"] == "ucm"
     found = with_editions([*ours, *theirs, untrained])
     assert {one.target.label for one in found} == {"ucm (source jpeg-128)", "ucm (source 11111111)", "ucm"}
-    assert found[-1].target.label == "ucm"  # as it has no source, it is with neither of two
+    assert found[-1].target.label == "ucm"  # without a source, it belongs to neither
 
 
 def test_an_untrained_method_is_with_the_only_source_of_its_scenes() -> None:
@@ -137,7 +137,7 @@ def test_an_untrained_method_is_with_the_only_source_of_its_scenes() -> None:
     assert [one.target.label for one in found[-2:]] == [LABELS["ucm"], OTHER_LABELS["ucm"]]
 
 
-def test_editions_that_are_called_alike_are_in_one_suite() -> None:
+def test_editions_of_the_same_name_are_in_one_suite() -> None:
     """Even where one dataset has more results on the original, and another on the copy."""
     asked = [("plain", name, edition) for name in ("ucm", "rsscn7") for edition in ("original", "jpeg-256")]
     asked += [("gamma", "ucm", "original"), ("gamma", "rsscn7", "jpeg-256")]

@@ -1,4 +1,4 @@
-"""Tuned rows: their schedule is their own, and they run where a protocol has settled it."""
+"""Tuned rows have a separate schedule, and run only if a protocol gives it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_idle_epochs_are_counted_in_the_epochs_of_the_row() -> None:
         built(4)
 
 
-def test_a_row_that_no_protocol_settled_is_left_out_of_all_and_says_what_it_needs(tiny: Tiny) -> None:
+def test_a_tuned_row_without_a_schedule_is_left_out_of_all_and_says_what_it_needs(tiny: Tiny) -> None:
     names = {run.method.name for run in make_plan(tiny.request("all")).runs}
     assert not names & {*TUNED}
     said = message(lambda: make_plan(tiny.request("jsst-tuned")))
@@ -62,14 +62,14 @@ def test_a_row_that_no_protocol_settled_is_left_out_of_all_and_says_what_it_need
     )
 
 
-def test_all_includes_the_rows_that_the_protocol_settled() -> None:
+def test_all_includes_the_tuned_rows_that_the_protocol_has() -> None:
     settled = {name for name in load_protocol("ucm-lite").methods if name.endswith("-tuned")}
     plan = fake_plan(Request(methods=["all"], protocol="ucm-lite"))
     assert settled
     assert settled == {run.method.name for run in plan.runs} & {*TUNED}
 
 
-def test_a_tuned_row_is_none_of_the_papers() -> None:
+def test_a_tuned_row_is_not_in_the_papers_tables() -> None:
     card = FOUND["baseline-tuned"].method_class.card
     assert card.tables == []
     assert [row.paper for row in card.rows.values()] == [None, None]

@@ -1,4 +1,4 @@
-"""The same scenes again as JPEG files of another quality and size: run, published and compared with the first."""
+"""The same scenes re-encoded as JPEG of another quality and size: run, published and compared with the first."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_second_edition_is_published_next_to_the_first_and_compared(
     assert all(f">{label}</h2>" in page for label in labels.values())
 
 
-def test_packed_records_on_another_edition_are_taken(
+def test_packed_records_on_another_edition_are_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: InProcess
 ) -> None:
     classes = tuple(SceneClass(name=f"class{number}", scenes=6) for number in range(3))
@@ -115,8 +115,8 @@ def test_packed_records_on_another_edition_are_taken(
     assert ended.code == 0, ended.err
     (record, *_) = read_records([tmp_path / "checked"])
     assert record.origin is not None
-    assert record.origin.remade == ""  # only the edition of the record could make it again
-    assert f"not here   rsscn7: the edition {target_edition(record)} of the record" in ended.err
+    assert record.origin.remade == ""  # only scenes of the record's edition can reproduce it
+    assert f"not here   rsscn7: edition {target_edition(record)} of the record" in ended.err
     assert "the scenes of rsscn7 are not here" in ended.err
     assert cli(*check[:-3], "--data-root", "second", "--exact", "--out", "again").code == 0
     assert all(one.origin and one.origin.remade for one in read_records([tmp_path / "again"]))

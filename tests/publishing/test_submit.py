@@ -329,7 +329,7 @@ def test_a_submission_enters_a_board_and_changes_nothing_of_it(submission: Submi
     submission.refused(r"seed 0: on the board already; a submission replaces nothing")
 
 
-def test_a_board_of_another_edition_takes_the_submission_next_to_it(submission: Submission, board: Path) -> None:
+def test_a_submission_on_another_edition_is_a_separate_target(submission: Submission, board: Path) -> None:
     for path in board.rglob("*.json"):
         record = read_record(path)
         other = record.target.model_copy(update={"fingerprint": "1" * 64})

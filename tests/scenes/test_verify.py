@@ -76,7 +76,7 @@ def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -
         "  sizes: 14 of 20 x 20",
         "  types: 14 uint8 RGB",
         "  manifest: 14 of 14 original files",
-        f"  edition: {fingerprint[:8]}, which the card does not know (it knows original, jpeg-256)",
+        f"  edition: {fingerprint[:8]}, not on the card (known editions: original, jpeg-256)",
         f"  content fingerprint: {fingerprint}",
     ]
 
@@ -88,7 +88,7 @@ def test_the_edition_has_the_name_on_the_card(rsscn7: Path, tmp_path: Path, monk
     monkeypatch.setitem(load_cards(), "rsscn7", load_cards()["rsscn7"].model_copy(update={"editions": known}))
     report = verify("rsscn7", tmp_path)
     assert report.edition == "second"
-    assert "  edition: second (the card knows original, second)" in verification_in_words(report).splitlines()
+    assert "  edition: second (known editions: original, second)" in verification_in_words(report).splitlines()
     listed = {row["dataset"]: row for row in dataset_list(tmp_path)}
     assert (listed["rsscn7"]["edition"], listed["demo-view"]["edition"], listed["ucm"]["edition"]) == ("second", "", "")
     min(rsscn7.rglob("*.jpg")).write_bytes(b"other")

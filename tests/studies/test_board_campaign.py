@@ -1,4 +1,4 @@
-"""The schedule of a board has every method once, all seeds of a round before the next, and no line is made twice."""
+"""The schedule of a board has every method, rounds come in order, and no line runs twice."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load("board_campaign")
 
 
-def test_every_method_that_sits_on_the_trunk_has_a_line(study: ModuleType) -> None:
+def test_every_method_on_the_trunk_has_a_line(study: ModuleType) -> None:
     protocol = load_protocol(SCHEDULE["protocol"])
-    sits = {
+    on_trunk = {
         name
         for name, method in discover().items()
         if getattr(method.method_class.card, "trunk", None) is None
@@ -33,10 +33,10 @@ def test_every_method_that_sits_on_the_trunk_has_a_line(study: ModuleType) -> No
         )
     }
     lines = {line.method for line in study.lines_of(SCHEDULE)}
-    assert sits == {name for name in lines if not name.startswith("timm:")}
+    assert on_trunk == {name for name in lines if not name.startswith("timm:")}
 
 
-def test_all_lines_have_their_seeds_of_a_round_before_the_next(study: ModuleType) -> None:
+def test_all_seeds_of_a_round_come_before_the_next(study: ModuleType) -> None:
     lines = study.lines_of(SCHEDULE)
     assert len({line.name for line in lines}) == len(lines)
     numbers = [next(number for number, seeds in enumerate(SCHEDULE["rounds"]) if line.seed in seeds) for line in lines]
@@ -47,7 +47,7 @@ def test_all_lines_have_their_seeds_of_a_round_before_the_next(study: ModuleType
     assert seeds["baseline"] == seeds["jsst"] == [0, 1, 2, 3, 4]
 
 
-def test_a_line_that_another_process_has_is_left_to_it(study: ModuleType, tmp_path) -> None:
+def test_a_line_that_another_process_has_locked_is_left_to_it(study: ModuleType, tmp_path) -> None:
     with study.claimed(tmp_path / "claims" / "one") as first, study.claimed(tmp_path / "claims" / "one") as second:
         assert first
         assert not second

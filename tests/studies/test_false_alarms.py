@@ -1,4 +1,4 @@
-"""Simulated boards: variances are found again, and equal methods are rarely called different."""
+"""Simulated boards: variances are recovered, and equal methods are rarely called different."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load("false_alarms")
 
 
-def test_variances_are_found_again(study: ModuleType) -> None:
+def test_variances_are_recovered(study: ModuleType) -> None:
     rng = np.random.default_rng(0)
     truth = study.Variances(SEED, RESIDUAL, METHOD)
     found = []
@@ -40,7 +40,7 @@ def test_boards_of_equal_methods_claim_a_difference_in_about_five_percent_at_mos
 
 
 def test_a_better_method_would_be_claimed(study: ModuleType) -> None:
-    """The simulation can see a difference, so that a low rate is none of blindness."""
+    """The tests detect a real difference: few false alarms do not mean that they are blind."""
     board = study.Variances(SEED, RESIDUAL, 0.0).draw(8, 7, np.random.default_rng(0))
     board[3] += 0.2
     marks = study.not_worse_than_best({str(number): table for number, table in enumerate(board)})

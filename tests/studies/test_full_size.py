@@ -1,4 +1,4 @@
-"""Stand-in scenes have the folders, names, counts, sizes and formats of the originals; stages are done once."""
+"""Drawn scenes have the folders, names, counts, sizes and formats of the originals; stages are done once."""
 
 from __future__ import annotations
 

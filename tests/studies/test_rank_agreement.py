@@ -21,7 +21,7 @@ def test_the_same_order_and_the_reverse_are_certain(study: ModuleType) -> None:
     assert study.agreement(values, -values, 500, 0) == pytest.approx((-1, -1, -1))
 
 
-def test_the_interval_holds_the_correlation_of_all_methods_there_could_be(study: ModuleType) -> None:
+def test_the_interval_covers_the_true_correlation(study: ModuleType) -> None:
     """Drawn from a normal distribution with correlation .8, whose rank correlation is .786."""
     rng, truth, held = np.random.default_rng(0), 6 / np.pi * np.arcsin(0.4), 0
     for seed in range(100):

@@ -220,13 +220,13 @@ def verification_in_words(report: Verification) -> str:
 
 
 def _edition_in_words(report: Verification) -> str:
-    """Return the name of the edition, as boards call it, and where it is from; empty where nothing has editions."""
+    """Return the name of the edition, as on boards, and the known editions; empty without a card or fingerprint."""
     if report.card is None or report.fingerprint is None:
         return ""
     known = ", ".join(report.card.editions)
     if report.card.edition(report.fingerprint):
-        return f"{report.edition} (the card knows {known})"
-    return f"{report.edition}, which the card does not know (it knows {known or 'none'})"
+        return f"{report.edition} (known editions: {known})"
+    return f"{report.edition}, not on the card (known editions: {known or 'none'})"
 
 
 def _values_in_words(report: Verification) -> str:

@@ -30,7 +30,7 @@ class AfterRow:
 
     @property
     def doubtful(self) -> bool:
-        """Whether its values are none of a retrieval."""
+        """Whether its values do not measure retrieval."""
         return any(record.doubts for record in self.records)
 
     @property

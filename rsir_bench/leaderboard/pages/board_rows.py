@@ -71,11 +71,11 @@ class Part:
 
     @property
     def suites(self) -> dict[int, str]:
-        """The suites of the targets, see ``suite_names``."""
+        """The names of the suites by number; see ``suite_names``."""
         return suite_names(self.blocks)
 
     def mean_difference(self, row: BoardRow, metric: str, suite: int) -> Difference | None:
-        """Return the mean over all targets of a suite of a row minus the baseline; None where it is not tested."""
+        """Return a row's mean difference from the baseline over all targets of a suite; None where it is not tested."""
         every = [(block, on) for block, on in zip(self.blocks, row.on, strict=True) if block.suite == suite]
         known = [(block, on) for block, on in every if on is not None]
         return mean_difference(known, metric) if len(known) == len(every) else None
@@ -106,7 +106,7 @@ def _rows(blocks: Sequence[Block]) -> list[BoardRow]:
 def best_first(rows: Sequence[BoardRow], metric: str, blocks: Sequence[Block]) -> list[BoardRow]:
     """Sort by the mean over all targets; rows without a value on each of them come last.
 
-    Where the targets are several suites, as of several editions, the first decides, then the next.
+    If the targets form several suites, the first decides, then the next.
     """
     sign = 1 if metric in LOWER_IS_BETTER else -1
     suites = [

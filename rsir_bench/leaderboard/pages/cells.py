@@ -38,7 +38,7 @@ def block_title(block: Block) -> str:
 def short_title(block: Block) -> str:
     """Return a target as a header: its title without what is in parentheses, or its name where that is long.
 
-    Where the board has several editions, the header says which it is.
+    If the board has several editions, the header names this one.
     """
     title = block.title.partition(" (")[0]
     return in_edition(title, block.edition) if len(title) <= LONG else block.target

@@ -38,13 +38,13 @@ def intervals(part: Part, metric: str) -> Grid | None:
 
 
 def _differences(part: Part, row: BoardRow, metric: str) -> list[Difference | None]:
-    """Return those on each target, and then their mean over the targets of each suite."""
+    """Return the difference on each target, then the mean over the targets of each suite."""
     each = (part.difference(row, place, metric) for place in range(len(part.blocks)))
     return [*each, *(part.mean_difference(row, metric, suite) for suite in part.suites)]
 
 
 def _mean(found: list[Difference | None], places: int) -> float:
-    """Return the mean over the targets of the first suite, or that of all that is known where it has none."""
+    """Return the mean over the targets of the first suite, or of all known differences if it has none."""
     first, known = found[places], [one.mean for one in found if one is not None]
     return first.mean if first is not None else sum(known) / len(known)
 

@@ -67,7 +67,7 @@ def _reading(parts: Sequence[Part], rows: Sequence[MethodRow]) -> str:
     several = any(len(part.blocks) > 1 for part in parts)
     order = "Best first by the mean over the targets" if several else "Best first"
     if any(words for part in parts for words in part.suites.values()):
-        order += " of the edition with most results, then of the next"
+        order += " of the edition with the most results, then of the next"
     seeds = "; ± is the standard deviation over seeds" if any(row.seeds > 1 for row in rows) else ""
     enough = any(
         not may

@@ -17,7 +17,7 @@ class Selection:
     Attributes:
         boards: Names of boards.
         methods: Labels.
-        targets: Names of datasets, or labels of their editions: ``rsscn7 (original)``.
+        targets: Names of datasets, or labels of editions such as ``rsscn7 (original)``.
         rows: Names of rows.
     """
 
@@ -27,7 +27,7 @@ class Selection:
     rows: Sequence[str] = ()
 
     def of(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records that are wanted, with the labels of their editions, where a board has several.
+        """Return the wanted records, with labels of their editions if a board has several.
 
         Raises:
             UserError: A word is in no record, or no record has all of what is wanted.
@@ -59,5 +59,5 @@ class Selection:
 
 
 def _names(record: Record) -> set[str]:
-    """Return how a target may be called: by its dataset, which means all its editions, or by its label."""
+    """Return the names that select a target: its dataset, for all editions, and its label."""
     return {record.target.name, record.target.label}

@@ -133,20 +133,17 @@ class Expected:
         return {name: self._index(name, fingerprint) for name, fingerprint in claims.items()}
 
     def _index(self, name: str, fingerprint: str | None) -> SceneIndex:
-        """Return the scenes that a record names: those here, or what the card says of them where they are not.
-
-        Another edition that is here is not what the record names.
-        """
+        """Return the scenes that a record names: those here, or what the card says if that edition is missing."""
         if (name, fingerprint) not in self._indices:
             found = self._found(name)
             if found is not None and fingerprint is not None and fingerprint != found.fingerprint:
                 if found.card is None:
                     raise UserError(
-                        f"{name}: made with scenes of fingerprint {fingerprint[:12]}, and those here have "
-                        f"{found.fingerprint[:12]}; scenes without a card have no editions"
+                        f"{name}: made with scenes of fingerprint {fingerprint[:12]}, but those here have "
+                        f"{found.fingerprint[:12]}; without a card, give the same scenes"
                     )
                 theirs, ours = edition_name(name, fingerprint), edition_name(name, found.fingerprint)
-                self.log(f"not here   {name}: the edition {theirs} of the record; the one here is {ours}")
+                self.log(f"not here   {name}: edition {theirs} of the record; the edition here is {ours}")
                 found = None
             self._indices[name, fingerprint] = found or self._of_card(name, fingerprint)
         return self._indices[name, fingerprint]

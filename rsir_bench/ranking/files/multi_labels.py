@@ -47,8 +47,8 @@ def lists_of_labels(path: Path, ids: Array | None, where: Path) -> list[list[str
 def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: Path) -> list[int]:
     """Return the row of each scene in a file of labels.
 
-    The endings of files do not matter. Where no name is equal, and one of two names says less of the folders, those
-    are not compared.
+    File endings are ignored. If no name is equal, names also match if they differ only in leading folders that one of
+    them lacks.
 
     Args:
         wanted: Names of scenes.
@@ -81,7 +81,7 @@ def _place(name: str) -> tuple[str, ...]:
 
 
 def _matching(place: tuple[str, ...], rows: Sequence[int], named: Sequence[tuple[str, ...]]) -> list[int]:
-    """Return the rows of equal names, or else of those that are alike."""
+    """Return the rows with an equal name or, if there are none, with a matching one."""
     return [row for row in rows if place == named[row]] or [row for row in rows if _alike(place, named[row])]
 
 

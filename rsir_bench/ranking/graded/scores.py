@@ -81,7 +81,7 @@ class GradedScores(Tabular):
         return {"all queries": self.overall, "chance": self.chance, "oracle": self.oracle, **self.per_label}
 
     def doubts(self) -> list[str]:
-        """Return why the scores are none of a retrieval: equal descriptors, and no better than a random order.
+        """Return why the scores do not measure retrieval: equal descriptors, and no better than a random order.
 
         Descriptors count as equal as in ``rsir_bench.ranking.Scores``. The mAP(any) counts as chance within 2 % of the
         way from chance to 1, or within two standard errors of its distance from chance over queries.

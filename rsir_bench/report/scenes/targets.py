@@ -75,7 +75,7 @@ class Target:
         index: The scenes.
         kept: (M,) int64, the indices of the scored scenes; the others are duplicates of source scenes.
         methods: The methods, sorted by ``metric``, best first.
-        edition: Which of several editions it is, in words.
+        edition: Its edition, in words; empty if the runs have only one.
     """
 
     board: str
@@ -129,12 +129,12 @@ class Target:
 
     @property
     def title(self) -> str:
-        """The dataset's full name, with its edition where the runs have several."""
+        """The dataset's full name, with its edition if the runs have several."""
         return in_edition(self.index.card.title if self.index.card else self.index.name, self.edition)
 
     @property
     def label(self) -> str:
-        """What boards call the target."""
+        """The name of the target on boards."""
         return in_edition(self.index.name, self.edition)
 
     @property

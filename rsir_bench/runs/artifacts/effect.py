@@ -49,7 +49,7 @@ class Effect:
 
 
 def doubts_of(effect: EffectPart, scenes: int) -> Iterator[str]:
-    """Yield why scores behind a front end are none of a retrieval: nothing is left of more than a fifth of scenes."""
+    """Yield why scores behind a front end do not measure retrieval: nothing is left of more than a fifth of scenes."""
     if degenerate(effect.lost, scenes):
         where = f"{effect.lost} of {scenes} scenes are blank, out of the frame or far out of range"
         yield f"the front end has run away: {where}"

@@ -274,10 +274,7 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
-    """Return the device of the last training, where it was another kind than the one that scores here.
-
-    And whether any training was compiled.
-    """
+    """Return the device of the last training, if of another kind than the one that scores, and if any was compiled."""
     there = left.trainings[-1].get("environment", {}) if left.trainings else {}
     device = there.get("device", "")
     other = device and device.partition(" ")[0].partition(":")[0] != plan.request.device.partition(":")[0]

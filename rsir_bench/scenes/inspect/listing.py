@@ -19,7 +19,7 @@ from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 def dataset_list(data_root: Path) -> list[dict[str, str | int]]:
     """Return every dataset: name, title, size, licence, and its edition and folder under the data root, if it is there.
 
-    The edition is empty where scenes have not been hashed yet: a list reads no scene.
+    The edition is empty if scenes have not been hashed yet: the list reads no scene.
     """
     return [
         {

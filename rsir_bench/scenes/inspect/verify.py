@@ -128,7 +128,7 @@ class Verification:
 
     @property
     def edition(self) -> str:
-        """What the edition is called; empty where there is no fingerprint."""
+        """The name of the edition; empty without a fingerprint."""
         return edition_name(self.name, self.fingerprint) if self.fingerprint else ""
 
     @property
