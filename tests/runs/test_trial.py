@@ -9,7 +9,7 @@ import pytest
 from conftest import Tiny
 from tiny import message
 
-from rsir_bench.method.registry import discover
+from rsir_bench.method.registry import discover, least_schedules
 from rsir_bench.runs import trial
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign
@@ -147,7 +147,8 @@ def fits(card: Any) -> bool:
 
 @pytest.mark.parametrize("name", [name for name, entry in discover().items() if fits(entry.method_class.card)])
 def test_every_shipped_method_passes(name: str, tiny: Tiny, cache: Path) -> None:
-    plan = make_plan(tiny.request(name, overrides=["train.batch=8"]))
+    schedule = [f"methods.{name}.epochs=1"] if name in least_schedules(discover()) else []
+    plan = make_plan(tiny.request(name, overrides=["train.batch=8", *schedule]))
     (planned,) = plan.runs
     trial.try_method(plan, planned)
     assert trial.is_tried(plan, planned)
