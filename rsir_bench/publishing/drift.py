@@ -12,8 +12,9 @@ from typing import Any
 from rsir_bench.ranking.names import DEFAULT
 from rsir_bench.records.cells import CellId, describe_cell, index_by_cell, matching_baseline
 from rsir_bench.records.editions import source_edition, target_edition
-from rsir_bench.records.schema import Record
+from rsir_bench.records.schema import Record, SourcePart, TargetPart
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
+from rsir_bench.scenes.card import load_cards
 
 UNKNOWN_SPREAD = 0.02
 """The spread if no cell of a board has three seeds: that of the published cells whose seeds differ most."""
@@ -204,7 +205,8 @@ def _on_any_edition(cell: CellId, seed: int) -> tuple[CellId, int]:
 def differences(old: Record, new: Record) -> tuple[str, ...]:
     """Return what makes two results of one cell incomparable: definitions or settings, but not the machine.
 
-    Another edition does not, see ``_editions``; another number of scenes does.
+    Another edition does not, see ``_editions``; another number of scenes does, and so do generated scenes that are
+    not the same: the code that draws them has changed.
     """
     before, after = _circumstances(old), _circumstances(new)
     if old.key == new.key:  # a setting that one code did not have yet is at the default that changes nothing
@@ -229,6 +231,11 @@ def _changes(name: str, before: Any, after: Any) -> list[str]:
     return [f"{name}.{key}: {old} -> {new}" for key, (old, new) in pairs.items() if old != new]
 
 
+def _if_generated(scenes: TargetPart | SourcePart) -> str | None:
+    card = load_cards().get(scenes.name)
+    return scenes.fingerprint[:12] if card is not None and card.generator is not None else None
+
+
 def _circumstances(record: Record) -> dict[str, Any]:
     distortion, pixels = record.distortion, record.pixels
     return {
@@ -237,6 +244,8 @@ def _circumstances(record: Record) -> dict[str, Any]:
         "method.version": record.method.version,
         "method.settings": record.method.settings,
         "row.descriptor": (record.row.descriptor, record.row.kind, record.row.dimensions),
+        "target.fingerprint": _if_generated(record.target),
+        "source.fingerprint": _if_generated(record.source) if record.source else None,
         "target.scenes": (record.target.scenes, record.target.excluded, record.target.classes),
         "queries": (record.queries.count, record.queries.skipped),
         "distortion.version": distortion.version if distortion else None,

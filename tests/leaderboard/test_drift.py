@@ -108,6 +108,18 @@ class TestAnotherEdition:
         assert (cell.verdict, cell.within) == (Verdict.ANOTHER_EDITION, within)
         assert cell.shifts[0].difference == pytest.approx(now - 0.5)
 
+    def test_scenes_that_are_generated_have_one_edition(self):
+        """Other ones mean that the code that draws them has changed, which drift is there to find."""
+
+        def drawn(fingerprint):
+            (one,) = seeds(0.5, fingerprint=fingerprint)
+            return one.model_copy(update={"target": one.target.model_copy(update={"name": "demo-view"})})
+
+        drift = compare([drawn("beef" * 16)], [drawn("cafe" * 16)])
+        assert verdicts(drift) == [Verdict.NOT_COMPARABLE]
+        assert drift.cells[0].differs == ("target.fingerprint: cafecafecafe -> beefbeefbeef",)
+        assert not drift.passed
+
     def test_several_seeds_are_compared_by_their_means_too(self):
         drift = compare(seeds(0.51, 0.5, fingerprint="beef"), seeds(0.50, 0.48, 0.52))
         assert [len(cell.seeds) for cell in drift.cells].count(2) == 1
