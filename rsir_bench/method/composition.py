@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 from torch import Tensor
 
 from rsir_bench import protocol as protocols
@@ -130,7 +130,14 @@ def preset(base: type[PresetT], defaults: Mapping[str, Any], **card: Any) -> typ
         key: (base.Settings.model_fields[key].annotation, value) for key, value in defaults.items()
     }
     settings = create_model(f"{name}Settings", __base__=base.Settings, __module__=base.__module__, **fields)
-    body = {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings}
+    return _renamed(base, name, settings, card)
+
+
+def _renamed(
+    base: type[PresetT], name: str, settings: type[BaseModel], card: Mapping[str, Any], **body: Any
+) -> type[PresetT]:
+    """Return a subclass in the module of ``base``, with these settings, changes of the card and other attributes."""
+    body |= {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings}
     return type(name, (base,), {**body, "card": base.card.model_copy(update=card)})
 
 
@@ -178,5 +185,4 @@ def tuned(base: type[PresetT]) -> type[PresetT]:
         changes["published"] = {}
     else:
         changes["rows"] = {row: made.model_copy(update={"paper": None}) for row, made in card.rows.items()}
-    body = {"__module__": base.__module__, "__doc__": base.__doc__, "Settings": settings, "recipe": recipe}
-    return type(name, (base,), {**body, "card": card.model_copy(update=changes)})
+    return _renamed(base, name, settings, changes, recipe=recipe)
