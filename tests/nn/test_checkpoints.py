@@ -160,6 +160,12 @@ def test_a_larger_network_is_not_cut_down(larger: str, smaller: str, layer: str,
     assert f"it has {layer}, of a larger network" in text
 
 
+def test_a_network_with_scales_of_its_layers_is_no_plain_one(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit", init_values=1e-5).state_dict(), tmp_path / "w.pth")
+    text = message(lambda: load_backbone("test_vit", str(tmp_path / "w.pth"), {}, 3))
+    assert "it has blocks.0.ls1.gamma, of a larger network" in text
+
+
 class Foreign:
     """An object that a checkpoint may hold."""
 

@@ -187,12 +187,12 @@ def _unlike(given: Tensor, wanted: Tensor) -> str | None:
 
 
 def _more(backbone: nn.Module, state: Network, wanted: Mapping[str, Tensor]) -> str | None:
-    """Return a layer that a state dict has inside a part of the backbone that lacks it; None where there is none."""
+    """Return a parameter that a state dict has inside a part of the backbone that lacks it; None where there is none."""
     parts = {key.partition(".")[0] for key in wanted}
     heads = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else heads
-    for key in state:
+    for key, tensor in state.items():
         of_head = any(key.startswith(f"{head}.") for head in heads)
-        if key.endswith(".weight") and key not in wanted and key.partition(".")[0] in parts and not of_head:
+        if key not in wanted and key.partition(".")[0] in parts and tensor.is_floating_point() and not of_head:
             return key
     return None
