@@ -25,7 +25,7 @@ class Baseline(HeadMethod[Settings]):
             "average the trunk's maps over all positions before FC1 (the paper: 'the last feature')",
             "take FC from the output of FC2; fit PCA on FC1 before its ReLU",
             "train with cross-entropy, without dropout (not stated)",
-            "from scratch, train for the protocol's 4 or 40 epochs, fewer than its authors would: rows compare with "
+            "from scratch, train for the protocol's epochs, 4 to 40, fewer than its authors would: rows compare with "
             "each other, not with what a ResNet can reach",
         ],
     )

@@ -111,8 +111,8 @@ class Jsst(FrontEnd[JsstSettings]):
             "0.01 of the trunk's rate the conversion does next to nothing",
             "jsst-tuned is the best of twelve configurations on classes held out of UCM (docs/findings.md): none of "
             "them reached the plain network, or explained more than 0.26 of the variance of a known distortion",
-            "convert spectrally on [0, 1] before normalisation, without clamping; do not bound the warp; pad with the "
-            "border",
+            "convert spectrally on [0, 1] before normalisation, without clamping; do not bound the warp (jsst-tuned: "
+            "bound it as the protocol says); pad with the border",
         ],
         version=3,
     )

@@ -70,7 +70,7 @@ def new_protocol(
     """Write NAME.toml here: a copy of a shipped protocol, with every setting explained.
 
     \b
-    rsir-bench protocols new mine --from ucm-mobile
+    rsir-bench protocols new mine --from ucm-lite
     rsir-bench run --protocol mine.toml --methods baseline --plan
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.protocol import write_protocol
