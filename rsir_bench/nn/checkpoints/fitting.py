@@ -187,7 +187,7 @@ def _unlike(given: Tensor, wanted: Tensor) -> str | None:
 
 
 def _more(backbone: nn.Module, state: Network, wanted: Mapping[str, Tensor]) -> str | None:
-    """Return a parameter that a state dict has inside a part of the backbone that lacks it; None where there is none."""
+    """Return a parameter of a state dict that a part of the backbone lacks; None where there is none."""
     parts = {key.partition(".")[0] for key in wanted}
     heads = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else heads
