@@ -89,11 +89,13 @@ def leaders(records: Iterable[Record]) -> list[str]:
     of the others would be too good.
     """
     values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
-    doubtful = set()
+    doubtful, headings = set(), {}
     for record in with_editions(records):
         metric = main_metric(record)
         if is_plain(record) and record.row.fit != "target" and metric in record.metrics:
-            key = (record.protocol.board, record.target.heading, metric, record.method.label, record.row.name)
+            place = record.protocol.board, record.target.label, metric
+            key = (*place, record.method.label, record.row.name)
+            headings[place] = record.target.heading
             values[key].append(record.metrics[metric])
             if record.doubts:
                 doubtful.add(key)
@@ -104,7 +106,7 @@ def leaders(records: Iterable[Record]) -> list[str]:
         board, target, metric, method, row = key
         line, place = (fmean(of_seeds), row), (board, target, metric)
         best[place][method] = max(line, best[place].get(method, line))
-    return [_leader(target, metric, methods) for (_, target, metric), methods in best.items()]
+    return [_leader(headings[place], place[-1], methods) for place, methods in best.items()]
 
 
 def _leader(target: str, metric: str, methods: dict[str, tuple[float, str]]) -> str:

@@ -34,13 +34,16 @@ def with_editions(records: Iterable[Record]) -> list[Record]:
     with the trained ones if all of those on its edition of the target have the same source, otherwise it is separate.
     ``target.suite`` counts from 0, the suite with the most results. All targets of a suite have the same source, and
     each of its datasets has one edition there.
+
+    Targets of one title, such as two folders, have their names in their headings.
     """
     found = list(records)
     boards: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, record in enumerate(found):
         boards[record.protocol.board, record.protocol.hash].append(place)
     for places in boards.values():
-        for place, record in zip(places, _labelled([found[place] for place in places]), strict=True):
+        labelled = _with_different_headings(_labelled([found[place] for place in places]))
+        for place, record in zip(places, labelled, strict=True):
             found[place] = record
     return found
 
@@ -118,6 +121,17 @@ def _labelled(records: Sequence[Record]) -> list[Record]:
         record.model_copy(
             update={"target": record.target.in_edition(words(record), suites[source_of(record), *_target(record)])}
         )
+        for record in records
+    ]
+
+
+def _with_different_headings(records: Sequence[Record]) -> list[Record]:
+    """Return the records of one board, with the name in the heading of each target that shares its title."""
+    shared = Counter(title for title, _ in {(record.target.title, record.target.name) for record in records})
+    return [
+        record.model_copy(update={"target": record.target.named_in_heading()})
+        if shared[record.target.title] > 1
+        else record
         for record in records
     ]
 

@@ -88,11 +88,18 @@ class TargetPart(_Part):
     excluded: int = 0
     _edition: str = PrivateAttr("")
     _suite: int = PrivateAttr(0)
+    _named: bool = PrivateAttr(False)
 
     def in_edition(self, edition: str, suite: int) -> TargetPart:
         """Return a copy of the target that is in an edition and a suite of a board."""
         copy = self.model_copy()
         copy._edition, copy._suite = edition, suite
+        return copy
+
+    def named_in_heading(self) -> TargetPart:
+        """Return a copy of the target whose heading ends with its name: another target of the board has its title."""
+        copy = self.model_copy()
+        copy._named = True
         return copy
 
     @property
@@ -112,8 +119,8 @@ class TargetPart(_Part):
 
     @property
     def heading(self) -> str:
-        """Its title as boards print it."""
-        return in_edition(self.title, self._edition)
+        """Its title as boards print it; followed by its name where another target of the board has the same title."""
+        return in_edition(f"{self.title}, {self.name}" if self._named else self.title, self._edition)
 
 
 def in_edition(text: str, edition: str) -> str:

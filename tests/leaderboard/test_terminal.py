@@ -4,6 +4,7 @@ from factory import JSST, protocol_part, record, scores
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.leaderboard.terminal import leaders
+from rsir_bench.records.schema import Record
 
 LITE = protocol_part("aid-lite")
 
@@ -83,3 +84,23 @@ def test_a_result_with_a_doubt_is_not_ahead() -> None:
     assert leaders([doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]
     sound = record("jsst", metrics={"mAP": 0.7}, seed=1)
     assert leaders([sound, doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]
+
+
+def test_targets_of_one_title_are_two_targets_and_named() -> None:
+    def on(target: str, title: str, label: str, value: float) -> Record:
+        made = record(label, target=target, metrics={"mAP": value})
+        return made.model_copy(update={"target": made.target.model_copy(update={"title": title})})
+
+    easy = [on("folder-easy", "My photos", label, value) for label, value in (("jsst", 0.9), ("baseline", 0.5))]
+    hard = [on("folder-hard", "My photos", label, value) for label, value in (("jsst", 0.1), ("baseline", 0.25))]
+    assert leaders([*easy, *hard]) == [
+        "My photos, folder-easy: jsst PCA, mAP 0.9000, 0.4000 above baseline PCA",
+        "My photos, folder-hard: baseline PCA, mAP 0.2500, 0.1500 above jsst PCA",
+    ]
+    text = terminal_table([*easy, *hard, on("ucm", "UCM", "jsst", 0.7)])
+    captions = [line for line in text.splitlines() if line.endswith("(2100 scenes, 21 classes)")]
+    assert captions == [
+        f"{heading} (2100 scenes, 21 classes)"
+        for heading in ("UCM", "My photos, folder-easy", "My photos, folder-hard")
+    ]
+    assert leaders(easy) == ["My photos: jsst PCA, mAP 0.9000, 0.4000 above baseline PCA"]
