@@ -277,6 +277,23 @@ def test_labels_in_csv_stay_apart_and_none_is_taken_for_a_header(tmp_path: Path)
     assert list(contents.labels) == ["01", "1"]
 
 
+@pytest.mark.parametrize("heading", ["id", "ids", "filename", "file_name", "file"])
+def test_ids_and_file_names_in_csv_keep_their_zeros(tmp_path: Path, heading: str) -> None:
+    names, order = [f"{number:03}" for number in range(40)], np.random.default_rng(2).permutation(40)
+    np.savez(tmp_path / "x.npz", ids=np.array(names), descriptors=ROWS)
+    lines = [f"{names[row]},{LABELS[row]}" for row in order]
+    (tmp_path / "y.csv").write_text("\n".join([f"{heading},label", *lines]) + "\n")
+    expected = score(ROWS, LABELS).overall
+    assert score_files(tmp_path / "x.npz", tmp_path / "y.csv").overall == pytest.approx(expected)
+
+
+def test_lists_of_labels_in_csv_keep_their_zeros(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f0,f1,label_list\n0.5,1.5,01\n0.5,2.5,1\n")
+    labels = read_descriptors(tmp_path / "t.csv").labels
+    assert labels is not None
+    assert list(labels) == [["01"], ["1"]]
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
 def test_labels_with_ids_are_matched_by_id(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)

@@ -159,6 +159,16 @@ def test_queries_by_id(tmp_path: Path, stripes: SceneIndex) -> None:
         score_files(path, dataset=stripes, queries=tmp_path / "q.txt")
 
 
+@pytest.mark.parametrize("heading", ["query", "queries", "id", "filename"])
+def test_queries_in_csv_keep_the_zeros_of_their_names(tmp_path: Path, heading: str) -> None:
+    numbered = index(*(f"{'ab'[scene % 2]}/{scene:03}.png" for scene in range(8)))
+    values, names = rows(8), [f"{scene:03}" for scene in range(8)]
+    path = write(tmp_path / "x.npz", names, values)
+    (tmp_path / "q.csv").write_text(f"{heading}\n007\n002\n")
+    expected = score(values, numbered.labels, queries=[7, 2]).overall
+    assert score_files(path, dataset=numbered, queries=tmp_path / "q.csv").overall == pytest.approx(expected)
+
+
 def test_what_cannot_be_joined_is_refused_in_one_line(tmp_path: Path, stripes: SceneIndex) -> None:
     values, ids = rows(len(stripes)), list(scene_ids(stripes))
     np.save(tmp_path / "none.npy", values)

@@ -35,6 +35,9 @@ OWN_NAMES = ("own",)
 JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
 FILE_NAMES = ("filename", "file_name", "file")
+TEXT_NAMES = (*LABEL_NAMES, LIST_NAME, *ID_NAMES, *FILE_NAMES)
+"""The columns of a CSV that are text, whatever their cells look like."""
+
 TABLES = (".parquet", ".csv")
 FORMATS = (".npy", ".npz", *TABLES, *hdf5.SUFFIXES)
 UNREADABLE = (
@@ -232,7 +235,8 @@ def _by_id(
     rows = ids.by_scene(contents.descriptors, contents.ids, dataset, descriptors)
     chosen = None
     if queries is not None:
-        chosen = ids.query_scenes(read_one(queries, (*QUERY_NAMES, *ID_NAMES)), dataset, queries)
+        named = read_one(queries, (*QUERY_NAMES, *ID_NAMES), (*TEXT_NAMES, *QUERY_NAMES))
+        chosen = ids.query_scenes(named, dataset, queries)
     if dataset.several is not None:
         return _Inputs(rows, dataset.several.members, chosen, list(dataset.several.names))
     return _Inputs(rows, dataset.labels, chosen, list(dataset.classes))
@@ -413,15 +417,20 @@ def _numbers(path: Path, words: Array, expected: str = "one index per line") -> 
         raise UserError(f"{path}: expected {expected}") from None
 
 
-def read_one(path: Path, names: tuple[str, ...]) -> Array:
+def read_one(path: Path, names: tuple[str, ...], texts: tuple[str, ...] = TEXT_NAMES) -> Array:
     """Return the array, (N, ...) of the file's dtype, of one of the given names, or the only one.
+
+    Args:
+        path: The file.
+        names: Of the array.
+        texts: The columns of a CSV that are text.
 
     Raises:
         UserError: The file cannot be read, or holds several arrays and none has such a name.
     """
     if path.suffix == ".txt":
         return read_lines(path)
-    contents = read_arrays(path)
+    contents = read_arrays(path, texts)
     named = [name for name in names if name in contents]
     if len(named) != 1 and len(contents) != 1:
         raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; name the right one {names[0]!r}")
@@ -441,8 +450,12 @@ def read_lines(path: Path) -> Array:
     return np.array([line.strip() for line in text.splitlines()], dtype=str)
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES) -> dict[str, Array]:
     """Return all arrays of a file by name, each (N, ...) of the file's dtype; that of an ``.npy`` is named "".
+
+    Args:
+        path: The file.
+        texts: The columns of a CSV that are text.
 
     Raises:
         UserError: The format is unknown, or the file cannot be read.
@@ -451,7 +464,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise UserError(f"{path}: unknown format; give {', '.join(FORMATS)}")
     try:
         if path.suffix in TABLES:
-            table = _table(existing(path))
+            table = _table(existing(path), texts)
             if twice := sorted({str(name) for name in table.columns[table.columns.duplicated()]}):
                 raise UserError(f"{path}: several columns are called {', '.join(twice)}; rename them")
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
@@ -468,11 +481,10 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, texts: tuple[str, ...]) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    words = (*LABEL_NAMES, *ID_NAMES)
-    return read_csv(path, (*words, *QUERY_NAMES, *DESCRIPTOR_NAMES), words)
+    return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES), texts)
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
