@@ -11,8 +11,9 @@ import torch
 from conftest import Tiny
 from tiny import message
 
+from rsir_bench.base.files import digest
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.method.code.code_files import code_files, code_of, note_imported
+from rsir_bench.method.code.code_files import code_files, code_of, digest_of, note_imported
 from rsir_bench.method.registry import discover, own_code, shipped_methods
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.schema import Record
@@ -206,6 +207,16 @@ def test_the_code_of_a_plugin_is_what_it_imports(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("import os, helper, numpy\nimport rsir_bench\ndef f():\n    from late import x\n")
     found = [path.relative_to(tmp_path).as_posix() for path in code_files(tmp_path / "main.py")]
     assert found == ["main.py", "helper.py", "late.py", "tools/__init__.py", "tools/deep.py"]
+
+
+def test_files_of_one_name_count_by_their_folders(tmp_path: Path) -> None:
+    def code(folder: str, a: str, b: str) -> str:
+        place = tmp_path / folder
+        return digest_of({place / "main.py": "m", place / "a" / "util.py": a, place / "b" / "util.py": b})
+
+    assert code("here", "1", "2") != code("here", "2", "1")
+    assert code("here", "1", "2") == code("there", "1", "2")
+    assert code("here", "1", "1") == digest(["m", [["util.py", "1"], ["util.py", "1"]]])  # as it always was
 
 
 def test_an_installed_package_is_its_own_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
@@ -75,9 +76,19 @@ def file_code(file: Path) -> str:
 
 
 def digest_of(code: Mapping[Path, str]) -> str:
-    """Return the digest of all of a method's code, wherever its files are; the first one may have any name."""
-    (_, own), *others = code.items()
-    return digest([own, sorted((file.name, content) for file, content in others)])
+    """Return the digest of all of a method's code, wherever its files are; the first one may have any name.
+
+    Files of one name that differ also count by where they are, seen from the first one, as they may be interchanged.
+    """
+    (first, own), *others = code.items()
+    contents: dict[str, set[str]] = {}
+    for file, content in others:
+        contents.setdefault(file.name, set()).add(content)
+
+    def name_of(file: Path) -> str:
+        return file.name if len(contents[file.name]) == 1 else Path(os.path.relpath(file, first.parent)).as_posix()
+
+    return digest([own, sorted((name_of(file), content) for file, content in others)])
 
 
 def note_imported(path: Path) -> None:
