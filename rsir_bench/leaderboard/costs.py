@@ -51,7 +51,7 @@ class CostRow:
         values: By key of ``COSTS``; None where no record has it.
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
         records: The records that have these costs.
-        hours: Mean hours of training, of all rounds; None where nothing is trained, or it is not known.
+        hours: Hours of training, of all rounds, mean over seeds; None where nothing is trained, or it is not known.
         suite: The number of the suite.
         editions: The name of the suite; empty if there is only one.
     """
@@ -92,7 +92,7 @@ def cost_rows(board: Board) -> list[CostRow]:
         ratios = {
             cost.key: _ratio(values[cost.key], (here if cost.speed else anywhere).get(cost.key)) for cost in COSTS
         }
-        seconds = _mean(records, "train_seconds")
+        seconds = _training_seconds(records)
         rows.append(
             CostRow(
                 label=label,
@@ -122,6 +122,18 @@ def _mean(records: Iterable[Record], key: str) -> float | None:
         if (value := record.cost.get(key)) is not None:
             by_seed.setdefault(record.seed, set()).add(value)
     return statistics.fmean(map(statistics.fmean, by_seed.values())) if by_seed else None
+
+
+def _training_seconds(records: Iterable[Record]) -> float | None:
+    """Return the seconds of the whole training, mean over seeds; None where they are not known.
+
+    The row of an iteration has the seconds of the rounds up to its own: the most of a seed are those of all rounds.
+    """
+    by_seed: dict[int, float] = {}
+    for record in records:
+        if (seconds := record.cost.get("train_seconds")) is not None:
+            by_seed[record.seed] = max(seconds, by_seed.get(record.seed, seconds))
+    return statistics.fmean(by_seed.values()) if by_seed else None
 
 
 def _ratio(value: float | None, reference: float | None) -> float | None:

@@ -159,6 +159,16 @@ def test_hours_of_training_are_means_over_seeds_and_ratios_are_of_times():
     assert grid["BASELINE"]["ratio"] == "1.00"
 
 
+def test_hours_of_a_method_with_rounds_are_those_of_all_rounds():
+    records = [
+        with_cost("a", cost(train_seconds=3600 * hours), row=row, seed=seed)
+        for seed, more in ((0, 0), (1, 4))
+        for row, hours in (("PCA, iteration 1", 1), ("PCA, iteration 2", 2), ("PCA", 3 + more))
+    ]
+    records.append(with_cost("a", cost(), row="PCA", seed=2))  # of an older version, without hours
+    assert by_label(*records)["a"].hours == 5
+
+
 def test_each_machine_has_a_grid_with_ratios_only_where_the_reference_was_measured():
     gpu = {**CPU, "device": "cuda (y)", "threads": "1"}
     found = grids(
