@@ -19,7 +19,7 @@ from typing import Any
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.encoder import Encoder, pooling_name
-from rsir_bench.encoders.fetching import find_file
+from rsir_bench.encoders.fetching import find_file, find_folder
 from rsir_bench.encoders.input import Input
 from rsir_bench.encoders.settings import EncoderSettings
 from rsir_bench.encoders.tensors import NONE, identity_of
@@ -193,6 +193,8 @@ def _place(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> 
     named = settings.model_dump(mode="json")
     if settings.weights not in (NONE, "own", "imagenet"):
         named["weights"] = str(find_file(settings.weights, folders).resolve())
+    if library == "hf" and (folder := find_folder(settings.model, folders)) is not None:
+        named["model"] = str(folder.resolve())
     _, distributions = LIBRARIES[library]
     versions = {name: _version(name) for name in ("torch", *distributions)}
     caches = {name: os.environ.get(name) for name in CACHES}

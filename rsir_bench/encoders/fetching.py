@@ -40,6 +40,11 @@ def find_file(file: str, folders: Sequence[Path]) -> Path:
     raise UserError(f"weights {file}: not found (looked in {looked}); put the file there, or name it with its folder")
 
 
+def find_folder(model: str, folders: Sequence[Path]) -> Path | None:
+    """Return the folder that a model's name names: as given, or in one of the folders; None where it names none."""
+    return first_there([Path(model), *(folder / model for folder in folders)], Path.is_dir)
+
+
 def first_there(places: Sequence[Path], kind: Callable[[Path], bool]) -> Path | None:
     """Return the first of several paths that is of a kind, ``Path.is_file`` or ``Path.is_dir``; None where none is."""
     for path in places:

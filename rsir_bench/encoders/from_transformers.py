@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.encoders.backbone import Backbone, places
-from rsir_bench.encoders.fetching import building, find_file, first_there, hub_files, optional
+from rsir_bench.encoders.fetching import building, find_file, find_folder, hub_files, optional
 from rsir_bench.encoders.input import Input, share
 from rsir_bench.encoders.settings import EncoderSettings
 from rsir_bench.nn.checkpoints.fitting import fit_file
@@ -36,7 +36,7 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
     transformers = optional("transformers", "hf")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    here = first_there([Path(settings.model), *(folder / settings.model for folder in folders)], Path.is_dir)
+    here = find_folder(settings.model, folders)
     options = {"revision": getattr(settings, "revision", None) or "main", "trust_remote_code": _trusted(settings)}
     place = settings.model if here is None else str(here)
     remedy = f"go online, or name a folder, hf:FOLDER, that save_pretrained has written, or hf:{settings.model}@none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,9 @@ from conftest import write_scenes
 from safetensors.torch import save_file
 from tiny import message, some_scenes
 
+from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.facts import EncoderFacts, build_encoder
+from rsir_bench.encoders.input import Input
 from rsir_bench.encoders.method import encoder_facts
 from rsir_bench.method.registry import discover, resolve
 from rsir_bench.runs.plan import make_plan
@@ -179,6 +182,52 @@ def test_weights_of_a_file_and_of_a_folder_are_one_encoder(hf, tmp_path):
     state = hf.library.AutoModel.from_pretrained(hf.place / "dino").state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
     assert known(f"hf:{hf.place}/dino@{tmp_path}/w.safetensors") == known(f"hf:{hf.place}/dino")
+
+
+class Grey(Backbone):
+    """A network of one weight, which a folder's file gives."""
+
+    def pooled(self, values: torch.Tensor) -> torch.Tensor:
+        return values.mean(dim=(2, 3))
+
+    def local(self, values: torch.Tensor) -> tuple[None, torch.Tensor]:
+        return None, values.flatten(2).transpose(1, 2)
+
+
+def open_grey(settings: Any, folders: Any) -> Grey:
+    here = next(path for path in (Path(settings.model), *(f / settings.model for f in folders)) if path.is_dir())
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(network.weight, float((here / "weight.txt").read_text()))
+    torch.nn.init.zeros_(network.bias)
+    return Grey(network, here.name, Input(32), "mean", (here / "weight.txt",))
+
+
+def test_the_same_name_in_another_folder_is_another_encoder(tmp_path, monkeypatch):
+    monkeypatch.setattr("rsir_bench.encoders.from_transformers.open_backbone", open_grey)
+    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))
+    roots = [tmp_path / name for name in ("a", "b", "here")]
+    for number, root in enumerate(roots):
+        (root / "grey").mkdir(parents=True)
+        (root / "grey" / "weight.txt").write_text(str(number))
+    found = [known("hf:grey", (root,)) for root in roots[:2]]
+    monkeypatch.chdir(roots[2])
+    found.append(known("hf:grey", (roots[0],)))
+    assert len({facts.weights for facts in found}) == 3
+    assert found == [known(f"hf:{root}/grey") for root in roots]
+
+
+def test_a_model_is_known_by_the_folder_in_which_it_was_found(hf, tmp_path, monkeypatch):
+    model = hf.library.AutoModel.from_pretrained(hf.place / "dino")
+    for number, root in enumerate(roots := (tmp_path / "a", tmp_path / "b", tmp_path / "cwd")):
+        torch.nn.init.constant_(model.layernorm.bias, number)
+        model.save_pretrained(root / "dino")
+        shutil.copy(hf.place / "dino" / "preprocessor_config.json", root / "dino")
+    monkeypatch.chdir(tmp_path)
+    found = [known("hf:dino", (root,)).weights for root in roots[:2]]
+    monkeypatch.chdir(roots[2])
+    found += [known("hf:dino", roots[:1]).weights]
+    assert found == [known(f"hf:{root}/dino").weights for root in roots]
+    assert len(set(found)) == 3
 
 
 # --- OpenCLIP ---
