@@ -289,6 +289,32 @@ def test_a_speed_of_describing_elsewhere_is_none_of_this_machine(tiny: Tiny) -> 
         assert record.cost["parameters"] == here.cost["parameters"]
 
 
+def test_parameters_macs_and_normalisation_are_those_for_the_bands_of_the_target(tiny: Tiny) -> None:
+    """Runs on three and on five bands share a folder; one is recorded again after the other was described."""
+    five = tiny.folder / "five"
+    for name, bright in (("a", 60), ("b", 180)):
+        (five / name).mkdir(parents=True)
+        for number in range(3):
+            scene = np.random.default_rng(number).integers(bright, bright + 60, (32, 32, 5), np.uint8)
+            tifffile.imwrite(five / name / f"{number}.tif", scene, photometric="minisblack", planarconfig="contig")
+
+    def run(target: str, out: str) -> Record:
+        options: dict[str, Any] = {"targets": [target], "overrides": ["data.bands=all"], "out": out}
+        return _run(tiny.request("timm:test_resnet@none", **options)).records[0]
+
+    def facts(record: Record) -> tuple[Any, ...]:
+        return record.cost["parameters"], record.cost["macs"], record.pixels.mean, record.pixels.std
+
+    three_alone, five_alone = run(tiny.target, "three"), run(f"folder:{five}", "alone")
+    assert (len(three_alone.pixels.mean), len(five_alone.pixels.mean)) == (3, 5)
+    assert three_alone.cost["macs"] < five_alone.cost["macs"]
+    assert facts(run(tiny.target, "both")) == facts(three_alone)
+    assert facts(run(f"folder:{five}", "both")) == facts(five_alone)
+    shutil.rmtree(next((tiny.folder / "both").rglob("results")))
+    assert facts(run(tiny.target, "both")) == facts(three_alone)
+    assert facts(run(f"folder:{five}", "both")) == facts(five_alone)
+
+
 def test_the_speed_of_describing_in_another_precision_is_in_no_other_result(tiny: Tiny) -> None:
     """Descriptors of the first run are there for the last one, whose folder notes the speed of the one between."""
     speeds = [

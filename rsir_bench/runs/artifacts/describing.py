@@ -77,11 +77,18 @@ class Describing:
         self._plain: tuple[tuple[int, str], WithoutFrontEnd] | None = None
 
     def note(self) -> dict[str, Any]:
-        """Return the speed and where it was measured, parameters, MACs, and the length of each descriptor.
+        """Return the speed and where it was measured, the length of each descriptor, and facts by shape of scenes.
 
         Empty if there was no pass or its note is damaged: the scenes are then described again.
         """
         return read_note(self.path) if is_whole(self.path) else {}
+
+    def note_on(self, dataset: str) -> dict[str, Any]:
+        """Return the note with the parameters, MACs and normalisation for scenes of a dataset's size and bands."""
+        transform, note = self.run.transform, self.note()
+        shape = transform.size, transform.size, len(transform.kept_bands(self.plan.datasets[dataset]))
+        facts: dict[str, Any] = note.get("by_shape", {}).get(_in_words(shape), {})
+        return {**note, **facts}  # older passes noted the facts of the last scenes, and not by shape
 
     def raw(self, network: Network, dataset: str, distortion: Distortion | None = None) -> dict[str, Descriptors]:
         """Return a round's descriptors of a dataset; those of the last pass are kept in memory.
@@ -196,28 +203,40 @@ class Describing:
         return describe(network, pixels, self.device, what, names, self.plan.protocol.describe.precision)
 
     def _write_note(self, network: Method, pixels: Pixels, raw: dict[str, Descriptors], speed: float | None) -> None:
-        known = self.note()
-        protocol = self.plan.protocol
+        known, shape = self.note(), _in_words(pixels.shape[1:])
+        protocol, by_shape = self.plan.protocol, known.get("by_shape", {})
         precision = network.recipe(protocol.train).precision if protocol.trains else protocol.precision
         here = environment(str(self.device), precision)
         # Distorting takes its own time, which is not the method's.
         described = {"environment": here, "precision": protocol.describe.precision}
         timed = {} if speed is None else {"images_per_second": speed, **described}
-        note = {
+        note: dict[str, Any] = {
             "images_per_second": known.get("images_per_second"),
             "environment": known.get("environment", here),
             "precision": known.get("precision", "32" if known else protocol.describe.precision),
             **timed,
-            "parameters": sum(tensor.numel() for tensor in network.parameters()),
-            "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
-            "normalisation": _normalisation(network),
+            **{name: known[name] for name in ("parameters", "macs", "normalisation") if name in known},
+            "by_shape": {**by_shape, shape: self._facts(network, pixels, by_shape.get(shape, {}))},
             **({"flat": known["flat"]} if "flat" in known else {}),
             "lengths": {**known.get("lengths", {}), **{name: raw[name].shape[1] for name in raw}},
         }
         write_note(self.path, note)
 
+    def _facts(self, network: Method, pixels: Pixels, known: dict[str, Any]) -> dict[str, Any]:
+        """Return what is noted of the network for scenes of one shape; MACs are counted once."""
+        return {
+            "parameters": sum(tensor.numel() for tensor in network.parameters()),
+            "macs": known.get("macs") or multiply_accumulates(network, pixels, self.device),
+            "normalisation": _normalisation(network),
+        }
+
     def _pixels(self, name: str) -> Pixels:
         return open_pixels(self.plan.datasets[name], self.run.transform)
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    """Return ``"128x128x3"`` for the height, width and bands of scenes."""
+    return "x".join(map(str, shape))
 
 
 def _normalisation(network: Method) -> dict[str, list[float] | None]:

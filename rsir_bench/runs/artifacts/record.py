@@ -60,7 +60,7 @@ class ResultRecord:
         scores = self._scores.make()
         circumstances = Circumstances(
             trainings=self._network.notes(),
-            described=self._describing.note(),
+            described=self._describing.note_on(self.cell.target),
             dimensions=self._descriptors.dimensions(),
             kept=int(self._scores.counted().sum()),
             effect=self._effect.make() if self._effect else None,
