@@ -36,14 +36,31 @@ def content_fingerprint(class_names: Sequence[str], paths: Sequence[str], hashes
 
 
 def labelled_fingerprint(
-    content: str, class_names: Sequence[str], paths: Sequence[str], labels: Sequence[Sequence[str]]
+    content: str,
+    class_names: Sequence[str],
+    paths: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    hashes: Sequence[str],
 ) -> str:
-    """Return the SHA-256 over a content fingerprint and the sorted list of (class, file name, labels of the scene)."""
+    """Return the SHA-256 over a content fingerprint and the sorted list of (class, file name, labels of the scene).
+
+    Where scenes of one class and file name differ in both bytes and labels, the SHA-256 of the bytes follows: without,
+    it would not be seen which of them has which labels.
+    """
+    names = [(name, path.rsplit("/", 1)[-1]) for name, path in zip(class_names, paths, strict=True)]
+    texts = [";".join(sorted(found)) for found in labels]
+    several = _with_several(names, texts) & _with_several(names, hashes)
     rows = sorted(
-        (name, path.rsplit("/", 1)[-1], ";".join(sorted(found)))
-        for name, path, found in zip(class_names, paths, labels, strict=True)
+        (*name, text, *([sha256] if name in several else []))
+        for name, text, sha256 in zip(names, texts, hashes, strict=True)
     )
     return hashlib.sha256(json.dumps([content, rows]).encode()).hexdigest()
+
+
+def _with_several(names: Sequence[tuple[str, str]], values: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the names that come with different values."""
+    found: dict[tuple[str, str], str] = {}
+    return {name for name, value in zip(names, values, strict=True) if found.setdefault(name, value) != value}
 
 
 def hash_scenes(store: SceneStore, paths: Sequence[str], what: str, *, again: bool = False) -> list[str]:

@@ -57,6 +57,7 @@ class SceneIndex:
         several: The labels of scenes that have several, which are then scored instead of the classes; None: each scene
             has one, its class.
         content: The fingerprint without labels, where scenes have several; else empty.
+        hashes: The SHA-256 of each scene's file; empty where the scenes are not here.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SceneIndex:
     given_bands: int | None = None
     several: SceneLabels | None = None
     content: str = ""
+    hashes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of scenes."""
@@ -228,12 +230,12 @@ def _with_labels(index: SceneIndex, table: LabelTable) -> SceneIndex:
     """Return the scenes that a file gives labels, with these labels."""
     several, kept = labels_of_scenes(table, index, index.card.labels if index.card else None)
     if len(kept) < len(index):
-        paths, labels = tuple(index.paths[scene] for scene in kept), index.labels[kept]
-        digests = hash_scenes(index.store, paths, f"hashing the scenes of {index.name}")
-        content = content_fingerprint([index.classes[label] for label in labels], paths, digests)
-        index = replace(index, paths=paths, labels=labels, fingerprint=content)
+        paths, hashes = (tuple(values[scene] for scene in kept) for values in (index.paths, index.hashes))
+        labels = index.labels[kept]
+        content = content_fingerprint([index.classes[label] for label in labels], paths, hashes)
+        index = replace(index, paths=paths, labels=labels, fingerprint=content, hashes=hashes)
     classes = [index.classes[label] for label in index.labels]
-    labelled = labelled_fingerprint(index.fingerprint, classes, index.paths, several.lists())
+    labelled = labelled_fingerprint(index.fingerprint, classes, index.paths, several.lists(), index.hashes)
     return replace(index, several=several, content=index.fingerprint, fingerprint=labelled)
 
 
@@ -386,9 +388,19 @@ def _assemble(
         paths += sorted(files, key=lambda path: (path.rsplit("/", 1)[-1], contents[path], path))
         labels += [label] * len(files)
     classes = tuple(scenes)
-    fingerprint = content_fingerprint([classes[label] for label in labels], paths, [contents[path] for path in paths])
+    hashes = tuple(contents[path] for path in paths)
     return SceneIndex(
-        name, store, tuple(paths), np.array(labels, np.int64), classes, fingerprint, bands, rgb, value_range, card
+        name=name,
+        store=store,
+        paths=tuple(paths),
+        labels=np.array(labels, np.int64),
+        classes=classes,
+        fingerprint=content_fingerprint([classes[label] for label in labels], paths, hashes),
+        bands=bands,
+        rgb=rgb,
+        value_range=value_range,
+        card=card,
+        hashes=hashes,
     )
 
 

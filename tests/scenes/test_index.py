@@ -200,6 +200,19 @@ def test_fingerprint_is_pinned() -> None:
     assert found == hashlib.sha256(b'[["field", "1.jpg", "00"], ["river", "2.jpg", "ff"]]').hexdigest()
 
 
+def test_fingerprint_with_labels_is_pinned() -> None:
+    """Bytes follow only where scenes of one class and file name differ in bytes and in labels."""
+    classes, paths = ["river"] * 4, ["a/1.jpg", "b/1.jpg", "a/2.jpg", "b/2.jpg"]
+    labels, hashes = [["wet", "blue"], ["dry"], ["wet"], ["wet"]], ["ff", "ee", "00", "11"]
+    both = b'["river", "2.jpg", "wet"], ["river", "2.jpg", "wet"]'
+    apart = b'["river", "1.jpg", "blue;wet", "ff"], ["river", "1.jpg", "dry", "ee"]'
+    found = fingerprint.labelled_fingerprint("c", classes, paths, labels, hashes)
+    assert found == hashlib.sha256(b'["c", [' + apart + b", " + both + b"]]").hexdigest()
+    alike = b'["river", "1.jpg", "blue;wet"], ["river", "1.jpg", "dry"]'
+    found = fingerprint.labelled_fingerprint("c", classes, paths, labels, ["ff", "ff", "00", "11"])
+    assert found == hashlib.sha256(b'["c", [' + alike + b", " + both + b"]]").hexdigest()
+
+
 def test_unchanged_files_are_not_read_again(rsscn7, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a wrong hash is kept, only a file that is read again brings the right one."""
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path / "cache"))

@@ -264,7 +264,8 @@ def test_a_card_without_classes_and_a_file_for_each_folder(tmp_path: Path) -> No
 
 
 NAMES = ("sand", "sea", "trees")
-LISTS = {
+Lists = dict[str, list[str]]
+LISTS: Lists = {
     "scene00.png": ["sea"],
     "scene01.png": ["sand", "sea"],
     "scene02.png": ["trees"],
@@ -279,40 +280,41 @@ def pictures(tmp_path: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def with_csv(pictures: dict[str, bytes], folder: Path) -> str:
+def with_csv(pictures: dict[str, bytes], folder: Path, lists: Lists = LISTS) -> str:
     folder.mkdir()
     for name, content in pictures.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    lines = [f"{name},{';'.join(labels)}" for name, labels in LISTS.items()]
+    lines = [f"{name},{';'.join(labels)}" for name, labels in lists.items()]
     (folder / "labels.csv").write_text("\n".join(["filename,labels", *lines]))
     return f"folder:{folder}"
 
 
-def with_parquet(pictures: dict[str, bytes], folder: Path) -> str:
+def with_parquet(pictures: dict[str, bytes], folder: Path, lists: Lists = LISTS) -> str:
     folder.mkdir()
     names = NAMES[::-1]  # class numbers follow no alphabet
     images = [{"bytes": content, "path": name} for name, content in pictures.items()]
-    labels = [[names.index(label) for label in LISTS[name]] for name in pictures]
+    labels = [[names.index(label) for label in lists[name]] for name in pictures]
     table = pa.table({"image": pa.array(images, image_type()), "label": pa.array(labels, pa.list_(pa.int64()))})
     features = {"image": {"_type": "Image"}, "label": {"feature": class_label(names), "_type": "List"}}
     pq.write_table(table.replace_schema_metadata(hugging_face(features)), folder / "train-00000-of-00001.parquet")
     return f"parquet:{folder}"
 
 
-def with_words(pictures: dict[str, bytes], folder: Path) -> str:
+def with_words(pictures: dict[str, bytes], folder: Path, lists: Lists = LISTS) -> str:
     folder.mkdir()
     images = [{"bytes": content, "path": name} for name, content in pictures.items()]
-    table = pa.table({"image": pa.array(images, image_type()), "labels": pa.array([LISTS[name] for name in pictures])})
+    table = pa.table({"image": pa.array(images, image_type()), "labels": pa.array([lists[name] for name in pictures])})
     pq.write_table(table, folder / "train.parquet")
     return f"parquet:{folder}"
 
 
-def with_tar(pictures: dict[str, bytes], folder: Path) -> str:
+def with_tar(pictures: dict[str, bytes], folder: Path, lists: Lists = LISTS) -> str:
     folder.mkdir()
     with tarfile.open(folder / "0.tar", "w") as tar:
         for name, content in pictures.items():
             add_member(tar, name, content)
-            add_member(tar, name.replace(".png", ".json"), json.dumps({"labels": LISTS[name]}).encode())
+            add_member(tar, name.replace(".png", ".json"), json.dumps({"labels": lists[name]}).encode())
     return f"tar:{folder}"
 
 
@@ -390,3 +392,18 @@ def test_a_download_says_where_labels_are_to_come_from(tmp_path: Path, cli: InPr
     there = cli(*words)
     assert (there.code, there.out.strip()) == (0, str(folder))
     assert "get it by hand: the multi-labels of Chaudhuri et al. 2018" in there.err
+
+
+@pytest.mark.parametrize("pack", [with_csv, with_parquet, with_words, with_tar])
+def test_interchanged_labels_of_scenes_of_one_file_name_are_other_labels(
+    pack: Callable[..., str], pictures: dict[str, bytes], tmp_path: Path
+) -> None:
+    parts = dict(zip(("train/x.png", "test/x.png", "train/y.png", "test/y.png"), pictures.values(), strict=True))
+    right = dict(zip(parts, LISTS.values(), strict=True))
+    wrong = right | {"train/x.png": right["test/x.png"], "test/x.png": right["train/x.png"]}
+    fingerprints = []
+    for number, lists in enumerate((right, wrong, right)):
+        name = pack(parts, tmp_path / f"packed{number}", lists)
+        fingerprints.append(resolve_dataset(name, tmp_path).fingerprint)
+        assert verify(name, tmp_path).fingerprint == fingerprints[-1]
+    assert fingerprints[0] == fingerprints[2] != fingerprints[1]

@@ -46,8 +46,11 @@ class LabelCheck:
         paths = list(class_of)
         kept = [paths[scene] for scene in self.kept]
         classes = [class_of[path] for path in kept]
-        content = content_fingerprint(classes, kept, [hashes[path] for path in kept])
-        return content if self.several is None else labelled_fingerprint(content, classes, kept, self.several.lists())
+        digests = [hashes[path] for path in kept]
+        content = content_fingerprint(classes, kept, digests)
+        if self.several is None:
+            return content
+        return labelled_fingerprint(content, classes, kept, self.several.lists(), digests)
 
 
 @dataclass(frozen=True)
