@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import Tiny, write_scenes
+from packing import to_tar
 from scenes.fake_data import small_card, write_dataset
 from tiny import message
 
@@ -219,6 +222,34 @@ def test_the_source_without_what_is_in_the_source_is_no_target(tiny: Tiny) -> No
     assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
     (absent,) = plan.absent
     assert absent.endswith("all its scenes are in the source, and data.leaked=drop leaves them out")
+
+
+def copy_of_source(tiny: Tiny, classes: Sequence[str]) -> Path:
+    """The scenes of the source under other names of classes and files."""
+    for number, name in enumerate(classes):
+        (tiny.folder / "copy" / name).mkdir(parents=True)
+        for scene in sorted((tiny.folder / "source" / f"class{number}").iterdir()):
+            shutil.copy(scene, tiny.folder / "copy" / name / f"renamed_{scene.name}")
+    return tiny.folder / "copy"
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_the_source_with_other_names_of_classes_is_no_target(kind: str, tiny: Tiny) -> None:
+    copy = copy_of_source(tiny, ["Beach", "river", "x"])
+    one, *_ = sorted((copy / "river").iterdir())
+    shutil.copy(one, copy / "river" / "twice.png")
+    place = copy if kind == "folder" else to_tar(copy, tiny.folder / "packed")
+    plan = make_plan(tiny.request(targets=[f"{kind}:{place}", tiny.target]))
+    assert {cell.target for cell in plan.runs[0].cells} == {tiny.target}
+    (absent,) = plan.absent
+    assert absent.endswith("it is the source, whose labels the method has seen")
+    assert make_plan(tiny.request("timm:test_resnet@none", targets=[f"{kind}:{place}"])).absent == []
+
+
+def test_a_target_that_holds_some_scenes_of_the_source_is_one(tiny: Tiny) -> None:
+    copy = copy_of_source(tiny, ["Beach", "river", "x"])
+    next((copy / "x").iterdir()).unlink()
+    assert make_plan(tiny.request(targets=[f"folder:{copy}"])).absent == []
 
 
 def test_a_folder_that_was_moved_has_the_same_run(tiny: Tiny) -> None:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +99,18 @@ class SceneIndex:
         """The fingerprint of classes, file names and bytes, whatever labels there are."""
         return self.content or self.fingerprint
 
+    @cached_property
+    def _different_files(self) -> frozenset[str]:
+        return frozenset(self.hashes)
+
     def shows_scenes_of(self, other: SceneIndex) -> bool:
-        """Return whether these are scenes of another dataset under any name, all or some: by content, or by card."""
+        """Return whether these are scenes of another dataset under any name, all or some: by content, or by card.
+
+        Equal content is equal files, each counted once, whatever they and their classes are called.
+        """
         if self.content_fingerprint == other.content_fingerprint:
+            return True
+        if self.hashes and self._different_files == other._different_files:
             return True
         names = [index.card.scenes_of or index.name for index in (self, other) if index.card is not None]
         return len(names) == 2 and names[0] == names[1]
