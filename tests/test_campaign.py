@@ -165,6 +165,9 @@ def test_every_hook_of_the_contract_end_to_end(tiny: Tiny) -> None:
     assert {"code", "pca"} <= set(kinds.values())
     assert {record.target.name for record in outcome.records} == {"folder-target"}
     assert any("unlabelled pool" in reason for reason in outcome.plan.absent)
+    used = {(record.source.name, record.unlabelled.name, record.unlabelled.scenes) for record in outcome.records}
+    assert used == {("folder-source", "folder-pool", 15)}
+    assert len({record.unlabelled.fingerprint for record in outcome.records}) == 1
     rounds = sorted(path.parent.name for path in (tiny.folder / "runs").rglob("trained.json"))
     assert rounds == ["round1", "round2"]
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import timm
+import torch
 from conftest import Tiny, write_scenes
 from packing import to_tar
 from scenes.fake_data import small_card, write_dataset
@@ -100,6 +102,36 @@ def test_the_order_of_the_sources_classes_is_in_the_key_only_where_it_is_not_the
     assert [name for name, names in named.items() if names != sorted(names, key=str.casefold)] == ["rsscn7"]
 
 
+CARD = """
+name = "mine"
+title = "Mine"
+description = "Scenes."
+citation = "none"
+licence = "none"
+source = "none"
+ground_resolution = "1 m"
+pixels = 32
+folders = ["target"]
+download = { by_hand = "copy them" }
+"""
+
+
+def _keys_with_card(tiny: Tiny, *classes: str) -> set[str]:
+    tables = "".join(f'[[classes]]\nname = "{name}"\nscenes = 6\n' for name in classes)
+    (tiny.folder / "card.toml").write_text(CARD + tables)
+    plan = make_plan(tiny.request(targets=["mine"], cards=[tiny.folder / "card.toml"], data_root=tiny.folder))
+    return _keys(plan.runs[0]) - {plan.runs[0].key}
+
+
+def test_another_order_of_classes_on_a_users_card_makes_other_descriptors_and_results(tiny: Tiny) -> None:
+    """Rows of descriptors, the noise of distortions and chosen queries follow it."""
+    names = sorted(path.name for path in (tiny.folder / "target").iterdir())
+    keys = [_keys_with_card(tiny, *order) for order in (names, names[::-1], [names[1], names[0], *names[2:]])]
+    assert not keys[0] & keys[1]
+    assert not keys[1] & keys[2]
+    assert keys[0] == _keys_with_card(tiny, *names)
+
+
 # --- what an untrained method starts from ---
 
 
@@ -184,6 +216,14 @@ def test_what_cannot_run_costs_no_hashing(tiny: Tiny, monkeypatch: pytest.Monkey
 
 def test_a_seed_that_is_named_twice_is_one_run(tiny: Tiny) -> None:
     assert [run.seed for run in make_plan(tiny.request(seeds=[1, 0, 1])).runs] == [1, 0]
+
+
+def test_a_method_that_is_the_same_with_every_seed_has_seed_0_only(tiny: Tiny) -> None:
+    torch.save(timm.create_model("test_resnet").state_dict(), tiny.folder / "w.pth")
+    fixed = f"timm:test_resnet@{tiny.folder / 'w.pth'}"
+    plans = [make_plan(tiny.request(fixed, seeds=seeds)) for seeds in ([0], [3], [4, 1])]
+    assert [[run.seed for run in plan.runs] for plan in plans] == [[0]] * 3
+    assert [run.seed for run in make_plan(tiny.request("timm:test_resnet@none", seeds=[3, 1])).runs] == [3, 1]
 
 
 def test_an_untrained_method_is_run_on_targets_with_the_bands_of_the_first(tiny: Tiny) -> None:

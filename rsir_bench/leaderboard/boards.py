@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -149,31 +149,9 @@ def _target(record: Record) -> str:
 def _refuse_mixed(board: str, group: list[Record]) -> None:
     """Refuse records that were scored differently, and seeds that were trained differently."""
     seen: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-
-    def note(subject: str, kind: str, value: object, record: Record) -> None:
-        seen[subject, kind][str(value)].append(record)
-
     for record in group:
-        note("the metrics", "versions", record.metric_version, record)
-        if record.distortion is not None:
-            note(f"distortion {record.distortion.name}", "versions", record.distortion.version, record)
-        if record.after is not None:
-            code = record.after.own_code[:8] or "as shipped"
-            note(f"post-processing {record.after.label}", "versions", [record.after.version, code], record)
-        note(f"method {record.method.label}", "versions", record.method.version, record)
-        note(f"method {record.method.label}", "codes", record.method.own_code[:8] or "as shipped", record)
-        initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")
-        note(f"method {record.method.label}", "initial weights", initial, record)
-        for name in filter(TENSORS.search, record.environment):
-            note(f"method {record.method.label}", name, record.environment[name], record)
-        if record.pixels is not None:
-            read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
-            note(f"method {record.method.label} on {record.target.label}", "pixels", read, record)
-        if is_submitted(record):
-            note(f"method {record.method.label}", "makers", maker_of(record), record)
-        line = f"{record.method.label}, row {row_label(record)}, on {_target(record)}"
-        note(line, "makers", maker_of(record) or "made here", record)
-        note(f"method {record.method.label}", "settings", sorted(record.method.settings.items()), record)
+        for subject, kind, value in (*_scoring(record), *_training(record)):
+            seen[subject, kind][str(value)].append(record)
     several = {key: values for key, values in seen.items() if len(values) > 1}
     differing = {f"{subject} has different {kind}": values for (subject, kind), values in several.items()}
     if differing:
@@ -181,6 +159,46 @@ def _refuse_mixed(board: str, group: list[Record]) -> None:
         listed = "; ".join(f"{value} ({_origin(records)})" for value, records in sorted(values.items()))
         more = f"; also {', '.join(problem for problem, _ in others)}" if others else ""
         raise UserError(f"board {board}: {first}: {listed}{more}; recompute the outdated ones or remove them")
+
+
+Circumstance = tuple[str, str, object]
+"""A subject, what must be the same in all of its records, and its value."""
+
+
+def _scoring(record: Record) -> Iterator[Circumstance]:
+    """Yield how a record was scored."""
+    yield "the metrics", "versions", record.metric_version
+    if record.distortion is not None:
+        yield f"distortion {record.distortion.name}", "versions", record.distortion.version
+    if record.after is not None:
+        code = record.after.own_code[:8] or "as shipped"
+        yield f"post-processing {record.after.label}", "versions", [record.after.version, code]
+    if record.pixels is not None:
+        read = [record.pixels.size, record.pixels.bands, record.pixels.value_range, record.pixels.filter]
+        yield f"method {record.method.label} on {record.target.label}", "pixels", read
+
+
+def _training(record: Record) -> Iterator[Circumstance]:
+    """Yield how the network behind a record was made, and by whom."""
+    method = f"method {record.method.label}"
+    yield method, "versions", record.method.version
+    yield method, "codes", record.method.own_code[:8] or "as shipped"
+    yield (
+        method,
+        "initial weights",
+        sorted((name, value) for name, value in record.weights.items() if name != "trained"),
+    )
+    for name in filter(TENSORS.search, record.environment):
+        yield method, name, record.environment[name]
+    if is_submitted(record):
+        yield method, "makers", maker_of(record)
+    yield method, "settings", sorted(record.method.settings.items())
+    line = f"{record.method.label}, row {row_label(record)}, on {_target(record)}"
+    yield line, "makers", maker_of(record) or "made here"
+    if record.source is not None:
+        yield line, "readings of the source", record.source.reading or "8-bit RGB"
+    if (pool := record.unlabelled) is not None:
+        yield line, "unlabelled scenes", f"{pool.name} {pool.fingerprint[:8]} {pool.reading}".rstrip()
 
 
 def _origin(records: list[Record]) -> str:

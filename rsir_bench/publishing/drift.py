@@ -14,7 +14,7 @@ from rsir_bench.records.cells import CellId, describe_cell, index_by_cell, match
 from rsir_bench.records.editions import source_edition, target_edition
 from rsir_bench.records.schema import Record, SourcePart, TargetPart
 from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
-from rsir_bench.scenes.card import load_cards
+from rsir_bench.scenes.card import edition_name, load_cards
 
 UNKNOWN_SPREAD = 0.02
 """The spread if no cell of a board has three seeds: that of the published cells whose seeds differ most."""
@@ -246,6 +246,7 @@ def _circumstances(record: Record) -> dict[str, Any]:
         "row.descriptor": (record.row.descriptor, record.row.kind, record.row.dimensions),
         "target.fingerprint": _if_generated(record.target),
         "source.fingerprint": _if_generated(record.source) if record.source else None,
+        "source.reading": record.source.reading if record.source else None,
         "target.scenes": (record.target.scenes, record.target.excluded, record.target.classes),
         "queries": (record.queries.count, record.queries.skipped),
         "distortion.version": distortion.version if distortion else None,
@@ -265,6 +266,9 @@ def _editions(old: Record, new: Record) -> tuple[str, ...]:
     if old.source and new.source:
         source = (old.source.fingerprint, new.source.fingerprint)
         found.append((new.source.name, source, source_edition(old), source_edition(new)))
+    if (before := old.unlabelled) and (now := new.unlabelled):
+        pool = (before.fingerprint, now.fingerprint)
+        found.append((now.name, pool, edition_name(before.name, pool[0]), edition_name(now.name, pool[1])))
     return tuple(f"{name}: {before} -> {now}" for name, (first, second), before, now in found if first != second)
 
 

@@ -65,11 +65,12 @@ class ProtocolPart(_Part):
 
 
 class SourcePart(_Part):
-    """The dataset that was trained on; an untrained method has None instead."""
+    """A dataset that was trained on; ``reading`` says how its files were read, if not as 8-bit red, green and blue."""
 
     name: str
     fingerprint: str
     scenes: int
+    reading: str = ""
 
 
 class TargetPart(_Part):
@@ -312,6 +313,8 @@ class Record(Tabular, _Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
     ``doubts`` says why the metrics do not measure retrieval: equal descriptors, chance, a front end that has collapsed.
+    ``source`` is None for an untrained method; ``unlabelled`` is the pool of a method that also learns from unlabelled
+    scenes, and None in records that are older than it.
     ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
     ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None
     where each scene has one label; where it is not, there are no values by class. ``after`` is None for plain rankings;
@@ -325,6 +328,7 @@ class Record(Tabular, _Part):
     protocol: ProtocolPart
     seed: int
     source: SourcePart | None
+    unlabelled: SourcePart | None = None
     target: TargetPart
     pixels: PixelsPart | None = None
     distortion: DistortionPart | None = None

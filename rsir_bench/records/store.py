@@ -40,10 +40,13 @@ def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
         sealed: Whether to write a checksum file as well; published records have git's checksums.
     """
     # A record from before one of these was stored keeps its bytes.
-    newer = ("request", "doubts", "effect", "origin", "encoder", "graded", "after")
+    newer = ("request", "doubts", "effect", "origin", "encoder", "graded", "after", "unlabelled")
     unset: dict[str, Any] = {name: True for name in newer if not getattr(record, name)}
     if record.request and not record.request.after:
         unset["request"] = {"after"}
+    unset |= {
+        name: {"reading"} for name in ("source", "unlabelled") if (part := getattr(record, name)) and not part.reading
+    }
     values = record.model_dump(mode="json", exclude=unset)
     text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write = write_sealed if sealed else write_atomically

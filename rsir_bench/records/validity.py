@@ -33,6 +33,7 @@ _NAMES = (
     "protocol.name",
     "target.name",
     "source.name",
+    "unlabelled.name",
     "after.label",
 )
 _AT_LEAST = {
@@ -44,6 +45,7 @@ _AT_LEAST = {
     "target.classes": 0,
     "target.excluded": 0,
     "source.scenes": 0,
+    "unlabelled.scenes": 0,
     "distortion.severity": 1,
     "distortion.version": 0,
     "queries.count": 0,

@@ -14,6 +14,7 @@ from rsir_bench.method import Row
 from rsir_bench.method.postprocessing import NamedAfter
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod
+from rsir_bench.scenes.card import load_cards
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
@@ -121,6 +122,16 @@ def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
     return found
 
 
+def _given_order(index: SceneIndex) -> list[str]:
+    """Return the order of classes, which is that of rows, noise and chosen queries, where a user's card changes it.
+
+    Empty in the order of the installed card and, where there is none, in alphabetical order, as that of any folder.
+    """
+    classes, card = list(index.classes), load_cards().get(index.name) if index.card else None
+    usual = [known.name for known in card.classes] if card else sorted(classes)
+    return [] if classes == usual else classes
+
+
 def _other_precision(resolved: Resolved) -> list[str]:
     precision = resolved.protocol.describe.precision
     return [] if precision == "32" else [precision]
@@ -152,6 +163,8 @@ def descriptors_key(resolved: Resolved, method: ResolvedMethod, run: str, wanted
     }
     if other := _other_precision(resolved):
         described["precision"] = other
+    if classes := _given_order(datasets[wanted.target]):
+        described["classes"] = classes
     if wanted.distortion is not None:
         described["distortion"] = [str(wanted.distortion), DISTORTION_VERSION]
     return digest(described)

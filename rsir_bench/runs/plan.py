@@ -241,11 +241,12 @@ def find_planned_run(request: Request, key: str) -> tuple[Plan, Run]:
 
 
 def _seeds(method: ResolvedMethod, seeds: Sequence[int]) -> list[int]:
-    """Return each seed once, or only the first for a method without randomness; 0 for an encoder with its weights."""
-    seeds = list(dict.fromkeys(seeds))
-    if method.encoder is not None and method.encoder.weights != "none":
-        return [0]
-    return seeds if method.card.trained or "none" in method.weights.values() else seeds[:1]
+    """Return each seed once, or only 0 for a method without randomness, which is the same with every seed."""
+    if method.encoder is not None:
+        is_random = method.encoder.weights == "none"
+    else:
+        is_random = method.card.trained or "none" in method.weights.values()
+    return list(dict.fromkeys(seeds)) if is_random else [0]
 
 
 def _targets_of(resolved: Resolved, method: ResolvedMethod, absent: list[str]) -> list[str]:

@@ -37,7 +37,7 @@ VARIANTS = (
 def fake_dataset(name: str) -> SceneIndex:
     """Ten scenes of each class of the card, or of three classes of a folder; known by a fingerprint of the name."""
     card = load_cards().get(name)
-    classes = tuple(entry.name for entry in card.classes) if card else ("b", "A", "c")
+    classes = tuple(entry.name for entry in card.classes) if card else ("A", "b", "c")
     plain = name.rpartition("/")[2]
     return SceneIndex(
         name=name if card else plain,

@@ -7,6 +7,7 @@ from factory import modified, protocol_part, record, scores
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.records.cells import row_label
+from rsir_bench.records.schema import SourcePart
 
 
 def test_each_protocol_has_a_board_of_its_own():
@@ -63,6 +64,22 @@ def test_a_refusal_names_everything_that_differs():
 def test_seeds_of_two_versions_of_a_method_are_refused(changes):
     with pytest.raises(UserError, match=r"method jsst has different (versions|settings)"):
         boards([record(seed=0), record(seed=1, **changes)])
+
+
+def test_seeds_with_other_unlabelled_scenes_or_another_reading_of_the_source_are_refused():
+    def trained_on(pool, reading="", seed=0):
+        found = record("self-training", seed=seed)
+        parts = {"source": found.source.model_copy(update={"reading": reading}), "unlabelled": pool}
+        return found.model_copy(update=parts)
+
+    one, two = (SourcePart(name="aid", fingerprint=print_, scenes=20) for print_ in ("f00d", "beef"))
+    with pytest.raises(UserError, match=r"self-training, row PCA, on ucm has different unlabelled scenes: aid beef \("):
+        boards([trained_on(one), trained_on(two, seed=1)])
+    with pytest.raises(
+        UserError, match=r"different readings of the source: 8-bit RGB \(.*; \[\[0, 1, 2\], \[0, 9\]\]"
+    ):
+        boards([trained_on(one), trained_on(one, "[[0, 1, 2], [0, 9]]", seed=1)])
+    assert len(boards([trained_on(one), trained_on(one, seed=1), trained_on(None, seed=2)])) == 1  # an older record
 
 
 def test_other_fingerprints_on_another_board_are_no_reason_to_refuse():

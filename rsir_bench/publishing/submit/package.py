@@ -21,7 +21,14 @@ from rsir_bench.records.cells import describe_cell, distortion_of
 from rsir_bench.records.commands import request_command, request_of
 from rsir_bench.records.schema import OriginPart, Record, RequestFields
 from rsir_bench.records.store import read_record
-from rsir_bench.runs.artifacts.provenance import method_part, protocol_part, row_part, source_part, target_part
+from rsir_bench.runs.artifacts.provenance import (
+    method_part,
+    protocol_part,
+    row_part,
+    source_part,
+    target_part,
+    unlabelled_part,
+)
 from rsir_bench.runs.locate import LocatedResult
 
 RECORDS, NETWORKS = "records", "networks"
@@ -95,7 +102,8 @@ def _check(record: Record, expected: Expected) -> LocatedResult:
     index = plan.datasets[cell.target]
     _same("row", record.row, row_part(run, cell, record.row.dimensions))
     _same("target", record.target, target_part(index, record.target.scenes))
-    _same("source", record.source, source_part(plan.source) if run.card.trained else None)
+    _same("source", record.source, source_part(plan.source, run.transform) if run.card.trained else None)
+    _same("unlabelled", record.unlabelled, unlabelled_part(plan, run))
     _same("request", record.request, _request(record, expected))
     _same("command", record.command, request_command(_request(record, expected)))
     _check_scores(record, located)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -36,12 +37,14 @@ from rsir_bench.records.schema import (
 )
 from rsir_bench.runs.artifacts.effect import doubts_of
 from rsir_bench.runs.artifacts.environment import environment
+from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.runs.own_weights import noted_weights
 from rsir_bench.runs.plan import Plan, ResultSpec, Run
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.decode import decoder_versions
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.pixel_cache import Transform
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
         row=row_part(run, cell, left.described["lengths"][cell.row.descriptor] if is_code else left.dimensions),
         protocol=protocol_part(plan.protocol, request.overrides),
         seed=run.seed,
-        source=source_part(plan.source) if run.card.trained else None,
+        source=source_part(plan.source, run.transform) if run.card.trained else None,
+        unlabelled=unlabelled_part(plan, run),
         target=target_part(index, left.kept),
         pixels=_pixels(run, index, left.described),
         distortion=_distortion(cell.distortion),
@@ -230,9 +234,21 @@ def protocol_part(protocol: Protocol, overrides: Sequence[str]) -> ProtocolPart:
     )
 
 
-def source_part(source: SceneIndex) -> SourcePart:
-    """Return what a record says of the dataset that was trained on."""
-    return SourcePart(name=source.name, fingerprint=source.fingerprint, scenes=len(source))
+def source_part(source: SceneIndex, transform: Transform) -> SourcePart:
+    """Return what a record says of a dataset that was trained on."""
+    _, *reading = [read] if isinstance(read := scenes_as_read(source, transform), str) else read
+    return SourcePart(
+        name=source.name,
+        fingerprint=source.fingerprint,
+        scenes=len(source),
+        reading=json.dumps(reading) if reading else "",
+    )
+
+
+def unlabelled_part(plan: Plan, run: Run) -> SourcePart | None:
+    """Return what a record says of the pool of unlabelled scenes; None where the method uses none."""
+    pool = plan.protocol.data.unlabelled
+    return source_part(plan.datasets[pool], run.transform) if run.card.needs_unlabelled and pool else None
 
 
 def target_part(index: SceneIndex, kept: int) -> TargetPart:
