@@ -75,9 +75,7 @@ def test_seeds_with_other_unlabelled_scenes_or_another_reading_of_the_source_are
     one, two = (SourcePart(name="aid", fingerprint=print_, scenes=20) for print_ in ("f00d", "beef"))
     with pytest.raises(UserError, match=r"self-training, row PCA, on ucm has different unlabelled scenes: aid beef \("):
         boards([trained_on(one), trained_on(two, seed=1)])
-    with pytest.raises(
-        UserError, match=r"different readings of the source: 8-bit RGB \(.*; \[\[0, 1, 2\], \[0, 9\]\]"
-    ):
+    with pytest.raises(UserError, match=r"different readings of the source: 8-bit RGB \(.*; \[\[0, 1, 2\], \[0, 9\]\]"):
         boards([trained_on(one), trained_on(one, "[[0, 1, 2], [0, 9]]", seed=1)])
     assert len(boards([trained_on(one), trained_on(one, seed=1), trained_on(None, seed=2)])) == 1  # an older record
 
