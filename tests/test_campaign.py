@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import write_sealed
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.publishing.publish import publish
+from rsir_bench.records.cells import machine_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.runs import keys
-from rsir_bench.runs.artifacts.environment import processor
+from rsir_bench.runs.artifacts import network
+from rsir_bench.runs.artifacts.environment import environment, processor
 from rsir_bench.runs.estimate import Estimate, StepCost, estimate, training_seconds
 from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.runs.request import Request
@@ -272,6 +275,76 @@ def test_times_of_a_training_elsewhere_are_no_times_of_this_machine(tiny: Tiny) 
         (record, *_) = _run(tiny.request()).records
         assert {record.cost[name] for name in kept} == ({here.cost[name] for name in kept} if known else {None})
         assert record.cost["train_loss"] == here.cost["train_loss"]
+
+
+def _interrupted(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, before: dict[str, str], **request: Any) -> Record:
+    """Train one of two epochs in an environment with these changes and the other here, and score."""
+    keep = loop._keep
+
+    def keep_and_stop(*state: Any) -> None:
+        keep(*state)
+        raise KeyboardInterrupt
+
+    def elsewhere(*here: str) -> dict[str, str]:
+        return environment(*here) | before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_keep", keep_and_stop)
+        patched.setattr(loop, "compiled_loss", lambda *_: nullcontext())  # a compiler takes minutes
+        patched.setattr(network, "environment", elsewhere)
+        with pytest.raises(KeyboardInterrupt):
+            _run(tiny.request(**request))
+    return _run(tiny.request()).records[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "timed"),
+    [
+        ({}, True),
+        ({"torch": "3.0"}, True),
+        ({"device": "cpu (another)"}, False),
+        ({"threads": "64"}, False),
+        ({"precision": "bf16"}, False),
+        ({"ranks": "2"}, False),
+    ],
+)
+def test_a_training_that_was_resumed_elsewhere_tells_no_times(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, before: dict[str, str], timed: bool
+) -> None:
+    record = _interrupted(tiny, monkeypatch, before)
+    known = [record.cost[name] is not None for name in ("train_seconds", "train_images_per_second")]
+    assert known == [timed] * 2
+    assert not {"trained on", "compiled"} & {*record.environment}
+    assert record.cost["describe_images_per_second"] is not None
+
+
+def test_a_training_on_two_kinds_of_devices_names_both(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = _interrupted(tiny, monkeypatch, {"device": "cuda:1 (another)"})
+    assert record.environment["trained on"] == f"cuda:1 (another); {record.environment['device']}"
+    assert machine_of(record) == "cpu and cuda, 32"
+    assert record.cost["train_seconds"] is None
+
+
+def test_a_training_that_was_compiled_for_an_epoch_is_a_compiled_one_without_times(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = _interrupted(tiny, monkeypatch, {}, compile=True)
+    assert record.environment["compiled"] == "training"
+    assert record.cost["train_seconds"] is record.cost["train_images_per_second"] is None
+
+
+def test_rounds_on_two_kinds_of_devices_are_named(tiny: Tiny) -> None:
+    """The last round decides no more than the others."""
+    pool = f"folder:{write_scenes(tiny.folder / 'pool', 3, 5, seed=9)}"
+    overrides = [f'data.unlabelled="{pool}"', "methods.self-training.threshold=0.1"]
+    request = tiny.request("self-training", overrides=overrides)
+    first = _run(request).plan.runs[0].note(1)
+    trained = json.loads(first.read_text())
+    written = trained | {"environment": trained["environment"] | {"device": "cuda (another)"}}
+    shutil.rmtree(next((tiny.folder / "runs").rglob("results")))
+    write_sealed(first, lambda path: path.write_text(json.dumps(written)))
+    for record in _run(request).records:
+        assert record.environment["trained on"].startswith("cuda (another)")
 
 
 def test_a_speed_of_describing_elsewhere_is_none_of_this_machine(tiny: Tiny) -> None:

@@ -15,6 +15,7 @@ import torch
 from conftest import Tiny
 
 from rsir_bench.base.errors import RunError, UserError
+from rsir_bench.base.files import write_sealed
 from rsir_bench.method import Method
 from rsir_bench.protocol import Train
 from rsir_bench.runs.plan import Plan, make_plan
@@ -113,6 +114,28 @@ def test_a_resumed_round_keeps_its_pseudo_labels(tiny: Tiny, tmp_path: Path) -> 
     checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert torch.equal(checkpoint["scenes"]["labels"], scenes.labels)
     assert [row["images"] for row in checkpoint["log"]] == [len(scenes)] * 2
+
+
+def test_the_sessions_of_a_training_are_kept_and_those_without_an_epoch_are_none(tiny: Tiny, tmp_path: Path) -> None:
+    steady = ["train.schedule=steps", "train.milestones=[]"]
+    found = []
+    for epochs, place in ((1, "a"), (2, "a"), (3, "b"), (3, "c"), (4, "a")):
+        plan = make_plan(tiny.request(overrides=[*steady, f"train.epochs={epochs}"]))
+        fabric = make_fabric("cpu", "32")
+        trained = train(_network(plan), _scenes(plan), fabric, tmp_path, (0,), "tiny", session={"device": place})
+        found.append([session["device"] for session in trained.sessions])
+    assert found == [["a"], ["a"], ["a", "b"], ["a", "b"], ["a", "b", "a"]]
+
+
+def test_a_checkpoint_without_sessions_is_resumed(tiny: Tiny, tmp_path: Path) -> None:
+    """An older version kept none."""
+    plan = make_plan(tiny.request())
+    _train(plan, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    older = {name: value for name, value in torch.load(path, weights_only=True).items() if name != "sessions"}
+    write_sealed(path, lambda unfinished: torch.save(older, unfinished))
+    resumed = train(_network(plan), _scenes(plan), make_fabric("cpu", "32"), tmp_path, (0,), "tiny", session={"a": "b"})
+    assert (resumed.epochs, resumed.sessions) == (2, [{"a": "b"}])
 
 
 def test_figures_of_any_number_type_are_resumed(tiny: Tiny, tmp_path: Path) -> None:

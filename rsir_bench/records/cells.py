@@ -68,11 +68,12 @@ def _short_title(record: Record) -> str:
 def machine_of(record: Record) -> str:
     """Return the kind of device and the precision that a result was made with: ``"cpu, 32"``, ``"cuda, bf16"``.
 
+    Where a network was trained on several kinds, all are named: ``"cpu and cuda, bf16"``.
     Results of different kinds differ by more than seeds explain; within a kind, processors differ too, and by less.
     """
     made = record.environment.get("trained on", record.environment.get("device", "unknown"))
-    kind = re.split(r"[:\s]", made, maxsplit=1)[0]
-    return f"{kind}, {record.environment.get('precision', 'unknown')}"
+    kinds = {re.split(r"[:\s]", device, maxsplit=1)[0] for device in made.split("; ")}
+    return f"{' and '.join(sorted(kinds))}, {record.environment.get('precision', 'unknown')}"
 
 
 SUBMITTED = "submitted:"

@@ -10,11 +10,12 @@ import os
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,6 +74,7 @@ class Trained:
         scenes: Number of scenes of the training set.
         collapsed: What ``epoch_metrics`` gave by this name at the end: other than 0 where a part of the method has
             ceased to work.
+        sessions: Where and how its epochs were trained, in order; several where it was resumed in another environment.
     """
 
     seconds: float
@@ -80,7 +82,8 @@ class Trained:
     loss: float
     epochs: int
     scenes: int
-    collapsed: float = 0.0
+    collapsed: float
+    sessions: list[dict[str, str]]
 
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -202,6 +205,7 @@ def train(
     seed: tuple[int, ...],
     what: str,
     compiled: bool = False,
+    session: Mapping[str, str] = MappingProxyType({}),
 ) -> Trained:
     """Train a method to the end, from the checkpoint in ``folder`` if there is one.
 
@@ -216,6 +220,7 @@ def train(
         seed: The run's seed and the round; methods with the same numbers see the same batches.
         what: The run's name, for progress and errors.
         compiled: Compile the step, and on a GPU fuse the optimizer.
+        session: Where and how this process trains; kept in the checkpoint for each epoch that it trains.
 
     Raises:
         RunError: The loss is not finite, or an epoch has another number of batches than the schedule.
@@ -236,6 +241,7 @@ def train(
     wrapped, optimizer = fabric.setup(method, optimizer)
     wrapped.mark_forward_method("loss")
     log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
+    sessions: list[dict[str, str]] = [] if kept is None else kept.get("sessions", [])  # older versions kept none
     draw = batch_source(scenes, fabric.device)
     shown = TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank())
     with compiled_loss(method, compiled), shown as progress:
@@ -251,13 +257,16 @@ def train(
             log.append(_epoch(wrapped, loader, optimizer, schedule, fabric, f"{what}, epoch {epoch}"))
             metrics = {name: float(value) for name, value in method.epoch_metrics().items()}
             log[-1] = {"epoch": epoch, **log[-1], **metrics}
+            if sessions[-1:] != [session]:
+                sessions.append(dict(session))
             state = {"log": log, "method": method.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes), "code": _code_of_training()}
+            state |= {"schedule": schedule.state_dict(), "scenes": _kept(scenes)}
+            state |= {"code": _code_of_training(), "sessions": sessions}
             distributed.broadcast(lambda state=state: _keep(checkpoint, state))  # type: ignore[misc]
             progress.ended(epoch, log[-1]["loss"], log[-1]["images_per_second"], log[-1]["seconds"])
     images, seconds = (sum(row[key] for row in log) for key in ("images", "seconds"))
-    collapsed = log[-1].get("collapsed", 0.0)
-    return Trained(seconds, images / seconds, log[-1]["loss"], len(log), len(scenes), collapsed)
+    last, sessions = log[-1], sessions or [dict(session)]
+    return Trained(seconds, images / seconds, last["loss"], len(log), len(scenes), last.get("collapsed", 0.0), sessions)
 
 
 def _kept(scenes: Scenes) -> dict[str, Tensor]:

@@ -131,13 +131,14 @@ class Network:
             for name, tensor in network.state_dict().items()
         }
         write_atomically(self.path, lambda path: save_file(state, path))
-        precision = network.recipe(self.plan.protocol.train).precision
+        figures = asdict(trained)
+        *earlier_sessions, session = figures.pop("sessions")
         note = {
-            **asdict(trained),
+            **figures,
             "weights_sha256": file_digest(self.path),
-            "precision": precision,
-            "environment": environment(str(self.device), precision)
-            | ({"compiled": "training"} if self.plan.request.compile else {}),
+            "precision": network.recipe(self.plan.protocol.train).precision,
+            "environment": session,
+            "earlier_environments": earlier_sessions,
         }
         write_note(self.note, note)
         self.remove_checkpoints()
@@ -169,16 +170,17 @@ class Network:
         if card.needs_unlabelled and data.unlabelled is not None:
             pixels = self._pixels(data.unlabelled)
             pool = Scenes.of(pixels, np.full(len(pixels), -1))
-        network = self.build()
-        fabric = make_fabric(str(self.device), network.recipe(self.plan.protocol.train).precision)
+        network, compiled = self.build(), self.plan.request.compile
+        precision = network.recipe(self.plan.protocol.train).precision
+        fabric = make_fabric(str(self.device), precision)
         scenes = network.training_set(self.round_index, previous, source, pool)
         # Use the first rank's training set: the arithmetic of the others may give different pseudo-labels.
         cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
         title = self.run.title + (f" round {self.round_index}" if network.rounds > 1 else "")
-        return network, train(
-            network, scenes, fabric, self.folder, (self.run.seed, self.round_index), title, self.plan.request.compile
-        )
+        session = environment(str(self.device), precision) | ({"compiled": "training"} if compiled else {})
+        seed = self.run.seed, self.round_index
+        return network, train(network, scenes, fabric, self.folder, seed, title, compiled, session)
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints if the training is done."""

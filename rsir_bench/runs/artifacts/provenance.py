@@ -289,33 +289,50 @@ def _precision(plan: Plan, left: Circumstances) -> str:
     return left.trainings[-1].get("precision", protocols) if left.trainings else protocols
 
 
+def _sessions(left: Circumstances) -> list[dict[str, str]]:
+    """Return where and how the epochs of all trainings were made, in order; empty where an older version noted none."""
+    return [
+        session
+        for note in left.trainings
+        for session in (*note.get("earlier_environments", ()), note.get("environment", {}))
+    ]
+
+
 def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
-    """Return the device of the last training, if of another kind than the one that scores, and if any was compiled."""
-    there = left.trainings[-1].get("environment", {}) if left.trainings else {}
-    device = there.get("device", "")
-    other = device and device.partition(" ")[0].partition(":")[0] != plan.request.device.partition(":")[0]
-    every = [note.get("environment", {}) for note in left.trainings]
-    how = {"compiled": "training"} if any("compiled" in of for of in every) else {}
-    return ({"trained on": device} if other else {}) | how
+    """Return the devices of the trainings, if any is of another kind than the one that scores, and if any was compiled.
+
+    A network may have been trained on several: by rounds, or after it was interrupted.
+    """
+    sessions = _sessions(left)
+    devices = dict.fromkeys(session["device"] for session in sessions if "device" in session)
+    other = {_kind(device) for device in devices} - {_kind(plan.request.device)}
+    how = {"compiled": "training"} if any("compiled" in session for session in sessions) else {}
+    return ({"trained on": "; ".join(devices)} if other else {}) | how
+
+
+def _kind(device: str) -> str:
+    """Return ``"cuda"`` for ``"cuda:1 (NVIDIA H200)"``."""
+    return device.partition(" ")[0].partition(":")[0]
 
 
 def _cost(left: Circumstances, here: dict[str, str], precision: str) -> dict[str, float | None]:
-    """Return what the result cost; times taken elsewhere are left out."""
+    """Return what the result cost; times taken elsewhere, or in several ways, are left out."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
-    timed = bool(left.trainings) and all(_alike(note, here) for note in left.trainings)
+    sessions = _sessions(left)
+    ways = {session.get("compiled", "") for session in sessions}
+    timed = len(ways) == 1 and all(_alike(session, here) for session in sessions)
     described = left.described
-    same = described.get("precision", "32") == precision
+    speed = described["images_per_second"] if _alike(described.get("environment", {}), here) else None
     return {
         "parameters": described["parameters"],
         "macs": described.get("macs"),  # older passes did not note them
         "train_seconds": sum(note["seconds"] for note in left.trainings) if timed else None,
         "train_images_per_second": last["images_per_second"] if timed else None,
         "train_loss": last.get("loss"),
-        "describe_images_per_second": described["images_per_second"] if _alike(described, here) and same else None,
+        "describe_images_per_second": speed if described.get("precision", "32") == precision else None,
     }
 
 
-def _alike(note: dict[str, Any], here: dict[str, str]) -> bool:
-    """Return whether the times of a note were taken here; assumed of notes of older versions."""
-    there = note.get("environment", here)
-    return all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))
+def _alike(there: dict[str, str], here: dict[str, str]) -> bool:
+    """Return whether times of an environment were taken here; assumed where an older version did not note it."""
+    return not there or all(there.get(name) == here.get(name) for name in (*ENVIRONMENT, "ranks"))
