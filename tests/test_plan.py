@@ -253,6 +253,10 @@ def test_targets_that_no_table_could_tell_apart_are_refused(tiny: Tiny) -> None:
     assert message(lambda: make_plan(tiny.request(targets=[one, tiny.target, other]))) == said
     again = f"folder:{places[0]}/../scenes"
     assert "both are called folder-scenes" in message(lambda: make_plan(tiny.request(targets=[one, again])))
+    shutil.copytree(places[0], tiny.folder / "copy")
+    copy = f"folder:{tiny.folder / 'copy'}"
+    said = f"--targets {one},{copy}: both are the same scenes; name one of them"
+    assert message(lambda: make_plan(tiny.request(targets=[one, copy]))) == said
 
 
 def test_the_source_without_what_is_in_the_source_is_no_target(tiny: Tiny) -> None:

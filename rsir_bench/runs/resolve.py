@@ -331,6 +331,7 @@ def _read_datasets(names: Sequence[str], request: Request, problems: Problems) -
 
 def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, problems: Problems) -> None:
     first: dict[str, str] = {}
+    same: dict[str, str] = {}
     for given, index in targets.items():
         if index.several is not None and protocol.score.queries != "all":
             problems.add(
@@ -348,6 +349,8 @@ def _check_targets(targets: Mapping[str, SceneIndex], protocol: Protocol, proble
         if (other := first.setdefault(index.name, given)) != given:
             both = f"--targets {other},{given}: both are called {index.name}"
             problems.add(f"{both}; rename one of the folders")
+        elif (other := same.setdefault(index.fingerprint, given)) != given:
+            problems.add(f"--targets {other},{given}: both are the same scenes; name one of them")
 
 
 def _check_source(source: SceneIndex | None, problems: Problems) -> None:
