@@ -183,11 +183,8 @@ def _training(record: Record) -> Iterator[Circumstance]:
     method = f"method {record.method.label}"
     yield method, "versions", record.method.version
     yield method, "codes", record.method.own_code[:8] or "as shipped"
-    yield (
-        method,
-        "initial weights",
-        sorted((name, value) for name, value in record.weights.items() if name != "trained"),
-    )
+    initial = sorted((name, value) for name, value in record.weights.items() if name != "trained")
+    yield method, "initial weights", initial
     for name in filter(TENSORS.search, record.environment):
         yield method, name, record.environment[name]
     if is_submitted(record):
