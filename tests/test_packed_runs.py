@@ -138,11 +138,13 @@ def test_the_command_of_a_record_makes_it_again(tiny: Tiny) -> None:
     assert f"--targets {target}" in record.command
 
 
-def test_a_folder_and_its_shards_are_two_targets(tiny: Tiny) -> None:
+def test_a_folder_and_its_shards_score_alike_one_command_after_the_other(tiny: Tiny) -> None:
     names = [f"folder:{folder_of(tiny, 'target')}", packed(tiny, "parquet")]
-    records = quietly(tiny.request(UNTRAINED, targets=names)).records
+    records = [quietly(tiny.request(UNTRAINED, targets=[name])).records[0] for name in names]
     assert [record.target.name for record in records] == ["folder-target", "parquet-packed-parquet-target"]
     assert records[0].metrics == records[1].metrics
+    with pytest.raises(UserError, match="both are the same scenes; name one of them"):
+        quietly(tiny.request(UNTRAINED, targets=names))
 
 
 def test_labels_that_are_missing_stop_a_run_before_it_begins(tiny: Tiny) -> None:
