@@ -19,12 +19,15 @@ import rsir_bench
 from rsir_bench.base.errors import UserError
 from rsir_bench.leaderboard import statistics
 from rsir_bench.ranking import METRIC_VERSION, names, score, scores, ties
+from rsir_bench.ranking.after.few import few_distances
 from rsir_bench.ranking.blocks import counts_near
 from rsir_bench.ranking.counting import codes as counted_codes
 from rsir_bench.ranking.counting import distances as counted_distances
 from rsir_bench.ranking.counting.distances import counts_before
 from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, positions
 from rsir_bench.ranking.queries import LeftOut
+from rsir_bench.ranking.similarity import spread
+from rsir_bench.ranking.threads import workers
 
 KEYS = ["mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR"]
 
@@ -247,6 +250,30 @@ def test_near_neighbours_far_from_the_origin_keep_their_euclidean_order() -> Non
     for given_rows in (rows, rows.astype(np.float32)):
         result = score(given_rows, labels, similarity="euclidean", k=(1,))
         assert result.per_query["P@1"].tolist() == [1, 1, 0, 1, 0, 0] * 2
+
+
+@pytest.mark.parametrize("similarity", ["pearson", "cosine", "inner product"])
+@pytest.mark.parametrize("separate", [False, True])
+def test_descriptors_in_a_narrow_cone_keep_their_order(
+    clusters: tuple[np.ndarray, np.ndarray], similarity: str, separate: bool
+) -> None:
+    descriptors, labels = clusters
+    for offset in (100, 10_000):
+        rows = (descriptors + offset * np.linspace(-1, 1, 16)).astype(np.float32)
+        values = []
+        for each in (rows, rows.astype(float)):
+            apart = {"gallery": each, "gallery_labels": labels} if separate else {}
+            values.append(score(each, labels, similarity=similarity, **apart).per_query["mAP"])
+        np.testing.assert_array_equal(*values)
+    with workers("cpu") as pool:  # what a collapse leaves has no spread, and zeros no direction
+        assert [spread(torch.full((9, 2), value), pool) for value in (0.5, 0.0)] == [0.0, 1.0]
+
+
+def test_a_search_orders_a_narrow_cone_as_the_scorer_does(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    rows = (clusters[0] + 10_000 * np.linspace(-1, 1, 16)).astype(np.float32)
+    exact, own = rows.astype(float), np.arange(9)
+    order = [np.argsort(few_distances(each[:9], each, own, "cosine"), axis=1) for each in (rows, exact)]
+    np.testing.assert_array_equal(*order)
 
 
 def test_near_constant_vectors_are_not_constant() -> None:

@@ -179,8 +179,9 @@ def score(
     Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
     names nor the order of the gallery matter. Rows that are equal value for value (and all rows without a direction)
     get equal distances. Other distances carry the rounding of a product in the descriptors' own precision (half
-    precision: float32; integers and Euclidean distances: float64), which separates what is equal only in exact
-    arithmetic, such as codes of -1 and +1 under Pearson: score binary codes with ``codes``, which is exact.
+    precision: float32; integers, Euclidean distances, and descriptors that nearly agree in direction: float64), which
+    separates what is equal only in exact arithmetic, such as codes of -1 and +1 under Pearson: score binary codes with
+    ``codes``, which is exact.
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or

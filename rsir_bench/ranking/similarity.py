@@ -20,6 +20,12 @@ BIT_ORDERS = ("big", "little")
 
 CHUNK_ELEMENTS = 2**17  # values normalised at a time: they stay in the processor's cache
 
+LEAST_SPREAD = 0.01
+"""Rows that spread less about their mean, as a share of their squared length, are multiplied in float64.
+
+Float32 rounds products near 1 by about 1e-7, which is then more than 1e-5 of what their order hangs on.
+"""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -81,6 +87,61 @@ def prepare(
     if similarity == "hamming":  # products of -1 and +1 do not round
         return Prepared(rows, offset, constant, none, none, whole=rows.shape[1])
     return Prepared(rows, offset, constant, *duplicate_rows(rows, workers), whole=None)
+
+
+def prepare_both(
+    gallery: Tensor,
+    order: Tensor,
+    queries: Tensor | None,
+    places: Tensor,
+    similarity: str,
+    device: str,
+    workers: Workers,
+) -> tuple[Prepared, Prepared | None]:
+    """Prepare a gallery and, where they are not rows of it, the queries, for products of one precision.
+
+    Args:
+        gallery: (M, D) numbers, finite.
+        order: (M,) int64, the order of the gallery.
+        queries: (N, D) numbers, finite; None: the queries are rows of the gallery.
+        places: (Q,) int64, the rows of ``queries`` wanted.
+        similarity: One of ``SIMILARITIES``.
+        device: Where the prepared rows live.
+        workers: See ``rsir_bench.ranking.threads``.
+
+    Raises:
+        UserError: A row cannot be normalised, or its values overflow in products.
+    """
+    dtype = gallery.dtype if queries is None else torch.promote_types(gallery.dtype, queries.dtype)
+    centre = gallery.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
+    prepared = prepare(gallery.to(dtype), order, similarity, device, workers, centre)
+    if (
+        prepared.rows.dtype == torch.float32
+        and prepared.whole is None
+        and spread(prepared.rows, workers) < LEAST_SPREAD
+    ):
+        prepared = prepare(gallery.to(torch.float64), order, similarity, device, workers, centre)
+    if queries is None:
+        return prepared, None
+    return prepared, prepare(queries.to(prepared.rows.dtype), places, similarity, device, workers, centre)
+
+
+def spread(rows: Tensor, workers: Workers) -> float:
+    """Return how far rows lie from their mean: variance by mean squared length, 0 (all equal) to 1; of zeros 1.
+
+    Args:
+        rows: (N, D) float.
+        workers: See ``rsir_bench.ranking.threads``.
+    """
+
+    def sums(part: slice) -> tuple[Tensor, Tensor]:
+        chunk = rows[part].to(torch.float64)
+        return chunk.sum(dim=0), chunk.square().sum()
+
+    totals = list(workers.map(sums, chunks(rows)))
+    mean = torch.stack([total for total, _ in totals]).sum(dim=0) / len(rows)
+    square = float(torch.stack([squares for _, squares in totals]).sum()) / len(rows)
+    return 1 - float(mean.square().sum()) / square if square else 1.0
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:

@@ -21,7 +21,7 @@ from rsir_bench.ranking.similarity import (
     Prepared,
     checked_descriptors,
     largest_equal,
-    prepare,
+    prepare_both,
     row_hashes,
     unpacked,
 )
@@ -290,12 +290,8 @@ def prepared_task(
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
     queries, similarity = asked[positions], given.similarity
 
-    dtype = torch.promote_types(given.rows.dtype, given.gallery_rows.dtype)
-    centre = None
-    if similarity == "euclidean":
-        centre = given.gallery_rows.mean(dim=0, dtype=torch.float64).to(device)
-    prepared = prepare(given.gallery_rows.to(dtype), order, similarity, device, workers, centre)
-    separate = None if given.own else prepare(given.rows.to(dtype), queries, similarity, device, workers, centre)
+    asking = None if given.own else given.rows
+    prepared, separate = prepare_both(given.gallery_rows, order, asking, queries, similarity, device, workers)
     if separate is not None and pairs is None:
         warn_of_known_queries(separate, prepared, workers)
     equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
