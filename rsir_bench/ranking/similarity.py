@@ -89,41 +89,18 @@ def prepare(
     return Prepared(rows, offset, constant, *duplicate_rows(rows, workers), whole=None)
 
 
-def prepare_both(
-    gallery: Tensor,
-    order: Tensor,
-    queries: Tensor | None,
-    places: Tensor,
-    similarity: str,
-    device: str,
-    workers: Workers,
-) -> tuple[Prepared, Prepared | None]:
-    """Prepare a gallery and, where they are not rows of it, the queries, for products of one precision.
+def prepare_gallery(
+    descriptors: Tensor, order: Tensor, similarity: str, device: str, workers: Workers, centre: Tensor | None = None
+) -> Prepared:
+    """Prepare a gallery in the precision that its products need; its queries follow in the same dtype.
 
-    Args:
-        gallery: (M, D) numbers, finite.
-        order: (M,) int64, the order of the gallery.
-        queries: (N, D) numbers, finite; None: the queries are rows of the gallery.
-        places: (Q,) int64, the rows of ``queries`` wanted.
-        similarity: One of ``SIMILARITIES``.
-        device: Where the prepared rows live.
-        workers: See ``rsir_bench.ranking.threads``.
-
-    Raises:
-        UserError: A row cannot be normalised, or its values overflow in products.
+    Arguments and errors are those of ``prepare``.
     """
-    dtype = gallery.dtype if queries is None else torch.promote_types(gallery.dtype, queries.dtype)
-    centre = gallery.mean(dim=0, dtype=torch.float64).to(device) if similarity == "euclidean" else None
-    prepared = prepare(gallery.to(dtype), order, similarity, device, workers, centre)
-    if (
-        prepared.rows.dtype == torch.float32
-        and prepared.whole is None
-        and spread(prepared.rows, workers) < LEAST_SPREAD
-    ):
-        prepared = prepare(gallery.to(torch.float64), order, similarity, device, workers, centre)
-    if queries is None:
-        return prepared, None
-    return prepared, prepare(queries.to(prepared.rows.dtype), places, similarity, device, workers, centre)
+    prepared = prepare(descriptors, order, similarity, device, workers, centre)
+    rounds = prepared.rows.dtype == torch.float32 and prepared.whole is None
+    if rounds and spread(prepared.rows, workers) < LEAST_SPREAD:
+        return prepare(descriptors.to(torch.float64), order, similarity, device, workers, centre)
+    return prepared
 
 
 def spread(rows: Tensor, workers: Workers) -> float:

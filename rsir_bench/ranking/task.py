@@ -21,7 +21,8 @@ from rsir_bench.ranking.similarity import (
     Prepared,
     checked_descriptors,
     largest_equal,
-    prepare_both,
+    prepare,
+    prepare_gallery,
     row_hashes,
     unpacked,
 )
@@ -290,8 +291,13 @@ def prepared_task(
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
     queries, similarity = asked[positions], given.similarity
 
-    asking = None if given.own else given.rows
-    prepared, separate = prepare_both(given.gallery_rows, order, asking, queries, similarity, device, workers)
+    gallery, centre = given.gallery_rows.to(torch.promote_types(given.rows.dtype, given.gallery_rows.dtype)), None
+    if similarity == "euclidean":
+        centre = gallery.mean(dim=0, dtype=torch.float64).to(device)
+    prepared = prepare_gallery(gallery, order, similarity, device, workers, centre)
+    separate = None
+    if not given.own:
+        separate = prepare(given.rows.to(prepared.rows.dtype), queries, similarity, device, workers, centre)
     if separate is not None and pairs is None:
         warn_of_known_queries(separate, prepared, workers)
     equal, mixed = largest_equal(prepared.rows, gallery_classes[order], workers)
