@@ -25,6 +25,7 @@ from rsir_bench.ranking.counting import codes as counted_codes
 from rsir_bench.ranking.counting import distances as counted_distances
 from rsir_bench.ranking.counting.distances import counts_before
 from rsir_bench.ranking.metrics import averages, cutoffs, first_positive, groups, positions
+from rsir_bench.ranking.nearest import nearest
 from rsir_bench.ranking.queries import LeftOut
 from rsir_bench.ranking.similarity import spread
 from rsir_bench.ranking.threads import workers
@@ -274,6 +275,11 @@ def test_a_search_orders_a_narrow_cone_as_the_scorer_does(clusters: tuple[np.nda
     exact, own = rows.astype(float), np.arange(9)
     order = [np.argsort(few_distances(each[:9], each, own, "cosine"), axis=1) for each in (rows, exact)]
     np.testing.assert_array_equal(*order)
+    found = [nearest(each, 10, "cosine")[1] for each in (rows, exact)]
+    np.testing.assert_array_equal(found[0], found[1])
+    similarity = np.corrcoef(np.c_[exact, -exact])  # of a row and its negative, centred: the cosine
+    np.fill_diagonal(similarity, -np.inf)
+    np.testing.assert_array_equal(found[0], np.argsort(-similarity, axis=1, kind="stable")[:, :10])
 
 
 def test_near_constant_vectors_are_not_constant() -> None:

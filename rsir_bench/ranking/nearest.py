@@ -70,7 +70,9 @@ class VectorSpace:
         return rows
 
     def exact_rows(self, descriptors: Array) -> Array:
-        """Return the rows of (N, D) float descriptors as (N, D) float64."""
+        """Return the rows of (N, D) float descriptors as (N, D) float64; packed codes stay as they are."""
+        if self.binary:
+            return np.ascontiguousarray(descriptors)
         rows = descriptors.astype(np.float64)
         if self.similarity in ("pearson", "cosine"):
             unit, _ = unit_rows(torch.from_numpy(rows), centred=self.similarity == "pearson")
@@ -113,26 +115,28 @@ def nearest_in(queries: Array, gallery: Array, own: Array, wanted: int, similari
         (Q, K) float64 similarities, Euclidean distances or Hamming distances in bits, and (Q, K) int64 rows.
     """
     space = VectorSpace.of(gallery, similarity)
-    rows = space.rows(gallery)
-    wanted = min(wanted, len(rows) - 1)
+    wanted = min(wanted, len(gallery) - 1)
     # Products in float32 may order near rows wrongly: twice as many are found, and the best of them taken in float64.
-    candidates = min(2 * wanted, len(rows) - 1)
-    index = empty_index(rows.shape[1], space)
-    index.add(rows)
-    values, found = nearest_others(index, rows if queries is gallery else space.rows(queries), own, candidates)
+    candidates = min(2 * wanted, len(gallery) - 1)
+    exact = space.exact_rows(gallery)
+    asked = exact if queries is gallery else space.exact_rows(queries)
+    # What all rows share does not change the order of inner products, but in float32 it hides what does.
+    apart = exact if space.smaller_is_nearer else exact - exact.mean(axis=0)
+    kind = np.uint8 if space.binary else np.float32
+    index = empty_index(exact.shape[1], space)
+    index.add(apart.astype(kind))
+    values, found = nearest_others(index, asked.astype(kind), own, candidates)
     values = values.astype(np.float64)
     if not space.binary:
-        _refine(values, found, space, queries, gallery)
+        _refine(values, found, space, asked, exact)
     order = np.lexsort((found, values if space.smaller_is_nearer else -values))[:, :wanted]
     return np.take_along_axis(values, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _refine(values: Array, found: Array, space: VectorSpace, queries: Array, gallery: Array) -> None:
-    """Replace faiss's values, (Q, K) float64, by similarities or distances that are computed in float64."""
-    exact = space.exact_rows(gallery)
-    asked = exact if queries is gallery else space.exact_rows(queries)
-    for query, row in enumerate(asked):
-        others = exact[found[query]]
+    """Replace faiss's values, (Q, K) float64, by similarities or distances of rows in float64."""
+    for query, row in enumerate(queries):
+        others = gallery[found[query]]
         if space.similarity == "euclidean":
             values[query] = np.linalg.norm(others - row, axis=1)
         else:
