@@ -287,6 +287,58 @@ def test_ids_and_file_names_in_csv_keep_their_zeros(tmp_path: Path, heading: str
     assert score_files(tmp_path / "x.npz", tmp_path / "y.csv").overall == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("rows", ["1.5,2.5,3.5,\n4.5,5.5,6.5,", "7,1.5,2.5,3.5\n8,4.5,5.5,6.5"])
+def test_lines_with_more_cells_than_the_header_are_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "x.csv").write_text(f"f0,f1,f2\n{rows}\n")  # pandas would take the first cells for names of rows
+    with pytest.raises(UserError, match="lines have more cells than the first one"):
+        read_descriptors(tmp_path / "x.csv")
+
+
+def test_two_columns_of_one_name_in_csv_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("label,label\nbeach,sea\nsea,beach\n")
+    with pytest.raises(UserError, match="several columns are called label; rename them"):
+        read_labels(tmp_path / "y.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "said"),
+    [
+        ("f2", "f0,f1,f2\n1.5,2.5,3.5\n4.5,5.5,nan", "row 1 has 'nan'"),
+        ("f0", "f0,f1,f2\n#N/A,2.5,3.5\n4.5,5.5,6.5", "row 0 has '#N/A'"),
+        ("f2", "f0,f1,f2,f3\n1.5,2.5,3.5,4.5\n4.5,5.5", "row 1 has"),  # the file ends within a line
+    ],
+)
+def test_a_dimension_that_is_damaged_is_not_left_out(tmp_path: Path, name: str, lines: str, said: str) -> None:
+    (tmp_path / "x.csv").write_text(f"{lines}\n")
+    with pytest.raises(UserError) as caught:
+        read_descriptors(tmp_path / "x.csv")
+    assert f"column {name} is numbered like the dimensions, but {said}" in str(caught.value)
+
+
+def test_a_numbered_column_of_words_is_no_dimension(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "x.csv").write_text("s1,1.5,2.5\ns2,4.5,5.5\n")  # without a header: columns 0, 1 and 2
+    assert np.array_equal(read_descriptors(tmp_path / "x.csv").descriptors, [[1.5, 2.5], [4.5, 5.5]])
+    assert "descriptors are 1 to 2; left out: 0" in caplog.text
+
+
+@pytest.mark.parametrize("heading", ["image", "scene", "path", "name"])
+def test_scenes_under_other_headings_are_matched_by_name(tmp_path: Path, heading: str) -> None:
+    names, order = [f"{number:03}" for number in range(40)], np.random.default_rng(2).permutation(40)
+    np.savez(tmp_path / "x.npz", ids=np.array(names), descriptors=ROWS)
+    lines = [f"{names[row]},{LABELS[row]}" for row in order]
+    (tmp_path / "y.csv").write_text("\n".join([f"{heading},label", *lines]) + "\n")
+    assert score_files(tmp_path / "x.npz", tmp_path / "y.csv").overall == pytest.approx(score(ROWS, LABELS).overall)
+
+
+def test_ids_in_the_index_of_parquet_are_ids(tmp_path: Path) -> None:
+    names, order = [f"s{number}" for number in range(40)], np.random.default_rng(2).permutation(40)
+    frame = pd.DataFrame(ROWS, columns=[f"f{i}" for i in range(6)], index=pd.Index(names, name="id"))
+    frame.to_parquet(tmp_path / "x.parquet")
+    pd.DataFrame({"label": LABELS}, index=frame.index).iloc[order].to_parquet(tmp_path / "y.parquet")
+    found = score_files(tmp_path / "x.parquet", tmp_path / "y.parquet")
+    assert found.overall == pytest.approx(score(ROWS, LABELS).overall)
+
+
 def test_lists_of_labels_in_csv_keep_their_zeros(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("f0,f1,label_list\n0.5,1.5,01\n0.5,2.5,1\n")
     labels = read_descriptors(tmp_path / "t.csv").labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -26,13 +27,15 @@ def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.D
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no text or no table.
+        ValueError: It is no text or no table, lines have more cells than the first one, or two columns share a name.
     """
     text = decode(path.read_bytes())
     first = text.partition("\n")[0].rstrip("\r")
     separator = ";" if ";" in first and "," not in first else ","
     cells = next(csv.reader([first], delimiter=separator), [])
     header = _is_header(cells, names)
+    if header and (twice := [name for name, count in Counter(map(str.strip, cells)).items() if name and count > 1]):
+        raise ValueError(f"several columns are called {', '.join(twice)}; rename them")
     table = pd.read_csv(
         io.StringIO(text),
         sep=separator,
@@ -41,6 +44,8 @@ def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.D
         keep_default_na=False,  # a class may be called NA
         skipinitialspace=True,
     )
+    if not table.index.equals(pd.RangeIndex(len(table))):  # pandas would take the first cells for names of rows
+        raise ValueError("lines have more cells than the first one; name every column there, and end no line with one")
     kinds = {kind.kind for kind in table.dtypes}
     if header and {"f", "i"} <= kinds:  # a named dimension may hold whole numbers alone, which CSV writes without a dot
         whole = [name for name in table.columns if table[name].dtype.kind == "i" and name not in names]

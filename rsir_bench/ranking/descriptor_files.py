@@ -24,7 +24,7 @@ from rsir_bench.ranking.files.multi_labels import lists_of_labels
 from rsir_bench.ranking.graded.scores import GradedScores
 from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
-from rsir_bench.scenes.labelling.label_file import BETWEEN
+from rsir_bench.scenes.labelling.label_file import BETWEEN, SCENE_HEADINGS
 
 CODE_NAMES = ("codes", "code")
 DESCRIPTOR_NAMES = ("descriptors", "descriptor", *CODE_NAMES)
@@ -315,11 +315,39 @@ def _columns(path: Path, columns: dict[str, Array]) -> Array:
     if len(lists) > 1:
         raise UserError(f"{path}: holds columns of lists {', '.join(lists)}; name the right one 'descriptors'")
     chosen = lists or _block(path, {name: array for name, array in columns.items() if array.dtype.kind in "biuf"})
+    _refuse_damaged(path, columns, chosen)
     if rest := [name for name in columns if name not in chosen]:
         shown = chosen[0] if len(chosen) == 1 else f"{chosen[0]} to {chosen[-1]}"
         message = "%s: descriptors are %s; left out: %s"
         logging.getLogger(__name__).warning(message, path, shown, ", ".join(rest))
     return columns[lists[0]] if lists else np.column_stack([columns[name] for name in chosen])
+
+
+def _refuse_damaged(path: Path, columns: dict[str, Array], chosen: list[str]) -> None:
+    """Refuse a column that is numbered like the dimensions and holds some numbers, but not only finite ones.
+
+    Raises:
+        UserError: There is one; it would be left out.
+    """
+    prefixes = {name.rstrip("0123456789") for name in chosen if name[-1:].isdigit()}
+    for name, cells in columns.items():
+        if name in chosen or not name[-1:].isdigit() or name.rstrip("0123456789") not in prefixes:
+            continue
+        numbers = [_number(cell) for cell in cells.tolist()]
+        if any(number is not None for number in numbers):
+            row = next((row for row, one in enumerate(numbers) if one is None or not np.isfinite(one)), 0)
+            raise UserError(
+                f"{path}: column {name} is numbered like the dimensions, but row {row} has {cells[row]!r:.40} there; "
+                "give a finite number in each row, or rename the column"
+            )
+
+
+def _number(cell: object) -> float | None:
+    """Return a cell of a table as a number; None where it is none."""
+    try:
+        return float(cell) if isinstance(cell, str | int | float) else None
+    except ValueError:
+        return None
 
 
 def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
@@ -371,12 +399,16 @@ def read_labels(path: Path) -> Array:
 def read_ids(path: Path) -> Array | None:
     """Return the ids, (N,) of the file's dtype, that a file of labels has next to them; None where it has none.
 
+    In a table without ids or file names, the column ``image``, ``scene``, ``path`` or ``name`` holds them.
+
     Raises:
         UserError: The file cannot be read, or holds several arrays of ids.
     """
     if path.suffix in (".txt", ".npy"):
         return None
-    return _only(path, read_arrays(path), (*ID_NAMES, *FILE_NAMES))
+    contents = read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS))
+    found = _only(path, contents, (*ID_NAMES, *FILE_NAMES))
+    return _only(path, contents, SCENE_HEADINGS) if found is None and path.suffix in TABLES else found
 
 
 def read_queries(path: Path) -> Array:
@@ -483,7 +515,8 @@ def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES) -> dict[str, Ar
 
 def _table(path: Path, texts: tuple[str, ...]) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
+        return table.reset_index([name for name in table.index.names if name is not None])  # ids may be the index
     return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES), texts)
 
 
