@@ -90,6 +90,7 @@ class Standing:
         costs_by_suite: Its costs by suite of targets; empty where no record has them.
         origin: Who made it elsewhere, in words; empty for what was made here.
         input: What an encoder sees, in words; empty for other methods.
+        apart: Whether it was not made as most rows of a target were; see ``significance.made_apart``.
     """
 
     name: RowName
@@ -100,6 +101,7 @@ class Standing:
     costs_by_suite: dict[int, costs.CostRow]
     origin: str = ""
     input: str = ""
+    apart: bool = False
 
     @property
     def label(self) -> str:
@@ -216,7 +218,7 @@ class BoardView:
     def main(self) -> list[Standing]:
         """For each method, the row that figures show; the method with the best mean over targets is first.
 
-        If the targets form several suites, the first decides, then the next.
+        Doubtful values count as none. If the targets form several suites, the first decides, then the next.
         """
         suites = sorted({target.suite for target in self.targets})
 
@@ -224,12 +226,21 @@ class BoardView:
             ranks = []
             for suite in suites:
                 targets = [target for target in self.targets if target.suite == suite]
-                means = [standing.cells[target.name, target.metric].mean for target in targets]
-                known = [mean for mean in means if mean is not None]
+                cells = [standing.cells[target.name, target.metric] for target in targets]
+                known = [cell.mean for cell in cells if cell.mean is not None and not cell.doubtful]
                 ranks.append((-len(known), -statistics.fmean(known) if known else 0.0))
             return ranks, standing.label
 
         return sorted((standing for standing in self.standings if standing.main), key=rank)
+
+    def sound(self, target: Target) -> list[Standing]:
+        """Return the rows of ``main`` that measure retrieval on a target, as far as is known."""
+        return [one for one in self.main if not one.cells[target.name, target.metric].doubtful]
+
+    def left_out(self, target: Target) -> str:
+        """Return a sentence on the rows of ``main`` that figures of a target leave out; empty for none."""
+        names = [self.short[one.label] for one in self.main if one not in self.sound(target)]
+        return f" Left out, as their values do not measure retrieval: {', '.join(names)}." if names else ""
 
     @cached_property
     def robustness(self) -> dict[str, robustness.Block]:
@@ -323,6 +334,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
     names: dict[tuple[str, str, str], RowName] = {}
     seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
     origins: dict[tuple[str, str, str], str] = {}
+    apart: dict[tuple[str, str, str], bool] = {}
     inputs: dict[tuple[str, str, str], str] = {}
     cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
     for table in whole:
@@ -332,6 +344,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
                 names.setdefault(key, row.name)
                 seeds[key][block.target] = row.seeds
                 origins[key] = origins.get(key) or row.origin
+                apart[key] = apart.get(key, False) or row.apart
                 inputs[key] = inputs.get(key) or encoder_columns(row.records).get("Input", "")
                 cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
     places = [(block.target, metric) for table in whole for block in table.blocks for metric in table.metrics]
@@ -348,6 +361,7 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
             costs_by_suite=cost.get(name.label, {}),
             origin=origins[key],
             input=inputs[key],
+            apart=apart[key],
         )
         for key, name in names.items()
     ]

@@ -72,7 +72,7 @@ def coloured(view: BoardView) -> dict[str, Look]:
 def class_values(view: BoardView, target: Target) -> ClassValues | None:
     """Return the values by class; None where the records have none."""
     values: dict[str, dict[str, float]] = {}
-    for standing in view.main:
+    for standing in view.sound(target):
         found = [_by_name(record, target.metric) for record in view.records(target.name, standing)]
         found = [by_name for by_name in found if by_name]
         if found:
@@ -118,7 +118,7 @@ def by_class(view: BoardView, target: Target) -> Drawing | None:
         view,
         target,
         "classes",
-        f"The easiest {found.kind} first. {MAIN}",
+        f"The easiest {found.kind} first. {MAIN}{view.left_out(target)}",
         _classes_in_words(found, target, view.short),
         named,
     )
@@ -171,7 +171,8 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
         view,
         target,
         "costs",
-        f"Speed is images per second divided by the reference's in the same environment, as the runs went. {MAIN}",
+        f"Speed is images per second divided by the reference's in the same environment, as the runs went. {MAIN}"
+        f"{view.left_out(target)}",
         _costs_in_words(panels, target, view.short),
         named,
     )
@@ -180,7 +181,7 @@ def against_cost(view: BoardView, target: Target) -> Drawing | None:
 def _costs(view: BoardView, target: Target, cost: Cost) -> list[tuple[Standing, float, float]]:
     """Return standing, cost as the axis shows it, and mAP of each method that has both."""
     found = []
-    for standing in view.main:
+    for standing in view.sound(target):
         mean = standing.cells[target.name, target.metric].mean
         costs = standing.costs_by_suite.get(target.suite)
         if costs is None or mean is None:
@@ -217,7 +218,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
     """Draw mAP of each seed; None where no method has two."""
     values = {
         standing.label: [record.metrics[target.metric] for record in view.records(target.name, standing)]
-        for standing in view.main
+        for standing in view.sound(target)
     }
     values = {label: found for label, found in values.items() if found}
     if all(len(found) < 2 for found in values.values()):
@@ -242,7 +243,7 @@ def over_seeds(view: BoardView, target: Target) -> Drawing | None:
         target,
         "seeds",
         "Every seed is a point and their mean a bar; the number of seeds in brackets. "
-        "Row PCA fitted on the source where a method has one, or else its first row.",
+        f"Row PCA fitted on the source where a method has one, or else its first row.{view.left_out(target)}",
         _seeds_in_words({view.short[label]: found for label, found in values.items() if len(found) > 1}, target),
         named,
     )

@@ -17,7 +17,8 @@ from rsir_bench.base.html import html_environment
 from rsir_bench.base.text import visible
 from rsir_bench.leaderboard.costs import COSTS, Cost
 from rsir_bench.leaderboard.grids import plain_number, signed_number
-from rsir_bench.leaderboard.significance import SIGN
+from rsir_bench.leaderboard.significance import APART, SIGN
+from rsir_bench.leaderboard.tables import DOUBT
 from rsir_bench.report.board_view import SPEED, Standing, environment_in_words, page_of_dataset, page_of_method
 from rsir_bench.report.inline import style_sheet
 from rsir_bench.report.names import short_names
@@ -88,7 +89,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["cost_heads"] = dict(zip((kind.key for kind in SHOWN_COSTS), COST_HEADS, strict=True))
     environment.globals["short_name"] = lambda label: short_names([label])[label]
     environment.tests["another_name"] = is_another_name
-    environment.globals["not_worse_sign"] = SIGN
+    environment.globals |= {"not_worse_sign": SIGN, "apart_sign": APART, "doubt_sign": DOUBT}
     return environment
 
 

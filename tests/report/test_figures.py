@@ -250,3 +250,19 @@ def contrast(one: str, other: str) -> float:
 def test_colours_stand_out_from_either_page(colour: str) -> None:
     assert contrast(colour, "#fcfcfa") > 2
     assert contrast(DARK[colour], "#13171b") > 4.5
+
+
+def test_a_row_with_a_doubt_is_neither_the_best_nor_drawn() -> None:
+    doubtful = result("jsst", 0.95, cost=costs(1e6, 1e9, 9), target="aid").model_copy(update={"doubts": ("chance",)})
+    sound = [
+        result(name, best, cost=costs(2e6, 1e9, 9), target="aid") for name, best in (("baseline", 0.8), ("se", 0.7))
+    ]
+    (view,) = views([*sound, doubtful])
+    assert [one.label for one in view.main] == ["baseline", "se", "jsst"]
+    made = drawn([*sound, doubtful], "aid")
+    assert made["costs"].alt.startswith(
+        "mAP on AID against cost. Parameters (M): the best, baseline, has 2 at mAP 0.500;"
+    )
+    assert made["classes"].alt.startswith("mAP by class on AID, 2 methods:")
+    for one in made.values():
+        assert one.caption.endswith("Left out, as their values do not measure retrieval: jsst.")

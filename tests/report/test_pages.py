@@ -216,3 +216,22 @@ def test_a_dataset_lists_only_lines_that_were_run_on_it() -> None:
     records = [result("baseline", 0.8, target="aid"), result("jsst", 0.8, target="rsscn7")]
     found = {page.name: page for page in dataset_pages(content(records))}
     assert [line.label for line in found["aid"].parts[0].standings] == ["baseline"]
+
+
+def test_values_that_measure_no_retrieval_are_marked_as_in_the_tables(tmp_path: Path) -> None:
+    doubtful = result("jsst", 0.95).model_copy(update={"doubts": ("the front end has run away: 9 of 10 scenes",)})
+    found = written(tmp_path, [result("baseline", 0.8), doubtful])
+    for name in ("index.html", "methods/jsst.html", "datasets/ucm.html"):
+        value = re.search(r"0\.6500</span>(.*?)</td>", found[name], re.DOTALL)
+        assert value is not None
+        assert re.sub(r"<[^>]*>|\s", "", value[1]) == "!"
+    assert "notes say why" not in found["methods/baseline.html"]
+    assert "0.5000</span></td>" in found["methods/baseline.html"]
+
+
+def test_rows_made_on_another_machine_have_their_sign(tmp_path: Path) -> None:
+    records = [result(label, 0.8) for label in ("baseline", "se", "jsst")]
+    other = records[2].model_copy(update={"environment": {"device": "cuda", "threads": "2", "precision": "bf16"}})
+    page = written(tmp_path, [*records[:2], other])["index.html"]
+    assert page.count("<sup>†</sup>") == 1
+    assert re.search(r"†: made on another kind of device", page)

@@ -74,7 +74,7 @@ class Target:
         board: The board's name.
         index: The scenes.
         kept: (M,) int64, the indices of the scored scenes; the others are duplicates of source scenes.
-        methods: The methods, sorted by ``metric``, best first.
+        methods: The methods, sorted by ``metric``, best first; those with a doubt come last.
         edition: Its edition, in words; empty if the runs have only one.
     """
 
@@ -167,7 +167,11 @@ def find_targets(runs: Sequence[Path], files: UserFiles, log: Log) -> list[Targe
         _add(targets, record, recorded, log)
     for target in targets.values():
         target.methods.sort(
-            key=lambda shown: (-shown.record.metrics[main_metric(shown.record)], shown.record.method.label)
+            key=lambda shown: (
+                bool(shown.record.doubts),
+                -shown.record.metrics[main_metric(shown.record)],
+                shown.record.method.label,
+            )
         )
     return [targets[place] for place in sorted(targets)]
 
