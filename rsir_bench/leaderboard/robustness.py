@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from rsir_bench.leaderboard.grids import (
     provenance,
     word_cells,
 )
-from rsir_bench.records.cells import cell_of, row_label
+from rsir_bench.records.cells import can_compete, cell_of, row_label
 from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import Record
 from rsir_bench.scenes.distortions import GROUPS
@@ -52,9 +52,19 @@ class RobustnessRow:
     records: tuple[Record, ...]
 
     @property
-    def processed(self) -> bool:
-        """Whether its rankings are post-processed; it is not compared with others then."""
-        return self.records[0].after is not None
+    def competes(self) -> bool:
+        """Whether it may be marked as the best.
+
+        Its rankings are not post-processed, it is not fitted on the target, and it was made here, or again here.
+        """
+        first = self.records[0]
+        return first.after is None and first.row.fit != "target" and can_compete(self.records)
+
+    @property
+    def seeds_in_words(self) -> str:
+        """The number of seeds: ``"5"``, or ``"1-5"`` where conditions differ."""
+        counts = sorted(Counter(_condition(record) for record in self.records if record.distortion).values())
+        return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
     def records_of(self, condition: Condition | None) -> list[Record]:
         """Return the records behind the values of one condition; None means without a distortion."""
@@ -217,11 +227,11 @@ def _range(severities: list[int]) -> str:
 
 
 def _cells(block: Block, row: RobustnessRow) -> list[GridCell]:
-    cells = [*word_cells(row.title, row.row, str(row.seeds)), GridCell(plain_number(row.clean), measured=True)]
+    cells = [*word_cells(row.title, row.row, row.seeds_in_words), GridCell(plain_number(row.clean), measured=True)]
     for conditions in (list(block.conditions), *_columns(block).values()):
-        shares = [other.mean_retained(conditions) for other in block.rows if not other.processed]
+        shares = [other.mean_retained(conditions) for other in block.rows if other.competes]
         best = max((share for share in shares if share is not None), default=None)
-        cells.append(_percent(row.mean_retained(conditions), None if row.processed else best))
+        cells.append(_percent(row.mean_retained(conditions), best if row.competes else None))
     return cells
 
 

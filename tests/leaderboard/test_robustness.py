@@ -78,6 +78,24 @@ def test_seeds_are_paired() -> None:
     assert line.retained == pytest.approx({("haze", 1): 0.5})
 
 
+def test_what_is_fitted_on_the_target_is_not_the_best() -> None:
+    """As in every other table: ``"* best of the column, target fits aside"``."""
+    fits = [distorted("jsst", 0.5, *under, fit="target") for under in ((), ("haze", 1))]
+    (board,) = boards([*fits, distorted("baseline", 0.6), distorted("baseline", 0.3, "haze", 1)])
+    made = document(board)
+    assert made is not None
+    marks = {row.cells[0].text: [cell.mark for cell in row.cells[4:]] for row in made.grids[0].rows}
+    assert marks == {"JSST": ["", ""], "BASELINE": ["best", "best"]}
+
+
+def test_seeds_of_conditions_that_differ_are_a_range() -> None:
+    runs = [distorted("jsst", 0.4, *under, seed=seed) for seed in (0, 1) for under in ((), ("haze", 1))]
+    (board,) = boards([*runs, distorted("jsst", 0.4, "haze", 3, seed=0)])
+    made = document(board)
+    assert made is not None
+    assert made.grids[0].rows[0].cells[2].text == "1-2"
+
+
 def test_markdown(board: Board) -> None:
     text = markdown(document(board))
     header = next(line for line in text.splitlines() if line.startswith("| Method"))
