@@ -350,6 +350,22 @@ def test_results_of_the_hub_are_means_over_seeds(tmp_path: Path, cli: InProcess)
     assert "--metric nDCG@7: se on ucm has AP@10h, " in result.err
 
 
+def test_a_seed_counts_once_on_the_hub_and_doubts_are_said(tmp_path: Path, cli: InProcess) -> None:
+    yaml = pytest.importorskip("yaml")
+    made = [factory.record("se", row="FC", seed=seed, metrics=factory.scores(0.9)) for seed in (0, 1)]
+    made[1] = made[1].model_copy(update={"doubts": ("9 of 10 descriptors are equal",)})
+    for folder, records in (("one", made), ("copy", made[:1])):
+        for record in records:
+            write_record(tmp_path / folder / f"{record.key}.json", record)
+    target = made[0].target.name
+    words = ("--to", "hf", "--out", "out", "--dataset-id", f"{target}=somebody/scenes")
+    result = cli("export", tmp_path / "one", tmp_path / "copy", *words)
+    assert result.code == 0, result.err
+    (entry,) = yaml.safe_load((tmp_path / result.out.strip()).read_text())
+    assert "mean of 2 seeds, " in entry["notes"]
+    assert entry["notes"].endswith("; no measure of retrieval (seed 1: 9 of 10 descriptors are equal)")
+
+
 @pytest.mark.parametrize("text", ["ucm", "ucm=", "=a/b", "ucm=a", "ucm=a/b/c", "ucm=../b"])
 def test_ids_of_the_hub_have_one_form(text: str) -> None:
     with pytest.raises(UserError, match="write TARGET=OWNER/NAME"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug, write_text
+from rsir_bench.leaderboard.boards import boards
 from rsir_bench.records.cells import row_label
 from rsir_bench.records.schema import Record
 
@@ -43,19 +44,22 @@ def write_hub(records: Sequence[Record], folder: Path, metric: str, ids: Mapping
         ids: The hub's id of each target.
 
     Raises:
-        UserError: A target has no id, a record lacks the metric, or a file cannot be written.
+        UserError: A target has no id, a record lacks the metric, records cannot share a board, or a file cannot be
+            written.
     """
     files: dict[tuple[str, str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+    # Boards hold each seed once, and never seeds of two protocols or codes.
+    for name, record in ((board.name, record) for board in boards(records) for record in board.records):
         if metric not in record.metrics:
             known = ", ".join(record.metrics)
             raise UserError(f"--metric {metric}: {record.method.label} on {record.target.name} has {known}")
         if record.target.name not in ids:
-            name = record.target.name
+            target = record.target.name
             raise UserError(
-                f"{name}: has no id on the hub; give it with --dataset-id {name}=OWNER/NAME, or omit it with --targets"
+                f"{target}: has no id on the hub; give it with --dataset-id {target}=OWNER/NAME, or omit it with "
+                "--targets"
             )
-        files[record.method.label, row_label(record), record.protocol.board][record.target.label].append(record)
+        files[record.method.label, row_label(record), name][record.target.label].append(record)
     for (label, row, board), targets in files.items():
         entries = [_entry(of, metric, ids[of[0].target.name]) for _, of in sorted(targets.items())]
         path = folder / slug(f"{label}-{row}") / ".eval_results" / f"rsir-bench-{slug(board)}.yaml"
@@ -66,10 +70,12 @@ def _entry(records: Sequence[Record], metric: str, dataset: str) -> dict[str, An
     values = [record.metrics[metric] for record in records]
     first, seeds = records[0], len(values)
     spread = f", standard deviation {statistics.stdev(values):.4f}" if seeds > 1 else ""
+    doubts = "; ".join(f"seed {one.seed}: {doubt}" for one in records for doubt in one.doubts)
     notes = (
         f"rsir-bench: {metric}, row {row_label(first)}, protocol {first.protocol.board} (hash {first.protocol.hash}), "
         f"{'mean of ' if seeds > 1 else ''}{seeds} seed{'s' * (seeds > 1)}{spread}; "
         f"scenes with fingerprint {first.target.fingerprint[:12]}"
+        + (f"; no measure of retrieval ({doubts})" if doubts else "")
     )
     return {
         "dataset": {"id": dataset, "task_id": metric},
