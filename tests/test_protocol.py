@@ -194,6 +194,8 @@ class TestMistakes:
             ("train.epochs=many", ["train.epochs", "integer", "'many'"]),
             ("train.optimizer=lion", ["train.optimizer", "'sgd' or 'adam'", "'lion'"]),
             ("train.rate=0", ["train.rate", "greater than 0"]),
+            ("train.weight_decay=inf", ["train.weight_decay", "finite number", "got inf"]),
+            ("trunk.mean=[nan, 0.5, 0.5]", ["trunk.mean", "finite number", "got nan"]),
             ("data.size=8", ["data.size", "16"]),
             ("data.targets=[]", ["data.targets", "at least 1"]),
             ("data.targets=ucm", ["data.targets", "list", "'ucm'"]),

@@ -135,7 +135,10 @@ def _board(name: str, group: list[Record]) -> Board:
                 where = f"{record.method.label} on {_target(record)}, row {row_label(record)}, seed {record.seed}"
                 raise UserError(f"board {name}: two records of {where} differ in {fields}; keep one of them")
     records = tuple(claimed[identity] for identity in sorted({_identity(record) for record in group}))
-    return Board(name, records[0].protocol, records[0].metric_version, records)
+    overrides = [set(record.protocol.overrides) for record in records]
+    shared = [override for override in records[0].protocol.overrides if all(override in each for each in overrides)]
+    protocol = records[0].protocol.model_copy(update={"overrides": shared})
+    return Board(name, protocol, records[0].metric_version, records)
 
 
 def _identity(record: Record) -> tuple[str, str, str, str, int]:

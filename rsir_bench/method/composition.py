@@ -152,7 +152,7 @@ class Schedule(Settings):
     """
 
     epochs: int = Field(ge=1)
-    train_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
+    train_rate: float | None = Field(None, gt=0)
     flip: bool | None = None
     distort: float | None = Field(None, ge=0, le=1)
 

@@ -82,7 +82,7 @@ class FrontEndCard(RenamedFields):
 class Settings(BaseModel):
     """Base class of a method's settings; ``--set methods.NAME.key=value`` changes one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 SettingsT = TypeVar("SettingsT", default=Any)

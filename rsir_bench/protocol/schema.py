@@ -20,7 +20,7 @@ from rsir_bench.base.files import digest
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _as_word(precision: Any) -> Any:

@@ -17,6 +17,14 @@ def test_each_protocol_has_a_board_of_its_own():
     assert [len(board.records) for board in found] == [1, 1, 1]
 
 
+def test_a_board_says_only_what_was_changed_for_all_of_its_records():
+    changes = [["methods.se.ratio=4", "train.rate=0.01"], ["train.rate=0.01"]]
+    records = [record(seed=seed, protocol=protocol_part(overrides=each)) for seed, each in enumerate(changes)]
+    (board,) = boards(records)
+    assert board.protocol.overrides == ["train.rate=0.01"]
+    assert [one.protocol.overrides for one in board.records] == changes
+
+
 def test_the_order_of_the_records_does_not_matter():
     records = [
         record(label, seed=seed, target=target) for label in "ba" for seed in (1, 0) for target in ("ucm", "aid")
