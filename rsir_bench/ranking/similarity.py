@@ -110,15 +110,18 @@ def spread(rows: Tensor, workers: Workers) -> float:
         rows: (N, D) float.
         workers: See ``rsir_bench.ranking.threads``.
     """
+    parts = list(chunks(rows))
+    sums = torch.empty(len(parts), rows.shape[1] + 1, dtype=torch.float64, device=rows.device)
 
-    def sums(part: slice) -> tuple[Tensor, Tensor]:
-        chunk = rows[part].to(torch.float64)
-        return chunk.sum(dim=0), chunk.square().sum()
+    def fill(number: int) -> None:  # small results kept one by one would split the memory that each chunk frees
+        chunk = rows[parts[number]].to(torch.float64)
+        torch.sum(chunk, dim=0, out=sums[number, :-1])
+        sums[number, -1] = chunk.square_().sum()
 
-    totals = list(workers.map(sums, chunks(rows)))
-    mean = torch.stack([total for total, _ in totals]).sum(dim=0) / len(rows)
-    square = float(torch.stack([squares for _, squares in totals]).sum()) / len(rows)
-    return 1 - float(mean.square().sum()) / square if square else 1.0
+    for _ in workers.map(fill, range(len(parts))):
+        pass
+    *mean, square = (sums.sum(dim=0) / len(rows)).tolist()
+    return 1 - sum(value**2 for value in mean) / square if square else 1.0
 
 
 def chunks(rows: Tensor) -> Iterator[slice]:

@@ -234,8 +234,8 @@ class BoardView:
         return sorted((standing for standing in self.standings if standing.main), key=rank)
 
     def sound(self, target: Target) -> list[Standing]:
-        """Return the rows of ``main`` that measure retrieval on a target, as far as is known."""
-        return [one for one in self.main if not one.cells[target.name, target.metric].doubtful]
+        """Return the rows of ``main`` that measure retrieval on a target, as far as is known; all where none does."""
+        return [one for one in self.main if not one.cells[target.name, target.metric].doubtful] or self.main
 
     def left_out(self, target: Target) -> str:
         """Return a sentence on the rows of ``main`` that figures of a target leave out; empty for none."""
