@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rsir_bench.base.compute.devices import on_device
+from rsir_bench.base.compute.memory import freed_memory_kept
 from rsir_bench.base.progress import track
 from rsir_bench.method import Method
 from rsir_bench.nn import collectives
@@ -66,17 +67,18 @@ def describe(
     starts = starts[distributed.shard(len(starts))]
     first, end = starts.start, min(starts.stop, len(pixels))
     collected: dict[str, Descriptors] = {}
-    for start in starts if collectives.rank() else track(starts, what, len(starts)):
-        index = np.arange(start, min(start + size, len(pixels)))
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            described = method.describe(unit_range(scenes.pixels(index).to(device)))
-        given = checked_descriptors(described, len(index))
-        for name, values in given.items():
-            if names is not None and name not in names:
-                continue
-            if name not in collected:
-                collected[name] = np.empty((end - first, values.shape[1]), np.float32)
-            collected[name][index - first] = values.float().cpu().numpy()
+    with freed_memory_kept(device):
+        for start in starts if collectives.rank() else track(starts, what, len(starts)):
+            index = np.arange(start, min(start + size, len(pixels)))
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                described = method.describe(unit_range(scenes.pixels(index).to(device)))
+            given = checked_descriptors(described, len(index))
+            for name, values in given.items():
+                if names is not None and name not in names:
+                    continue
+                if name not in collected:
+                    collected[name] = np.empty((end - first, values.shape[1]), np.float32)
+                collected[name][index - first] = values.float().cpu().numpy()
     return _joined(distributed.gather(collected))
 
 

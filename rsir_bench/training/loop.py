@@ -24,6 +24,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from rsir_bench.base.compute.devices import on_device
+from rsir_bench.base.compute.memory import freed_memory_kept
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import digest, is_intact, write_sealed, write_text
 from rsir_bench.base.training_progress import TrainingProgress
@@ -244,7 +245,7 @@ def train(
     sessions: list[dict[str, str]] = [] if kept is None else kept.get("sessions", [])  # older versions kept none
     draw = batch_source(scenes, fabric.device)
     shown = TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank())
-    with compiled_loss(method, compiled), shown as progress:
+    with freed_memory_kept(fabric.device), compiled_loss(method, compiled), shown as progress:
         for epoch in range(len(log) + 1, recipe.epochs + 1):
             generator = seed_everything(*seed, epoch)
             batches = epoch_batches(method, scenes.labels, recipe, generator)
