@@ -45,6 +45,11 @@ class VectorSpace:
         return self.similarity == "hamming"
 
     @property
+    def dtype(self) -> type[np.generic]:
+        """The dtype of rows for faiss."""
+        return np.uint8 if self.binary else np.float32
+
+    @property
     def smaller_is_nearer(self) -> bool:
         """Whether values are distances."""
         return self.similarity in DISTANCES
@@ -61,9 +66,7 @@ class VectorSpace:
         Raises:
             UserError: Values are too large or too small to normalise.
         """
-        if self.binary:
-            return np.ascontiguousarray(descriptors)
-        rows = np.empty(descriptors.shape, np.float32)
+        rows = np.empty(descriptors.shape, self.dtype)
         for start in range(0, len(rows), CHUNK):
             part = slice(start, start + CHUNK)
             rows[part] = self.exact_rows(descriptors[part])
@@ -122,10 +125,9 @@ def nearest_in(queries: Array, gallery: Array, own: Array, wanted: int, similari
     asked = exact if queries is gallery else space.exact_rows(queries)
     # What all rows share does not change the order of inner products, but in float32 it hides what does.
     apart = exact if space.smaller_is_nearer else exact - exact.mean(axis=0)
-    kind = np.uint8 if space.binary else np.float32
     index = empty_index(exact.shape[1], space)
-    index.add(apart.astype(kind))
-    values, found = nearest_others(index, asked.astype(kind), own, candidates)
+    index.add(apart.astype(space.dtype))
+    values, found = nearest_others(index, asked.astype(space.dtype), own, candidates)
     values = values.astype(np.float64)
     if not space.binary:
         _refine(values, found, space, asked, exact)

@@ -239,7 +239,8 @@ class BoardView:
 
     def left_out(self, target: Target) -> str:
         """Return a sentence on the rows of ``main`` that figures of a target leave out; empty for none."""
-        names = [self.short[one.label] for one in self.main if one not in self.sound(target)]
+        sound = self.sound(target)
+        names = [self.short[one.label] for one in self.main if one not in sound]
         return f" Left out, as their values do not measure retrieval: {', '.join(names)}." if names else ""
 
     @cached_property

@@ -12,7 +12,7 @@ import torch
 # Parameters of glibc's mallopt(3); the default of the second, and the largest value of the third in all versions.
 TRIM_THRESHOLD, MMAP_MAX, MMAP_THRESHOLD = -1, -4, -3
 DEFAULT_MMAP_MAX, LARGEST_MMAP_THRESHOLD = 1 << 16, 32 << 20
-NEVER = (1 << 31) - 1
+NEVER = -1
 
 
 @contextmanager
