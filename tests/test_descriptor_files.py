@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -374,6 +375,66 @@ def test_labels_with_ids_are_matched_by_id(suffix: str, tmp_path: Path, caplog: 
     np.savez(tmp_path / "twice.npz", ids=np.repeat(names[:20], 2), descriptors=rows)
     with pytest.raises(UserError, match=r"twice\.npz: has 20 \(s00\.png, .*\) of its ids more than once"):
         score_files(tmp_path / "twice.npz", labels)
+
+
+@pytest.fixture
+def shuffled(tmp_path: Path) -> Callable[[str, str, str], tuple[Path, Path]]:
+    """Writes descriptors and, in another order, labels; each as a table or arrays that name the scenes in a heading."""
+    rng = np.random.default_rng(0)
+    names, order = np.array([f"s{number:02}" for number in range(40)]), rng.permutation(40)
+
+    def written(suffix: str, ours: str, theirs: str) -> tuple[Path, Path]:
+        descriptors, labels = tmp_path / f"x{suffix}", tmp_path / f"y{suffix}"
+        if suffix == ".npz":
+            np.savez(descriptors, **{ours: names, "descriptors": ROWS})
+            np.savez(labels, **{theirs: names[order], "labels": LABELS[order]})
+            return descriptors, labels
+        tables = pd.DataFrame(ROWS).add_prefix("f"), pd.DataFrame({"label": LABELS[order]})
+        for table, heading, values, path in zip(
+            tables, (ours, theirs), (names, names[order]), (descriptors, labels), strict=True
+        ):
+            table.insert(0, heading, values)
+            table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
+        return descriptors, labels
+
+    return written
+
+
+NAMED = [(".npz", "filename", "ids"), (".npz", "ids", "file_name")]
+NAMED += [
+    (suffix, ours, theirs)
+    for suffix in (".csv", ".parquet")
+    for ours in ("id", "file", "name", "image")
+    for theirs in ("filename", "path")
+]
+
+
+@pytest.mark.parametrize(("suffix", "ours", "theirs"), NAMED)
+def test_descriptors_are_matched_by_whatever_names_their_scenes(
+    shuffled: Callable[..., tuple[Path, Path]], suffix: str, ours: str, theirs: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert score_files(*shuffled(suffix, ours, theirs)).overall == pytest.approx(score(ROWS, LABELS).overall)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
+def test_an_unknown_column_that_both_files_have_is_refused_rather_than_matched_by_row(
+    shuffled: Callable[..., tuple[Path, Path]], suffix: str
+) -> None:
+    descriptors, labels = shuffled(suffix, "tile", "tile")
+    with pytest.raises(UserError, match=r"y\..* and .*x\..*: both have 'tile', .*; call it 'id' in both"):
+        score_files(descriptors, labels)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_ids_that_the_other_table_lacks_are_said_on_either_side(
+    shuffled: Callable[..., tuple[Path, Path]], suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    score_files(*shuffled(suffix, "id", "tile"))
+    assert f"x{suffix}: its ids are not used, as" in caplog.text
+    caplog.clear()
+    score_files(*shuffled(suffix, "tile", "id"))
+    assert f"y{suffix}: its ids are not used, as" in caplog.text
 
 
 def test_what_is_called_codes_is_never_ranked_as_real_numbers(tmp_path: Path) -> None:

@@ -35,10 +35,13 @@ OWN_NAMES = ("own",)
 JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
 FILE_NAMES = ("filename", "file_name", "file")
+_NO_SCENES = (*LABEL_NAMES, LIST_NAME, *QUERY_NAMES, *DESCRIPTOR_NAMES)
 TEXT_NAMES = (*LABEL_NAMES, LIST_NAME, *ID_NAMES, *FILE_NAMES)
 """The columns of a CSV that are text, whatever their cells look like."""
 
 TABLES = (".parquet", ".csv")
+NAMELESS = (".txt", ".npy")
+"""Formats of one array without a name."""
 FORMATS = (".npy", ".npz", *TABLES, *hdf5.SUFFIXES)
 UNREADABLE = (
     ValueError,
@@ -216,13 +219,33 @@ def _in_order(labels: Path, names: Array | None, descriptors: Path) -> Array:
     classes = read_labels(labels)
     theirs = read_ids(labels)
     if theirs is None or names is None:
+        _refuse_a_shared_column(labels, descriptors)
+        message = "%s: its ids are not used, as %s has none; both must have the same order"
         if theirs is not None:
-            message = "%s: its ids are not used, as %s has none; both must have the same order"
             logging.getLogger(__name__).warning(message, labels, descriptors)
+        elif names is not None and labels.suffix not in NAMELESS:
+            logging.getLogger(__name__).warning(message, descriptors, labels)
         return classes
     if len(theirs) != len(classes):
         raise UserError(f"{labels}: {len(classes):,} labels but {len(theirs):,} ids; give one for each")
     return classes[ids.rows_of(ids.as_ids(names, descriptors), ids.as_ids(theirs, labels), descriptors, labels)]
+
+
+def _refuse_a_shared_column(labels: Path, descriptors: Path) -> None:
+    """Refuse two files that both have a column or array which could name the scenes, and is not known to.
+
+    Raises:
+        UserError: There is one; row by row, the labels could be those of other scenes.
+    """
+    if {labels.suffix, descriptors.suffix} & set(NAMELESS) or labels.samefile(descriptors):
+        return
+    ours, theirs = (read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS)) for path in (descriptors, labels))
+    names = [name for name, array in ours.items() if name in theirs and name not in _NO_SCENES and _is_text(array)]
+    if names:
+        raise UserError(
+            f"{labels} and {descriptors}: both have {names[0]!r}, but their rows would be matched by their order; call "
+            "it 'id' in both to match them by it, or remove it from one of them if the order is the same"
+        )
 
 
 def _by_id(
@@ -249,7 +272,8 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
     name) and perhaps ``labels`` and ``ids``. ``.parquet`` has one row per scene: a column of lists, called
     ``descriptors`` or ``codes`` where there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any
     name, numbers without a gap); and perhaps columns ``label`` (or ``label_list``, texts such as ``beach;sea``) and
-    ``id``; ``.csv`` likewise, see ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
+    ``id`` (or another one with the names of scenes, see ``_scene_names``); ``.csv`` likewise, see
+    ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
 
     Args:
         path: The file.
@@ -259,11 +283,12 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
         UserError: There is no such file, its format is unknown, it is not clear what the descriptors are, or the file
             calls them codes and they are not meant so.
     """
-    contents = read_arrays(path)
-    labels, names = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _only(path, contents, ID_NAMES)
+    contents = read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS))
+    labels, (heading, names) = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _scene_names(path, contents)
     if (lists := contents.pop(LIST_NAME, None)) is not None:
         labels = _split_lists(path, lists)
-    others = {name: array for name, array in contents.items() if name not in (*LABEL_NAMES, *QUERY_NAMES, *ID_NAMES)}
+    known = (*LABEL_NAMES, *QUERY_NAMES, heading)
+    others = {name: array for name, array in contents.items() if name not in known}
     named = _only(path, others, DESCRIPTOR_NAMES)
     if (called := set(CODE_NAMES) & set(others)) and not codes:
         raise UserError(
@@ -404,11 +429,32 @@ def read_ids(path: Path) -> Array | None:
     Raises:
         UserError: The file cannot be read, or holds several arrays of ids.
     """
-    if path.suffix in (".txt", ".npy"):
+    if path.suffix in NAMELESS:
         return None
-    contents = read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS))
-    found = _only(path, contents, (*ID_NAMES, *FILE_NAMES))
-    return _only(path, contents, SCENE_HEADINGS) if found is None and path.suffix in TABLES else found
+    return _scene_names(path, read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS)))[1]
+
+
+def _scene_names(path: Path, contents: dict[str, Array]) -> tuple[str | None, Array | None]:
+    """Return the array that names the scenes, (N,) of the file's dtype, after its name; twice None if none does.
+
+    That is ``id`` or ``ids``, else the text of ``filename``, ``file_name`` or ``file``, else, in a table, that of a
+    column ``image``, ``scene``, ``path`` or ``name``.
+
+    Raises:
+        UserError: Several could be meant.
+    """
+    texts = {name: array for name, array in contents.items() if _is_text(array)}
+    of_tables = SCENE_HEADINGS if path.suffix in TABLES else ()
+    for held, names in ((contents, ID_NAMES), (texts, FILE_NAMES), (texts, of_tables)):
+        if _only(path, held, names) is not None:
+            heading = next(name for name in names if name in held)
+            return heading, held[heading]
+    return None, None
+
+
+def _is_text(array: Array) -> bool:
+    """Return whether an array has one text for each row."""
+    return array.ndim == 1 and (array.dtype.kind in "SU" or all(isinstance(cell, str) for cell in array.tolist()))
 
 
 def read_queries(path: Path) -> Array:
