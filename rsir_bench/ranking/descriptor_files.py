@@ -35,9 +35,12 @@ OWN_NAMES = ("own",)
 JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
 FILE_NAMES = ("filename", "file_name", "file")
-_NO_SCENES = (*LABEL_NAMES, LIST_NAME, *QUERY_NAMES, *DESCRIPTOR_NAMES)
 TEXT_NAMES = (*LABEL_NAMES, LIST_NAME, *ID_NAMES, *FILE_NAMES)
 """The columns of a CSV that are text, whatever their cells look like."""
+WITH_SCENES = (*TEXT_NAMES, *SCENE_HEADINGS)
+"""Those of a CSV in which a column may name the scenes."""
+NOT_SCENES = (*LABEL_NAMES, LIST_NAME, *QUERY_NAMES, *DESCRIPTOR_NAMES)
+"""What never names the scenes."""
 
 TABLES = (".parquet", ".csv")
 NAMELESS = (".txt", ".npy")
@@ -239,8 +242,8 @@ def _refuse_a_shared_column(labels: Path, descriptors: Path) -> None:
     """
     if {labels.suffix, descriptors.suffix} & set(NAMELESS) or labels.samefile(descriptors):
         return
-    ours, theirs = (read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS)) for path in (descriptors, labels))
-    names = [name for name, array in ours.items() if name in theirs and name not in _NO_SCENES and _is_text(array)]
+    ours, theirs = (read_arrays(path, WITH_SCENES) for path in (descriptors, labels))
+    names = [name for name, array in ours.items() if name in theirs and name not in NOT_SCENES and _is_text(array)]
     if names:
         raise UserError(
             f"{labels} and {descriptors}: both have {names[0]!r}, but their rows would be matched by their order; call "
@@ -283,7 +286,7 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
         UserError: There is no such file, its format is unknown, it is not clear what the descriptors are, or the file
             calls them codes and they are not meant so.
     """
-    contents = read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS))
+    contents = read_arrays(path, WITH_SCENES)
     labels, (heading, names) = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _scene_names(path, contents)
     if (lists := contents.pop(LIST_NAME, None)) is not None:
         labels = _split_lists(path, lists)
@@ -431,7 +434,7 @@ def read_ids(path: Path) -> Array | None:
     """
     if path.suffix in NAMELESS:
         return None
-    return _scene_names(path, read_arrays(path, (*TEXT_NAMES, *SCENE_HEADINGS)))[1]
+    return _scene_names(path, read_arrays(path, WITH_SCENES))[1]
 
 
 def _scene_names(path: Path, contents: dict[str, Array]) -> tuple[str | None, Array | None]:
