@@ -780,11 +780,12 @@ def test_the_model_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     told.write_text(
         "processor\t: 0\nmodel\t\t: 207\nmodel name\t: Quick CPU 7763 64-Core Processor   \nflags\t\t: fpu\n"
     )
-    assert processor(told) == "Quick CPU 7763 64-Core Processor"
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert processor(told) == "Quick CPU 7763 64-Core Processor, AVX2"
     monkeypatch.setattr(platform, "processor", lambda: "arm")
-    assert processor(tmp_path / "none") == "arm"
+    assert processor(tmp_path / "none") == "arm, AVX2"
     monkeypatch.setattr(platform, "processor", lambda: "")
-    assert processor(tmp_path / "none") == "unknown model"
+    assert processor(tmp_path / "none") == "unknown model, AVX2"
 
 
 def test_a_record_names_the_model_of_the_cpu(tiny: Tiny) -> None:

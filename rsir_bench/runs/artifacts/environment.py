@@ -30,12 +30,14 @@ def environment(device: str, precision: str) -> dict[str, str]:
 
 
 def processor(path: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the CPU's model: speeds and the last bits of results depend on it.
+    """Return the CPU's model and the widest vectors that torch uses on it, such as ``"AMD EPYC, AVX2"``.
 
-    The same training ends with the same bits on one model, and elsewhere only where it rests on the same kernels.
+    Speeds and the last bits of results depend on both: rented machines may give one name to several generations. The
+    same training ends with the same bits on one kind, and elsewhere only where it rests on the same kernels.
 
     Args:
         path: The file of Linux; other systems do not have it.
     """
     found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.is_file() else None
-    return found[1].strip() if found else platform.processor() or "unknown model"
+    model = found[1].strip() if found else platform.processor() or "unknown model"
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
