@@ -20,8 +20,8 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Keep what is freed within the block for the next tensors, and give it back to the system at the end.
 
     glibc returns large blocks to Linux as soon as they are freed, and Linux clears every page that it hands out again:
-    with an EfficientNet that took more than a third of a training step on a CPU. Nothing happens on other devices, or
-    with another C library.
+    with an EfficientNet that took more than a third of a training step on a CPU. Nothing happens on other devices, with
+    another C library, or, as glibc holds large blocks for the main thread only, in other threads.
 
     Args:
         device: Where the tensors of the block are.
