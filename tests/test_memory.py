@@ -35,8 +35,10 @@ with freed_memory_kept(torch.device("cpu")):
     print(page_faults(), resident())
 print(resident())
 """
-"""Prints how often the system hands out pages for ten tensors of 64 MiB, each freed before the next, and the resident
-memory in MiB. A process of its own, as glibc may have moved this thread away from where it holds large blocks."""
+"""Print the page faults of ten tensors of 64 MiB, each freed before the next, and the resident memory in MiB.
+
+It runs in a new process, because an earlier test may have moved this one to a heap that holds no large blocks.
+"""
 
 
 @pytest.mark.skipif(not GLIBC, reason="only glibc returns large blocks at once")
