@@ -242,12 +242,13 @@ def _refuse_a_shared_column(labels: Path, descriptors: Path) -> None:
     """
     if {labels.suffix, descriptors.suffix} & set(NAMELESS) or labels.samefile(descriptors):
         return
-    ours, theirs = (read_arrays(path, WITH_SCENES) for path in (descriptors, labels))
-    names = [name for name, array in ours.items() if name in theirs and name not in NOT_SCENES and _is_text(array)]
-    if names:
+    theirs = read_arrays(labels, WITH_SCENES).keys() - NOT_SCENES
+    ours = read_arrays(descriptors, WITH_SCENES) if theirs else {}  # a large file: read again only where it may matter
+    shared = [name for name, array in ours.items() if name in theirs and _is_text(array)]
+    if shared:
         raise UserError(
-            f"{labels} and {descriptors}: both have {names[0]!r}, but their rows would be matched by their order; call "
-            "it 'id' in both to match them by it, or remove it from one of them if the order is the same"
+            f"{labels} and {descriptors}: both have {shared[0]!r}, but their rows would be matched by their order; "
+            "call it 'id' in both to match them by it, or remove it from one of them if the order is the same"
         )
 
 
