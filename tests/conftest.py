@@ -43,10 +43,14 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the user's cache out of the tests, and one cache for the whole test session."""
-    monkeypatch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the user's cache out of the tests, and one cache for the whole test session and all its workers."""
+    own = tmp_path_factory.getbasetemp()
+    session = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSIR_BENCH_CACHE", str(session / "cache"))
+        yield
 
 
 def write_scenes(folder: Path, classes: int, scenes: int, seed: int, pixels: int = 32) -> Path:
@@ -108,11 +112,16 @@ class Tiny:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Tiny:
     """Source and target of three classes, and a protocol with timm's smallest trunk."""
-    source = write_scenes(tmp_path / "source", 3, 8, seed=1)
-    target = write_scenes(tmp_path / "target", 3, 6, seed=2)
-    protocol = tmp_path / "tiny.toml"
+    return make_tiny(tmp_path)
+
+
+def make_tiny(folder: Path) -> Tiny:
+    """The same as ``tiny``, in a folder that is there."""
+    source = write_scenes(folder / "source", 3, 8, seed=1)
+    target = write_scenes(folder / "target", 3, 6, seed=2)
+    protocol = folder / "tiny.toml"
     protocol.write_text(TINY_PROTOCOL.format(source=source, target=target))
-    return Tiny(tmp_path, protocol, f"folder:{source}", f"folder:{target}")
+    return Tiny(folder, protocol, f"folder:{source}", f"folder:{target}")
 
 
 @pytest.fixture

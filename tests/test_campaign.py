@@ -15,7 +15,7 @@ import PIL
 import pytest
 import tifffile
 import torch
-from conftest import Tiny, write_scenes
+from conftest import Tiny, make_tiny, write_scenes
 from PIL import Image
 from scenes.fake_data import small_card, write_dataset
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -476,8 +476,9 @@ def test_a_plan_alone_makes_nothing(tiny: Tiny) -> None:
 
 def test_the_estimate_counts_a_weights_update_once_a_batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(tiny.request())
-    quick = _estimate(plan)
     monkeypatch.setenv("RSIR_BENCH_CACHE", str(tiny.folder / "cache"))
+    quick = _estimate(plan)
+    shutil.rmtree(tiny.folder / "cache" / "steps")  # where what is measured is kept
     slowed = register_optimizer_step_pre_hook(lambda *_: time.sleep(0.25))
     try:
         slow = _estimate(plan)
@@ -517,7 +518,7 @@ def test_a_step_is_measured_once_and_scaled_to_what_each_run_has_left(
     trained = _estimate(plan, known)
     step = known["baseline"]
     assert step is not None
-    shutil.rmtree(cache / "steps")  # where what is measured is kept
+    shutil.rmtree(cache / "steps")
     new = _estimate(plan, known, 1)
     assert known == {"baseline": step}
     assert not (cache / "steps").exists()  # it was not measured again
@@ -536,12 +537,16 @@ def test_a_measured_step_is_kept_between_plans(tiny: Tiny, monkeypatch: pytest.M
     before = _files(kept.parent, "*")
     assert _estimate(make_plan(tiny.request())) == first  # to the last bit of its seconds
     assert _estimate(make_plan(tiny.request(seeds=[7]))) == first
+    moved = write_scenes(tiny.folder / "moved", 3, 8, seed=1)  # the same scenes
+    assert _estimate(make_plan(tiny.request(overrides=[f"data.source=folder:{moved}"]))) == first
     assert _files(kept.parent, "*") == before
     kept.write_text("{")  # damaged: measured again
     assert _estimate(make_plan(tiny.request())).run_bytes == first.run_bytes
-    for changed in ({"overrides": ["train.batch=4"]}, {"overrides": ["trunk.arguments={}", "data.size=48"]}):
-        _estimate(make_plan(tiny.request(**changed)))
-    assert len(list(kept.parent.iterdir())) == 3
+    other = write_scenes(tiny.folder / "other", 3, 8, seed=3)
+    changes = (["train.batch=4"], ["trunk.arguments={}", "data.size=48"], [f"data.source=folder:{other}"])
+    for overrides in changes:
+        _estimate(make_plan(tiny.request(overrides=overrides)))
+    assert len(list(kept.parent.iterdir())) == 1 + len(changes)
 
 
 def test_the_disk_is_estimated_from_what_is_written(tiny: Tiny) -> None:
@@ -627,9 +632,14 @@ TRAINING_SETTINGS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Descriptors under the tiny protocol, but for the size of the scenes."""
+    return _descriptors(make_tiny(tmp_path_factory.mktemp("usual")), ["data.size=28"])
+
+
 @pytest.mark.parametrize("setting", TRAINING_SETTINGS)
-def test_each_setting_of_the_training_changes_the_descriptors(tiny: Tiny, setting: str) -> None:
-    usual = _descriptors(tiny, ["data.size=28"])
+def test_each_setting_of_the_training_changes_the_descriptors(tiny: Tiny, usual: np.ndarray, setting: str) -> None:
     changed = _descriptors(tiny, [setting])
     # The same network under its full name is the one change that must leave everything as it is.
     same = setting == "trunk.name=test_resnet.r160_in1k"

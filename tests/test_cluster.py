@@ -101,13 +101,12 @@ class Broken(Baseline):
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def nodes() -> Iterator[Nodes]:
     """A head that computes nothing, and two nodes of one CPU in processes of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves its workers where anything else runs
-        patch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         with ray_settings(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="c" * 64):
             running = Nodes(initialize_head=True, head_node_args={**ONE_CPU, "num_cpus": 0})
             for _ in range(2):

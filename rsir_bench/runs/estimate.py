@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FEW, MORE, TRIES = 8, 24, 5
-COST_VERSION = 3  # raise when a step is measured in another way
+COST_VERSION = 4  # raise when a step is measured in another way
 
 
 @dataclass(frozen=True)
@@ -190,14 +190,17 @@ def step_cost(plan: Plan, run: Run) -> StepCost | str:
 
 
 def cost_key(plan: Plan, run: Run) -> str:
-    """Return the digest of what changes the cost of a step: method, its code, protocol, scenes' shape and machine."""
+    """Return the digest of what changes the cost of a step: method, its code, protocol, scenes and machine."""
     setup, protocol = plan.setup(run), plan.protocol
+    settings = protocol.identity()
+    settings["data"] = {name: value for name, value in settings["data"].items() if name not in ("source", "unlabelled")}
     return digest(
         [
             COST_VERSION,
             [run.method.name, run.card.version, run.method.non_default, run.weights],
             [source_digest(*dict.fromkeys(run.method.sources.values())), run.method.own_code],
-            protocol.identity(),
+            settings,
+            plan.source.fingerprint if run.card.trained else None,
             [setup.classes, setup.bands, setup.size],
             environment(plan.request.device, protocol.precision),
         ]

@@ -170,8 +170,7 @@ def _score(plan: Plan, run: Run, given: dict[str, np.ndarray]) -> None:
 def _place(plan: Plan, run: Run) -> tuple[str, str]:
     """Return where it is noted that a method has passed, below the cache folder."""
     targets = [plan.datasets[run.cells[0].target].fingerprint]
-    source = plan.source.fingerprint if run.card.trained else None
-    key = digest([TRIAL_VERSION, cost_key(plan, run), source, targets, _harness()])
+    key = digest([TRIAL_VERSION, cost_key(plan, run), targets, _harness()])
     return "trials", f"{key}.json"
 
 

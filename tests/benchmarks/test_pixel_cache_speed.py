@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
@@ -20,10 +19,8 @@ BATCH = 64
 
 
 @pytest.fixture(scope="module")
-def aid(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SceneIndex]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RSIR_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        yield resolve_dataset("aid", shared / "data")
+def aid(shared: Path) -> SceneIndex:
+    return resolve_dataset("aid", shared / "data")
 
 
 def cached_epoch(pixels: np.ndarray, seed: int) -> int:

@@ -68,14 +68,12 @@ def _make(base: Path) -> Scenery:
     (target / "class2").rename(target / EVIL)
     protocol = folder / "tiny.toml"
     protocol.write_text(TINY_PROTOCOL.format(source=source, target=target))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RSIR_BENCH_CACHE", str(base / "cache"))
-        for methods, seeds in ((["baseline"], [0, 1]), (METHODS[1:], [0])):
-            request = Request(methods, ["all"], str(protocol), seeds, folder, out=folder / "runs")
-            assert not campaign(request, lambda _: None).failures
-        out = folder / "report"
-        frame = Frame(out)
-        scenes = add_scenes(out, [folder / "runs"], UserFiles(folder, protocol=str(protocol)), frame.render)
-        frame.add_static()
-        targets = find_targets([folder / "runs"], UserFiles(folder, protocol=str(protocol)), pytest.fail)
+    for methods, seeds in ((["baseline"], [0, 1]), (METHODS[1:], [0])):
+        request = Request(methods, ["all"], str(protocol), seeds, folder, out=folder / "runs")
+        assert not campaign(request, lambda _: None).failures
+    out = folder / "report"
+    frame = Frame(out)
+    scenes = add_scenes(out, [folder / "runs"], UserFiles(folder, protocol=str(protocol)), frame.render)
+    frame.add_static()
+    targets = find_targets([folder / "runs"], UserFiles(folder, protocol=str(protocol)), pytest.fail)
     return Scenery(folder, folder / "runs", out, str(protocol), scenes, targets)
