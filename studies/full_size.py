@@ -1,13 +1,14 @@
 """Rehearse the paper's command at the paper's size on drawn scenes: time, memory and disk of every stage.
 
-    python studies/full_size.py rehearsal           # hours of a CPU, 20 GB of disk
+    python studies/full_size.py rehearsal           # hours of a CPU, 15 GB of disk
     python studies/full_size.py rehearsal --draw    # draws the scenes, and stops
 
 Draws all datasets of the protocol with the folders, class names, counts, formats and pixel sizes of the originals, then
 runs the protocol unchanged except for random weights of the trunk and ``--epochs``: verify, plan and estimate, pixel
 cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a process:
-time is elapsed, memory is the peak of the process, disk is the growth of the folder. Finished stages are not repeated.
-Scores of drawn scenes mean nothing.
+time is elapsed; memory is the peak of the process without the pixel caches that it maps, which Linux alone tells; disk
+is the growth of the folder. Finished stages are not repeated. A stage that was interrupted continues and is marked; one
+that fails is marked, and the others go on. Scores of drawn scenes mean nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +32,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from rsir_bench.base.errors import RunError, run_and_exit
-from rsir_bench.base.progress import track
+from rsir_bench.base.progress import log, track
 from rsir_bench.datasets.synthetic_scenes import (  # type: ignore[import-not-found] # the folder datasets/, as installed
     CLASSES,
     draw_scene,
@@ -42,17 +43,37 @@ from rsir_bench.scenes.card import DatasetCard, load_cards
 
 DRAWN = 64  # pixels; then enlarged to the size of the originals, with noise
 FORMATS = {"ucm": "tif"}  # the others are JPEG
+QUALITY = {"nwpu": 75}  # of JPEG; what gives about the bytes of the originals
 METHODS = ("baseline", "jsst")
+LOOK_EVERY = 0.2  # seconds from one look at a process's memory to the next
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The cost of a stage."""
+    """The cost of a stage, of all attempts together.
+
+    Attributes:
+        name: The stage.
+        seconds: Elapsed; of an attempt that was killed with this process, nothing is known.
+        peak_bytes: The most memory of its process at any time.
+        disk_bytes: Growth of the folder.
+        attempts: How often it was begun.
+        ended: ``"well"``, ``"with an error"``, or empty: it was interrupted.
+    """
 
     name: str
-    seconds: float
-    peak_bytes: int
-    disk_bytes: int
+    seconds: float = 0
+    peak_bytes: int = 0
+    disk_bytes: int = 0
+    attempts: int = 0
+    ended: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, and what its figures are not those of."""
+        marks = [f"{self.attempts} attempts"] if self.attempts > 1 else []
+        marks += ["failed"] if self.ended == "with an error" else []
+        return f"{self.name} ({', '.join(marks)})" if marks else self.name
 
 
 def draw_class(folder: Path, card: DatasetCard, position: int) -> None:
@@ -71,7 +92,11 @@ def draw_class(folder: Path, card: DatasetCard, position: int) -> None:
         pixels = np.asarray(small.resize((card.pixels, card.pixels), Image.Resampling.BICUBIC), np.int16)
         grain = rng.integers(-6, 7, (card.pixels, card.pixels, 1), np.int16)
         made = Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8))
-        made.save(place / f"{scene_class.name}_{number:04d}.{ending}")
+        path = place / f"{scene_class.name}_{number:04d}.{ending}"
+        if ending == "jpg":
+            made.save(path, quality=QUALITY.get(card.name, 95))
+        else:
+            made.save(path)
 
 
 def draw_all(names: Sequence[str], data_root: Path) -> None:
@@ -100,15 +125,36 @@ class Rehearsal:
         if self.notes.is_file():
             yield from (Stage(**values) for values in json.loads(self.notes.read_text()))
 
+    def _note(self, stage: Stage) -> None:
+        self.done[stage.name] = stage
+        self.notes.write_text(json.dumps([asdict(one) for one in self.done.values()], indent=1))
+
     def stage(self, name: str, work: Callable[[], int]) -> None:
-        """Do a stage unless it is done; ``work`` returns its peak memory in bytes."""
-        if name in self.done:
+        """Do a stage unless it has ended well; ``work`` returns its peak memory in bytes."""
+        begun = self.done.get(name, Stage(name))
+        if begun.ended == "well":
             return
-        before, started = _bytes_below(self.folder), time.perf_counter()
-        peak = work()
-        seconds = time.perf_counter() - started
-        self.done[name] = Stage(name, seconds, peak, _bytes_below(self.folder) - before)
-        self.notes.write_text(json.dumps([asdict(stage) for stage in self.done.values()], indent=1))
+        begun = replace(begun, attempts=begun.attempts + 1, ended="")
+        self._note(begun)
+        log(f"stage     {name}")
+        before, started, peak, ended = _bytes_below(self.folder), time.perf_counter(), 0, ""
+        try:
+            peak = work()
+            ended = "well"
+        except RunError as error:
+            log(str(error))
+            ended = "with an error"
+        finally:
+            seconds, grown = time.perf_counter() - started, _bytes_below(self.folder) - before
+            self._note(
+                replace(
+                    begun,
+                    seconds=begun.seconds + seconds,
+                    peak_bytes=max(begun.peak_bytes, peak),
+                    disk_bytes=begun.disk_bytes + grown,
+                    ended=ended,
+                )
+            )
 
     def command(self, *words: str) -> int:
         """Run a command of rsir-bench in the folder; return its peak memory in bytes."""
@@ -116,12 +162,14 @@ class Rehearsal:
 
     def _process(self, words: Sequence[str], output: Path) -> int:
         environment = {**os.environ, "RSIR_BENCH_CACHE": str(self.folder / "cache")}
-        with output.open("a") as said:
-            process = subprocess.Popen(words, stdout=said, stderr=said, env=environment)
-            _, status, used = os.wait4(process.pid, 0)
-        if status:
+        peak = 0
+        with output.open("a") as said, subprocess.Popen(words, stdout=said, stderr=said, env=environment) as process:
+            while process.poll() is None:
+                peak = max(peak, _own_bytes(process.pid))
+                time.sleep(LOOK_EVERY)
+        if process.returncode:
             raise RunError(f"{' '.join(words[3:])}: failed; see {output}")
-        return used.ru_maxrss * 1024
+        return peak
 
     def run(self, method: str, *more: str) -> int:
         """Run a method under the protocol."""
@@ -164,6 +212,15 @@ class Rehearsal:
             self.stage(turn, self.search)
 
 
+def _own_bytes(process: int) -> int:
+    """Return the memory of a process without that of files that it maps; 0 where it has just ended."""
+    try:
+        found = re.search(r"^RssAnon:\s*(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    except ProcessLookupError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
 def _bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -201,13 +258,15 @@ def main() -> None:
     rehearsal.everything()
     headers = ["stage", "minutes", "peak memory, MB", "disk, MB"]
     lines = [
-        [stage.name, stage.seconds / 60, stage.peak_bytes / 1e6, stage.disk_bytes / 1e6]
+        [stage.title, stage.seconds / 60, stage.peak_bytes / 1e6, stage.disk_bytes / 1e6]
         for stage in rehearsal.done.values()
     ]
     print(tabulate(lines, headers, floatfmt=(".0f", ".2f", ",.0f", ",.0f")))
     print(tabulate(within(rehearsal.runs), ["method", "training, s", "images/s"], floatfmt=".1f"))
     said = (rehearsal.folder / "run.txt").read_text()
     print("\n".join(re.findall(r"^(?:estimate|took) .*", said, re.MULTILINE)))
+    if failed := [stage.name for stage in rehearsal.done.values() if stage.ended != "well"]:
+        raise RunError(f"failed: {', '.join(failed)}; the same command tries again")
 
 
 if __name__ == "__main__":

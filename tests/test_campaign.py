@@ -74,6 +74,7 @@ def test_methods_are_trained_described_scored_and_recorded(tiny: Tiny) -> None:
     assert record.protocol.board.startswith("tiny~")
     assert record.source is not None
     assert record.source.scenes == 24
+    assert record.queries.by_class == {"class0": 6, "class1": 6, "class2": 6}
     assert (record.target.scenes, record.target.classes, record.queries.count) == (18, 3, 18)
     assert set(record.per_class) == {"class0", "class1", "class2"}
     assert 0 < record.metrics["mAP"] <= 1
@@ -315,6 +316,7 @@ def test_a_training_that_was_resumed_elsewhere_tells_no_times(
     known = [record.cost[name] is not None for name in ("train_seconds", "train_images_per_second")]
     assert known == [timed] * 2
     assert not {"trained on", "compiled"} & {*record.environment}
+    assert record.environment["precision"] == ("32 and bf16" if "precision" in before else "32")
     assert record.cost["describe_images_per_second"] is not None
 
 

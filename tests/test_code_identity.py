@@ -20,6 +20,7 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_records
 from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.runners.campaign import CampaignResult, campaign
+from rsir_bench.training import loop
 
 PLUGIN = '''"""Colours."""
 import torch
@@ -166,6 +167,14 @@ def test_a_training_of_other_code_starts_again(tiny: Tiny, caplog: pytest.LogCap
     assert "training starts again" in caplog.text
     assert network.read_bytes() == weights
     assert scores(again) == scores(whole)
+
+
+def test_the_code_of_a_training_is_that_of_its_losses_layers_and_pixels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(loop, "source_digest", lambda *files: seen.extend(files) or "")
+    loop._code_of_training.__wrapped__()
+    names = {path.relative_to(Path(loop.__file__).parents[1]).as_posix() for path in seen}
+    assert {"method/head_method.py", "nn/checkpoints/reading.py", "scenes/batches.py", "training/loop.py"} <= names
 
 
 def test_fresh_makes_everything_again_and_keeps_what_is_foreign(tiny: Tiny, plugin: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from ranking_reference import has_work, metrics_of, near_precision, others, over_all_orders
 
 from rsir_bench.ranking import Scores, score
+from rsir_bench.ranking.nearest import nearest
 
 K = (1, 2, 3)
 
@@ -71,6 +72,28 @@ def test_duplicate_and_constant_rows_equal_the_mean_over_all_orders(
     assert_equals_all_orders(scores, distances, labels, hits)
     constant = {"pearson": kinds >= 3, "cosine": kinds >= 4}.get(similarity, np.zeros(n, bool))
     assert scores.constant == constant.sum()
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_equal_euclidean_distances_of_whole_numbers_are_ties(dtype: type[np.generic]) -> None:
+    rows, labels = np.array([[0], [1], [2], [10], [20]], dtype), np.array([0, 0, 1, 1, 0])  # their mean is 6.6
+    scores = score(rows, labels, similarity="euclidean", metrics=names_of(2))
+    assert_equals_all_orders(scores, plain_distances(rows.astype(np.float64), "euclidean"), labels, 2)
+
+
+def test_neither_blocks_nor_a_separate_gallery_break_ties_of_whole_numbers() -> None:
+    rng = np.random.default_rng(0)
+    counts, labels = rng.integers(0, 4, (300, 8)), rng.integers(0, 6, 300)
+    whole, single = (score(counts, labels, similarity="euclidean", block=block) for block in (None, 1))
+    apart = score(
+        counts, labels, similarity="euclidean", gallery=counts, gallery_labels=labels, own=np.arange(len(counts))
+    )
+    assert whole.overall == single.overall == apart.overall
+    assert (whole.lower, whole.upper) == (single.lower, single.upper) == (apart.lower, apart.upper)
+    assert nearest(counts, 299, "euclidean")[1].tolist() == [
+        [row for _, row in sorted((float(((counts[row] - one) ** 2).sum()), row) for row in range(300) if row != at)]
+        for at, one in enumerate(counts)
+    ]
 
 
 def plain_distances(rows: np.ndarray, similarity: str) -> np.ndarray:

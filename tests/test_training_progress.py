@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from rsir_bench.base.training_progress import TrainingProgress, duration, planned_runs
+from rsir_bench.base import progress as lines
+from rsir_bench.base.progress import duration, track
+from rsir_bench.base.training_progress import TrainingProgress, planned_runs
 
 
 def lines_of(capsys: pytest.CaptureFixture[str], what: str, **seconds: float | None) -> list[str]:
@@ -41,6 +43,41 @@ def test_a_single_run_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None
         "epoch     jsst: 2 of 3, loss 1.23, 4,322 images/s, about 60 s left",
         "epoch     jsst: 3 of 3, loss 1.23, 4,322 images/s",
     ]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that pass before each item."""
+    left: list[float] = []
+    now = [0.0]
+
+    def monotonic() -> float:
+        now[0] += left.pop(0) if left else 0.0
+        return now[0]
+
+    monkeypatch.setattr(lines.time, "monotonic", monotonic)
+    return left
+
+
+def test_without_a_terminal_a_long_step_says_now_and_then_how_far_it_is(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock += [0, 0, 60, 60, 60, 120]
+    assert list(track(range(10), "describing aid")) == [*range(10)]
+    clock += [0, 0, 200]
+    assert list(track(iter("abc"), "reading")) == ["a", "b", "c"]
+    assert capsys.readouterr().err.splitlines() == [
+        "so far    describing aid: 20%, about 8 min left",
+        "so far    describing aid: 40%, about 8 min left",
+        "so far    reading: 1",
+    ]
+
+
+def test_a_long_epoch_says_so_too(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    clock += [0, 0, 300]
+    with TrainingProgress("jsst", 3, 1, 2) as shown:
+        list(shown.epoch(2, ["a", "b"]))
+    assert capsys.readouterr().err == "so far    jsst, epoch 2 of 3: 50%, about 5 min left\n"
 
 
 def test_ranks_but_the_first_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:

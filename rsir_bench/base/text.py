@@ -51,6 +51,14 @@ def is_plain_line(text: str) -> bool:
     return len(text) <= LONGEST_LINE and visible(text) == text and not set("\t\n") & set(text)
 
 
+def number_text(value: float) -> str:
+    """Return a number as text that no other number has: ``"0.3"``, ``"1e-05"``, ``"20240101"``, ``"0.99999951"``."""
+    if isinstance(value, int):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def as_xml(text: str) -> str:
     """Return text without the characters that XML cannot hold."""
     return _NOT_XML.sub("", text)

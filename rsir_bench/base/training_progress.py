@@ -1,4 +1,4 @@
-"""How a training goes on: one bar over all its epochs on a terminal, otherwise a line for each epoch."""
+"""How a training goes on: one bar over all its epochs on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from rsir_bench.base.progress import log, shortened
+from rsir_bench.base.progress import duration, in_lines, log, shortened
 from rsir_bench.base.text import visible
 
 if TYPE_CHECKING:
@@ -34,14 +34,6 @@ def planned_runs(seconds: Mapping[str, float | None]) -> Iterator[None]:
     finally:
         _planned.clear()
         _planned.update(before)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 class TrainingProgress:
@@ -92,9 +84,10 @@ class TrainingProgress:
         self._stack.close()
 
     def epoch(self, number: int, batches: Iterable[Item]) -> Iterator[Item]:
-        """Yield the batches of an epoch, which is counted from 1, and move the bar."""
+        """Yield the batches of an epoch, which is counted from 1, and show how far it is."""
         if self._bar is None:
-            yield from batches
+            title = f"{self.where}, epoch {number} of {self.epochs}"
+            yield from in_lines(batches, title, self.steps) if self.shown else batches
             return
         title = shortened(visible(self.where.removeprefix("run ").replace(" of ", "/", 1)), self._room)
         self._bar.update(

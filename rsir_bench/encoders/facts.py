@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rsir_bench.base.files import digest, write_text
+from rsir_bench.base.text import number_text
 from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.encoder import Encoder, pooling_name
 from rsir_bench.encoders.fetching import find_file, find_folder
@@ -93,7 +94,7 @@ class EncoderFacts:
 
 
 def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
+    return number_text(value) if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
 
 
 def find_facts(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> EncoderFacts:

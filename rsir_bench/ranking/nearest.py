@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rsir_bench.ranking.similarity import unit_rows
+from rsir_bench.ranking.similarity import euclidean_centre, unit_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -22,12 +22,12 @@ class VectorSpace:
     """Vectors in which faiss ranks as the scorer does.
 
     Pearson's correlation is the inner product of rows that are centred and scaled to length 1; cosine is that of rows
-    scaled to length 1. Euclidean distances are taken from the mean of the gallery, so that large values common to all
-    scenes do not swamp the differences in float32.
+    scaled to length 1. Under Euclidean distances the mean of the gallery is subtracted, so that large values common to
+    all scenes do not swamp the differences in float32.
 
     Attributes:
         similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
-        centre: (D,) float64 mean of the gallery under "euclidean", else None.
+        centre: (D,) float64, ``euclidean_centre`` of the gallery under "euclidean", else None.
     """
 
     similarity: str
@@ -36,8 +36,9 @@ class VectorSpace:
     @classmethod
     def of(cls, gallery: Array, similarity: str) -> VectorSpace:
         """Return the space of a gallery of (N, D) float descriptors or (N, bytes) uint8 packed codes."""
-        centre = gallery.mean(axis=0, dtype=np.float64) if similarity == "euclidean" else None
-        return cls(similarity, centre)
+        if similarity != "euclidean":
+            return cls(similarity)
+        return cls(similarity, euclidean_centre(torch.from_numpy(np.require(gallery, requirements="W"))).numpy())
 
     @property
     def binary(self) -> bool:

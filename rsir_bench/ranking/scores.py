@@ -51,6 +51,7 @@ class Scores(Tabular):
         upper: Metric name -> the greatest such value. For ANMRR, where lower is better, this is the pessimistic bound.
         per_class: Class name -> metric name -> mean over the scored queries of that class. A class without a scored
             query is left out.
+        class_queries: Class name -> the number of its scored queries.
         per_query: Metric name -> (Q,) float64 in the order of ``query_index``.
         query_index: (Q,) int64, the row of ``descriptors`` of each scored query.
         queries: Number of scored queries.
@@ -73,6 +74,7 @@ class Scores(Tabular):
     lower: dict[str, float]
     upper: dict[str, float]
     per_class: dict[str, dict[str, float]]
+    class_queries: dict[str, int]
     per_query: dict[str, FloatArray]
     query_index: np.ndarray[Any, np.dtype[np.int64]]
     queries: int
@@ -335,6 +337,7 @@ def assemble(task: Task, every: list[str], names: list[str], table: FloatArray, 
         lower=lower,
         upper=upper,
         per_class={task.class_names[c]: by_name(names, sums[:, i] / counts[c]) for i, c in enumerate(scored)},
+        class_queries={task.class_names[c]: int(counts[c]) for c in scored},
         per_query={name: table[0, i][order] for i, name in enumerate(names)},
         query_index=task.queries.numpy()[order],
         queries=len(order),

@@ -60,7 +60,7 @@ def prepare(
         similarity: One of ``SIMILARITIES``.
         device: Where the prepared rows live.
         workers: See ``rsir_bench.ranking.threads``.
-        centre: (D,) float64, subtracted before Euclidean distances, so that norms do not swamp them.
+        centre: That of ``euclidean_centre``, for Euclidean distances.
 
     Raises:
         UserError: A row cannot be normalised, or its values overflow in products.
@@ -87,6 +87,17 @@ def prepare(
     if similarity == "hamming":  # products of -1 and +1 do not round
         return Prepared(rows, offset, constant, none, none, whole=rows.shape[1])
     return Prepared(rows, offset, constant, *duplicate_rows(rows, workers), whole=None)
+
+
+def euclidean_centre(gallery: Tensor) -> Tensor:
+    """Return what is subtracted from rows before Euclidean distances, so that norms do not swamp them, (D,) float64.
+
+    It is the mean of the gallery, (N, D) numbers; rounded where all of them are whole, so that equal distances of whole
+    numbers remain equal.
+    """
+    mean = gallery.mean(dim=0, dtype=torch.float64)
+    parts = chunks(gallery) if gallery.is_floating_point() else ()
+    return mean.round() if all(torch.equal(gallery[part], gallery[part].round()) for part in parts) else mean
 
 
 def prepare_gallery(

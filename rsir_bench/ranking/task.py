@@ -20,6 +20,7 @@ from rsir_bench.ranking.similarity import (
     SIMILARITIES,
     Prepared,
     checked_descriptors,
+    euclidean_centre,
     largest_equal,
     prepare,
     prepare_gallery,
@@ -293,7 +294,7 @@ def prepared_task(
 
     gallery, centre = given.gallery_rows.to(torch.promote_types(given.rows.dtype, given.gallery_rows.dtype)), None
     if similarity == "euclidean":
-        centre = gallery.mean(dim=0, dtype=torch.float64).to(device)
+        centre = euclidean_centre(gallery).to(device)
     prepared = prepare_gallery(gallery, order, similarity, device, workers, centre)
     separate = None
     if not given.own:

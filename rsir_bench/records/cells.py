@@ -68,7 +68,7 @@ def _short_title(record: Record) -> str:
 def machine_of(record: Record) -> str:
     """Return the kind of device and the precision that a result was made with: ``"cpu, 32"``, ``"cuda, bf16"``.
 
-    Where a network was trained on several kinds, all are named: ``"cpu and cuda, bf16"``.
+    Where a network was trained on several kinds or in both precisions, all are named: ``"cpu and cuda, 32 and bf16"``.
     Results of different kinds differ by more than seeds explain; within a kind, processors differ too, and by less.
     """
     made = record.environment.get("trained on", record.environment.get("device", "unknown"))

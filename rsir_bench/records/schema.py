@@ -163,11 +163,15 @@ class DistortionPart(_Part):
 
 
 class QueriesPart(_Part):
-    """The numbers of queries, of scenes without a positive, and of constant vectors or, newer, constant codes."""
+    """The numbers of queries, of scenes without a positive, and of constant vectors or, newer, constant codes.
+
+    ``by_class`` has the queries of each class of ``per_class``; it is empty in older records.
+    """
 
     count: int
     skipped: int
     constant: int
+    by_class: dict[str, int] = {}
 
 
 class RequestFields(_Part):

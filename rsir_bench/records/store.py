@@ -44,6 +44,8 @@ def write_record(path: Path, record: Record, *, sealed: bool = False) -> None:
     unset: dict[str, Any] = {name: True for name in newer if not getattr(record, name)}
     if record.request and not record.request.after:
         unset["request"] = {"after"}
+    if not record.queries.by_class:
+        unset["queries"] = {"by_class"}
     unset |= {
         name: {"reading"} for name in ("source", "unlabelled") if (part := getattr(record, name)) and not part.reading
     }

@@ -163,13 +163,22 @@ def _score_problems(record: Record) -> Iterator[str]:
             yield from _outside("tie_bounds", {name: bound}, most)
     for name, scores in record.per_class.items():
         yield from _outside(f"per_class.{name!r:.60}", scores)
-    kinds = {frozenset(scores) for scores in record.per_class.values()}
-    if len(kinds) > 1 or not all(kind <= record.metrics.keys() for kind in kinds):
-        yield "per_class: classes differ in their metrics, or have others than the record"
+    yield from _class_problems(record)
     if record.effect is not None:
         yield from _outside("effect.metrics", record.effect.metrics, most)
     for accepted in record.accepted:
         yield from _outside("accepted.previous", accepted.previous, most)
+
+
+def _class_problems(record: Record) -> Iterator[str]:
+    kinds = {frozenset(scores) for scores in record.per_class.values()}
+    if len(kinds) > 1 or not all(kind <= record.metrics.keys() for kind in kinds):
+        yield "per_class: classes differ in their metrics, or have others than the record"
+    queries = record.queries.by_class
+    if queries and queries.keys() != record.per_class.keys():
+        yield "queries.by_class: not the classes of per_class"
+    elif queries and (min(queries.values()) < 1 or sum(queries.values()) != record.queries.count):
+        yield "queries.by_class: not positive numbers that sum to queries.count"
 
 
 def _graded_problems(record: Record, graded: GradedPart) -> Iterator[str]:

@@ -32,6 +32,7 @@ from rsir_bench.training.augmentation import augmented
 from rsir_bench.training.describe import as_bits, describe
 from rsir_bench.training.effect import measure_effect
 from rsir_bench.training.loop import (
+    ROOMS,
     compute_deterministically,
     epoch_batches,
     loss_terms,
@@ -42,7 +43,6 @@ from rsir_bench.training.loop import (
 
 FEW = 8
 TRIAL_VERSION = 2  # raise when more is tried
-ROOMS = ("method", "nn", "training")
 
 
 def is_tried(plan: Plan, run: Run) -> bool:
@@ -169,8 +169,10 @@ def _score(plan: Plan, run: Run, given: dict[str, np.ndarray]) -> None:
 
 def _place(plan: Plan, run: Run) -> tuple[str, str]:
     """Return where it is noted that a method has passed, below the cache folder."""
-    targets = [plan.datasets[run.cells[0].target].fingerprint]
-    key = digest([TRIAL_VERSION, cost_key(plan, run), targets, _harness()])
+    pool = plan.protocol.data.unlabelled if run.card.needs_unlabelled else None
+    names = [run.cells[0].target, *([pool] if pool else [])]
+    seen = [plan.datasets[name].fingerprint for name in names]
+    key = digest([TRIAL_VERSION, cost_key(plan, run), seen, _harness()])
     return "trials", f"{key}.json"
 
 

@@ -43,6 +43,9 @@ from rsir_bench.training.given import checked_batches, checked_loss
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+ROOMS = ("method", "nn", "training")
+"""Rooms of the package with the code of every training."""
+
 # Reading the loss stalls a GPU; a NaN stays, so checking now and then misses nothing.
 CHECK_EVERY = 16
 
@@ -242,6 +245,8 @@ def train(
     wrapped, optimizer = fabric.setup(method, optimizer)
     wrapped.mark_forward_method("loss")
     log = [] if kept is None else _resume(kept, checkpoint, method, optimizer, schedule)
+    if log:  # a kill may have come between the checkpoint and its log
+        distributed.broadcast(lambda: _write_log(folder, log))
     sessions: list[dict[str, str]] = [] if kept is None else kept.get("sessions", [])  # older versions kept none
     draw = batch_source(scenes, fabric.device)
     shown = TrainingProgress(what, recipe.epochs, len(log), steps, shown=not collectives.rank())
@@ -285,7 +290,11 @@ def _as_before(scenes: Scenes, state: dict[str, Any]) -> Scenes:
 
 def _keep(checkpoint: Path, state: dict[str, Any]) -> None:
     write_sealed(checkpoint, lambda path: torch.save(state, path), _bytes_in(state))
-    write_text(checkpoint.with_name("log.csv"), _as_csv(state["log"]))
+    _write_log(checkpoint.parent, state["log"])
+
+
+def _write_log(folder: Path, log: list[dict[str, float]]) -> None:
+    write_text(folder / "log.csv", _as_csv(log))
 
 
 def _bytes_in(state: Any) -> int:
@@ -425,7 +434,8 @@ def _resume(
 def _code_of_training() -> str:
     """Return the digest of the code that a training rests on besides its method."""
     package = Path(__file__).parents[1]
-    return source_digest(*(file for room in ("training", "nn") for file in sorted((package / room).glob("*.py"))))
+    files = [file for room in ROOMS for file in sorted((package / room).rglob("*.py"))]
+    return source_digest(package / "scenes" / "batches.py", *files)
 
 
 def _read_checkpoint(checkpoint: Path, what: str) -> dict[str, Any] | None:
@@ -439,10 +449,8 @@ def _read_checkpoint(checkpoint: Path, what: str) -> dict[str, Any] | None:
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(f"{checkpoint}: damaged ({one_line(error)}); delete it to train again") from None
     if state.get("code", _code_of_training()) != _code_of_training():
-        message = (
-            "%s: the code of rsir_bench.training or rsir_bench.nn has changed since epoch %d; training starts again"
-        )
-        logging.getLogger(__name__).warning(message, what, len(state["log"]))
+        message = "%s: the code of training (rsir_bench.%s) has changed since epoch %d; training starts again"
+        logging.getLogger(__name__).warning(message, what, ", ".join(ROOMS), len(state["log"]))
         return None
     return state
 

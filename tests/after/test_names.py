@@ -27,6 +27,9 @@ from rsir_bench.ranking.after.named import SHIPPED, named
         ("diffusion", "diffusion:50,3,0.99", "diffusion 50,3,0.99 (transductive)"),
         ("pca:64", "pca:64", "PCA of the target 64 (transductive)"),
         ("whiten:128", "whiten:128", "whitening on the target 128 (transductive)"),
+        ("whiten:1234567", "whiten:1234567", "whitening on the target 1234567 (transductive)"),
+        ("aqe:10,.99999951", "aqe:10,0.99999951", "aQE 10,0.99999951 (transductive)"),
+        ("aqe:10,1e-7", "aqe:10,1e-07", "aQE 10,1e-07 (transductive)"),
     ],
 )
 def test_a_word_means_one_post_processing(text: str, whole: str, label: str) -> None:

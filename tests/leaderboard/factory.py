@@ -126,7 +126,9 @@ def record(
         metric_version=metric_version,
         per_class=per_class or {},
         distortion=distortion,
-        queries=QueriesPart(count=2100, skipped=0, constant=0),
+        queries=QueriesPart(
+            count=2100, skipped=0, constant=0, by_class=dict.fromkeys(per_class or {}, 2100 // len(per_class or "1"))
+        ),
         weights={},
         cost={},
         environment={},

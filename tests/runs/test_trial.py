@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Tiny
+from conftest import Tiny, write_scenes
 from tiny import message
 
 from rsir_bench.method.registry import discover, least_schedules
@@ -121,6 +121,15 @@ def test_a_method_is_tried_once_with_its_code(tiny: Tiny, cache: Path, monkeypat
     odd(tiny, "factor = 2.0")
     run(tiny, "odd", plugins=[plugin], out="fourth")
     assert tried == ["odd seed 0"] * 2
+
+
+def test_a_trial_is_that_of_the_scenes_without_labels_too(tiny: Tiny, cache: Path) -> None:
+    places = []
+    for name, seed in (("pool", 3), ("moved", 3), ("other", 4)):
+        pool = write_scenes(tiny.folder / name, 3, 5, seed=seed)
+        plan = make_plan(tiny.request("self-training", overrides=[f'data.unlabelled="folder:{pool}"']))
+        places.append(trial._place(plan, plan.runs[0]))
+    assert places[0] == places[1] != places[2]
 
 
 def test_a_trial_changes_no_number(tiny: Tiny, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

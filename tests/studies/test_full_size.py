@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -48,6 +50,42 @@ def test_a_stage_that_is_done_is_not_repeated(study: ModuleType, tmp_path: Path)
     assert done == ["once"]
     (stage,) = study.Rehearsal(tmp_path, epochs=1).done.values()
     assert (stage.name, stage.peak_bytes, stage.disk_bytes) == ("write", 123, 1000)
+
+
+def test_an_interrupted_stage_keeps_what_it_has_cost(study: ModuleType, tmp_path: Path) -> None:
+    def cut_off() -> int:
+        (tmp_path / "half").write_bytes(bytes(1000))
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.Rehearsal(tmp_path, epochs=1).stage("write", cut_off)
+    study.Rehearsal(tmp_path, epochs=1).stage("write", lambda: (tmp_path / "rest").write_bytes(bytes(10)))
+    (stage,) = study.Rehearsal(tmp_path, epochs=1).done.values()
+    assert (stage.ended, stage.title, stage.disk_bytes) == ("well", "write (2 attempts)", 1010)
+    assert stage.seconds > 0.2
+
+
+def test_a_stage_that_fails_does_not_stop_the_others(study: ModuleType, tmp_path: Path) -> None:
+    def fail() -> int:
+        raise study.RunError("no such thing")
+
+    rehearsal = study.Rehearsal(tmp_path, epochs=1)
+    rehearsal.stage("first", fail)
+    rehearsal.stage("second", lambda: 7)
+    assert [stage.title for stage in rehearsal.done.values()] == ["first (failed)", "second"]
+    rehearsal.stage("first", lambda: 5)  # the same command tries again
+    assert rehearsal.done["first"].title == "first (2 attempts)"
+
+
+def test_memory_is_that_of_the_process_without_files_that_it_maps(study: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "mapped").write_bytes(bytes(300_000_000))
+    code = "import mmap, sys, time; held = bytearray(b'1') * 100_000_000\n"
+    code += f"opened = open({str(tmp_path / 'mapped')!r}, 'rb')\n"
+    code += "file = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)\n"
+    code += "read = sum(file[at] for at in range(0, len(file), 4096)); time.sleep(1)"
+    peak = study.Rehearsal(tmp_path, epochs=1)._process([sys.executable, "-c", code], tmp_path / "said")
+    assert 100_000_000 < peak < 150_000_000
 
 
 def test_a_command_that_fails_is_named(study: ModuleType, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rsir_bench.base.progress import duration
 from rsir_bench.base.terminal.screen import screen_of
-from rsir_bench.base.training_progress import duration
 
 if TYPE_CHECKING:
     from rsir_bench.runs.runners.campaign import CampaignResult

@@ -20,7 +20,7 @@ class Difference:
     Attributes:
         mean: The difference of the means over seeds.
         low: The lower end of its 95 % interval, for other seeds and classes; None where it is not tested: fewer than
-            five seeds, or made on several kinds of machines.
+            five seeds, made on several kinds of machines, or the queries of each class are not known.
         high: The upper end; likewise.
     """
 
@@ -91,29 +91,31 @@ def _tested(compared: Sequence[tuple[Sequence[Record], Sequence[Record]]], metri
     from rsir_bench.leaderboard.statistics import compare_over_targets  # imports scipy, which most boards do not need
 
     tables = [_by_class(pair, metric) for pair in compared]
-    if any(not values for pair, _ in tables for values in pair):
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables):
         return None
-    found = compare_over_targets(
-        [first for (first, _), _ in tables], [second for (_, second), _ in tables], [weights for _, weights in tables]
-    )
+    ours, plain, weights = zip(*known, strict=True)
+    found = compare_over_targets(ours, plain, weights)
     return None if found.low is None else Difference(found.difference, found.low, found.high)
 
 
 def _by_class(
     pair: tuple[Sequence[Record], Sequence[Record]], metric: str
-) -> tuple[list[list[list[float]]], list[int] | None]:
-    """Return the scores of both, (seeds, classes), and the queries of each class; None where these are not known."""
+) -> tuple[list[list[float]], list[list[float]], list[int]] | None:
+    """Return the scores of both, (seeds, classes), and the queries of each class; None where one is not known."""
     classes = classes_of(pair)
-    scores = [scores_by_class(records, metric, classes) for records in pair]
+    first, second = (scores_by_class(records, metric, classes) for records in pair)
     weights = queries_of(pair[0][0], classes)
-    if not all(scores) or weights is None:
-        return scores, None
-    mean = sum(weight * value for weight, value in zip(weights, scores[0][0], strict=True)) / sum(weights)
-    return scores, weights if abs(mean - pair[0][0].metrics[metric]) < 1e-6 else None
+    if not first or not second or weights is None:
+        return None
+    mean = sum(weight * value for weight, value in zip(weights, first[0], strict=True)) / sum(weights)
+    return (first, second, weights) if abs(mean - pair[0][0].metrics[metric]) < 1e-6 else None
 
 
 def queries_of(record: Record, classes: Sequence[str]) -> list[int] | None:
-    """Return the scenes of each class of a target that has a card; None for another, or where some are left out."""
+    """Return the queries of each class; None where an older record lacks them and no card has the number of scenes."""
+    if record.queries.by_class.keys() == {*classes}:
+        return [record.queries.by_class[name] for name in classes]
     card = load_cards().get(record.target.name)
     counts = {one.name: one.scenes for one in card.classes} if card else {}
     if counts.keys() != {*classes} or sum(counts.values()) != record.target.scenes:

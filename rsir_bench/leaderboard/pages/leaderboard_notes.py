@@ -87,7 +87,8 @@ def _changes(parts: Sequence[Part]) -> str:
     found = [one for part in parts for metric in part.metrics for one in part.differences(metric)]
     what = f"Δ is the difference from {REFERENCE} in the same row, or in its PCA where it has no such row"
     if all(one.low is None for one in found):
-        return f"{what}; no line has the five seeds on one kind of machine that an interval needs." if found else ""
+        needs = "five seeds on one kind of machine, and records that hold the number of queries of each class"
+        return f"{what}; no line has what an interval needs: {needs}." if found else ""
     return (
         f"{what}. The last tables have its 95 % interval over seeds and classes, for lines of five seeds or more that "
         f"were made as {REFERENCE} was, on one kind of device in one precision. One in twenty misses 0 by chance."

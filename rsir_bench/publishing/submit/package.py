@@ -145,6 +145,8 @@ def _check_scores(record: Record, located: LocatedResult) -> None:
     counts[np.bincount(index.labels, minlength=len(index.classes)) < 2] = 0  # without another scene of their class
     of_class = {name: int(count) for name, count in zip(index.classes, counts, strict=True) if count}
     _same("queries.count", record.queries.count, sum(of_class.values()))
+    if record.queries.by_class:
+        _same("queries.by_class", record.queries.by_class, of_class)
     _same("classes of per_class", sorted(record.per_class), sorted(of_class))
     for name, scores in record.per_class.items():
         _same(f"metrics of per_class.{name}", sorted(scores), sorted(DEFAULT))

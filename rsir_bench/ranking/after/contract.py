@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.text import number_text
 from rsir_bench.ranking.similarity import unit_rows
 
 Array = np.ndarray[Any, Any]
@@ -165,13 +166,14 @@ class PostProcessing(ABC):
 
     @property
     def values(self) -> list[int | float]:
-        """The values of its fields, in order."""
-        return [getattr(self, entry.name) for entry in fields(self)]
+        """The values of its fields, in order, each of the type of its field."""
+        given = ((entry, getattr(self, entry.name)) for entry in fields(self))
+        return [value if entry.type in (int, "int") else float(value) for entry, value in given]
 
     @property
     def numbers(self) -> str:
         """The values as they are written behind the colon: ``"20,6,0.3"``."""
-        return ",".join(f"{value:g}" for value in self.values)
+        return ",".join(map(number_text, self.values))
 
     def __str__(self) -> str:
         """Return it as ``--after`` takes it, with all values."""

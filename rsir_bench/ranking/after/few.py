@@ -7,7 +7,7 @@ import torch
 
 from rsir_bench.ranking.after.apply import apply
 from rsir_bench.ranking.after.contract import Array, PostProcessing
-from rsir_bench.ranking.similarity import prepare, prepare_gallery
+from rsir_bench.ranking.similarity import euclidean_centre, prepare, prepare_gallery
 from rsir_bench.ranking.threads import workers
 
 
@@ -32,7 +32,7 @@ def few_distances(
         if applied.rows is not None and applied.gallery_rows is not None:
             rows, gallery_rows = applied.rows, applied.gallery_rows
         similarity, correct = applied.similarity or similarity, applied.correct
-    centre = gallery_rows.mean(dim=0, dtype=torch.float64) if similarity == "euclidean" else None
+    centre = euclidean_centre(gallery_rows) if similarity == "euclidean" else None
     with workers("cpu") as pool:
         known = prepare_gallery(gallery_rows, torch.arange(len(gallery_rows)), similarity, "cpu", pool, centre)
         asked = prepare(rows.to(known.rows.dtype), torch.arange(len(rows)), similarity, "cpu", pool, centre)

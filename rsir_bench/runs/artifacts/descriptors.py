@@ -17,12 +17,19 @@ from rsir_bench.training.describe import Reduction, as_bits, fit_reduction
 FLAT = 1e-5
 """Distance of descriptors from their mean, as a share of their length, that is rounding."""
 
+CHUNK = 1024  # rows held in float64 at a time
+
 
 def is_flat(descriptors: RawDescriptors) -> bool:
     """Return whether descriptors, (N, D) float32, differ by rounding only: components and bits of them are noise."""
-    rows = descriptors.astype(np.float64)
-    length = float(np.square(rows).sum())
-    return len(rows) > 1 and float(np.square(rows - rows.mean(0)).sum()) <= FLAT**2 * length
+    mean = descriptors.mean(0, dtype=np.float64)
+    length = spread = 0.0
+    for start in range(0, len(descriptors), CHUNK):
+        rows = descriptors[start : start + CHUNK].astype(np.float64)
+        length += float(np.vdot(rows, rows))
+        rows -= mean
+        spread += float(np.vdot(rows, rows))
+    return len(descriptors) > 1 and spread <= FLAT**2 * length
 
 
 class Descriptors:

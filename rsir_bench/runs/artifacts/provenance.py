@@ -71,8 +71,8 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
     index = plan.datasets[cell.target]
     is_code = cell.row.kind == "code"
     trained = f"sha256:{left.trainings[-1]['weights_sha256']}" if left.trainings else None
-    here = environment(plan.request.device, _precision(plan, left)) | _trained_on(plan, left)
-    here |= {f"{name} tensors": known for name, known in noted_weights(run.folder).items()}
+    here = environment(plan.request.device, _precision(plan, left))
+    tensors = {f"{name} tensors": known for name, known in noted_weights(run.folder).items()}
     request = plan.request.restricted_to(run.method.requested_as, run.method.parts)
     asked = _request(request, run, cell)
     return Record(
@@ -90,7 +90,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
         weights={**run.weights, "trained": trained},
         cost=_cost(left, here, plan.protocol.describe.precision)
         | ({"after_seconds": scores.after_seconds} if cell.after else {}),
-        environment=here,
+        environment=here | _trained_in(plan, left) | tensors,
         command=request_command(asked),
         request=asked,
         doubts=tuple(_doubts(cell, scores, left)),
@@ -103,16 +103,16 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
 
 def score_fields(scores: Scores | GradedScores) -> dict[str, Any]:
     """Return the fields of a record that hold scores."""
-    by_class = {} if isinstance(scores, GradedScores) else _by_class(scores)
-    graded = _graded(scores) if isinstance(scores, GradedScores) else None
-    return {
+    scored = {
         "metrics": scores.overall,
         "tie_bounds": {name: (scores.lower[name], scores.upper[name]) for name in scores.overall},
         "metric_version": METRIC_VERSION,
-        "per_class": by_class,
-        "queries": QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant),
-        "graded": graded,
     }
+    queries = QueriesPart(count=scores.queries, skipped=scores.skipped, constant=scores.constant)
+    if isinstance(scores, GradedScores):
+        return {**scored, "per_class": {}, "queries": queries, "graded": _graded(scores)}
+    queries = queries.model_copy(update={"by_class": scores.class_queries})
+    return {**scored, "per_class": _by_class(scores), "queries": queries}
 
 
 def _by_class(scores: Scores) -> dict[str, dict[str, float]]:
@@ -298,16 +298,22 @@ def _sessions(left: Circumstances) -> list[dict[str, str]]:
     ]
 
 
-def _trained_on(plan: Plan, left: Circumstances) -> dict[str, str]:
-    """Return the devices of the trainings, if any is of another kind than the one that scores, and if any was compiled.
+def _trained_in(plan: Plan, left: Circumstances) -> dict[str, str]:
+    """Return the precisions and devices of the trainings, and whether any was compiled.
 
-    A network may have been trained on several: by rounds, or after it was interrupted.
+    A network may have been trained in several: by rounds, or after it was interrupted. Devices are left out where all
+    are of the kind that scores.
     """
     sessions = _sessions(left)
+    precisions = sorted({session["precision"] for session in sessions if "precision" in session})
     devices = dict.fromkeys(session["device"] for session in sessions if "device" in session)
     other = {_kind(device) for device in devices} - {_kind(plan.request.device)}
-    how = {"compiled": "training"} if any("compiled" in session for session in sessions) else {}
-    return ({"trained on": "; ".join(devices)} if other else {}) | how
+    compiled = any("compiled" in session for session in sessions)
+    return {
+        **({"precision": " and ".join(precisions)} if precisions else {}),
+        **({"trained on": "; ".join(devices)} if other else {}),
+        **({"compiled": "training"} if compiled else {}),
+    }
 
 
 def _kind(device: str) -> str:

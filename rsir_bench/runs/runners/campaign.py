@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from rsir_bench.base.errors import UserError, map_collecting_errors
-from rsir_bench.base.training_progress import duration, planned_runs
+from rsir_bench.base.progress import duration
+from rsir_bench.base.training_progress import planned_runs
 from rsir_bench.nn import collectives
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
