@@ -31,8 +31,9 @@ from rsir_bench.training.loop import (
 
 CLASSES, SCENES, POOL = 7, 32, 24
 # The smallest trunk has 2 x 2 positions for 64 px: attention over a single position has no gradient.
-# A trunk that a method brings is larger, and too slow on more than 32 px.
+# A trunk that a method asks for is larger, and too slow on more than 32 px, or without its arguments here.
 SIZE, SIZE_OF_OWN_TRUNK = 64, 32
+THIN: dict[str, dict[str, Any]] = {"resnet34": {"channels": [16, 32, 64, 128]}}  # as in the demo
 EPOCHS = 60  # at most, of two steps each with the protocol's batches
 FROZEN_PARTS = 3
 
@@ -96,7 +97,14 @@ def protocol(trunk: str | None, size: int, frozen: Sequence[str] = ()) -> Protoc
         name="conformance",
         title="The smallest protocol",
         data=Data(source="drawn", targets=["drawn"], size=size),
-        trunk=Trunk(name=trunk or "test_resnet", weights="none", frozen=list(frozen), mean=[0.5], std=[0.25]),
+        trunk=Trunk(
+            name=trunk or "test_resnet",
+            weights="none",
+            arguments=THIN.get(trunk or "", {}),
+            frozen=list(frozen),
+            mean=[0.5],
+            std=[0.25],
+        ),
         head=Head(fc1=32),
         train=Train(epochs=EPOCHS, batch=16, rate=0.03, weight_decay=5e-4, schedule="one-cycle"),
     )
