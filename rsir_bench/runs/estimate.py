@@ -38,8 +38,8 @@ from rsir_bench.training.loop import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-FEW, MORE, TRIES = 8, 24, 5
-COST_VERSION = 4  # raise when a step is measured in another way
+FEW, MORE, TRIES = 8, 24, 3
+COST_VERSION = 5  # raise when a step is measured in another way
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def _seconds_per_scene(
     with torch.inference_mode():
         given = checked_descriptors(method.describe(scenes), len(scenes))
         lengths = {name: values.shape[1] for name, values in given.items()}
-        describing = _seconds(lambda: method.describe(scenes), fabric.device)
+        describing = _least(lambda: _seconds(lambda: method.describe(scenes), fabric.device))
     return training, describing / len(scenes), lengths
 
 
@@ -284,16 +284,17 @@ def training_seconds(step: Callable[[int], float], batch: int, kind: str) -> flo
     """Return the seconds of a scene in a batch.
 
     Args:
-        step: Takes a step on so many scenes, and returns its seconds; the first of a size also allocates.
+        step: Takes a step on so many scenes, and returns its seconds. The first one also prepares; on a GPU, the first
+            of each size.
         batch: Of the recipe.
         kind: Of the device. A GPU gets the whole batch: a smaller one leaves it idle, and it prepares for each size
             anew. A CPU would take too long for one.
     """
     if kind == "cuda":
         step(batch)
-        return step(batch) / batch
+        return _least(lambda: step(batch)) / batch
     step(FEW)
-    return _per_scene(step(FEW), step(MORE), batch)
+    return _per_scene(_least(lambda: step(FEW)), _least(lambda: step(MORE)), batch)
 
 
 def _noise(setup: Setup, count: int, device: torch.device) -> Batch:
@@ -310,12 +311,17 @@ def _per_scene(few: float, more: float, batch: int) -> float:
     return scene + weights / batch
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the least seconds that work takes, of up to ``TRIES`` times within a second: other load only adds time."""
+def _least(timed: Callable[[], float]) -> float:
+    """Return the least seconds of up to ``TRIES`` within a second: other load only adds time."""
     taken: list[float] = []
     while len(taken) < TRIES and sum(taken) < 1:
-        started = time.perf_counter()
-        work()
-        finish(device)
-        taken.append(time.perf_counter() - started)
+        taken.append(timed())
     return min(taken)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that work takes."""
+    started = time.perf_counter()
+    work()
+    finish(device)
+    return time.perf_counter() - started
