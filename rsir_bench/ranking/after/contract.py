@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -93,6 +93,11 @@ def number(default: float, least: float, most: float = math.inf, below: float = 
     return field(default=default, metadata={"least": least, "most": most, "below": below})
 
 
+def is_whole(entry: Field[Any]) -> bool:
+    """Return whether a field of a ``PostProcessing`` takes whole numbers only."""
+    return entry.type in (int, "int")
+
+
 def out_of_range(value: float, limits: Mapping[str, float]) -> str:
     """Return what the limits of ``number`` demand of a value that is out of them; empty where it is not."""
     least, most, below = (limits.get(name, default) for name, default in _NO_LIMITS.items())
@@ -136,7 +141,7 @@ class PostProcessing(ABC):
         """
         for entry in fields(self):
             value = getattr(self, entry.name)
-            whole = entry.type in (int, "int")
+            whole = is_whole(entry)
             number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
             if not (number and math.isfinite(value)):
                 raise UserError(f"after {self.name}: {entry.name} {value!r} is not a {'whole ' * whole}number")
@@ -168,7 +173,7 @@ class PostProcessing(ABC):
     def values(self) -> list[int | float]:
         """The values of its fields, in order, each of the type of its field."""
         given = ((entry, getattr(self, entry.name)) for entry in fields(self))
-        return [value if entry.type in (int, "int") else float(value) for entry, value in given]
+        return [value if is_whole(entry) else float(value) for entry, value in given]
 
     @property
     def numbers(self) -> str:

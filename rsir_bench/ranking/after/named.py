@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import Field, fields
 
 from rsir_bench.base.errors import UserError, suggest
-from rsir_bench.ranking.after.contract import PostProcessing
+from rsir_bench.ranking.after.contract import PostProcessing, is_whole
 
 Kinds = Mapping[str, type[PostProcessing]]
 
@@ -62,7 +62,7 @@ def _value(text: str, word: str, entry: Field[int | float]) -> int | float:
     Raises:
         UserError: The word is no such number.
     """
-    whole = entry.type in (int, "int")
+    whole = is_whole(entry)
     try:
         return int(word) if whole else float(word)
     except ValueError:
