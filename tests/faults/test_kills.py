@@ -48,9 +48,16 @@ POINTS = {
 
 
 @pytest.fixture(scope="module")
-def passed(commands: Commands, reference: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    """How often a run that nothing befalls passes each point, and how long it takes (ms)."""
-    place = reference.copy(tmp_path_factory.mktemp("counted") / "place", runs=False, cache=False)
+def passed(
+    commands: Commands, reference: Place, tmp_path_factory: pytest.TempPathFactory
+) -> dict[bool, dict[str, int]]:
+    """How often a run that nothing befalls passes each point, and how long it takes (ms), by whether it has a cache."""
+    folder = tmp_path_factory.mktemp("counted")
+    places = {cache: reference.copy(folder / str(cache), runs=False, cache=cache) for cache in (False, True)}
+    return {cache: _passed(commands, reference, place) for cache, place in places.items()}
+
+
+def _passed(commands: Commands, reference: Place, place: Place) -> dict[str, int]:
     counts = place.folder / "counts.json"
     points = [{"at": at} for at in {at for points in POINTS.values() for at, _ in points}]
     (ended,) = commands(place.job(points=points, counts=counts))
@@ -64,15 +71,20 @@ def passed(commands: Commands, reference: Place, tmp_path_factory: pytest.TempPa
     "tries", [pytest.param(2, marks=pytest.mark.faults), pytest.param(7, marks=pytest.mark.nightly)]
 )
 def test_killed_at_a_named_point(
-    doing: str, tries: int, commands: Commands, reference: Place, passed: dict[str, int], tally: Tally, tmp_path: Path
+    doing: str,
+    tries: int,
+    commands: Commands,
+    reference: Place,
+    passed: dict[bool, dict[str, int]],
+    tally: Tally,
+    tmp_path: Path,
 ) -> None:
     chance = random.Random(f"{doing} {tries}")
+    cache = doing != "caching"
     for number in range(tries):
         at, when = POINTS[doing][number % len(POINTS[doing])]
-        point = {"at": at, "when": when, "call": chance.randint(1, passed[at])}
-        place = reference.copy(tmp_path / str(number), runs=False, cache=doing != "caching")
-        if doing != "caching":  # fewer writes than in the run that was counted
-            point["call"] = chance.randint(1, max(1, passed[at] // 2))
+        point = {"at": at, "when": when, "call": chance.randint(1, passed[cache][at])}
+        place = reference.copy(tmp_path / str(number), runs=False, cache=cache)
         label = f"{at} {when} call {point['call']}"
         tally.attempt(
             f"SIGKILL while {doing}",
@@ -85,12 +97,12 @@ def test_killed_at_a_named_point(
     "tries", [pytest.param(4, marks=pytest.mark.faults), pytest.param(15, marks=pytest.mark.nightly)]
 )
 def test_killed_at_random_times(
-    tries: int, commands: Commands, reference: Place, passed: dict[str, int], tally: Tally, tmp_path: Path
+    tries: int, commands: Commands, reference: Place, passed: dict[bool, dict[str, int]], tally: Tally, tmp_path: Path
 ) -> None:
     chance = random.Random(tries)
     for number in range(tries):
         place = reference.copy(tmp_path / str(number), runs=False, cache=False)
-        kills = [chance.uniform(0.05, passed["ms"] / 1000) for _ in range(1 + 2 * (number % 4 == 0))]
+        kills = [chance.uniform(0.05, passed[False]["ms"] / 1000) for _ in range(1 + 2 * (number % 4 == 0))]
         tally.attempt(
             "SIGKILL at a random time",
             kills,
