@@ -18,9 +18,19 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
+from PIL import Image
+
+import rsir_bench
+from rsir_bench.method.registry import discover
+from rsir_bench.training import loop
+
 LOADED_LATE = (
+    "faiss",
+    "tabulate",
+    "tifffile",
     "timm",
     "torchvision.transforms.v2",
     "torch.utils.flop_counter",
@@ -124,14 +134,15 @@ def wait(children: list[int], jobs: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def serve() -> None:
-    import rsir_bench.cli.app
-    import rsir_bench.leaderboard
-    import rsir_bench.publishing.publish
-    import rsir_bench.runs.artifacts.chain  # noqa: F401 - all that a child needs
-
-    # campaign is a function too; the others are loaded where they are used.
-    for name in ("rsir_bench.runs.runners.campaign", *LOADED_LATE):
+    """Loads all that a child needs, which would load it again for each command."""
+    for module in walk_packages(rsir_bench.__path__, "rsir_bench."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in LOADED_LATE:
         importlib.import_module(name)
+    Image.init()
+    discover()
+    loop._code_of_training()
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

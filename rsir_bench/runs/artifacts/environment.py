@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,18 +16,23 @@ from rsir_bench.training.loop import effective_precision
 
 def environment(device: str, precision: str) -> dict[str, str]:
     """Return versions and machine, for the record and for the notes of training and describing."""
-    packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     ranks = {"ranks": str(distributed.size())} if distributed.size() > 1 else {}
     return {
         "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        **_versions(),
         "device": f"{device} ({name})",
         "precision": effective_precision(precision, device),
         "threads": str(torch.get_num_threads()),
         "platform": platform.system(),
         **ranks,
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("rsir-bench", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scikit-learn", "pillow")
+    return {package: version(package) for package in packages}
 
 
 def processor(path: Path = Path("/proc/cpuinfo")) -> str:
