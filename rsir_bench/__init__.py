@@ -1,4 +1,4 @@
-"""rsir-bench: a benchmark of remote sensing image retrieval.
+"""rsir-bench: a benchmark for remote sensing image retrieval.
 
 ``score`` scores descriptors made by any program; ``run`` trains and scores methods as ``rsir-bench run`` does,
 ``read_records`` reads what it made, ``write_report`` makes pages of it, ``search_scenes`` finds scenes like an image.
@@ -110,9 +110,16 @@ def search_scenes(
     row: str | None = None,
     top: int = 10,
     ann: str | None = None,
-    **parameters: Any,
+    after: str | Sequence[str] = (),
+    protocol: str = Request.protocol,
+    data_root: str | Path = Request.data_root,
+    device: str = "auto",
+    out: str | Path = Request.out,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    cards: Sequence[str | Path] = (),
 ) -> Answer:
-    """Find the scenes of a target that are most like an image, as ``rsir-bench search`` does.
+    """Find the scenes of a target that are most similar to an image, as ``rsir-bench search`` does.
 
     Args:
         image: An image file from anywhere.
@@ -122,18 +129,38 @@ def search_scenes(
         row: A row of the method; None: its PCA or code row.
         top: Scenes to find.
         ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
-        **parameters: Others of ``run``, such as ``protocol``, ``data_root`` and ``out``.
+        after: Also post-process the exact search, as in ``run``.
+        protocol: A shipped protocol's name, or a TOML file.
+        data_root: Folder that holds the datasets.
+        device: As in ``run``.
+        out: Folder of the runs.
+        overrides: Settings that the run was made with: ``section.key=value``.
+        plugins: Files of methods or post-processing.
+        cards: Cards that the run was made with.
 
     Raises:
         rsir_bench.base.errors.UserError: The run is not trained, or the image cannot be read.
     """
     from rsir_bench.base.progress import log
+    from rsir_bench.method.postprocessing import named_after, own_kinds
     from rsir_bench.search import answer
     from rsir_bench.training.loop import find_device
 
-    parameters["device"] = find_device(parameters.get("device", "auto"))
-    request = Request([method], [target], seeds=[seed], **parameters)
-    return answer.search_scenes(Path(image), request, row=row, top=top, ann=ann, log=log)
+    request = Request(
+        [method],
+        [target],
+        protocol,
+        [seed],
+        Path(data_root),
+        find_device(device),
+        Path(out),
+        overrides,
+        plugins=list(map(Path, plugins)),
+        after=after,
+        cards=list(map(Path, cards)),
+    )
+    kinds = [one.processing for one in named_after(request.after, own_kinds(request.plugins))]
+    return answer.search_scenes(Path(image), request, row=row, top=top, ann=ann, after=kinds, log=log)
 
 
 # The parameters are named and described once, in Request.

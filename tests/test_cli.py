@@ -471,8 +471,9 @@ def test_python_api(tiny: Tiny) -> None:
     assert sorted(rsir_bench.read_records(options["out"]), key=lambda one: one.row.name) == records
     assert rsir_bench.write_report(records, tiny.folder / "pages").read_text().lower().startswith("<!doctype html>")
     query = next((tiny.folder / "target").rglob("*.png"))
-    found = rsir_bench.search_scenes(query, "baseline", tiny.target, top=3, **options)
+    found = rsir_bench.search_scenes(query, "baseline", tiny.target, top=3, after="aqe:2,1", **options)
     assert len(found.hits) == 3 + found.hits[0].itself
+    assert [one.processing.label for one in found.after] == ["aQE 2,1 (transductive)"]
     scores = rsir_bench.score([[1.0, 0, 2], [0.9, 0, 2], [0, 1, 0], [0, 0.9, 0.2]], [0, 0, 1, 1])
     assert scores.overall["mAP"] == 1
 

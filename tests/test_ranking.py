@@ -193,7 +193,7 @@ def test_metrics_are_chosen_by_name(clusters: tuple[np.ndarray, np.ndarray]) -> 
         ({"metrics": ["recall"]}, r"metric 'recall': unknown, did you mean recall@10\?; known:"),
         ({"metrics": ["P@0"]}, r"metric 'P@0': unknown, did you mean P@10.*; known:"),
         ({"metrics": ["beauty"]}, "metric 'beauty': unknown; known: mAP, mAP@R, mAP@k, mAP@k/R"),
-        ({"metrics": ["P@H2"]}, "metric P@H2: .* so it needs codes$"),
+        ({"metrics": ["P@H2"]}, "metric P@H2: .* so it needs codes; give bits, or omit it$"),
         ({"metrics": []}, "metrics: none given; known:"),
         ({"metrics": "mAP"}, "metrics: 'mAP' is one string; give a list of names"),
         ({"metrics": ["mAP"], "k": (1,)}, "metrics: names hold their cut-offs; omit k and hits"),

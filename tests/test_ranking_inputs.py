@@ -73,7 +73,7 @@ BAD: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("no name for label -1", ROWS, LABELS - 1, {"class_names": ["forest", "river"]}),
     ("no name for label 'a'", ROWS, list("aaabbb"), {"class_names": ["forest", "river"]}),
     ("not UTF-8", ROWS, np.array(["städtisch".encode("latin-1"), *[b"a"] * 3, *[b"b"] * 2]), {}),
-    ("have one name", ROWS, LABELS, {"class_names": ["forest", "forest"]}),
+    ("have the same name", ROWS, LABELS, {"class_names": ["forest", "forest"]}),
 ]
 
 

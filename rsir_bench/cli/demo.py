@@ -29,7 +29,7 @@ def demo(
         Path, typer.Option(metavar="FOLDER", help="Folder of runs and report.", rich_help_panel=Panel.RESULTS)
     ] = Path("demo"),
 ) -> None:
-    """Train three methods on drawn scenes, compare them, and write pages to look at.
+    """Train three methods on synthetic scenes, compare them, and write an HTML report.
 
     It takes about a minute on two cores and downloads nothing. The same command again only shows the result.
 

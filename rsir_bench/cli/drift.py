@@ -43,7 +43,7 @@ def drift(
     baseline: Annotated[Path | None, typer.Option(help=f"The records to compare with; {RESULTS} by default.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare each step on bundled scenes.")] = False,
     accept: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Replace the baseline's results by these; REASON is stored.")
+        str | None, typer.Option(metavar="REASON", help="Replace the baseline's results with these; REASON is stored.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for a Markdown report.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print every result, not only what differs.")] = False,

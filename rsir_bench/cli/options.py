@@ -87,7 +87,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="With --launcher ray: the cluster's HOST:PORT; by default this machine's.",
+        help="With --launcher ray: the cluster's HOST:PORT, or local; by default RAY_ADDRESS, else this machine's.",
         rich_help_panel=Panel.MACHINE,
     ),
 ]

@@ -78,7 +78,7 @@ def search(
 
 
 def as_table(answer: Answer, screen: Screen = PLAIN) -> str:
-    """Return the hits as plain text, below the query and what was searched."""
+    """Return the scenes found as plain text, below the query and what was searched."""
     several, known = answer.scenes.several is not None, answer.query.scene is not None
     columns = [
         *(Column("rank", "number"), Column(answer.gallery.space.unit, "number")),
@@ -97,7 +97,7 @@ def as_table(answer: Answer, screen: Screen = PLAIN) -> str:
 
 
 def _after_table(answer: Answer, found: AfterHits, screen: Screen) -> str:
-    """Return the hits after post-processing as plain text, with the rank that each had before."""
+    """Return the scenes found after post-processing as plain text, with the rank that each had before."""
     several, known = answer.scenes.several is not None, answer.query.scene is not None
     columns = [
         *(Column(title, "number") for title in ("rank", "before", "score")),

@@ -30,9 +30,9 @@ from rsir_bench.training.loop import (
 )
 
 CLASSES, SCENES, POOL = 7, 32, 24
-# The smallest trunk has 2 x 2 positions for 64 px: attention over a single position has no gradient.
+# The smallest trunk has 2 x 2 positions for 33 to 64 px: attention over a single position has no gradient.
 # A trunk that a method asks for is larger: it sees 32 px, and is thin where ``THIN`` has arguments for it.
-SIZE, SIZE_OF_OWN_TRUNK = 64, 32
+SIZE, SIZE_OF_OWN_TRUNK = 40, 32
 THIN: dict[str, dict[str, Any]] = {"resnet34": {"channels": [16, 32, 64, 128]}}  # as in the demo
 EPOCHS = 60  # at most, of two steps each with the protocol's batches
 FROZEN_PARTS = 3

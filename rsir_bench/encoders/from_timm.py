@@ -125,7 +125,7 @@ def last_layer(network: nn.Module, values: Tensor) -> tuple[Tensor | None, Tenso
     """
     last = network.forward_features(values)  # type: ignore[operator]
     if not isinstance(last, Tensor) or last.ndim not in (3, 4):
-        raise UserError("its last layer is no single map; omit :pooling=")
+        raise UserError("its last layer is not a single feature map; omit :pooling=")
     if last.ndim == 4:
         channels = getattr(network, "num_features", None)
         is_nhwc = getattr(network, "output_fmt", "") == "NHWC"

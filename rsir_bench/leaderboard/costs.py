@@ -52,6 +52,7 @@ class CostRow:
         ratios: Value divided by the reference's; None where it was not measured in the same environment.
         records: The records that have these costs.
         hours: Hours of training, of all rounds, mean over seeds; None where nothing is trained, or it is not known.
+        hours_ratio: Divided by the reference's in the same environment; None where either is not known.
         suite: The number of the suite.
         editions: The name of the suite; empty if there is only one.
     """
@@ -63,6 +64,7 @@ class CostRow:
     ratios: dict[str, float | None]
     records: tuple[Record, ...]
     hours: float | None = None
+    hours_ratio: float | None = None
     suite: int = 0
     editions: str = ""
 
@@ -87,7 +89,8 @@ def cost_rows(board: Board) -> list[CostRow]:
         label, environment, suite = key
         values = _values(records)
         alike = [record for record in clean if (record.method.label, record.target.suite) == (REFERENCE, suite)]
-        here = _values(groups.get((REFERENCE, environment, suite), ())) if all(environment) else {}
+        beside = groups.get((REFERENCE, environment, suite), []) if all(environment) else []
+        here = _values(beside)
         anywhere = _values(alike)
         ratios = {
             cost.key: _ratio(values[cost.key], (here if cost.speed else anywhere).get(cost.key)) for cost in COSTS
@@ -102,6 +105,7 @@ def cost_rows(board: Board) -> list[CostRow]:
                 ratios=ratios,
                 records=tuple(records),
                 hours=None if seconds is None else seconds / 3600,
+                hours_ratio=_ratio(seconds, _training_seconds(beside)),
                 suite=suite,
                 editions=editions[suite],
             )

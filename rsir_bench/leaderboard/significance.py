@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.cells import can_compete, machine_of
@@ -17,25 +17,30 @@ APART_NOTE = (
     "not tested."
 )
 NOTE = (
-    f"{SIGN}: not shown to be worse than the best line of at least five seeds (Holm's correction, 5 % per target and "
-    "metric)."
+    f"{SIGN}: not shown to be worse than the best tested line of at least five seeds (Holm's correction, 5 % per "
+    "target and metric)."
 )
 
 
-def not_worse(rows: Sequence[Sequence[Record]], metric: str) -> list[bool | None]:
+def not_worse(rows: Sequence[Sequence[Record]], metric: str, usual: str | None) -> list[bool | None]:
     """Return marks for the rows of one target, each given by the records of its seeds.
+
+    Args:
+        rows: The rows; none of their records if nothing is to be said of one.
+        metric: The metric that they are tested by.
+        usual: The result of ``usual_machine``.
 
     Returns:
         For each row True (the best, or not shown to be worse), False (worse), or None: not tested, since it has fewer
-        than five seeds, no values per class, nothing to be compared with, was made apart (see ``made_apart``), or was
+        than five seeds, no values per class, nothing to be compared with, was made apart (see ``is_apart``), or was
         made elsewhere and not again here. Where none is shown to be worse, all are None: marks would separate nothing.
     """
     rows = [records if can_compete(records) else () for records in rows]
-    classes, others = classes_of(rows), made_apart(rows)
+    classes = classes_of(rows)
     scores = {
         str(position): scores_by_class(records, metric, classes)
         for position, records in enumerate(rows)
-        if not others[position]
+        if not is_apart(records, usual)
     }
     scores = {name: values for name, values in scores.items() if len(values) > 1}
     if len(scores) < 2:
@@ -61,19 +66,24 @@ def may_be_best(rows: Sequence[Sequence[Record]]) -> list[bool]:
     return enough if any(enough) else [True] * len(rows)
 
 
-def made_apart(rows: Sequence[Sequence[Record]]) -> list[bool]:
-    """Return which rows, each given by the records of its seeds, are not made as most rows of the target are.
+def usual_machine(rows: Iterable[Sequence[Record]]) -> str | None:
+    """Return the kind of device and the precision that most rows of a target were made with; None without any.
 
-    They were made on another kind of device or in another precision, or their seeds on several. Rows that do not
-    compete, as they were made elsewhere and not again here, neither are apart nor say what is usual.
+    Args:
+        rows: The rows that compete on the target, on whatever page they are shown, so that all pages test alike.
     """
-    rows = [records if can_compete(records) else () for records in rows]
     machines = [{machine_of(record) for record in records} for records in rows]
     usual = Counter(machine for found in machines if len(found) == 1 for machine in found)
-    if not usual:
-        return [len(found) > 1 for found in machines]
-    most = max(sorted(usual), key=usual.__getitem__)
-    return [bool(found) and found != {most} for found in machines]
+    return max(sorted(usual), key=usual.__getitem__) if usual else None
+
+
+def is_apart(records: Sequence[Record], usual: str | None) -> bool:
+    """Return whether a row was made on another kind of device or in another precision, or its seeds on several.
+
+    A row that does not compete, as it was made elsewhere and not again here, is not.
+    """
+    found = {machine_of(record) for record in records} if can_compete(records) else set()
+    return len(found) > 1 or (bool(found) and usual is not None and found != {usual})
 
 
 def classes_of(rows: Sequence[Sequence[Record]]) -> list[str]:

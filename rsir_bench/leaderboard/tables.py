@@ -88,7 +88,7 @@ class RowName:
 class MethodRow:
     """One method and row on one target; no ``records`` where only the paper has it or where it was not run.
 
-    ``apart`` says that it was not made as most rows of the target were, see ``significance.made_apart``.
+    ``apart`` says that it was not made as most rows of the target were, see ``significance.is_apart``.
     """
 
     name: RowName
@@ -109,11 +109,8 @@ class MethodRow:
 
     @property
     def counts(self) -> bool:
-        """Whether the row competes with others.
-
-        It is not fitted on the target, nothing speaks against its values, and it was made here, or again here.
-        """
-        return not self.name.target_fit and not self.doubts and can_compete(self.records)
+        """Whether the row competes with others, see ``competes``."""
+        return competes(self.records)
 
     @property
     def origin(self) -> str:
@@ -248,7 +245,8 @@ def _table(board: Board, shape: PaperTable, records: list[Record], metrics: Sequ
             entry = values.get((paper_target, name.paper)) if name.paper else None
             footnote = footnotes.index(entry.slip) + 1 if entry and entry.slip in footnotes else None
             rows.append(MethodRow(name, tuple(results), _cells(results, entry, metrics), footnote))
-        blocks.append(_block(target, records, rows, metrics))
+        competing = [found for (of, *_), found in cells.items() if of == target and competes(found)]
+        blocks.append(_block(target, records, rows, metrics, significance.usual_machine(competing)))
     return Table(
         name=shape.name,
         caption=shape.caption,
@@ -322,7 +320,17 @@ def _targets(board: Board, shape: PaperTable, records: list[Record], shows_paper
     return targets + [(name, paper_name) for name, paper_name in found if paper_name not in shape.targets]
 
 
-def _block(target: str, records: list[Record], rows: list[MethodRow], metrics: Sequence[str]) -> Block:
+def competes(records: Sequence[Record]) -> bool:
+    """Return whether a row competes with others.
+
+    It is not fitted on the target, nothing speaks against its values, and it was made here, or again here.
+    """
+    return can_compete(records) and not any(record.row.fit == "target" or record.doubts for record in records)
+
+
+def _block(
+    target: str, records: list[Record], rows: list[MethodRow], metrics: Sequence[str], usual: str | None
+) -> Block:
     for record in records:
         if record.target.label == target:
             of = record.target
@@ -330,7 +338,7 @@ def _block(target: str, records: list[Record], rows: list[MethodRow], metrics: S
             kinds = f"{len(record.graded.labels)} labels" if record.graded else f"{record.target.classes} classes"
             extent = f"{record.target.scenes} scenes, {kinds}{excluded}"
             found = references([one for one in records if one.target.label == target])
-            marked = _marked(rows, metrics)
+            marked = _marked(rows, metrics, usual)
             return Block(target, of.heading, extent, marked, found, of.name, of.edition, of.suite)
     return Block(target, target, "", tuple(rows))
 
@@ -349,16 +357,20 @@ def _cells(results: list[Record], entry: Published | None, metrics: Sequence[str
     return cells
 
 
-def _marked(rows: list[MethodRow], metrics: Sequence[str]) -> tuple[MethodRow, ...]:
+def _marked(rows: list[MethodRow], metrics: Sequence[str], usual: str | None) -> tuple[MethodRow, ...]:
     """Mark the best, second best and not worse values of each metric.
 
     Rows that are fitted on the target are left out, and among rows of five seeds those of fewer are not the best.
+
+    Args:
+        rows: Those of one target.
+        metrics: The columns.
+        usual: How most rows of the target were made, see ``significance.usual_machine``.
     """
-    apart = significance.made_apart([row.records for row in rows])
-    rows = [replace(row, cells=dict(row.cells), apart=other) for row, other in zip(rows, apart, strict=True)]
+    rows = [replace(row, cells=dict(row.cells), apart=significance.is_apart(row.records, usual)) for row in rows]
     for metric in metrics:
         records = [row.records if row.counts else () for row in rows]
-        for row, not_worse in zip(rows, significance.not_worse(records, metric), strict=True):
+        for row, not_worse in zip(rows, significance.not_worse(records, metric, usual), strict=True):
             row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
         known = [row.records if row.counts and row.cells[metric].mean is not None else () for row in rows]
         best = significance.may_be_best(known)
@@ -442,7 +454,7 @@ def doubt_notes(blocks: Sequence[Block]) -> Iterator[str]:
 
 
 def origin_in_words(records: Sequence[Record]) -> str:
-    """Return who made a line elsewhere and whether it was made again; empty for a line that was made here."""
+    """Return who made a line elsewhere and whether it was recomputed; empty for a line that was made here."""
     origin = next((record.origin for record in records if record.origin), None)
     if origin is None:
         return ""
@@ -451,7 +463,7 @@ def origin_in_words(records: Sequence[Record]) -> str:
     if origin.kind == "descriptors":
         return f"descriptors submitted by {who}, scored here" + (f"; {origin.training}" if origin.training else "")
     again = [f"seed {one.seed}: {one.origin.remade}" for one in records if one.origin and one.origin.remade]
-    return f"made by {who}; " + (f"made again here, {'; '.join(again)}" if again else "not made again here")
+    return f"made by {who}; " + (f"recomputed here, {'; '.join(again)}" if again else "not recomputed here")
 
 
 def origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
@@ -460,7 +472,7 @@ def origin_notes(blocks: Sequence[Block]) -> Iterator[str]:
     if found:
         yield (
             f"{significance.ELSEWHERE}: made elsewhere. Such rows are marked and tested only where descriptors of a "
-            "seed were made again here, from its network."
+            "seed were recomputed here, from its network."
         )
         yield from (f"{significance.ELSEWHERE} {line}." for line in found)
 

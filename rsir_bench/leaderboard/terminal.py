@@ -21,7 +21,8 @@ from rsir_bench.leaderboard.pages.cells import (
     metric_cell,
     reference_rows,
 )
-from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, doubt_notes, tables
+from rsir_bench.leaderboard.significance import may_be_best
+from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, competes, doubt_notes, tables
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.cells import is_plain
 from rsir_bench.records.editions import with_editions
@@ -85,27 +86,24 @@ def leaders(records: Iterable[Record]) -> list[str]:
     """Return for each target which method is best by its main metric, and by how much, in one line.
 
     Means over seeds are compared, of undistorted scenes and of rows that are not fitted on the target; each method goes
-    by its best row. A row with a doubt on any seed is left out: that score does not measure retrieval, and the mean
-    of the others would be too good.
+    by its best row. As in the table, a row with a doubt on any seed is left out (that score does not measure retrieval,
+    and the mean of the others would be too good), and so are rows of fewer than five seeds beside one of five.
     """
-    values: dict[tuple[str, str, str, str, str], list[float]] = defaultdict(list)
-    doubtful, headings = set(), {}
+    lines: dict[tuple[str, str, str], dict[tuple[str, str], list[Record]]] = defaultdict(lambda: defaultdict(list))
+    headings = {}
     for record in with_editions(records):
         metric = main_metric(record)
         if is_plain(record) and record.row.fit != "target" and metric in record.metrics:
             place = record.protocol.board, record.target.label, metric
-            key = (*place, record.method.label, record.row.name)
             headings[place] = record.target.heading
-            values[key].append(record.metrics[metric])
-            if record.doubts:
-                doubtful.add(key)
+            lines[place][record.method.label, record.row.name].append(record)
     best: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
-    for key, of_seeds in values.items():
-        if key in doubtful:
-            continue
-        board, target, metric, method, row = key
-        line, place = (fmean(of_seeds), row), (board, target, metric)
-        best[place][method] = max(line, best[place].get(method, line))
+    for place, rows in lines.items():
+        known = {name: found for name, found in rows.items() if competes(found)}
+        for ((method, row), found), may in zip(known.items(), may_be_best(list(known.values())), strict=True):
+            if may:
+                line = fmean(record.metrics[place[-1]] for record in found), row
+                best[place][method] = max(line, best[place].get(method, line))
     return [_leader(headings[place], place[-1], methods) for place, methods in best.items()]
 
 

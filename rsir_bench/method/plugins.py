@@ -67,7 +67,7 @@ def _refuse_other_plugins_module(path: Path) -> None:
     for file in path.resolve().parent.glob("*.py"):
         loaded = getattr(sys.modules.get(file.stem), "__file__", None)
         if loaded and loaded != str(file) and Path(loaded).parent in _Fresh.folders:
-            raise UserError(f"plugin {path}: {file.name} and {loaded} have one name; rename one of them")
+            raise UserError(f"plugin {path}: {file.name} and {loaded} have the same name; rename one of them")
 
 
 class _FromSource(SourceFileLoader):

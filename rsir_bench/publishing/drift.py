@@ -250,6 +250,7 @@ def _circumstances(record: Record) -> dict[str, Any]:
         "target.scenes": (record.target.scenes, record.target.excluded, record.target.classes),
         "queries": (record.queries.count, record.queries.skipped),
         "distortion.version": distortion.version if distortion else None,
+        "after.version": record.after.version if record.after else None,
         "pixels": pixels.model_dump(include={"size", "filter", "antialias", "bands", "value_range"})
         if pixels
         else None,

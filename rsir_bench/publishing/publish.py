@@ -13,6 +13,7 @@ from rsir_bench.publishing.folder import path_inside, refuse_no_tables, remove_r
 from rsir_bench.records.cells import CellId, describe_cell, machine_of, maker_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import LeaveOut, read_each, record_files, write_record
+from rsir_bench.records.validity import check_record
 from rsir_bench.runs.artifacts.code import read_current
 
 
@@ -126,15 +127,16 @@ def _result(record: Record) -> tuple[CellId, int, str]:
 
 
 def check_sound(record: Record) -> None:
-    """Refuse a record with impossible scores.
+    """Refuse a record with impossible values.
 
     Raises:
-        UserError: A metric is outside 0 to 1, there is no query, or a submission would replace another result.
+        UserError: A value is impossible, there is no query, or a submission would replace another result.
     """
     name = f"{record.method.label} {record.row.name} on {record.target.name} seed {record.seed}"
-    for metric, value in record.metrics.items():
-        if not (math.isfinite(value) and 0 <= value <= 1):
-            raise UserError(f"{name}: {metric} is {value}, outside 0..1; score the run again")
+    try:
+        check_record(record)
+    except UserError as error:
+        raise UserError(f"{name}: {error}; score the run again") from None
     if record.origin is not None and record.accepted:
         raise UserError(f"{name}: submitted, and names results that it replaces; a submission replaces nothing")
     if record.queries.count == 0:

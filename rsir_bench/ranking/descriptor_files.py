@@ -408,7 +408,7 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
     if whole and len(whole) < len(names):
         raise UserError(
             f"{path}: among columns of floats, {', '.join(whole)} of {numeric[whole[0]].dtype}; "
-            "rename what is no dimension, or make it float"
+            "rename the columns that are no dimensions, or make it float"
         )
     return names
 

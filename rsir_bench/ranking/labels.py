@@ -40,7 +40,7 @@ def class_numbers(
         class_names = dict(enumerate(class_names))  # in a sequence, -1 would be the last class
     names = [class_name(value, class_names) for value in values.tolist()]
     if len(set(names)) < len(names):
-        raise UserError("class_names: two classes have one name; give each class its own")
+        raise UserError("class_names: two classes have the same name; give each class its own")
     both = torch.from_numpy(numbers.astype(np.int64))
     return names, both[:scenes], both[:scenes] if gallery_labels is None else both[scenes:]
 
@@ -56,7 +56,7 @@ def class_name(value: Any, class_names: Mapping[Any, str] | None) -> str:
     try:
         return str(class_names[value])
     except KeyError:
-        raise UserError(f"class_names: no name for label {value!r}") from None
+        raise UserError(f"class_names: no name for label {value!r}; add it") from None
 
 
 def checked_labels(labels: Any, scenes: int, what: str) -> Array:

@@ -92,7 +92,9 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
     if not found:
         raise UserError(f"metrics: none given; {KNOWN}")
     if not codes and (only := [name for name in found if name in OF_CODES]):
-        raise UserError(f"metric {only[0]}: counts scenes within a Hamming radius, so it needs codes")
+        raise UserError(
+            f"metric {only[0]}: counts scenes within a Hamming radius, so it needs codes; give bits, or omit it"
+        )
     return found
 
 

@@ -223,7 +223,9 @@ def checked_descriptor_rows(
     rows = checked_rows(descriptors, "descriptors", similarity, bits, bit_order)
     gallery_rows = rows if gallery is None else checked_rows(gallery, "gallery", similarity, bits, bit_order)
     if rows.shape[1] != gallery_rows.shape[1]:
-        raise UserError(f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}")
+        raise UserError(
+            f"gallery: {gallery_rows.shape[1]} dimensions, but the descriptors have {rows.shape[1]}; give both the same"
+        )
     return GivenRows(rows, gallery_rows, gallery is None, similarity)
 
 

@@ -63,8 +63,12 @@ def read_record(path: Path) -> Record:
     """
     try:
         if not is_intact(path):
-            problem = "damaged (its checksum differs)" if path.exists() else "no such file"
-            raise UserError(f"{path}: {problem}; delete it and run again")
+            problem = (
+                "damaged (its checksum differs); delete it and run again"
+                if path.exists()
+                else "no such file; run again"
+            )
+            raise UserError(f"{path}: {problem}")
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None

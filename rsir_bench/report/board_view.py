@@ -90,7 +90,7 @@ class Standing:
         costs_by_suite: Its costs by suite of targets; empty where no record has them.
         origin: Who made it elsewhere, in words; empty for what was made here.
         input: What an encoder sees, in words; empty for other methods.
-        apart: Whether it was not made as most rows of a target were; see ``significance.made_apart``.
+        apart: Whether it was not made as most rows of a target were; see ``significance.is_apart``.
     """
 
     name: RowName

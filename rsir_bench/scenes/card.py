@@ -77,7 +77,7 @@ class CardLabels(pydantic.BaseModel, frozen=True, extra="forbid"):
     @pydantic.model_validator(mode="after")
     def _told_apart(self) -> CardLabels:
         if len({folder_key(name) for name in self.names}) < len(self.names):
-            raise ValueError("two labels have one name")
+            raise ValueError("two labels have the same name")
         return self
 
 

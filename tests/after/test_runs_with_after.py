@@ -274,6 +274,16 @@ def test_a_kind_of_the_users_own_is_known_by_its_code(tiny: Tiny) -> None:
         planned(tiny, after=["manhattan"])
 
 
+def test_a_changed_protocol_of_the_same_name_hides_no_post_processed_result(tiny: Tiny) -> None:
+    before = made(tiny, after=["aqe:4,3"])
+    tiny.protocol.write_text(tiny.protocol.read_text().replace("size = 32", "size = 40"))
+    now = made(tiny, after=["aqe:4,3"])
+    told: list[str] = []
+    assert {one.key for one in read_current([tiny.folder / "runs"], told.append)} == {one.key for one in before + now}
+    assert len({one.key for one in before + now}) == 4
+    assert told == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.leaderboard.terminal import leaders, terminal_table
+from rsir_bench.publishing.publish import check_sound
 from rsir_bench.ranking.graded.names import GRADED_COLUMNS, GRADED_METRICS, HEADLINE
 from rsir_bench.records.schema import EffectPart, Record
 from rsir_bench.records.store import read_record, write_record
@@ -131,6 +133,14 @@ def test_impossible_records_are_refused(part: str, value: object, words: str, re
     assert words in str(caught.value)
 
 
+def test_sums_of_shared_labels_are_sound_up_to_their_oracle(records: list[Record]) -> None:
+    """Labels shared with a scene are counted by ACG@k and WAP, which exceed 1."""
+    most = damaged(records[0], "graded.oracle.ACG@10", 2.5)
+    check_sound(damaged(most, "metrics.ACG@10", 2.4))
+    with pytest.raises(UserError, match=r"metrics\.ACG@10 is 2\.6, outside 0\.\.2\.5.*; score the run again"):
+        check_sound(damaged(most, "metrics.ACG@10", 2.6))
+
+
 def test_front_ends_are_compared_by_the_headline_and_map_of_any(records: list[Record], tmp_path: Path) -> None:
     first = next(one for one in records if one.method.name == "baseline")
     off = {name: value / 2 for name, value in first.metrics.items()}
@@ -172,14 +182,14 @@ def test_tables_show_chance_and_oracle_below_the_methods(records: list[Record]) 
     assert f", {HEADLINE} " in line
 
 
-def test_single_and_several_labels_share_a_board_but_no_table(labelled: Tiny) -> None:
+def test_single_and_several_labels_share_a_board_but_no_table(labelled: Tiny, tmp_path: Path) -> None:
     other = f"folder:{labelled.folder / 'plain'}"
     (labelled.folder / "plain").mkdir()
     for number in range(3):
         (labelled.folder / "plain" / f"class{number}").symlink_to(
             Path(labelled.target.removeprefix("folder:")) / f"class{number}"
         )
-    records = run(labelled, targets=[labelled.target, other])
+    records = run(labelled, targets=[labelled.target, other], after=["aqe:2,1"])
     (board,) = boards(records)
     (document,) = [one for one in documents(board) if one.name == "leaderboard"]
     assert [(grid.caption, grid.headers[3]) for grid in document.grids] == [
@@ -188,6 +198,14 @@ def test_single_and_several_labels_share_a_board_but_no_table(labelled: Tiny) ->
         (HEADLINE, "folder-target"),
         ("mAP(any)", "folder-target"),
     ]
+    build_report(records, tmp_path / "report", [])
+    page = (tmp_path / "report/methods/baseline.html").read_text()
+    heads = [
+        re.findall(r"<th[^>]*>(?:<button[^>]*>)?([^<]+)", region.partition("</thead>")[0])
+        for region in page.split('aria-label="Post-processing, before and after"')[1:]
+    ]
+    assert sorted(HEADLINE in head for head in heads) == [False, True]
+    assert sorted("mAP" in head for head in heads) == [False, True]
 
 
 def test_distorted_scenes_with_several_labels_retain_their_headline(labelled: Tiny) -> None:

@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[str, Any, dict[str, Any]]] = {
         {"class_names": LABELS},
     ),
     "names of other columns": ("3 names for 4 columns", SETS, {"class_names": LABELS[:3]}),
-    "one name for two columns": ("two labels have one name", SETS, {"class_names": ["a", "a", "b", "c"]}),
+    "one name for two columns": ("two labels have the same name", SETS, {"class_names": ["a", "a", "b", "c"]}),
     "a mapping": ("give a list of their names", SETS, {"class_names": {0: "a"}}),
     "rows of lists that differ": ("differ in length", [[0, 1], [1], *[[1, 1]] * 4], {}),
     "all the same": ("all scenes of the gallery have the same labels", np.ones((6, 3)), {}),

@@ -3,9 +3,9 @@ import pytest
 from factory import modified, protocol_part, record
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.leaderboard.boards import find_board
+from rsir_bench.leaderboard.boards import boards, find_board
 from rsir_bench.leaderboard.pages.paper import document as table_document
-from rsir_bench.leaderboard.significance import made_apart, not_worse
+from rsir_bench.leaderboard.significance import is_apart, not_worse, usual_machine
 from rsir_bench.leaderboard.statistics import not_worse_than_best
 from rsir_bench.leaderboard.tables import tables
 
@@ -19,10 +19,14 @@ def line(label, mean, seeds=5, classes=4, chance=0):
     ]
 
 
+def marks_of(lines, metric):
+    return not_worse(lines, metric, usual_machine(lines))
+
+
 def test_marks_are_those_of_the_statistics():
     lines = [line("a", 0.5), line("b", 0.502, chance=1), line("c", 0.3, chance=2), line("d", 0.9, seeds=4)]
     scores = {str(n): [[c["mAP"] for c in one.per_class.values()] for one in of] for n, of in enumerate(lines)}
-    assert not_worse(lines, "mAP") == [True, True, False, None] == list(not_worse_than_best(scores).values())
+    assert marks_of(lines, "mAP") == [True, True, False, None] == list(not_worse_than_best(scores).values())
 
 
 def test_the_order_of_a_records_classes_does_not_matter():
@@ -30,7 +34,7 @@ def test_the_order_of_a_records_classes_does_not_matter():
     steep = {f"c{n}": {"mAP": n / 10} for n in range(4)}
     lines[0] = [one.model_copy(update={"per_class": steep}) for one in lines[0]]
     turned = [one.model_copy(update={"per_class": dict(reversed(steep.items()))}) for one in lines[0]]
-    assert not_worse([turned, lines[1]], "mAP") == not_worse(lines, "mAP")
+    assert marks_of([turned, lines[1]], "mAP") == marks_of(lines, "mAP")
 
 
 @pytest.mark.parametrize(
@@ -47,14 +51,14 @@ def test_the_order_of_a_records_classes_does_not_matter():
     ids=["none", "alone", "four seeds", "one seed", "not run", "one class", "no classes"],
 )
 def test_nothing_to_compare_is_not_tested(lines):
-    assert not_worse(lines, "mAP") == [None] * len(lines)
+    assert marks_of(lines, "mAP") == [None] * len(lines)
 
 
 def test_a_metric_that_one_seed_lacks_is_not_tested():
     lines = [line("a", 0.5), line("b", 0.4), line("c", 0.45)]
     lines[1][2] = lines[1][2].model_copy(update={"per_class": {f"c{n}": {} for n in range(4)}})
-    assert [mark is None for mark in not_worse(lines, "mAP")] == [False, True, False]
-    assert not_worse(lines, "P@5") == [None, None, None]
+    assert [mark is None for mark in marks_of(lines, "mAP")] == [False, True, False]
+    assert marks_of(lines, "P@5") == [None, None, None]
 
 
 def made_on(records, device, precision="32"):
@@ -73,11 +77,11 @@ def test_rows_of_another_device_or_precision_are_not_tested(other):
     apart = made_on(line("c", 0.9, chance=2), *other)
     mixed = [*made_on(line("d", 0.9, chance=3), "cpu (Xeon)")[:4], made_on(line("d", 0.9), *other)[4]]
     lines = [*usual, apart, mixed]
-    assert made_apart(lines) == [False, False, True, True]
-    assert not_worse(lines, "mAP") == [True, False, None, None]
+    assert [is_apart(one, usual_machine(lines)) for one in lines] == [False, False, True, True]
+    assert marks_of(lines, "mAP") == [True, False, None, None]
     models = [*usual, made_on(line("c", 0.9, chance=2), "cpu (EPYC)")]  # of one kind
-    assert made_apart(models) == [False, False, False]
-    assert not_worse(models, "mAP") == [False, False, True]
+    assert [is_apart(one, usual_machine(models)) for one in models] == [False, False, False]
+    assert marks_of(models, "mAP") == [False, False, True]
 
 
 def test_tables_mark_what_was_made_apart():
@@ -91,6 +95,28 @@ def test_tables_mark_what_was_made_apart():
     assert [(cell.text, cell.superscript) for cell in cells if not cell.superscript.isdigit() and cell.superscript] == [
         ("1", "†")
     ]
+
+
+def test_rows_that_do_not_compete_do_not_say_what_is_usual():
+    ours = [made_on(line(name, mean, chance=n), "cpu") for n, (name, mean) in enumerate([("a", 0.5), ("b", 0.3)])]
+    other = made_on(line("c", 0.4, chance=2), "cuda")
+    fits = [
+        one.model_copy(update={"key": f"f{one.key}", "row": one.row.model_copy(update={"fit": "target"})})
+        for one in other
+    ]
+    row = other[0].row.model_copy(update={"name": "FC"})
+    doubtful = [
+        one.model_copy(update={"key": f"d{one.key}", "row": row, "doubts": ("all descriptors are equal",)})
+        for one in other
+    ]
+    (board,) = boards([one for of in (*ours, other, fits, doubtful) for one in of])
+    rows = {
+        (row.name.label, row.name.row): row for table in tables(board) for block in table.blocks for row in block.rows
+    }
+    found = {name: (row.apart, row.cells["mAP"].not_worse) for name, row in rows.items() if row.seeds}
+    assert found["a", "PCA"] == (False, True)
+    assert found["b", "PCA"] == (False, False)
+    assert {state for (label, _), state in found.items() if label == "c"} == {(True, None)}
 
 
 def test_a_board_is_found_among_others():

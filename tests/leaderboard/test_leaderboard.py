@@ -250,6 +250,23 @@ def test_a_long_title_of_a_target_gives_way_to_its_name() -> None:
     assert "t, Scenes of another kind, (2100 scenes" in document.notes[0]
 
 
+def test_headers_of_two_targets_are_never_the_same() -> None:
+    def on(name: str, title: str) -> list[Record]:
+        made = seeds("a", [0.0], name)
+        return [one.model_copy(update={"target": one.target.model_copy(update={"title": title})}) for one in made]
+
+    document = page(*on("s", "Harbour (2019)"), *on("t", "Harbour (2023)"), *on("u", "Airport (2023)"))
+    assert document.grids[0].headers[3:] == ("s", "t", "Airport")
+    assert "s, Harbour (2019), (2100 scenes" in document.notes[0]
+
+
+def test_a_dash_for_a_metric_that_records_lack_is_said() -> None:
+    (board,) = boards(seeds("a", [0.0]))
+    (document,) = [one for one in documents(board, metrics=["recall@10"]) if one.name == "leaderboard"]
+    assert "A dash: not run there, or its records lack the metric." in " ".join(document.notes)
+    assert "A dash" not in " ".join(page(*seeds("a", [0.0])).notes)
+
+
 def named(label: str, title: str) -> Record:
     one = record("x")
     name = label.partition(" ")[0]

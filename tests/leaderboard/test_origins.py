@@ -79,7 +79,7 @@ def test_a_line_of_which_a_seed_was_made_again_competes() -> None:
     assert found["sk"].cells["mAP"].mark == "best"
     assert found["sk"].cells["mAP"].not_worse is True
     assert found["jsst"].cells["mAP"].mark == "second"
-    assert found["sk"].origin == "made by A. Author (four A100); made again here, seed 2: 2026-12-01, equal"
+    assert found["sk"].origin == "made by A. Author (four A100); recomputed here, seed 2: 2026-12-01, equal"
 
 
 def test_many_submissions_do_not_say_what_is_usual() -> None:
@@ -95,7 +95,7 @@ def test_every_format_says_who_made_a_line_and_where() -> None:
     for form, write in FORMATS.items():
         text = write(document)
         assert "descriptors submitted by B. Author (one A100), scored here; on PatternNet" in text, form
-        assert "made by A. Author (four A100); not made again here" in text, form
+        assert "made by A. Author (four A100); not recomputed here" in text, form
     markdown = FORMATS["md"](document)
     assert "1<sup>‡</sup>" in markdown
     assert "‡: made elsewhere. Such rows are marked and tested only where" in markdown

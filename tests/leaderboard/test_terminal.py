@@ -86,6 +86,13 @@ def test_a_result_with_a_doubt_is_not_ahead() -> None:
     assert leaders([sound, doubtful, record("baseline", metrics={"mAP": 0.5})]) == ["UCM: baseline PCA, mAP 0.5000"]
 
 
+def test_one_lucky_seed_is_not_ahead_of_five() -> None:
+    five = [record("baseline", seed=seed, metrics={"mAP": 0.5}) for seed in range(5)]
+    lucky = record("jsst", metrics={"mAP": 0.9})
+    assert leaders([*five, lucky]) == ["UCM: baseline PCA, mAP 0.5000"]
+    assert leaders([*five[:4], lucky]) == ["UCM: jsst PCA, mAP 0.9000, 0.4000 above baseline PCA"]
+
+
 def test_targets_of_one_title_are_two_targets_and_named() -> None:
     def on(target: str, title: str, label: str, value: float) -> Record:
         made = record(label, target=target, metrics={"mAP": value})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from factory import record
+from factory import JSST, protocol_part, record
 
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import comma_separated, markdown
 from rsir_bench.leaderboard.grids import EMPTY
 from rsir_bench.leaderboard.pages.variants import document
+from rsir_bench.leaderboard.significance import ELSEWHERE
 from rsir_bench.leaderboard.terminal import terminal_table
 from rsir_bench.leaderboard.variants import effect_of
-from rsir_bench.records.schema import EffectPart, Record
+from rsir_bench.records.schema import EffectPart, OriginPart, Record
 from rsir_bench.records.store import read_record, write_record
 
 
@@ -67,6 +68,24 @@ def test_a_doubtful_row_comes_last_with_its_mark_and_reason() -> None:
     assert "0.9000 !" in text
     assert "! away, PCA, on UCM, seed 0: the front end has run away." in text
     assert "the front end has run away" in comma_separated(found)
+
+
+def test_questions_say_seeds_authors_and_doubts_as_the_leaderboard_does() -> None:
+    """Three seeds on one target and one on the other, of a run elsewhere; and a result that is no retrieval."""
+    part = protocol_part("aid-lite")
+    asked = {"protocol": part, "paper": JSST.model_copy(update={"variant": "PGN-I"})}
+    theirs = [record("jsst-pgn-i", seed=seed, target="ucm", **asked) for seed in range(3)]
+    theirs.append(record("jsst-pgn-i", target="rsscn7", **asked))
+    origin = OriginPart(kind="record", by="A. Author", made_on="four A100")
+    doubtful = record("jsst", target="ucm", protocol=part, paper=JSST).model_copy(update={"doubts": ("ran away",)})
+    (board,) = boards([*(one.model_copy(update={"origin": origin}) for one in theirs), doubtful])
+    found = document(board)
+    assert found is not None
+    seeds = {row.records[0].method.label: row.cells[2] for grid in found.grids for row in grid.rows}
+    assert (seeds["jsst-pgn-i"].text, seeds["jsst-pgn-i"].superscript) == ("1-3", ELSEWHERE)
+    assert any(note.startswith(f"{ELSEWHERE} jsst-pgn-i: made by A. Author (four A100)") for note in found.notes)
+    doubts = {(row["method"], row["doubts"]) for row in found.data}
+    assert doubts == {("jsst-pgn-i", ""), ("jsst", "seed 0: ran away")}
 
 
 def test_the_run_prints_it() -> None:

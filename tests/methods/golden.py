@@ -1,7 +1,7 @@
 """What every shipped method computes: ``methods/golden.json`` pins its code, its losses and its descriptors.
 
 ``python tests/methods/golden.py`` writes the file again. Numbers may change only together with a version: the method's
-(``version`` on its card), or one of the harness (``versions`` below).
+(``version`` on its card), or with what ``versions`` returns: versions of the harness, and the material of the checks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rsir_bench.conformance.harness import Bench, Training, descriptors, pixels_of
+from rsir_bench.conformance.harness import SIZE, SIZE_OF_OWN_TRUNK, THIN, Bench, Training, descriptors, pixels_of
 from rsir_bench.encoders import EncoderMethod
 from rsir_bench.method.code.code_files import code_of, digest_of
 from rsir_bench.method.registry import RegisteredMethod, discover, find, least_schedules, resolve
@@ -28,13 +28,15 @@ ARGUMENTS = {"timm": "timm:test_resnet@none"}
 HARNESS = "the harness"
 
 
-def versions() -> dict[str, int]:
-    """The version numbers of the harness."""
+def versions() -> dict[str, Any]:
+    """The version numbers of the harness, and the scenes and trunks that it gives to a method under check."""
     return {
         "training": TRAINING_VERSION,
         "describing": DESCRIBING_VERSION,
         "metrics": METRIC_VERSION,
         "distortions": DISTORTION_VERSION,
+        "sizes": [SIZE, SIZE_OF_OWN_TRUNK],
+        "trunks": THIN,
     }
 
 

@@ -160,7 +160,7 @@ def test_packed_codes_are_ranked_by_their_bits(tmp_path: Path, stripes: SceneInd
         descriptors_file(tmp_path, stripes, np.packbits(bits, axis=1)), stripes, "pearson", codes=True, bits=12
     )
     assert trec(tmp_path / "a", plain) == trec(tmp_path / "b", packed)
-    with pytest.raises(UserError, match=r"2 columns of uint8 are no codes of 20 bits"):
+    with pytest.raises(UserError, match=r"2 columns of uint8 are not codes of 20 bits"):
         from_file(tmp_path / "mine.npz", stripes, "pearson", codes=True, bits=20)
 
 

@@ -127,4 +127,4 @@ def test_packed_records_on_another_edition_are_accepted(
     forged.write_text(json.dumps(values))
     refused = cli(*check, "--results", "results")
     assert refused.code == 2
-    assert "not that of what the record says" in refused.err
+    assert "does not follow from the record" in refused.err

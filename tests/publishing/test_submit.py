@@ -223,9 +223,9 @@ def copied(submission: Submission) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (field(name="jsst"), "name 'jsst': a method of rsir-bench is called so"),
-        (field(name="JSST"), "name 'JSST': a method of rsir-bench is called so"),
-        (field(title="MiLaN"), "title 'MiLaN': a method of rsir-bench is called so"),
+        (field(name="jsst"), "name 'jsst': a method of rsir-bench has this name"),
+        (field(name="JSST"), "name 'JSST': a method of rsir-bench has this name"),
+        (field(title="MiLaN"), "title 'MiLaN': a method of rsir-bench has this name"),
         (field(name="../x"), "name: .*letters, digits"),
         (field(name="a b"), "name: .*letters, digits"),
         (field(title="=HYPERLINK(1)"), "title: .*like a formula"),
@@ -533,14 +533,14 @@ def test_forged_scores_are_found_when_they_are_made_again(package: Package) -> N
             path.unlink()
     shifted(package, "P@50", 0.01)
     package.check()  # nothing but making it again can tell
-    with pytest.raises(UserError, match=r"made again, P@50 is .*it is not the result of its network"):
+    with pytest.raises(UserError, match=r"recomputed, P@50 is .*it is not the result of its network"):
         package.check(exact=True)
 
 
 FORGED: list[tuple[dict[str, Any], str]] = [
     ({"metrics": {"P@5": 0.999}}, r"metrics\.P@5: 0\.999000, but its classes give"),
-    ({"seed": 7}, "key .*: not that of what the record says"),
-    ({"key": "0" * 64}, "key 00000000: not that of what the record says"),
+    ({"seed": 7}, "key .*: does not follow from the record"),
+    ({"key": "0" * 64}, "key 00000000: does not follow from the record"),
     ({"method": {"version": 2}}, r"method\.version: 2, but here it is 1"),
     ({"method": {"label": "jsst"}}, r"method\.label: 'jsst', but here it is"),
     ({"method": {"title": "JSST"}}, r"method\.title: 'JSST', but here it is"),
@@ -597,7 +597,10 @@ def test_odd_files_in_a_package_are_refused(package: Package) -> None:
     first = min((package.folder / "records").iterdir())
     content = first.read_bytes()
     for spoil, words in (
-        (lambda: (package.folder / "records" / "x.json").write_bytes(content), "no file that `rsir-bench submit pack`"),
+        (
+            lambda: (package.folder / "records" / "x.json").write_bytes(content),
+            "not written by `rsir-bench submit pack`",
+        ),
         (lambda: first.rename(first.with_name(f"{'0' * 64}.json")), "it was changed or renamed"),
         (lambda: first.write_text("{}"), "not a result record"),
         (lambda: first.write_bytes(b"[" * 2**23), "bytes, more than"),

@@ -109,7 +109,7 @@ def test_a_card_must_have_classes_or_labels_and_known_scenes() -> None:
     rest = 'source = ""\nground_resolution = ""\npixels = 8\nfolders = ["x"]\n[download]\nby_hand = ""\n'
     assert "two classes or more" in message(lambda: parse_card(text + rest, "x.toml"))
     labels = '[labels]\nfiles = ["x.csv"]\nby_hand = ""\nnames = ["bare soil", "bare-soil"]\n'
-    assert "two labels have one name" in message(lambda: parse_card(text + rest + labels, "x.toml"))
+    assert "two labels have the same name" in message(lambda: parse_card(text + rest + labels, "x.toml"))
 
 
 def labelled(tmp_path: Path, text: str, name: str = "labels.txt") -> tuple[GivenCards, Path]:

@@ -51,11 +51,11 @@ def check(
 
 
 def as_table(records: list[Record], screen: Screen = PLAIN) -> str:
-    """Return a line for each record: its cell, its seed, its main metric, and whether it was made again."""
+    """Return a line for each record: its cell, its seed, its main metric, and whether it was recomputed."""
     metrics = " or ".join(dict.fromkeys(map(main_metric, records)))
     columns = [
         *(Column("board"), Column("method"), Column("row"), Column("target")),
-        *(Column("seed", "number"), Column(metrics, "number"), Column("made again")),
+        *(Column("seed", "number"), Column(metrics, "number"), Column("recomputed")),
     ]
     rows = [
         [

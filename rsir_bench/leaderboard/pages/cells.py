@@ -35,13 +35,18 @@ def block_title(block: Block) -> str:
     return f"{block.title} ({block.extent})" if block.extent else block.title
 
 
-def short_title(block: Block) -> str:
-    """Return a target as a header: its title without what is in parentheses, or its name where that is long.
+def short_titles(blocks: Sequence[Block]) -> list[str]:
+    """Return targets as headers: their titles without what is in parentheses, or their names.
 
-    If the board has several editions, the header names this one.
+    A name stands for a long title, and for one that several targets would have. If the board has several editions, a
+    header names its own.
     """
-    title = block.title.partition(" (")[0]
-    return in_edition(title, block.edition) if len(title) <= LONG else block.target
+    titles = [block.title.partition(" (")[0] for block in blocks]
+    short = [in_edition(title, block.edition) for title, block in zip(titles, blocks, strict=True)]
+    return [
+        header if len(title) <= LONG and short.count(header) == 1 else block.target
+        for header, title, block in zip(short, titles, blocks, strict=True)
+    ]
 
 
 def paper_header(metric: str) -> str:

@@ -75,7 +75,7 @@ def _cells(row: CostRow, *, compared: bool) -> Iterator[GridCell]:
         yield _measured("" if value is None else cost.show(value))
     yield _measured(_plain(row.hours))
     if compared:
-        yield _measured(_times(row.ratios[TRAINING.key]))
+        yield _measured(_plain(row.hours_ratio, ".2f"))
     speed = row.values[DESCRIBING.key]
     yield _measured("" if speed is None else f"{1000 / speed:.2f}")
     if compared:
@@ -99,6 +99,7 @@ def _fields(row: CostRow) -> dict[str, str | int]:
         fields[cost.key] = _plain(row.values[cost.key], ".6g" if cost.speed else ".0f")
         fields[f"{cost.key} ratio"] = _plain(row.ratios[cost.key])
     fields["train_hours"] = _plain(row.hours, ".6g")
+    fields["train_hours ratio"] = _plain(row.hours_ratio)
     return fields | provenance(row.records)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import EMPTY, Grid, GridCell, GridRow, signed_number, word_cells
 from rsir_bench.leaderboard.pages.board_rows import BoardRow, Part
-from rsir_bench.leaderboard.pages.cells import short_title
+from rsir_bench.leaderboard.pages.cells import short_titles
 from rsir_bench.leaderboard.pages.differences import Difference
 from rsir_bench.ranking.names import LOWER_IS_BETTER, shown_name
 from rsir_bench.records.schema import in_edition
@@ -23,7 +23,7 @@ def intervals(part: Part, metric: str) -> Grid | None:
         return None
     sign = 1 if metric in LOWER_IS_BETTER else -1
     shown.sort(key=lambda line: (line[1][places] is None, sign * _mean(line[1], places)))
-    headers = ["Method", "Row", "Seeds", *map(short_title, part.blocks)]
+    headers = ["Method", "Row", "Seeds", *short_titles(part.blocks)]
     columns = [*range(places)]
     for column, words in enumerate(part.suites.values(), places):
         if any(of[column] for _, of in shown):

@@ -22,7 +22,7 @@ from rsir_bench.leaderboard.grids import (
     word_cells,
 )
 from rsir_bench.leaderboard.pages.board_rows import BoardRow, Part, best_first, parts_of
-from rsir_bench.leaderboard.pages.cells import encoder_columns, encoder_headers, metric_cell, short_title
+from rsir_bench.leaderboard.pages.cells import encoder_columns, encoder_headers, metric_cell, short_titles
 from rsir_bench.leaderboard.pages.differences import Difference
 from rsir_bench.leaderboard.pages.intervals import DIGITS, intervals
 from rsir_bench.leaderboard.pages.leaderboard_notes import notes
@@ -67,8 +67,8 @@ def _grid(board: Board, part: Part, metric: str) -> Grid:
     ordered = best_first(part.rows, metric, part.blocks)
     about = encoder_headers(board)
     headers = ["Method", "Row", *about, "Seeds"]
-    for block in part.blocks:
-        headers += [short_title(block), *(["Δ"] if compared else [])]
+    for title in short_titles(part.blocks):
+        headers += [title, *(["Δ"] if compared else [])]
     best = [_best_texts(part, place, metric) for place in range(len(part.blocks))]
     rows = []
     for row in ordered:

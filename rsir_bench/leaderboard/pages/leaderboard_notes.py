@@ -9,7 +9,7 @@ from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.graded.references import NOTE as GRADED_NOTE
 from rsir_bench.leaderboard.pages.board_rows import Part
-from rsir_bench.leaderboard.pages.cells import short_title, signs
+from rsir_bench.leaderboard.pages.cells import short_titles, signs
 from rsir_bench.leaderboard.tables import (
     Block,
     MethodRow,
@@ -43,7 +43,7 @@ def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:
 def _subject(board: Board, blocks: Sequence[Block]) -> str:
     source = board.protocol.settings["data"]["source"]
     changed = f", with {', '.join(board.protocol.overrides)}" if board.protocol.overrides else ""
-    titles = (_named(block) for block in blocks)
+    titles = map(_named, blocks, short_titles(blocks))
     targets = "; ".join(f"{title} ({block.extent})" for title, block in zip(titles, blocks, strict=True))
     trained = (
         "nothing is trained, and every encoder sees scenes at the input size of its weights"
@@ -57,9 +57,8 @@ def _subject(board: Board, blocks: Sequence[Block]) -> str:
     )
 
 
-def _named(block: Block) -> str:
+def _named(block: Block, short: str) -> str:
     """Return a target as its header calls it, with its title where that says more."""
-    short = short_title(block)
     return short if block.title.startswith(short) else f"{short}, {block.title},"
 
 
@@ -77,7 +76,16 @@ def _reading(parts: Sequence[Part], rows: Sequence[MethodRow]) -> str:
     among = " of the lines of five seeds or more" if enough else ""
     aside = ", fits on the target aside" if any(row.name.target_fit for row in rows) else ""
     marks = f"; bold and underlined are the best and second best{among}{aside}"
-    empty = " A dash: not run there." if any(not row.records for row in rows) else ""
+    lacking = any(
+        on.cells[metric].mean is None
+        for part in parts
+        for row in part.rows
+        for on in row.on
+        if on is not None and on.records
+        for metric in part.metrics
+    )
+    unknown = ", or its records lack the metric" if lacking else ""
+    empty = f" A dash: not run there{unknown}." if lacking or any(not row.records for row in rows) else ""
     marked = any(cell.mark for row in rows for cell in row.cells.values())
     return f"{order}{seeds}{marks if marked else ''}.{empty}"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import Document, Grid, GridCell, GridRow, plain_number, provenance, word_cells
-from rsir_bench.leaderboard.pages.cells import metric_cell, short_title, signs
-from rsir_bench.leaderboard.tables import DOUBT, MethodRow, MetricCell, Table, ablations
+from rsir_bench.leaderboard.pages.board_rows import BoardRow
+from rsir_bench.leaderboard.pages.cells import metric_cell, short_titles, signs
+from rsir_bench.leaderboard.tables import DOUBT, MethodRow, MetricCell, Table, ablations, origin_notes
 from rsir_bench.leaderboard.variants import VariantRow, grids, variants
 from rsir_bench.records.cells import row_label
 from rsir_bench.records.metrics import compared_metrics
@@ -42,17 +42,16 @@ def document(board: Board) -> Document | None:
 def _grid(table: Table) -> Grid:
     names = dict.fromkeys((row.name.label, row.name.row) for block in table.blocks for row in block.rows if row.seeds)
     headers = ["Method", "Row", "Seeds"]
-    headers += [f"{short_title(block)} {metric}" for block in table.blocks for metric in table.metrics]
+    headers += [f"{title} {metric}" for title in short_titles(table.blocks) for metric in table.metrics]
     of = [{(row.name.label, row.name.row): row for row in block.rows} for block in table.blocks]
     return Grid(table.caption, tuple(headers), 2, tuple(_row(table, [rows[name] for rows in of]) for name in names))
 
 
 def _row(table: Table, on: Sequence[MethodRow]) -> GridRow:
-    seeds = max(row.seeds for row in on)
-    cells = [*word_cells(on[0].name.title, on[0].name.row)]
-    cells.append(GridCell(str(seeds), superscript=significance.APART * any(row.apart for row in on)))
+    row = BoardRow(on[0].name, tuple(on))
+    cells = [*word_cells(row.name.title, row.name.row), GridCell(row.seeds, superscript=row.signs)]
     cells += [metric_cell(row.cells[metric], DIGITS) for row in on for metric in table.metrics]
-    return GridRow(tuple(cells), tuple(record for row in on for record in row.records))
+    return GridRow(tuple(cells), row.records)
 
 
 def _variant_fields(board: Board, table: Table) -> Iterator[dict[str, str | int]]:
@@ -65,6 +64,7 @@ def _variant_fields(board: Board, table: Table) -> Iterator[dict[str, str | int]
                     cell = row.cells.get(metric, MetricCell())
                     fields[metric] = plain_number(cell.mean, empty="")
                     fields[f"{metric} sd"] = plain_number(cell.sd, empty="")
+                fields["doubts"] = "; ".join(row.doubts)
                 yield fields | provenance(row.records)
 
 
@@ -107,6 +107,7 @@ def _notes(board: Board, questions: Sequence[Table]) -> Iterator[str]:
             "Bold and underlined are the best and second best, among lines of five seeds or more where there are any. "
             + signs(rows)
         ).strip()
+    yield from origin_notes([block for table in questions for block in table.blocks])
 
 
 def _effect_notes(board: Board, rows: Sequence[VariantRow]) -> Iterator[str]:

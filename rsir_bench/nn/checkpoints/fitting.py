@@ -97,7 +97,9 @@ def _prefix(network: Network, backbone: nn.Module, path: Path) -> str:
         return most[0]
     ranked = sorted(most, key=_rank)
     if _rank(ranked[0]) == _rank(ranked[1]):
-        raise UserError(f"{path}: holds several networks ({', '.join(sorted(most))}); save the one that is meant alone")
+        raise UserError(
+            f"{path}: holds several networks ({', '.join(sorted(most))}); save the one to use in a file of its own"
+        )
     return ranked[0]
 
 

@@ -143,7 +143,9 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
     rows = by_scene(contents.descriptors, contents.ids, index, path)
     if codes and bits is not None and rows.shape[1] != bits:
         if rows.dtype != np.uint8 or rows.shape[1] != -(-bits // 8):
-            raise UserError(f"{path}: {rows.shape[1]} columns of {rows.dtype} are no codes of {bits} bits")
+            raise UserError(
+                f"{path}: {rows.shape[1]} columns of {rows.dtype} are not codes of {bits} bits; correct --bits"
+            )
         rows = np.unpackbits(rows, axis=1, count=bits)
     return Described(
         stem=Path(slug(path.stem)),

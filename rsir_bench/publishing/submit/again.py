@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError
@@ -114,12 +115,13 @@ def _compared(record: Record, located: LocatedResult, run: RunArtifacts, device:
     metric, off = worst_difference(record.metrics, scores)
     if TOLERANCE.verdict(off) is Verdict.FAIL:
         raise UserError(
-            f"{describe_cell(record)}: made again, {metric} is {scores[metric]:.4f}, and the record has "
+            f"{describe_cell(record)}: recomputed, {metric} is {scores[metric]:.4f}, and the record has "
             f"{record.metrics[metric]:.4f}; it is not the result of its network"
         )
     here = environment(device, located.plan.protocol.train.precision)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return f"{today}, {here['device']}, scores within {max(off, EXACT):.0e}"
+    bound = Context(prec=1, rounding=ROUND_CEILING).create_decimal(repr(max(off, EXACT)))
+    return f"{today}, {here['device']}, scores within {float(bound):.0e}"
 
 
 def worst_difference(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[str, float]:

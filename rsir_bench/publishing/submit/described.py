@@ -79,7 +79,7 @@ def _refuse_known(card: DescriptorsCard) -> None:
     taken = {name.casefold() for name in known} | {entry.title.casefold() for entry in known.values()}
     for field, text in (("name", card.name), ("title", card.title)):
         if text.casefold() in taken:
-            raise UserError(f"{field} {text!r}: a method of rsir-bench is called so; choose another")
+            raise UserError(f"{field} {text!r}: a method of rsir-bench has this name; choose another")
 
 
 def _target(name: str, protocol: Protocol, data_root: Path, given: GivenCards) -> SceneIndex:
@@ -87,7 +87,9 @@ def _target(name: str, protocol: Protocol, data_root: Path, given: GivenCards) -
     check_target(name, protocol, given)
     listing = list_dataset(name, data_root, given)
     if protocol.data.source in (name, listing.card.scenes_of if listing.card else None):
-        raise UserError(f"target {name}: the protocol {protocol.name} trains on its scenes, so it is no target")
+        raise UserError(
+            f"target {name}: the protocol {protocol.name} trains on its scenes, so it cannot be a target; remove it"
+        )
     return index_listing(listing)
 
 

@@ -61,7 +61,7 @@ class Expected:
                 if cell.key == record.key:
                     return LocatedResult(plan, run, cell)
         raise UserError(
-            f"key {record.key[:8]}: not that of what the record says; it was changed, or made by other code or settings"
+            f"key {record.key[:8]}: does not follow from the record, which was changed or has other code; run it again"
         )
 
     def method(self, record: Record) -> MethodSpec:
@@ -163,7 +163,7 @@ class Expected:
         card = find_card(name, self._given.cards)
         if fingerprint is None:
             raise UserError(
-                f"{name}: not here, and the record does not say with which scenes of it; get it to check the key"
+                f"{name}: not here, and the record has no fingerprint of it; put it under --data-root to check the key"
             )
         labels = np.repeat(np.arange(len(card.classes)), [one.scenes for one in card.classes])
         return SceneIndex(

@@ -33,7 +33,7 @@ def plain_file(folder: Path, name: str, most: int) -> Path:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); docs/submit.md lists the files needed") from None
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{path}: is a link or not a regular file; replace it by the file itself")
+        raise UserError(f"{path}: is a link or not a regular file; replace it with the file itself")
     if status.st_size > most:
         raise UserError(f"{path}: {status.st_size:,} bytes, more than {most:,} allowed; check the file")
     return path
@@ -46,11 +46,11 @@ def plain_files(folder: Path, pattern: re.Pattern[str], most: int) -> list[Path]
         UserError: It is missing, a link or no folder; or a file of it is refused by ``plain_file``.
     """
     if folder.is_symlink() or not folder.is_dir():
-        raise UserError(f"{folder}: no folder, or a link to one; pack again with `rsir-bench submit pack`")
+        raise UserError(f"{folder}: not a folder, or a link to one; pack again with `rsir-bench submit pack`")
     names = sorted(entry.name for entry in folder.iterdir())
     for name in names:
         if not pattern.fullmatch(name):
-            raise UserError(f"{folder}: {name!r:.80}: no file that `rsir-bench submit pack` writes; remove it")
+            raise UserError(f"{folder}: {name!r:.80}: not written by `rsir-bench submit pack`; remove it")
     return [plain_file(folder, name, most) for name in names]
 
 

@@ -65,7 +65,7 @@ def _rows_of_scenes(wanted: list[str], given: Sequence[str], path: Path, where: 
         rows[place[-1]].append(row)
     found = [_matching(place, rows[place[-1]], named) for place in places]
     if missing := [name for name, matching in zip(wanted, found, strict=True) if not matching]:
-        raise UserError(f"{path}: has no labels of {few(missing)} of the {len(wanted):,} scenes of {where}")
+        raise UserError(f"{path}: has no labels of {few(missing)} of the {len(wanted):,} scenes of {where}; add them")
     first = [matching[0] for matching in found]
     several = {path: [name for name, matching in zip(wanted, found, strict=True) if len(matching) > 1]}
     several[where] = [given[row] for row, count in Counter(first).items() if count > 1]

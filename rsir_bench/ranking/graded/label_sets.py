@@ -73,7 +73,7 @@ def label_sets(
     if gallery_labels is not None:
         given.append((gallery_labels, gallery_scenes, "gallery_labels"))
     if label_names is not None and len(set(label_names)) < len(label_names):
-        raise UserError("class_names: two labels have one name; give each label its own")
+        raise UserError("class_names: two labels have the same name; give each label its own")
     kinds = {_has_names(values) for values, _, _ in given}
     if len(kinds) == 2:
         raise UserError("gallery_labels: a matrix goes with a matrix, and lists of names with lists of names")

@@ -88,7 +88,8 @@ def _sharing(sets: LabelSets, own: bool, pairs: LeftOutPairs | None) -> Tensor:
     """
     counts = torch.bincount(sets.gallery, minlength=len(sets.members))
     if int((counts > 0).sum()) < 2:
-        raise UserError("labels: all scenes of the gallery have the same labels, so every ranking is perfect")
+        problem = "all scenes of the gallery have the same labels, so every ranking is perfect"
+        raise UserError(f"labels: {problem}; add scenes with others")
     labels, every = sets.members.double(), counts.double()
     parts = torch.split(labels, max(1, AT_ONCE // len(labels)))  # nothing of size C x C
     sharing = torch.cat([((part @ labels.T > 0).double() @ every).long() for part in parts])[sets.queries] - int(own)

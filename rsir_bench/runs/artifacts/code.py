@@ -95,18 +95,22 @@ def read_current(
 
 def _newest_processed(read: Sequence[tuple[Path, Record]], log: Callable[[str], object]) -> list[Record]:
     """Return the records but those whose post-processing has been made by newer code since."""
-    newest: dict[tuple[CellId, int], tuple[int, str]] = {}
+    newest: dict[tuple[CellId, int, str], tuple[int, str]] = {}
     for path, record in read:
         if record.after is not None:
-            place, made = (CellId.of(record), record.seed), (path.stat().st_mtime_ns, record.key)
+            place, made = _place(record), (path.stat().st_mtime_ns, record.key)
             newest[place] = max(made, newest.get(place, made))
     kept = []
     for path, record in read:
-        if record.after is not None and newest[CellId.of(record), record.seed][1] != record.key:
+        if record.after is not None and newest[_place(record)][1] != record.key:
             log(f"left out  {path}: post-processed by other code than a newer result")
         else:
             kept.append(record)
     return kept
+
+
+def _place(record: Record) -> tuple[CellId, int, str]:
+    return CellId.of(record), record.seed, record.protocol.hash
 
 
 def _run_folder(record: Path) -> Path:

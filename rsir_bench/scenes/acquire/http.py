@@ -111,7 +111,7 @@ def refuse_plain(what: str, addresses: Iterable[str]) -> None:
     for address in addresses:
         if not address.lower().startswith("https://"):
             raise UserError(
-                f"{what}: {address} is not https, and the card pins no hash: anybody on the way could change the file; "
+                f"{what}: {address} is not https, and the card pins no hash: anyone on the way could change the file; "
                 "add its sha256 to the card, or an address of https"
             )
 

@@ -91,7 +91,7 @@ def _rows(path: Path) -> list[Row]:
     try:
         text = decode(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
     first = text.partition("\n")[0]
