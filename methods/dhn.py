@@ -92,7 +92,7 @@ class Dhn(Method[DhnSettings]):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return two groups: the hash layer has a separate rate."""
-        return self.split_parameter_group(self.hash, self.settings.rate / self.setup.protocol.train.rate)
+        return self.split_parameter_group(self.hash, absolute_rate=self.settings.rate)
 
     def batches(self, labels: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
         """Return batches of P >= 2 classes with K scenes each, (P K,) int64 indices, for ``labels`` (N,) int64."""

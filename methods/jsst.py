@@ -129,11 +129,14 @@ class Jsst(FrontEnd[JsstSettings]):
             settings.spread,
             settings.bound,
         )
-        if settings.idle_epochs >= (epochs := self.recipe(setup.protocol.train).epochs):
-            raise ValueError(f"idle_epochs={settings.idle_epochs}: nothing is left of {epochs} epochs; set fewer")
         if settings.idle_epochs:  # in the checkpoint, for a training that is resumed
             self.register_buffer("epochs", torch.tensor(0))
             self.epochs: Tensor
+
+    @property
+    def idle_epochs(self) -> int:
+        """How many epochs pass before scenes are converted."""
+        return self.settings.idle_epochs
 
     def forward(self, scenes: Tensor) -> Tensor:
         """Return the converted scenes, (N, B, H, W) float, not clamped; ``transformation`` also returns parameters."""

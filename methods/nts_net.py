@@ -190,7 +190,7 @@ class NtsNet(Method[NtsNetSettings]):
         hardly a unit of the first layer above zero, every anchor of a kind has the same score, and the term stays at
         that number for good.
         """
-        return self.split_parameter_group(self.navigator, self.settings.rate / self.setup.protocol.train.rate)
+        return self.split_parameter_group(self.navigator, absolute_rate=self.settings.rate)
 
     def _look(self, scenes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the trunk's maps (N, C, h, w) and its pooled features (N, F) in one pass."""

@@ -73,7 +73,7 @@ class Sk(HeadMethod[SkSettings]):
         source = self.initial_weights(self.settings, trunk)
         weights = (source.weights, trunk.arguments, setup.bands, setup.weights_folders, source.sha256)
         backbone = load_backbone(source.model, *weights)
-        if self.settings.zero_init_last:
+        if self.settings.zero_init_last and source.weights == "none":
             for block in backbone.modules():
                 if hasattr(block, "zero_init_last"):
                     block.zero_init_last()  # type: ignore[operator] # timm's blocks have it

@@ -244,6 +244,18 @@ def test_packed_and_plain_codes_agree() -> None:
     assert score(codes, labels, similarity="hamming").overall == reference.overall
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_gallery_of_whole_numbers_is_not_rounded_to_the_queries_type(kind: torch.dtype) -> None:
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(4), 10)
+    queries = torch.from_numpy(2000 + 10.0 * classes[:, None] + rng.normal(0, 8, (40, 3))).to(kind)
+    gallery = torch.from_numpy((2000 + 10 * classes[:, None] + rng.normal(0, 8, (40, 3))).round()).long()
+    asked = {"gallery_labels": classes, "similarity": "euclidean"}
+    found = score(queries, classes, gallery=gallery, **asked).per_query["mAP"]
+    expected = score(queries.double(), classes, gallery=gallery.double(), **asked).per_query["mAP"]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
 def test_near_neighbours_far_from_the_origin_keep_their_euclidean_order() -> None:
     """|a|^2 + |b|^2 - 2ab in float32 would lose these distances entirely."""
     near = np.array([0.0, 1.0, 2.5, 4.5, 7.0, 10.0])[:, None] * 1e-3

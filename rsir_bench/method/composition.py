@@ -40,6 +40,8 @@ class Composed(Method[ComposedSettings]):
         super().__init__(setup, settings)
         self.front = self.front_class(setup, settings.front)
         self.inner = self.inner_class(setup, settings.inner)
+        if self.front.idle_epochs >= (epochs := self.recipe(setup.protocol.train).epochs):
+            raise ValueError(f"idle_epochs={self.front.idle_epochs}: nothing is left of {epochs} epochs; set fewer")
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """Return the method's loss on the transformed scenes: a scalar float, or several by name.
@@ -157,9 +159,14 @@ class Schedule(Settings):
     distort: float | None = Field(None, ge=0, le=1)
 
     def applied_to(self, train: protocols.Train) -> protocols.Train:
-        """Return the training settings with this schedule."""
+        """Return the training settings with this schedule.
+
+        Raises:
+            ValueError: It does not go with the others, such as milestones after the last epoch.
+        """
         values = {"epochs": self.epochs, "rate": self.train_rate, "flip": self.flip, "distort": self.distort}
-        return train.model_copy(update={name: value for name, value in values.items() if value is not None})
+        changed = {name: value for name, value in values.items() if value is not None}
+        return protocols.Train.model_validate(train.model_dump() | changed)
 
 
 def tuned(base: type[PresetT]) -> type[PresetT]:

@@ -199,12 +199,20 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         """Return the parameters in groups with a learning rate and weight decay each; one group by default."""
         return [ParameterGroup(list(self.parameters()))]
 
-    def split_parameter_group(self, part: nn.Module, factor: float) -> list[ParameterGroup]:
-        """Return groups for ``parameter_groups``: the rest, and ``part`` at ``factor`` times the protocol's rate."""
+    def split_parameter_group(
+        self, part: nn.Module, factor: float = 1.0, absolute_rate: float | None = None
+    ) -> list[ParameterGroup]:
+        """Return groups for ``parameter_groups``: the rest, and ``part`` with a rate of its own.
+
+        Args:
+            part: A part of the method.
+            factor: On the training's learning rate.
+            absolute_rate: The highest learning rate itself, in place of the factor.
+        """
         own = list(part.parameters())
         apart = {id(parameter) for parameter in own}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in apart]
-        return [ParameterGroup(rest), ParameterGroup(own, factor)]
+        return [ParameterGroup(rest), ParameterGroup(own, factor, absolute_rate=absolute_rate)]
 
     def at_own_rate(self, part: nn.Module, factor: float) -> list[ParameterGroup]:
         """Call ``split_parameter_group``, which replaces this name; for one more release."""
@@ -301,6 +309,11 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
             several views.
         """
         return scenes.new_zeros(len(scenes))
+
+    @property
+    def idle_epochs(self) -> int:
+        """How many epochs of a training pass before it changes scenes; 0 by default."""
+        return 0
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
         """Return the training settings, which the method may change further; the protocol's by default."""

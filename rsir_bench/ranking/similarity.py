@@ -27,6 +27,13 @@ Float32 rounds products near 1 by about 1e-7, which is then more than 1e-5 of wh
 """
 
 
+def common_type(one: Tensor, other: Tensor) -> torch.dtype:
+    """Return the type that holds the numbers of both: float64 where one holds whole numbers, the other floats."""
+    if one.is_floating_point() != other.is_floating_point():
+        return torch.float64
+    return torch.promote_types(one.dtype, other.dtype)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Vectors whose negated products are distances: smaller is nearer.

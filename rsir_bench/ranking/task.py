@@ -20,6 +20,7 @@ from rsir_bench.ranking.similarity import (
     SIMILARITIES,
     Prepared,
     checked_descriptors,
+    common_type,
     euclidean_centre,
     largest_equal,
     prepare,
@@ -294,7 +295,7 @@ def prepared_task(
     positions = positions[torch.argsort(classes[asked[positions]], stable=True)]
     queries, similarity = asked[positions], given.similarity
 
-    gallery, centre = given.gallery_rows.to(torch.promote_types(given.rows.dtype, given.gallery_rows.dtype)), None
+    gallery, centre = given.gallery_rows.to(common_type(given.rows, given.gallery_rows)), None
     if similarity == "euclidean":
         centre = euclidean_centre(gallery).to(device)
     prepared = prepare_gallery(gallery, order, similarity, device, workers, centre)

@@ -15,6 +15,7 @@ from rsir_bench.method.postprocessing import NamedAfter
 from rsir_bench.ranking import METRIC_VERSION
 from rsir_bench.runs.resolve import Resolved, ResolvedMethod
 from rsir_bench.scenes.card import load_cards
+from rsir_bench.scenes.decode import PADDING_VERSION
 from rsir_bench.scenes.distortions import DISTORTION_VERSION, Distortion
 from rsir_bench.scenes.index import SceneIndex
 from rsir_bench.scenes.pixel_cache import Transform
@@ -55,6 +56,8 @@ def scenes_as_read(index: SceneIndex, transform: Transform) -> str | list[Any]:
     read: list[Any] = [transform.kept_bands(index), index.value_range]
     if index.given_bands is not None:  # they change what the first three bands are: of CMYK, say
         read.append(index.given_bands)
+    if transform.fit == "pad":
+        read.append({"padding": PADDING_VERSION})
     return index.fingerprint if read == [(0, 1, 2), None] else [index.fingerprint, *read]
 
 
@@ -114,12 +117,20 @@ def _encoder_settings(method: ResolvedMethod, seed: int) -> dict[str, Any]:
 def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
     data, source = resolved.protocol.data, resolved.datasets[resolved.source]
     found: dict[str, Any] = {"source": scenes_as_read(source, method.transform)}
-    classes = list(source.classes)
-    if classes != sorted(classes, key=str.casefold):  # it draws scenes and a classifier's weights by their order
+    if classes := _unsorted(source):  # it draws scenes and a classifier's weights by their order
         found["classes"] = classes
     if method.card.needs_unlabelled and data.unlabelled:
-        found["unlabelled"] = scenes_as_read(resolved.datasets[data.unlabelled], method.transform)
+        pool = resolved.datasets[data.unlabelled]
+        found["unlabelled"] = scenes_as_read(pool, method.transform)
+        if classes := _unsorted(pool):  # its scenes come in their order
+            found["unlabelled classes"] = classes
     return found
+
+
+def _unsorted(index: SceneIndex) -> list[str]:
+    """Return the classes in their order; empty where that is the alphabet's."""
+    classes = list(index.classes)
+    return [] if classes == sorted(classes, key=str.casefold) else classes
 
 
 def _given_order(index: SceneIndex) -> list[str]:

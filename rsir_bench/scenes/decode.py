@@ -29,6 +29,9 @@ SCENE_SUFFIXES = (
 DECODING_VERSION = 3
 """Raised when ``decode_scene`` gives other pixels for the same file; the pixel cache is then built again."""
 
+PADDING_VERSION = 2
+"""The same for scenes that are padded to a square."""
+
 UNREADABLE = (OSError, UnreadableError)
 """What reading and decoding a scene raise on a file that cannot be read; anything else is an error of the program."""
 
@@ -241,6 +244,8 @@ def _resize_bands(values: Values, resize: Resize, limits: tuple[float, float], n
         floats, zero, gain = np.clip(scaled, -1e9, 1e9).astype(np.float32), 0.0, 1.0
     if missing is not None:
         floats[missing] = zero
+    if resize.fit == "pad":  # which surrounds scenes with 0: black only where that is the low end
+        floats, zero = floats - np.float32(zero), 0.0
     resized = [
         np.asarray(resize(Image.fromarray(np.ascontiguousarray(floats[..., band])))) for band in range(floats.shape[2])
     ]

@@ -23,6 +23,7 @@ from rsir_bench.base.progress import track
 from rsir_bench.scenes.cache_folder import kept_at, worker_count, written_at
 from rsir_bench.scenes.decode import (
     DECODING_VERSION,
+    PADDING_VERSION,
     UNREADABLE,
     Fit,
     Pixels,
@@ -172,6 +173,8 @@ def _cache_file(index: SceneIndex, transform: Transform) -> Path:
     }
     if (transform.fit, transform.scale) != ("squash", None):
         settings |= {"fit": transform.fit, "scale": transform.scale}
+    if transform.fit == "pad":
+        settings["padding"] = PADDING_VERSION
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     places = list(kept_at("pixels", f"{key}.u8"))
     return next((place for place in places if _is_full(place, index, transform)), places[-1])

@@ -56,7 +56,8 @@ def test_a_word_means_one_post_processing(text: str, whole: str, label: str) -> 
         ("aqe:10,nan", "alpha nan is not a number"),
         ("aqe:10,inf", "alpha inf is not a number"),
         ("kreciprocal:20,6,1.5", "weight 1.5 must be at least 0 and at most 1"),
-        ("diffusion:50,3,1", "alpha 1 must be at least 0 and below 1"),
+        ("diffusion:50,3,1", "alpha 1 must be at least 0.8 and below 1"),
+        ("diffusion:50,3,0.5", "alpha 0.5 must be at least 0.8 and below 1"),
     ],
 )
 def test_a_word_that_means_nothing_is_one_line(text: str, message: str) -> None:
@@ -213,3 +214,38 @@ def test_what_does_not_fit_is_one_line(processed: Processed, message: str) -> No
     rows, labels = some_rows()
     with pytest.raises(UserError, match=message):
         score(rows, labels, after=Wrong())
+
+
+def test_a_similarity_alone_ranks_the_same_rows_by_it() -> None:
+    @dataclass(frozen=True)
+    class Nearest(PostProcessing):
+        name: ClassVar[str] = "nearest"
+        title: ClassVar[str] = "nearest"
+
+        def apply(self, given: Vectors) -> Processed:
+            return Processed(similarity="euclidean")
+
+    rows, labels = some_rows()
+    found, expected = score(rows, labels, after=Nearest()), score(rows, labels, similarity="euclidean")
+    assert found.per_query["mAP"] == pytest.approx(expected.per_query["mAP"], abs=1e-12)
+    assert found.overall != score(rows, labels).overall
+
+
+@pytest.mark.parametrize("far", [np.inf, np.nan])
+@pytest.mark.parametrize("several", [False, True])
+def test_distances_that_are_not_finite_are_refused(far: float, several: bool) -> None:
+    @dataclass(frozen=True)
+    class Unreachable(PostProcessing):
+        name: ClassVar[str] = "unreachable"
+        title: ClassVar[str] = "unreachable"
+
+        def apply(self, given: Vectors) -> Processed:
+            def correct(asked: np.ndarray, distances: np.ndarray) -> None:
+                distances[distances > np.median(distances)] = far
+
+            return Processed(correct=correct)
+
+    rows, labels = some_rows()
+    given = np.eye(labels.max() + 1, dtype=int)[labels] if several else labels
+    with pytest.raises(UserError, match=r"correct\(\) writes distances that are NaN or infinite; write finite ones"):
+        score(rows, given, after=Unreachable())

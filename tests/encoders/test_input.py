@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+import tifffile
 import timm
 from PIL import Image
 
 from rsir_bench.encoders.input import Input, share
 from rsir_bench.encoders.settings import EncoderSettings
-from rsir_bench.scenes.decode import Resize
+from rsir_bench.scenes.decode import Resize, decode_scene
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -32,6 +35,17 @@ def test_scenes_become_the_pixels_that_timm_evaluates_with(shape, size, fit, mod
         image = step(image)
     assert len(steps) == 2
     np.testing.assert_array_equal(ours, np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("float32", -30, 0), ("int16", -1000, 3000), ("float64", -30, 0), ("float32", 5, 10)]
+)
+def test_padding_is_black_whatever_the_values_range(kind, low, high):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.full((4, 8, 3), (low + high) / 2, kind), photometric="rgb")
+    padded = decode_scene(stream.getvalue(), Resize(8, Image.Resampling.BILINEAR, fit="pad"), 3, (0, 1, 2), (low, high))
+    assert {*padded[:2].ravel(), *padded[6:].ravel()} == {0}
+    assert {*padded[2:6].ravel()} <= {127, 128}
 
 
 def test_padding_keeps_all_of_a_scene_with_black_around_it():

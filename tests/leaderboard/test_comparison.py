@@ -110,10 +110,8 @@ def test_rows_that_do_not_compete_do_not_say_what_is_usual():
         for one in other
     ]
     (board,) = boards([one for of in (*ours, other, fits, doubtful) for one in of])
-    rows = {
-        (row.name.label, row.name.row): row for table in tables(board) for block in table.blocks for row in block.rows
-    }
-    found = {name: (row.apart, row.cells["mAP"].not_worse) for name, row in rows.items() if row.seeds}
+    rows = [row for table in tables(board) for block in table.blocks for row in block.rows if row.seeds]
+    found = {(row.name.label, row.name.row): (row.apart, row.cells["mAP"].not_worse) for row in rows}
     assert found["a", "PCA"] == (False, True)
     assert found["b", "PCA"] == (False, False)
     assert {state for (label, _), state in found.items() if label == "c"} == {(True, None)}

@@ -212,6 +212,24 @@ def with_pool(tiny: Tiny) -> str:
     return f"folder:{folder}"
 
 
+def test_the_order_of_the_pools_classes_is_part_of_the_key(tiny: Tiny) -> None:
+    """Rounds draw their scenes in this order."""
+    write_scenes(tiny.folder / "pool", 3, 6, seed=9)
+    tiny.protocol.write_text(tiny.protocol.read_text().replace("size = 32", 'size = 32\nunlabelled = "pool"'))
+    keys = []
+    for order in ((0, 1, 2), (2, 1, 0)):
+        classes = ", ".join(f'{{ name = "class{number}", scenes = 6 }}' for number in order)
+        card = tiny.folder / "pool.toml"
+        card.write_text(
+            'name = "pool"\ntitle = "Pool"\ndescription = "d"\ncitation = "c"\nlicence = "l"\nsource = "s"\n'
+            f'ground_resolution = "1 m"\npixels = 32\nfolders = ["pool"]\nclasses = [{classes}]\n'
+            '[download]\nby_hand = "x"\n'
+        )
+        plan = make_plan(tiny.request(NAME, cards=[card]))
+        keys.append(plan.runs[0].key)
+    assert keys[0] != keys[1]
+
+
 def run(tiny: Tiny, *overrides: str, methods: str = NAME, out: str = "runs") -> dict[str, np.ndarray]:
     """The descriptors of every row."""
     request = tiny.request(methods, out=out, overrides=["train.epochs=4", *overrides])

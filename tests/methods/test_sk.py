@@ -103,6 +103,9 @@ def test_a_file_of_weights(plain, tmp_path):
     setup = tiny_setup(weights_folders=(tmp_path,))
     method = tiny_method("sk", setup, seed=1, sk={"file": file.name, "sha256": file_digest(file)}).eval()
     torch.testing.assert_close(method.trunk(some_scenes()), plain.trunk(some_scenes()))
+    named = {"file": file.name, "sha256": file_digest(file)}
+    kept = tiny_method("sk", setup, seed=1, sk={**named, "zero_init_last": True}).trunk.backbone.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in plain.trunk.backbone.state_dict().items())
     wrong = {"file": file.name, "sha256": "0" * 64}
     assert "sha256 differs" in message(lambda: tiny_method("sk", setup, sk=wrong))
     assert "go together" in message(lambda: tiny_method("sk", setup, sk={"file": file.name}))

@@ -43,6 +43,27 @@ def test_what_the_schedule_leaves_out_is_the_protocols() -> None:
     assert network.recipe(train) == train.model_copy(update={"epochs": 5})
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "rate"),
+    [
+        ("nts-net-tuned", {"nts-net-tuned": {"epochs": 5, "train_rate": 0.3}}, 0.001),
+        ("jsst-tuned+dhn", {"jsst-tuned": {"epochs": 5, "train_rate": 0.3, "absolute_rate": 0.02}}, 0.01),
+    ],
+)
+def test_a_rate_of_its_own_stays_whatever_the_schedule(name: str, settings: dict, rate: float) -> None:
+    network = resolve(name, FOUND, settings, {}).build(tiny_setup())
+    optimizer = make_optimizer(network, network.recipe(tiny_protocol().train))
+    rates = {group["lr"] for group in optimizer.param_groups}
+    assert {rate, 0.3} <= rates
+
+
+def test_a_schedule_that_does_not_go_with_the_protocols_is_refused() -> None:
+    """Milestones 16 and 31 of ten epochs: the rate would never fall."""
+    network = resolve("baseline-tuned", FOUND, {"baseline-tuned": {"epochs": 10}}, {}).build(tiny_setup())
+    with pytest.raises(ValueError, match="milestones"):
+        network.recipe(load_protocol("patternnet").train)
+
+
 def test_idle_epochs_are_counted_in_the_epochs_of_the_row() -> None:
     def built(epochs: int) -> torch.nn.Module:
         settings = {"jsst-tuned": {"epochs": epochs, "idle_epochs": 4}}
@@ -51,6 +72,9 @@ def test_idle_epochs_are_counted_in_the_epochs_of_the_row() -> None:
     assert built(5)
     with pytest.raises(ValueError, match="idle_epochs=4: nothing is left of 4 epochs"):
         built(4)
+    behind = {"jsst": {"idle_epochs": 2}, "baseline-tuned": {"epochs": 1}}
+    with pytest.raises(ValueError, match="idle_epochs=2: nothing is left of 1 epochs"):
+        resolve("jsst+baseline-tuned", FOUND, behind, {}).build(tiny_setup())
 
 
 def test_a_tuned_row_without_a_schedule_is_left_out_of_all_and_says_what_it_needs(tiny: Tiny) -> None:

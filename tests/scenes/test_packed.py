@@ -623,3 +623,22 @@ def test_shards_are_hashed_once_and_again_where_they_changed(
 def test_a_listing_says_what_is_where(own: Path, tmp_path: Path) -> None:
     listing = list_dataset(f"tar:{to_tar(own, tmp_path / 'packed', shards=1)}", tmp_path)
     assert (listing.short, listing.card, sorted(listing.files)) == ("tar-packed", None, ["beach", "forest", "river"])
+
+
+def test_another_column_of_scenes_is_another_dataset(tmp_path: Path) -> None:
+    """The two columns differ in rows that no spot check of a cached fingerprint looks at."""
+    contents = []
+    for shift in (0, 100):
+        streams = [io.BytesIO() for _ in range(64)]
+        for row, stream in enumerate(streams):
+            Image.fromarray(np.full((4, 4, 3), row + shift * (0 < row % 8 < 5), np.uint8)).save(stream, "png")
+        contents.append([stream.getvalue() for stream in streams])
+    table = pa.table({"raw": contents[0], "corrected": contents[1], "label": [f"c{row // 32}" for row in range(64)]})
+    name = in_parquet(tmp_path / "x", table)
+    found = []
+    for column in ("raw", "corrected"):
+        (tmp_path / "x" / "dataset.toml").write_text(f'image = "{column}"\n')
+        index = resolved(name)
+        found.append((index.fingerprint, int(open_pixels(index, Transform(4)).sum())))
+    assert found[0][0] != found[1][0]
+    assert found[1][1] - found[0][1] == 32 * 100 * 48

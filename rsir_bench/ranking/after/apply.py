@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.after.contract import Array, Correct, PostProcessing, Vectors
-from rsir_bench.ranking.similarity import SIMILARITIES
+from rsir_bench.ranking.similarity import SIMILARITIES, common_type
 
 AT_ONCE = 2**22  # distances brought into the caller's order at a time
 
@@ -54,13 +54,13 @@ def apply(
     """
     after.check(len(gallery_rows), similarity)
     started = time.process_time()
-    dtype = torch.promote_types(rows.dtype, gallery_rows.dtype)
+    dtype = common_type(rows, gallery_rows)
     gallery = _array(gallery_rows.to(dtype))
     every = rows is gallery_rows and torch.equal(asked, torch.arange(len(rows)))
     queries = gallery if every else _array(rows[asked.to(rows.device)].to(dtype))
     processed = after.apply(Vectors(queries, gallery, own[asked].numpy(), similarity))
     changed, known = processed.queries, processed.gallery
-    if changed is not None or known is not None:
+    if changed is not None or known is not None or processed.similarity is not None:
         changed, known = (queries if changed is None else changed), (gallery if known is None else known)
         _check(after, changed, known, len(asked), len(gallery))
         _check_similarity(after, processed.similarity or similarity)
@@ -116,6 +116,11 @@ def _check_similarity(after: PostProcessing, similarity: str) -> None:
         raise UserError(f"after {after}: rows compared under {similarity!r}; name one of {', '.join(known)}")
 
 
+def _check_distances(distances: Array) -> None:
+    if not np.isfinite(distances).all():
+        raise UserError("after: correct() writes distances that are NaN or infinite; write finite ones")
+
+
 class Correction:
     """Change blocks of distances in the order of a task, whose columns are sorted by class.
 
@@ -145,12 +150,14 @@ class Correction:
         here: Any = distances.cpu().numpy()  # the same memory on the CPU
         if self._order is None or self._columns is None:
             self._correct(positions.numpy(), here)
+            _check_distances(here)
         else:
             step = max(1, AT_ONCE // here.shape[1])
             for start in range(0, len(here), step):
                 part = slice(start, start + step)
                 ordered = here[part, self._columns]
                 self._correct(positions[part].numpy(), ordered)
+                _check_distances(ordered)
                 here[part] = ordered[:, self._order]
         if distances.device.type != "cpu":
             distances.copy_(torch.from_numpy(here))

@@ -29,14 +29,15 @@ class Diffusion(PostProcessing):
     Attributes:
         k: Neighbours, of which the mutual ones are joined.
         gamma: Exponent of affinities.
-        alpha: Share that flows on.
+        alpha: Share that flows on. A scene that is n steps away has a similarity of about alpha^n, which the solver
+            does not resolve below .8.
     """
 
     name: ClassVar[str] = "diffusion"
     title: ClassVar[str] = "diffusion"
     k: int = number(50, least=1)
     gamma: float = number(3.0, least=0)
-    alpha: float = number(0.99, least=0, below=1)
+    alpha: float = number(0.99, least=0.8, below=1)
 
     def too_small(self, scenes: int) -> str | None:
         """Return why a set of so many scenes has too few neighbours; None: it has enough."""

@@ -53,8 +53,9 @@ class ParquetStore:
 
     @property
     def identity(self) -> bytes:
-        """The shards' folder without links, and which of them."""
-        return b"parquet:" + os.fsencode(self.root.resolve()) + b"\0" + os.fsencode(self._title)
+        """The shards' folder without links, which of them, and the column that holds the scenes."""
+        names = (self.root.resolve(), self._title, self._columns.content)
+        return b"parquet:" + b"\0".join(os.fsencode(name) for name in names)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a scene's file.
