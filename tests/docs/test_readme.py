@@ -166,7 +166,7 @@ def test_the_tables_are_those_of_the_records(cli: InProcess, monkeypatch: pytest
 
 def test_what_there_is_is_listed(cli: InProcess) -> None:
     shown = cli("--help").out
-    others = re.search(r"`rsir-bench --help` has the others: (.*?)\n\n", README, re.DOTALL)
+    others = re.search(r"`rsir-bench --help` lists the others: (.*?)\n\n", README, re.DOTALL)
     assert others
     assert [verb for verb in re.findall(r"`(\w+)`", others[1]) if f" {verb} " not in shown] == []
     assert "demo-view" in cli("datasets").out
