@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -338,6 +339,92 @@ def test_ids_in_the_index_of_parquet_are_ids(tmp_path: Path) -> None:
     pd.DataFrame({"label": LABELS}, index=frame.index).iloc[order].to_parquet(tmp_path / "y.parquet")
     found = score_files(tmp_path / "x.parquet", tmp_path / "y.parquet")
     assert found.overall == pytest.approx(score(ROWS, LABELS).overall)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"s{number}" for number in range(40)],
+        np.arange(40) * 3 + 7,
+        list(range(40)),
+        pd.RangeIndex(39, -1, -1),
+        pd.RangeIndex(10, 50),
+    ],
+    ids=["words", "numbers", "numbers from 0", "reversed", "part"],
+)
+def test_an_unnamed_index_of_parquet_is_ids(tmp_path: Path, names: Any, caplog: pytest.LogCaptureFixture) -> None:
+    order = np.random.default_rng(2).permutation(40)
+    frame = pd.DataFrame(ROWS, index=names).add_prefix("f")
+    frame.to_parquet(tmp_path / "x.parquet")
+    pd.DataFrame({"label": LABELS}, index=names).iloc[order].to_parquet(tmp_path / "y.parquet")
+    found = score_files(tmp_path / "x.parquet", tmp_path / "y.parquet")
+    assert found.overall == pytest.approx(score(ROWS, LABELS).overall)
+    assert found.overall["mAP"] != pytest.approx(score(ROWS, LABELS[order]).overall["mAP"], abs=1e-3)
+    assert not caplog.text
+    assert np.array_equal(read_descriptors(tmp_path / "x.parquet").descriptors, ROWS)
+
+
+def test_an_index_that_only_counts_or_stands_beside_file_names_is_no_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    x, y, order = tmp_path / "x.parquet", tmp_path / "y.parquet", np.random.default_rng(2).permutation(40)
+    pd.DataFrame(ROWS).add_prefix("f").to_parquet(x)
+    assert read_descriptors(x).ids is None
+    labels = pd.DataFrame({"label": LABELS})
+    labels.iloc[order].to_parquet(y)
+    assert score_files(x, y).overall == pytest.approx(score(ROWS, LABELS[order]).overall)
+    assert "y.parquet: its ids are not used, as" in caplog.text
+    names = [f"{number}.tif" for number in range(40)]
+    pd.DataFrame(ROWS).add_prefix("f").assign(filename=names).sample(frac=1, random_state=3).to_parquet(x)
+    labels.assign(file=names).sample(frac=1, random_state=4).reset_index(drop=True).to_parquet(y)
+    assert score_files(x, y).overall == pytest.approx(score(ROWS, LABELS).overall)
+
+
+def test_an_index_that_repeats_itself_is_no_ids(tmp_path: Path) -> None:
+    x, y, twice = tmp_path / "x.parquet", tmp_path / "y.parquet", [*range(20), *range(20)]
+    pd.DataFrame(ROWS, index=twice).add_prefix("f").to_parquet(x)  # as of pd.concat
+    labels = pd.DataFrame({"label": LABELS}, index=twice)
+    labels.to_parquet(y)
+    assert score_files(x, y).overall == pytest.approx(score(ROWS, LABELS).overall)
+    labels.iloc[::-1].to_parquet(y)
+    with pytest.raises(UserError, match="both have 'index', but their rows would be matched by their order"):
+        score_files(x, y)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
+@pytest.mark.parametrize("heading", ["image_id", "Unnamed: 0"])
+def test_whole_numbers_that_both_files_have_must_agree_row_by_row(tmp_path: Path, suffix: str, heading: str) -> None:
+    order = np.random.default_rng(2).permutation(40)
+    x, y = tmp_path / f"x{suffix}", tmp_path / f"y{suffix}"
+
+    def written(path: Path, order: np.ndarray, **arrays: np.ndarray) -> None:
+        arrays = {heading: np.arange(40)[order], **{name: array[order] for name, array in arrays.items()}}
+        if suffix == ".npz":
+            np.savez(path, **arrays)
+        elif suffix == ".csv":
+            if "descriptors" in arrays:
+                arrays |= {f"f{number}": column for number, column in enumerate(arrays.pop("descriptors").T)}
+            pd.DataFrame(arrays).to_csv(path, index=False)
+        else:
+            write(path, **arrays)
+
+    written(x, np.arange(40), descriptors=ROWS.astype(np.float64))
+    written(y, np.arange(40), label=LABELS)
+    assert score_files(x, y).overall == pytest.approx(score(ROWS, LABELS).overall)
+    written(y, order, label=LABELS)
+    with pytest.raises(UserError, match=f"both have '{heading}', but their rows would be matched by their order"):
+        score_files(x, y)
+
+
+def test_numbers_that_are_dimensions_or_no_whole_ones_are_not_compared(tmp_path: Path) -> None:
+    codes = np.random.default_rng(3).integers(0, 2, (40, 6))
+    pd.DataFrame(codes).rename(columns=str).assign(share=ROWS[:, 0]).to_parquet(tmp_path / "x.parquet")
+    classes = np.arange(40) % 4
+    pd.DataFrame(classes).rename(columns=str).to_parquet(tmp_path / "y.parquet")  # labels called "0"
+    expected = score(codes, classes, codes=True).overall
+    assert score_files(tmp_path / "x.parquet", tmp_path / "y.parquet", codes=True).overall == pytest.approx(expected)
+    pd.DataFrame({"label": classes, "share": ROWS[:, 1]}).to_parquet(tmp_path / "y.parquet")
+    assert score_files(tmp_path / "x.parquet", tmp_path / "y.parquet", codes=True).overall == pytest.approx(expected)
 
 
 def test_lists_of_labels_in_csv_keep_their_zeros(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,13 @@ class DescriptorFile:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.
         labels: (N,) classes, or several labels per scene as ``score`` takes them; None where the file has none.
         ids: (N,) names of the scenes, of the file's dtype, or None where the file has none.
+        others: The other arrays by name, the ids among them: neither descriptors nor labels nor queries.
     """
 
     descriptors: Array
     labels: Array | None
     ids: Array | None = None
+    others: Mapping[str, Array] = field(default_factory=dict)
 
 
 def score_files(
@@ -200,7 +202,7 @@ def _labelled(descriptors: Path, labels: Path | None, option: str, *, codes: boo
     contents = read_descriptors(descriptors, codes=codes)
     classes: Labels | None = contents.labels
     if labels is not None:
-        classes = lists_of_labels(labels, contents.ids, descriptors) or _in_order(labels, contents.ids, descriptors)
+        classes = lists_of_labels(labels, contents.ids, descriptors) or _in_order(labels, contents, descriptors)
     if classes is None:
         raise UserError(
             f"{descriptors}: holds no labels; name a file of labels with {option}, or call its array or column 'label'"
@@ -208,21 +210,21 @@ def _labelled(descriptors: Path, labels: Path | None, option: str, *, codes: boo
     return contents.descriptors, classes
 
 
-def _in_order(labels: Path, names: Array | None, descriptors: Path) -> Array:
+def _in_order(labels: Path, contents: DescriptorFile, descriptors: Path) -> Array:
     """Return the labels of a file, one per scene, in the order of the descriptors: by id where both files have ids.
 
     Args:
         labels: The file; see ``read_labels``.
-        names: (N,) ids of the descriptors; None: their file has none.
-        descriptors: The file of the descriptors, for messages.
+        contents: The contents of the file of the descriptors.
+        descriptors: That file, for messages.
 
     Raises:
         UserError: The file cannot be read, or its ids are not those of the descriptors, each once.
     """
     classes = read_labels(labels)
-    theirs = read_ids(labels)
+    theirs, names = read_ids(labels), contents.ids
     if theirs is None or names is None:
-        _refuse_a_shared_column(labels, descriptors)
+        _refuse_a_shared_column(labels, descriptors, contents.others)
         message = "%s: its ids are not used, as %s has none; both must have the same order"
         if theirs is not None:
             logging.getLogger(__name__).warning(message, labels, descriptors)
@@ -234,22 +236,33 @@ def _in_order(labels: Path, names: Array | None, descriptors: Path) -> Array:
     return classes[ids.rows_of(ids.as_ids(names, descriptors), ids.as_ids(theirs, labels), descriptors, labels)]
 
 
-def _refuse_a_shared_column(labels: Path, descriptors: Path) -> None:
+def _refuse_a_shared_column(labels: Path, descriptors: Path, ours: Mapping[str, Array]) -> None:
     """Refuse two files that both have a column or array which could name the scenes, and is not known to.
+
+    Args:
+        labels: The file of labels.
+        descriptors: The file of descriptors, for messages.
+        ours: The arrays of the latter that could name its scenes.
 
     Raises:
         UserError: There is one; row by row, the labels could be those of other scenes.
     """
     if {labels.suffix, descriptors.suffix} & set(NAMELESS) or labels.samefile(descriptors):
         return
-    theirs = read_arrays(labels, WITH_SCENES).keys() - NOT_SCENES
-    ours = read_arrays(descriptors, WITH_SCENES) if theirs else {}  # a large file: read again only where it may matter
-    shared = [name for name, array in ours.items() if name in theirs and _is_text(array)]
-    if shared:
+    theirs = _with_scenes(labels)
+    shared = (name for name in ours if name in theirs and name not in NOT_SCENES)
+    if name := next((name for name in shared if _may_name_others(ours[name], theirs[name])), None):
         raise UserError(
-            f"{labels} and {descriptors}: both have {shared[0]!r}, but their rows would be matched by their order; "
+            f"{labels} and {descriptors}: both have {name!r}, but their rows would be matched by their order; "
             "call it 'id' in both to match them by it, or remove it from one of them if the order is the same"
         )
+
+
+def _may_name_others(ours: Array, theirs: Array) -> bool:
+    """Return whether columns of one name may name other scenes in a row: texts, or whole numbers that differ."""
+    if _is_text(ours) or _is_text(theirs):
+        return True
+    return _is_whole(ours) and _is_whole(theirs) and not np.array_equal(ours, theirs)
 
 
 def _by_id(
@@ -276,7 +289,7 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
     name) and perhaps ``labels`` and ``ids``. ``.parquet`` has one row per scene: a column of lists, called
     ``descriptors`` or ``codes`` where there are several, or one numeric column per dimension, ``f0``, ``f1``, ... (any
     name, numbers without a gap); and perhaps columns ``label`` (or ``label_list``, texts such as ``beach;sea``) and
-    ``id`` (or another one with the names of scenes, see ``_scene_names``); ``.csv`` likewise, see
+    ``id`` (or another one with the names of scenes, see ``_with_scenes``); ``.csv`` likewise, see
     ``rsir_bench.base.csv_tables``. Other columns are left out, which a warning says.
 
     Args:
@@ -287,7 +300,7 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
         UserError: There is no such file, its format is unknown, it is not clear what the descriptors are, or the file
             calls them codes and they are not meant so.
     """
-    contents = read_arrays(path, WITH_SCENES)
+    contents = _with_scenes(path)
     labels, (heading, names) = _only(path, contents, (*LABEL_NAMES, LIST_NAME)), _scene_names(path, contents)
     if (lists := contents.pop(LIST_NAME, None)) is not None:
         labels = _split_lists(path, lists)
@@ -300,14 +313,18 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
             "they are packed; kind = 'code' in a submission), or rename them 'descriptors'"
         )
     if named is not None:
-        return DescriptorFile(named, labels, names)
-    if path.suffix in TABLES:
-        return DescriptorFile(_columns(path, others), labels, names)
-    if len(others) != 1:
+        chosen = [name for name in others if name in DESCRIPTOR_NAMES]
+    elif path.suffix in TABLES:
+        chosen = _dimensions(path, others)
+        named = np.column_stack([others[name] for name in chosen]) if len(chosen) > 1 else others[chosen[0]]
+    elif len(others) == 1:
+        chosen, named = list(others), next(iter(others.values()))
+    else:
         raise UserError(
             f"{path}: holds {', '.join(contents) or 'nothing'}; name the array of descriptors 'descriptors'"
         )
-    return DescriptorFile(next(iter(others.values())), labels, names)
+    rest = {name: array for name, array in contents.items() if name not in (*NOT_SCENES, *chosen)}
+    return DescriptorFile(named, labels, names, rest)
 
 
 def _split_lists(path: Path, lists: Array) -> Array:
@@ -334,8 +351,8 @@ def _only(path: Path, contents: dict[str, Array], names: tuple[str, ...]) -> Arr
     return contents[found[0]] if found else None
 
 
-def _columns(path: Path, columns: dict[str, Array]) -> Array:
-    """Return the descriptors, (N, D), of a table whose columns do not say so by their names.
+def _dimensions(path: Path, columns: dict[str, Array]) -> list[str]:
+    """Return the column of lists or the columns of numbers that are the descriptors, though not called so.
 
     Raises:
         UserError: There is neither one column of lists nor one numbered block of numeric columns.
@@ -349,7 +366,7 @@ def _columns(path: Path, columns: dict[str, Array]) -> Array:
         shown = chosen[0] if len(chosen) == 1 else f"{chosen[0]} to {chosen[-1]}"
         message = "%s: descriptors are %s; left out: %s"
         logging.getLogger(__name__).warning(message, path, shown, ", ".join(rest))
-    return columns[lists[0]] if lists else np.column_stack([columns[name] for name in chosen])
+    return chosen
 
 
 def _refuse_damaged(path: Path, columns: dict[str, Array], chosen: list[str]) -> None:
@@ -428,14 +445,27 @@ def read_labels(path: Path) -> Array:
 def read_ids(path: Path) -> Array | None:
     """Return the ids, (N,) of the file's dtype, that a file of labels has next to them; None where it has none.
 
-    In a table without ids or file names, the column ``image``, ``scene``, ``path`` or ``name`` holds them.
+    In a table without ids or file names, the column ``image``, ``scene``, ``path`` or ``name`` holds them, else the
+    index of a parquet file.
 
     Raises:
         UserError: The file cannot be read, or holds several arrays of ids.
     """
     if path.suffix in NAMELESS:
         return None
-    return _scene_names(path, read_arrays(path, WITH_SCENES))[1]
+    return _scene_names(path, _with_scenes(path))[1]
+
+
+def _with_scenes(path: Path) -> dict[str, Array]:
+    """Return all arrays of a file, with the unnamed index of a parquet file where no column names the scenes.
+
+    Raises:
+        UserError: The file cannot be read, or holds several arrays of ids.
+    """
+    contents = read_arrays(path, WITH_SCENES)
+    if path.suffix == ".parquet" and _scene_names(path, contents)[0] is None:
+        return ids.unnamed_index(path) | contents
+    return contents
 
 
 def _scene_names(path: Path, contents: dict[str, Array]) -> tuple[str | None, Array | None]:
@@ -459,6 +489,11 @@ def _scene_names(path: Path, contents: dict[str, Array]) -> tuple[str | None, Ar
 def _is_text(array: Array) -> bool:
     """Return whether an array has one text for each row."""
     return array.ndim == 1 and (array.dtype.kind in "SU" or all(isinstance(cell, str) for cell in array.tolist()))
+
+
+def _is_whole(array: Array) -> bool:
+    """Return whether an array has one whole number for each row, of any type."""
+    return array.ndim == 1 and array.dtype.kind in "iuf" and bool((array == np.round(array)).all())
 
 
 def read_queries(path: Path) -> Array:
