@@ -60,7 +60,9 @@ def export(
         str | None, typer.Option(help="The similarity, for a file of descriptors; pearson by default.")
     ] = None,
     codes: Annotated[bool, typer.Option("--codes", help="The file holds binary codes.")] = False,
-    bits: Annotated[int | None, typer.Option(min=1, help="Bits of packed codes.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(min=1, help="Bits of packed codes; the first bit is the highest (big, as in numpy).")
+    ] = None,
 ) -> None:
     """Write results in the formats of other programs (docs/export.md).
 

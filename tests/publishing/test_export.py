@@ -160,8 +160,37 @@ def test_packed_codes_are_ranked_by_their_bits(tmp_path: Path, stripes: SceneInd
         descriptors_file(tmp_path, stripes, np.packbits(bits, axis=1)), stripes, "pearson", codes=True, bits=12
     )
     assert trec(tmp_path / "a", plain) == trec(tmp_path / "b", packed)
-    with pytest.raises(UserError, match=r"2 columns of uint8 are not codes of 20 bits"):
-        from_file(tmp_path / "mine.npz", stripes, "pearson", codes=True, bits=20)
+    assert packed.descriptors.dtype == plain.descriptors.dtype == np.uint8
+    assert np.array_equal(packed.descriptors, bits)
+    floats = from_file(
+        descriptors_file(tmp_path, stripes, bits.astype(np.float64)), stripes, "pearson", codes=True, bits=12
+    )
+    assert floats.descriptors.dtype == np.uint8
+    assert np.array_equal(floats.descriptors, bits)
+
+
+@pytest.mark.parametrize(
+    ("codes", "bits", "words"),
+    [
+        (np.linspace(0.01, 0.99, 90).reshape(15, 6), None, "codes hold values other than 0 and 1"),
+        (np.full((15, 6), 256), None, "codes hold values other than 0 and 1"),
+        (np.full((15, 6), -1, np.int8), 6, "codes hold values other than 0 and 1"),
+        (np.full((15, 2), 0b1111, np.uint8), None, "codes hold values other than 0 and 1"),
+        (np.full((15, 2), 0b1111, np.uint8), 12, "bits 13 to 16 are padding, but set in 15 of 15 codes"),
+        (np.full((15, 2), 0b1111, np.uint8), 20, "2 columns of uint8 are neither 20 columns of 0/1 nor 3 of packed"),
+        (np.ones((15, 2), np.uint16), 12, "2 columns of int64 are neither 12 columns of 0/1 nor 2 of packed uint8"),
+    ],
+)
+def test_codes_that_cannot_be_scored_are_not_exported(
+    tmp_path: Path, stripes: SceneIndex, codes: np.ndarray, bits: int | None, words: str
+) -> None:
+    path = descriptors_file(tmp_path, stripes, codes)
+    with pytest.raises(UserError) as caught:
+        from_file(path, stripes, "pearson", codes=True, bits=bits)
+    assert str(caught.value).startswith(f"{path}: {words}")
+    with pytest.raises(UserError) as scored:
+        score_files(path, dataset=stripes, codes=True, bits=bits)
+    assert str(caught.value) == str(scored.value).replace("descriptors", str(path), 1)
 
 
 def test_a_disk_without_the_space_is_told_before_anything_is_written(

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from rsir_bench.base.errors import UserError
 from rsir_bench.base.files import slug
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.ranking.after import PostProcessing
 from rsir_bench.ranking.descriptor_files import read_descriptors
 from rsir_bench.ranking.files.ids import by_scene
 from rsir_bench.ranking.queries import choose_queries
+from rsir_bench.ranking.task import checked_rows
 from rsir_bench.records.cells import after_of, describe_cell
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import Record
@@ -134,19 +135,16 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
         index: The dataset.
         similarity: As in ``rsir_bench.ranking.score``.
         codes: Whether the descriptors are binary codes.
-        bits: Number of bits of packed codes; None: they are columns of 0 and 1.
+        bits: Number of bits of codes, packed with the highest bit of each byte first unless they are columns of 0 and
+            1; None: they are such columns.
 
     Raises:
-        UserError: The file cannot be read, or does not hold every scene once.
+        UserError: The file cannot be read, does not hold every scene once, or holds other values than codes.
     """
     contents = read_descriptors(path, codes=codes)
     rows = by_scene(contents.descriptors, contents.ids, index, path)
-    if codes and bits is not None and rows.shape[1] != bits:
-        if rows.dtype != np.uint8 or rows.shape[1] != -(-bits // 8):
-            raise UserError(
-                f"{path}: {rows.shape[1]} columns of {rows.dtype} are not codes of {bits} bits; correct --bits"
-            )
-        rows = np.unpackbits(rows, axis=1, count=bits)
+    if codes:
+        rows = (checked_rows(rows, str(path), "hamming", bits, "big") > 0).to(torch.uint8).numpy()
     return Described(
         stem=Path(slug(path.stem)),
         about={"file": path.name, "target": index.name, "fingerprint": index.fingerprint},
@@ -156,7 +154,7 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
         labels=index.labels,
         classes=index.classes,
         several=index.several,
-        descriptors=rows.astype(np.uint8) if codes else rows,
+        descriptors=rows,
         code=codes,
         similarity="hamming" if codes else similarity,
         queries=None,
