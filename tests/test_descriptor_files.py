@@ -279,6 +279,30 @@ def test_labels_in_csv_stay_apart_and_none_is_taken_for_a_header(tmp_path: Path)
     assert list(contents.labels) == ["01", "1"]
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_blanks_at_the_ends_of_cells_in_csv_split_no_class(tmp_path: Path, separator: str) -> None:
+    order = np.random.default_rng(2).permutation(40)
+    ends = [" ", "", "\t", "  "]
+    lines = [f" s{row}{ends[row % 4]}{separator}{LABELS[row]}{ends[row % 3]}" for row in order]
+    (tmp_path / "y.csv").write_text("\n".join([f"id {separator} label ", *lines]) + "\n")
+    np.savez(tmp_path / "x.npz", ids=[f"s{row}" for row in range(40)], descriptors=ROWS)
+    found = score_files(tmp_path / "x.npz", tmp_path / "y.csv")
+    assert set(found.per_class) == {*LABELS.tolist()}
+    assert found.overall == pytest.approx(score(ROWS, LABELS).overall)
+    words = [f"{LABELS[row]}{ends[row % 3]}" for row in range(40)]
+    for name in ("one.csv", "one.txt"):
+        (tmp_path / name).write_text("\n".join(words) + "\n")
+        assert read_labels(tmp_path / name).tolist() == LABELS.tolist()
+    cells = [f"{0.5 + row} {separator}{1.5 - row} {separator}{words[row]}" for row in range(40)]
+    (tmp_path / "x.csv").write_text("\n".join([separator.join(["f0 ", "f1 ", "label "]), *cells]) + "\n")
+    contents = read_descriptors(tmp_path / "x.csv")
+    assert contents.labels is not None
+    assert contents.labels.tolist() == LABELS.tolist()
+    assert contents.descriptors.tolist() == [[0.5 + row, 1.5 - row] for row in range(40)]
+    (tmp_path / "y.csv").write_text(f"id{separator} label \na{separator}01 \nb{separator}1\n")
+    assert read_labels(tmp_path / "y.csv").tolist() == ["01", "1"]
+
+
 @pytest.mark.parametrize("heading", ["id", "ids", "filename", "file_name", "file"])
 def test_ids_and_file_names_in_csv_keep_their_zeros(tmp_path: Path, heading: str) -> None:
     names, order = [f"{number:03}" for number in range(40)], np.random.default_rng(2).permutation(40)

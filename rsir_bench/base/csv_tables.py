@@ -15,7 +15,7 @@ from rsir_bench.base.text import decode
 
 
 def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.DataFrame:
-    """Return a table, one row per scene; columns without a header are called 0, 1, ...
+    """Return a table, one row per scene; columns without a header are called 0, 1, ...; texts have no blanks at ends.
 
     A first line is a header where it holds no number, or nothing but the numbers of the columns and some of ``names``
     (``id,0,1,2``). A single column has a header only where it is one of ``names``, so that no label is taken for one.
@@ -32,25 +32,29 @@ def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.D
     text = decode(path.read_bytes())
     first = text.partition("\n")[0].rstrip("\r")
     separator = ";" if ";" in first and "," not in first else ","
-    cells = next(csv.reader([first], delimiter=separator), [])
+    cells = next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])
     header = _is_header(cells, names)
     if header and (twice := [name for name, count in Counter(map(str.strip, cells)).items() if name and count > 1]):
         raise ValueError(f"several columns are called {', '.join(twice)}; rename them")
+    texts = [*words, *(cell for cell in cells if cell.strip() in words)]
     table = pd.read_csv(
         io.StringIO(text),
         sep=separator,
         header=0 if header else None,
-        dtype=dict.fromkeys(words, str) if header or len(cells) > 1 else str,
+        dtype=dict.fromkeys(texts, str) if header or len(cells) > 1 else str,
         keep_default_na=False,  # a class may be called NA
         skipinitialspace=True,
     )
     if not table.index.equals(pd.RangeIndex(len(table))):  # pandas would take the first cells for names of rows
         raise ValueError("lines have more cells than the first one; name every column there, and end no line with one")
+    table = table.rename(columns=lambda name: str(name).strip())
+    for name in table.columns[[kind.kind == "O" for kind in table.dtypes]]:
+        table[name] = table[name].map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
     kinds = {kind.kind for kind in table.dtypes}
     if header and {"f", "i"} <= kinds:  # a named dimension may hold whole numbers alone, which CSV writes without a dot
         whole = [name for name in table.columns if table[name].dtype.kind == "i" and name not in names]
         table = table.astype(dict.fromkeys(whole, "float64"))
-    return table.rename(columns=str)
+    return table
 
 
 def _is_header(cells: list[str], names: Collection[str]) -> bool:
