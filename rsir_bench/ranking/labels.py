@@ -95,14 +95,24 @@ def refuse_masked(values: Any, what: str) -> None:
 
 
 def _as_array(labels: Any, what: str) -> Array:
-    """Return labels as an array, (...) of their own types: a list's items are not turned into each other's type."""
+    """Return labels as an array, (...) of their own types: a list's items are not turned into each other's type.
+
+    Floats of a tensor are returned as int64.
+
+    Raises:
+        UserError: They are not one label per descriptor, or floats that are no classes; see ``_floats``.
+    """
     if isinstance(labels, Tensor):
-        labels = labels.detach().cpu()
-        return np.asarray(labels.double() if labels.is_floating_point() else labels)
+        given = labels.detach().cpu()
+        if not given.is_floating_point():
+            return np.asarray(given)
+        return _floats(np.asarray(given.double()), what, given.dtype)  # NumPy lacks some of torch's types
     refuse_masked(labels, what)
     if hasattr(labels, "__array__"):
         return np.asarray(labels)
-    items = list(labels) if isinstance(labels, Sequence) and not isinstance(labels, str | bytes) else labels
+    items = labels
+    if isinstance(labels, Sequence) and not isinstance(labels, str | bytes):
+        items = [_plain(value, what) for value in labels]  # NumPy would drop the types of torch's values
     try:
         return np.asarray(items, dtype=object)
     except ValueError:
@@ -115,7 +125,7 @@ def _objects(values: Array, what: str) -> Array:
     Raises:
         UserError: They are not.
     """
-    items = [value.item() if isinstance(value, np.generic | Tensor) and value.ndim == 0 else value for value in values]
+    items = [_plain(value, what) for value in values]
     kinds = {_kind(value) for value in items}
     if kinds == {"int", "float"}:  # a number is the same class in both types
         whole = iter(_floats(np.array([value for value in items if isinstance(value, float)]), what).tolist())
@@ -135,6 +145,20 @@ def _objects(values: Array, what: str) -> Array:
     raise UserError(f"{what}: mixed or unknown types ({', '.join(sorted(kinds))}); {GIVE}, of one type")
 
 
+def _plain(value: Any, what: str) -> Any:
+    """Return a single value of NumPy or torch as Python's; other values as they are.
+
+    Raises:
+        UserError: It is so large a float that its type has no longer a value for every integer.
+    """
+    if not isinstance(value, np.generic | Tensor) or value.ndim:
+        return value
+    plain = value.item()
+    if isinstance(plain, float) and np.isfinite(plain):
+        _refuse_inexact(plain, value.dtype, what)
+    return plain
+
+
 def _kind(value: Any) -> str:
     """Return the name of a value's type; subclasses of ``str`` and ``int`` count as these."""
     for kind in (bool, int, str, bytes, float):
@@ -152,8 +176,13 @@ def _integers(values: Array) -> Array:
     return np.array([int(value) for value in values], dtype=object)
 
 
-def _floats(values: Array, what: str) -> Array:
-    """Return (N,) whole floats as int64.
+def _floats(values: Array, what: str, dtype: np.dtype[Any] | torch.dtype | None = None) -> Array:
+    """Return whole floats, (...), as int64.
+
+    Args:
+        values: The floats.
+        what: What they are, for messages.
+        dtype: The type that they had, if they were widened.
 
     Raises:
         UserError: One is not whole, or so large that its type has no longer a value for every integer.
@@ -161,10 +190,22 @@ def _floats(values: Array, what: str) -> Array:
     if not (np.isfinite(values).all() and (values == np.round(values)).all()):
         missing = int(np.isnan(values).sum())
         raise UserError(f"{what}: numbers that are not whole{f' ({missing} are NaN)' if missing else ''}; {GIVE}")
-    exact = min(2 ** (np.finfo(values.dtype).nmant + 1), 2**53)
-    if len(values) and np.abs(values).max() > exact:
-        raise UserError(f"{what}: {values.dtype} numbers above {exact}, where not every integer has a value; {GIVE}")
+    if values.size:
+        _refuse_inexact(np.abs(values).max(), dtype or values.dtype, what)
     return values.astype(np.int64)
+
+
+def _refuse_inexact(number: float, dtype: np.dtype[Any] | torch.dtype, what: str) -> None:
+    """Refuse a float that may be the neighbour of the integer that was meant.
+
+    Raises:
+        UserError: Not every integer up to its size and the next one has a value in the type.
+    """
+    limits = torch.finfo(dtype) if isinstance(dtype, torch.dtype) else np.finfo(dtype)
+    exact = min(int(2 / limits.eps), 2**53)
+    if abs(number) >= exact:
+        name = str(dtype).removeprefix("torch.")
+        raise UserError(f"{what}: {name} numbers at or above {exact}, where not every integer has a value; {GIVE}")
 
 
 def _bytes(values: Array, what: str) -> Array:
