@@ -279,6 +279,16 @@ def test_labels_in_csv_stay_apart_and_none_is_taken_for_a_header(tmp_path: Path)
     assert list(contents.labels) == ["01", "1"]
 
 
+@pytest.mark.parametrize("heading", ["filename", "image_id"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_classes_beside_a_column_of_bits_are_one_label_per_scene(tmp_path: Path, heading: str, classes: int) -> None:
+    labels = np.arange(40) % classes
+    table = pd.DataFrame({heading: np.arange(40), "label": labels, "split": np.arange(40) // 20})
+    table.to_csv(tmp_path / "y.csv", index=False)
+    np.save(tmp_path / "x.npy", ROWS)
+    assert score_files(tmp_path / "x.npy", tmp_path / "y.csv").overall == score(ROWS, labels).overall
+
+
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_blanks_at_the_ends_of_cells_in_csv_split_no_class(tmp_path: Path, separator: str) -> None:
     order = np.random.default_rng(2).permutation(40)

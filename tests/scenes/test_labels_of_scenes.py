@@ -22,7 +22,7 @@ from rsir_bench.scenes.card import CardLabels, DatasetCard, load_cards, parse_ca
 from rsir_bench.scenes.index import GivenCards, SceneIndex, index_listing, list_dataset, resolve_dataset
 from rsir_bench.scenes.inspect.listing import dataset_card, dataset_list
 from rsir_bench.scenes.inspect.verify import Verdict, verify
-from rsir_bench.scenes.labelling.label_file import read_label_table
+from rsir_bench.scenes.labelling.label_file import holds_several_labels, read_label_table
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 UCM = ("airplane", "bare-soil", "buildings")
@@ -54,6 +54,31 @@ def test_every_kind_of_file_is_the_same_table(text: str, tmp_path: Path) -> None
     table = read_label_table(tmp_path / "labels.txt")
     assert (table.ids, table.names) == (("a", "b"), UCM)
     assert table.lists() == [["airplane", "buildings"], ["bare-soil"]]
+    assert holds_several_labels(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize(
+    ("several", "text"),
+    [
+        (True, "scene,beach,sea\na,1,0\nb,0,1\n"),
+        (True, "filename,beach,sea\na,1,0\nb,0,1\n"),
+        (True, "filename,labels,split\na,beach;sea,train\nb,beach,test\n"),
+        (True, "filename,labels,split\na,beach,train\nb,beach;sea,test\n"),
+        (False, "filename,label,note\na,beach,old;grey\nb,sea,new\n"),
+        (False, "filename,label,split\na,1,0\nb,7,1\n"),
+        (False, "filename,label,split\na,1,0\nb,0,1\n"),
+        (False, "filename,class,split\na,1,0\nb,0,1\n"),
+        (False, "image_id,Label,used\n3,0,1\n4,1,1\n"),
+        (False, "image_id,kind,used\n3,0,1\n4,5,1\n"),
+        (False, "image_id,kind,used\n3,0,1\n4,1\n"),
+        (False, "filename,label\na,beach\nb,sea\n"),
+        (False, "beach\nsea\n"),
+        (False, "filename,labels\n"),
+    ],
+)
+def test_a_matrix_has_bits_in_all_lines_and_no_column_of_labels(several: bool, text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    assert holds_several_labels(tmp_path / "labels.csv") is several
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from rsir_bench.base.text import decode
 
 SCENE_HEADINGS = ("filename", "file_name", "file", "image", "scene", "path", "id", "name")
 LABEL_HEADINGS = ("labels", "label", "tags")
+CLASS_HEADINGS = (*LABEL_HEADINGS, "class")
+"""The headings of a column whose cells name what a scene shows, which is no column of 0 and 1."""
 BETWEEN = ";"
 """What separates the names of a list."""
 
@@ -74,16 +76,19 @@ def read_label_table(path: Path) -> LabelTable:
 def holds_several_labels(path: Path) -> bool:
     """Return whether a text file names several labels per scene: a matrix, or lists with ``;`` between names.
 
+    A matrix has 0 or 1 in every cell below its first line and right of its first column, and no column of labels.
+
     Raises:
         UserError: The file cannot be read.
     """
     rows = [cells for _, cells in _rows(path)]
     if len(rows) < 2:
         return False
-    if all(len(cells) > 2 for cells in rows[:2]) and all(cell in _BITS for cell in rows[1][1:]):
-        return True
-    column = _headings(rows[0])
-    return any(len(cells) == 2 or column for cells in rows) and any(BETWEEN in cells[-1] for cells in rows)
+    if not {cell.casefold() for cell in rows[0]} & set(CLASS_HEADINGS) and all(len(cells) > 2 for cells in rows):
+        return all(cell in _BITS for cells in rows[1:] for cell in cells[1:])
+    if columns := _headings(rows[0]):
+        return any(BETWEEN in cells[columns[1]] for cells in rows[1:] if len(cells) > columns[1])
+    return any(len(cells) == 2 for cells in rows) and any(BETWEEN in cells[-1] for cells in rows)
 
 
 def _rows(path: Path) -> list[Row]:
