@@ -249,4 +249,4 @@ def _state(path: Path) -> list[Any]:
         OSError: It is not there.
     """
     state = path.stat()
-    return [str(path), state.st_size, state.st_mtime_ns, state.st_ino]
+    return [str(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]

@@ -93,8 +93,13 @@ def _of_network(error: BaseException | None) -> bool:
     return False
 
 
-def hub_files(repository: str | None, names: Iterable[str]) -> tuple[Path, ...] | None:
+def hub_files(repository: str | None, names: Iterable[str], revision: str = "main") -> tuple[Path, ...] | None:
     """Return the cached files of a repository of the Hugging Face hub, with what says which version is meant.
+
+    Args:
+        repository: ``ORG/NAME``; None: there is none.
+        names: Of files; those that the repository lacks are left out.
+        revision: A branch, a tag or a commit.
 
     Returns:
         None where none of them is cached.
@@ -102,9 +107,10 @@ def hub_files(repository: str | None, names: Iterable[str]) -> tuple[Path, ...] 
     if repository is None:
         return None
     hub = import_module("huggingface_hub")
-    found = [path for name in names if isinstance(path := hub.try_to_load_from_cache(repository, name), str)]
+    cached = (hub.try_to_load_from_cache(repository, name, revision=revision) for name in names)
+    found = [path for path in cached if isinstance(path, str)]
     if not found:
         return None
-    # .../models--ORG--NAME/snapshots/COMMIT/FILE, and refs/main next to snapshots, which names the commit.
-    version = Path(found[0]).parents[2] / "refs" / "main"
+    # .../models--ORG--NAME/snapshots/COMMIT/FILE, and refs/REVISION next to snapshots, which names the commit.
+    version = Path(found[0]).parents[2] / "refs" / revision
     return (*map(Path, found), *([version] if version.is_file() else []))

@@ -37,7 +37,8 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     here = find_folder(settings.model, folders)
-    options = {"revision": getattr(settings, "revision", None) or "main", "trust_remote_code": _trusted(settings)}
+    revision = getattr(settings, "revision", None) or "main"
+    options = {"revision": revision, "trust_remote_code": _trusted(settings)}
     place = settings.model if here is None else str(here)
     remedy = f"go online, or name a folder, hf:FOLDER, that save_pretrained has written, or hf:{settings.model}@none"
     with building(remedy):
@@ -54,7 +55,7 @@ def open_backbone(settings: EncoderSettings, folders: Sequence[Path]) -> Backbon
             delattr(network, name)
     files: tuple[Path, ...] | None = ()
     if settings.weights == "own":
-        files = hub_files(settings.model, FILES) if here is None else tuple(sorted(here.glob("*.*")))
+        files = hub_files(settings.model, FILES, revision) if here is None else tuple(sorted(here.glob("*.*")))
     elif settings.weights != "none":
         files = (find_file(settings.weights, folders),)
         network.load_state_dict(fit_file(network, settings.model, files[0], 3).state)

@@ -19,6 +19,7 @@ from tiny import message, some_scenes
 
 from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.facts import EncoderFacts, build_encoder
+from rsir_bench.encoders.fetching import hub_files
 from rsir_bench.encoders.input import Input
 from rsir_bench.encoders.method import encoder_facts
 from rsir_bench.method.registry import discover, resolve
@@ -182,6 +183,47 @@ def test_weights_of_a_file_and_of_a_folder_are_one_encoder(hf, tmp_path):
     state = hf.library.AutoModel.from_pretrained(hf.place / "dino").state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
     assert known(f"hf:{hf.place}/dino@{tmp_path}/w.safetensors") == known(f"hf:{hf.place}/dino")
+
+
+def in_the_hubs_cache(cache: Path, refs: dict[str, str], files: tuple[str, ...] = ()) -> Path:
+    """Return the folder of org/name in a cache of the hub, whose branches name commits."""
+    place = cache / "models--org--name"
+    (place / "refs").mkdir(parents=True)
+    for branch, commit in refs.items():
+        (place / "refs" / branch).write_text(commit)
+        (place / "snapshots" / commit).mkdir(parents=True)
+        for name in files:
+            (place / "snapshots" / commit / name).write_text(commit)
+    return place
+
+
+def test_files_of_the_hub_are_those_of_the_revision(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    commits = {"main": "a" * 40, "dev": "b" * 40}
+    place = in_the_hubs_cache(tmp_path, commits, ("config.json", "w.bin"))
+    names = ("config.json", "nosuch.json", "w.bin")
+    for branch, commit in commits.items():
+        snapshot = place / "snapshots" / commit
+        found = (snapshot / "config.json", snapshot / "w.bin")
+        assert hub_files("org/name", names, branch) == (*found, place / "refs" / branch)
+        assert hub_files("org/name", names, commit) == found  # a commit does not change
+    assert hub_files("org/name", names) == hub_files("org/name", names, "main")
+    assert hub_files("org/name", names, "nosuch") is None
+
+
+def test_a_revision_that_moves_on_is_noticed(hf, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    place = in_the_hubs_cache(tmp_path, {"main": "a" * 40, "dev": "b" * 40, "next": "c" * 40})
+    model = hf.library.AutoModel.from_pretrained(hf.place / "dino")
+    for number, commit in enumerate("abc"):
+        torch.nn.init.constant_(model.layernorm.bias, number)
+        model.save_pretrained(place / "snapshots" / (commit * 40))
+        shutil.copy(hf.place / "dino" / "preprocessor_config.json", place / "snapshots" / (commit * 40))
+    before = known("hf:org/name:revision=dev")
+    assert before == known("hf:org/name:revision=dev")
+    (place / "refs" / "dev").write_text("c" * 40)
+    assert known("hf:org/name:revision=dev").weights == known("hf:org/name:revision=next").weights != before.weights
 
 
 class Grey(Backbone):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from tiny import message, some_scenes
 
 from rsir_bench.encoders import facts as facts_module
@@ -223,6 +223,19 @@ def test_a_file_that_is_touched_is_read_again_and_is_the_same(tmp_path: Path, mo
     assert facts("test_resnet", str(path)) == before
     path.unlink()
     assert "not found" in message(lambda: facts("test_resnet", str(path)))
+
+
+def test_other_weights_of_the_same_size_and_time_are_noticed(tmp_path: Path):
+    """As ``cp -p`` leaves them, from an archive in which all files have one time."""
+    path = saved("test_resnet", tmp_path / "w.safetensors")
+    os.utime(path, (1, 1))
+    before, state = facts("test_resnet", str(path)), path.stat()
+    torch.manual_seed(14)
+    path.write_bytes(save(create("test_resnet", num_classes=5).state_dict()))
+    os.utime(path, (1, 1))
+    replaced = path.stat()
+    assert [replaced.st_size, replaced.st_mtime_ns, replaced.st_ino] == [state.st_size, state.st_mtime_ns, state.st_ino]
+    assert facts("test_resnet", str(path)).weights != before.weights
 
 
 def test_what_is_kept_of_an_encoder_may_be_damaged(tmp_path: Path):
