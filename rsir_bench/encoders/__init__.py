@@ -2,7 +2,7 @@
 
 from rsir_bench.encoders.encoder import Encoder
 from rsir_bench.encoders.facts import EncoderFacts, own_tensors
-from rsir_bench.encoders.method import EncoderMethod, encoder_class, encoder_facts, named_encoder, weights_in
+from rsir_bench.encoders.method import EncoderMethod, encoder_class, encoder_facts, facts_in, named_encoder
 from rsir_bench.encoders.settings import EncoderSettings
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "EncoderSettings",
     "encoder_class",
     "encoder_facts",
+    "facts_in",
     "named_encoder",
     "own_tensors",
-    "weights_in",
 ]

@@ -21,7 +21,10 @@ class Backbone(nn.Module, ABC):
         pooling: How the weights pool the last layer, as tables print it.
         files: The files that the weights came from; none for random ones, None where they are not known.
         patch: Side of a patch in pixels, of which a size must be a multiple; None where it has no patches.
+        configuration: A digest of what else its files say of the network; empty where its name says it all.
     """
+
+    configuration = ""
 
     def __init__(
         self,

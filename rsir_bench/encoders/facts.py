@@ -30,7 +30,7 @@ from rsir_bench.scenes.pixel_cache import Transform
 ENCODER_VERSION = 1
 """Raised when an encoder of the same weights and settings gives other descriptors."""
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 LIBRARIES = {
     "timm": ("from_timm", ("timm",)),
     "hf": ("from_transformers", ("transformers",)),
@@ -57,6 +57,7 @@ class EncoderFacts:
         pooling: How its last layer is pooled, as tables print it.
         changes: The settings that differ from the weights' configuration, by name.
         arguments: Further arguments of its constructor.
+        configuration: See ``Backbone``.
     """
 
     library: str
@@ -66,6 +67,7 @@ class EncoderFacts:
     pooling: str
     changes: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    configuration: str = ""
 
     @property
     def transform(self) -> Transform:
@@ -74,18 +76,24 @@ class EncoderFacts:
 
     @property
     def name(self) -> str:
-        """What tables call it: the model, the first digits of its weights' digest, and what was changed.
+        """What tables call it: the model, the first digits of the digests of its weights, and what was changed.
 
         Where the weights came from plays no part.
         """
         weights = self.weights.removeprefix("tensors:")[:SHOWN]
         changes = "".join(f":{key}={_word(value)}" for key, value in sorted(self.changes.items()))
-        return f"{self.library}:{self.model}@{weights}{changes}"
+        configuration = f"-{self.configuration[:SHOWN]}" if self.configuration else ""
+        return f"{self.library}:{self.model}@{weights}{configuration}{changes}"
 
     def identity(self) -> dict[str, Any]:
         """Return everything that changes its descriptors, as plain values."""
         about = {"library": self.library, "model": self.model, "weights": self.weights, "pooling": self.pooling}
-        return {**about, "version": ENCODER_VERSION, "input": self.input.plain(), "arguments": self.arguments}
+        known = {**about, "version": ENCODER_VERSION, "input": self.input.plain(), "arguments": self.arguments}
+        return known | ({"configuration": self.configuration} if self.configuration else {})
+
+    def is_built_as(self, other: EncoderFacts) -> bool:
+        """Return whether weights, configuration and input are those of other facts."""
+        return (self.weights, self.configuration, self.input) == (other.weights, other.configuration, other.input)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings in force, by ``library.key``, for the record."""
@@ -143,8 +151,8 @@ def build_encoder(
     bands: int,
     limits: tuple[float, float] | None,
     folders: Sequence[Path],
-) -> tuple[Encoder, str]:
-    """Return an encoder, ready for scenes, and what its weights are known by.
+) -> tuple[Encoder, EncoderFacts]:
+    """Return an encoder, ready for scenes, and the facts about it as it was built.
 
     Args:
         library: Of ``LIBRARIES``.
@@ -162,7 +170,7 @@ def build_encoder(
         _keep(place, facts, backbone.files)
     if input.size != backbone.input.size:
         backbone.resize(input.size)
-    return Encoder(backbone, input, bands, facts.pooling, limits), facts.weights
+    return Encoder(backbone, input, bands, facts.pooling, limits), facts
 
 
 def _opened(library: str, settings: EncoderSettings, folders: Sequence[Path]) -> tuple[Backbone, Input, dict[str, Any]]:
@@ -186,6 +194,7 @@ def _known(
         pooling=pooling_name(backbone, settings.pooling),
         changes=changes,
         arguments=dict(getattr(settings, "arguments", {})),
+        configuration=backbone.configuration,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rsir_bench.base.errors import UserError
+from rsir_bench.base.files import digest, file_digest
 from rsir_bench.encoders.backbone import Backbone, places
 from rsir_bench.encoders.fetching import building, find_file, find_folder, hub_files, optional
 from rsir_bench.encoders.input import Input, share
@@ -24,6 +27,10 @@ POOLERS |= dict.fromkeys(("swin", "swinv2", "resnet", "convnext", "convnextv2", 
 """What the pooler of a model does, by its type, where tables can say it in the words of the other poolings."""
 
 CONVNEXT_SQUASHES = 384  # from this size on, its processor squashes; below, it takes the centre
+NO_PART = {"_name_or_path", "_commit_hash", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype"}
+NO_PART |= {"id2label", "label2id", "problem_type"}
+"""What a configuration says of where a model came from, and of its classifier: it changes no descriptor."""
+
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
 
 
@@ -96,6 +103,7 @@ class TransformersBackbone(Backbone):
         super().__init__(network, model, input, "", files, getattr(vision, "patch_size", None))
         self._prefix = int(token) + int(getattr(vision, "num_register_tokens", 0) or 0)
         self._token, self._interpolate = token, False
+        self.configuration = configuration_digest(network)
         if present:  # a pooler with random weights is none
             network.pooler = None  # type: ignore[assignment]
         self.pooling = self._own_pooling(config.model_type)
@@ -135,6 +143,34 @@ class TransformersBackbone(Backbone):
         if last.ndim == 4:
             return None, places(last, channels_last=False)
         return (last[:, 0] if self._token else None), last[:, self._prefix :]
+
+
+def configuration_digest(network: Any) -> str:
+    """Return the SHA-256 (hex) of a model's configuration, and of its code where that comes with the weights.
+
+    Heads, activations and epsilons are in no tensor. What is as usual for its type plays no part, since releases of
+    transformers add settings; nor do names, versions and labels.
+    """
+    config, kind, code = network.config, type(network.config), {}
+    usual = {} if getattr(kind, "has_no_defaults_at_init", False) else _plain(kind())
+    if type(network).__module__.startswith("transformers_modules."):  # a folder for each version of the code
+        folder = Path(str(sys.modules[type(network).__module__].__file__)).parent
+        code = {path.name: file_digest(path) for path in folder.glob("*.py")}
+    return digest([config.model_type, _unusual(_plain(config), usual), code])
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return values
+
+
+def _unusual(known: Any, usual: Any) -> Any:
+    """Return what differs from the usual values in a configuration and in those that it holds."""
+    if not isinstance(known, dict):
+        return known
+    usual = usual if isinstance(usual, dict) else {}
+    kept = {name: value for name, value in known.items() if name not in NO_PART}
+    return {name: _unusual(value, usual.get(name)) for name, value in kept.items() if value != usual.get(name)}
 
 
 def _input(transformers: Any, place: str, options: Mapping[str, Any], settings: EncoderSettings) -> Input:

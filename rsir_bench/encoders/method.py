@@ -40,7 +40,7 @@ class EncoderMethod(Method[EncoderSettingsT]):
         if setup.protocol.trains:
             raise UserError(f"{self.library}: describes scenes at the input size of its weights; use --protocol frozen")
         folders = setup.weights_folders
-        self.encoder, self.weights = build_encoder(self.library, settings, setup.bands, setup.value_range, folders)
+        self.encoder, self.facts = build_encoder(self.library, settings, setup.bands, setup.value_range, folders)
 
     @staticmethod
     def refuse_changes(setup: Setup, settings: EncoderSettings) -> None:
@@ -114,10 +114,10 @@ def named_encoder(method: MethodSpec, facts: EncoderFacts) -> MethodSpec:
     )
 
 
-def weights_in(network: nn.Module) -> str | None:
-    """Return what the weights of the encoder in a network are known by; None without one."""
-    found = (part.weights for part in network.modules() if isinstance(part, EncoderMethod))
-    return next(found, None)
+def facts_in(network: nn.Module) -> EncoderFacts:
+    """Return the facts about the encoder in a network, as it was built."""
+    found = (part.facts for part in network.modules() if isinstance(part, EncoderMethod))
+    return next(found)
 
 
 def _behind_front_ends(method: MethodSpec) -> tuple[type[Method], Any]:

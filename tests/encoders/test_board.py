@@ -175,7 +175,9 @@ def test_weights_that_change_between_plan_and_run_are_refused(scenes: Path, weig
     torch.manual_seed(5)
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), weights)
     (planned,) = plan.runs
-    with pytest.raises(Exception, match="its weights have changed since the run was planned; run it again"):
+    with pytest.raises(
+        Exception, match="its weights or its configuration have changed since the run was planned; run it again"
+    ):
         RunArtifacts(plan, planned).network(1).build()
     (again,) = make_plan(plan.request).runs
     assert again.key != planned.key

@@ -86,6 +86,10 @@ def test_an_encoder_is_called_by_its_weights_and_by_what_was_changed():
     assert facts.name == "timm:m.in1k@01234567"
     changed = EncoderFacts("timm", "m", "none", Input(96), "GeM", {"size": 96, "pooling": "gem", "std": (0.5, 0.25)})
     assert changed.name == "timm:m@none:pooling=gem:size=96:std=[0.5, 0.25]"
+    configured = EncoderFacts("hf", "m", "none", Input(96), "mean", {"size": 96}, configuration="0123456789abcdef")
+    assert configured.name == "hf:m@none-01234567:size=96"
+    assert configured.identity()["configuration"] == "0123456789abcdef"
+    assert "configuration" not in facts.identity()  # keys from before there was one
     assert EncoderFacts("timm", "m", "none", Input(96), "mean", {"crop": 0.9}).name == "timm:m@none:crop=0.9"
 
 

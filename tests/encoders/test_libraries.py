@@ -17,12 +17,15 @@ from conftest import write_scenes
 from safetensors.torch import save_file
 from tiny import message, some_scenes
 
+from rsir_bench.base.errors import RunError
 from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.facts import EncoderFacts, build_encoder
 from rsir_bench.encoders.fetching import hub_files
 from rsir_bench.encoders.input import Input
 from rsir_bench.encoders.method import encoder_facts
+from rsir_bench.leaderboard import terminal_table
 from rsir_bench.method.registry import discover, resolve
+from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import campaign
@@ -107,7 +110,8 @@ def test_a_processor_says_what_a_model_sees(hf):
     facts = known(f"hf:{hf.place}/dino")
     assert (facts.input.size, facts.input.scale, facts.input.fit) == (56, 64, "crop")
     assert (facts.input.interpolation, facts.input.mean, facts.input.std) == ("bicubic", (0.4,) * 3, (0.2,) * 3)
-    assert facts.name == f"hf:dino@{facts.weights[8:16]}"
+    assert facts.name == f"hf:dino@{facts.weights[8:16]}-{facts.configuration[:8]}"
+    assert facts.identity()["configuration"] == facts.configuration
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,78 @@ def test_weights_of_a_file_and_of_a_folder_are_one_encoder(hf, tmp_path):
     state = hf.library.AutoModel.from_pretrained(hf.place / "dino").state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
     assert known(f"hf:{hf.place}/dino@{tmp_path}/w.safetensors") == known(f"hf:{hf.place}/dino")
+
+
+def copied(folder: Path, to: Path, **changes: Any) -> Path:
+    """Return a copy of a model's folder, with another configuration."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps(config | changes))
+    return to
+
+
+@pytest.mark.parametrize("change", [{"num_attention_heads": 4}, {"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}])
+def test_a_setting_that_no_tensor_shows_is_another_encoder(hf, tmp_path, change):
+    folder = copied(hf.place / "dino", tmp_path / "dino")
+    before = known(f"hf:{folder}")
+    assert before == known(f"hf:{hf.place}/dino")
+    copied(hf.place / "dino", tmp_path / "changed", **change)
+    shutil.copy(tmp_path / "changed" / "config.json", folder)
+    after = known(f"hf:{folder}")
+    assert (after.weights, after.input) == (before.weights, before.input)
+    assert after.identity() != before.identity()
+    assert after.name != before.name
+
+
+def test_a_setting_of_the_image_encoder_within_a_model_is_one(hf, tmp_path):
+    vision = json.loads((hf.place / "clip" / "config.json").read_text())["vision_config"]
+    folder = copied(hf.place / "clip", tmp_path / "clip", vision_config=vision | {"hidden_act": "gelu"})
+    assert known(f"hf:{folder}").weights == known(f"hf:{hf.place}/clip").weights
+    assert known(f"hf:{folder}").identity() != known(f"hf:{hf.place}/clip").identity()
+
+
+def test_what_changes_no_descriptor_is_the_same_encoder(hf, tmp_path):
+    """Names, versions and labels, and a setting that is as usual, as a later release writes it."""
+    names = {"_name_or_path": "else/where", "transformers_version": "5.0.0", "architectures": ["Dinov2ForClassifying"]}
+    labels = {"id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}, "dtype": "float16"}
+    folder = copied(hf.place / "dino", tmp_path / "dino", **names, **labels)
+    assert known(f"hf:{folder}").identity() == known(f"hf:{hf.place}/dino").identity()
+    config = json.loads((folder / "config.json").read_text())
+    del config["layerscale_value"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert known(f"hf:{folder}").identity() == known(f"hf:{hf.place}/dino").identity()
+
+
+def test_code_that_comes_with_the_weights_is_part_of_the_encoder(hf, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    folder = copied(hf.place / "dino", tmp_path / "mine", auto_map={"AutoModel": "own.OwnModel"})
+    state = hf.library.AutoModel.from_pretrained(folder).state_dict()
+    save_file(state, folder / "model.safetensors", {"format": "pt"})  # by the names that the class has
+    base = "Dinov2WithRegistersModel"
+    code = f"from transformers import {base}\nclass OwnModel({base}):\n    power = {{}}\n"
+    found = []
+    for power in (1, 2, 1):
+        (folder / "own.py").write_text(code.format(power))
+        found.append(known(f"hf:{folder}:trust_remote_code=true"))
+    assert found[0].weights == found[1].weights == known(f"hf:{hf.place}/dino").weights
+    assert found[0].identity() == found[2].identity() != found[1].identity()
+
+
+def test_two_configurations_of_the_same_tensors_are_two_lines(hf, tmp_path):
+    target = f"folder:{write_scenes(tmp_path / 'scenes', 3, 6, seed=2)}"
+    folder = copied(hf.place / "dino", tmp_path / "dino")
+    request = Request(methods=[f"hf:{folder}"], targets=[target], protocol="frozen", out=tmp_path / "runs")
+    made = campaign(request, lambda line: None).records
+    plan = make_plan(request)
+    copied(hf.place / "dino", tmp_path / "changed", hidden_act="relu")
+    shutil.copy(tmp_path / "changed" / "config.json", folder)
+    with pytest.raises(RunError, match="its weights or its configuration have changed since the run was planned"):
+        RunArtifacts(plan, plan.runs[0]).network(1).build()
+    made += campaign(request, lambda line: None).records
+    assert len({record.key for record in made}) == 2
+    table = terminal_table(made)
+    assert all(record.method.label in table for record in made)
 
 
 def in_the_hubs_cache(cache: Path, refs: dict[str, str], files: tuple[str, ...] = ()) -> Path:

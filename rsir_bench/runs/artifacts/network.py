@@ -15,7 +15,7 @@ from torch import Tensor
 from rsir_bench.base.compute.devices import on_device
 from rsir_bench.base.errors import RunError, UserError, one_line
 from rsir_bench.base.files import file_digest, remove_files, write_atomically
-from rsir_bench.encoders import weights_in
+from rsir_bench.encoders import facts_in
 from rsir_bench.method import Method
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.runs.notes import read_note, write_note
@@ -77,12 +77,13 @@ class Network:
         """Return the network before any training; it is the same each time.
 
         Raises:
-            RunError: It is an encoder whose weights are no longer those that the run was planned with.
+            RunError: It is an encoder that is no longer the one that the run was planned with.
         """
         seed_everything(self.run.seed, self.round_index, "weights")
         network = self.run.method.build(self.plan.setup(self.run))
-        if self.run.encoder is not None and weights_in(network) != self.run.encoder.weights:
-            raise RunError(f"{self.run.title}: its weights have changed since the run was planned; run it again")
+        if self.run.encoder is not None and not facts_in(network).is_built_as(self.run.encoder):
+            changed = "its weights or its configuration have changed since the run was planned"
+            raise RunError(f"{self.run.title}: {changed}; run it again")
         return network
 
     def load(self) -> Method:
