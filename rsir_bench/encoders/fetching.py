@@ -73,7 +73,7 @@ def building(offline: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, REFUSALS) and not isinstance(error, OSError) and not _of_network(error):
+        if isinstance(error, (*REFUSALS, ImportError)) and not isinstance(error, OSError) and not _of_network(error):
             raise UserError(f"cannot be built: {one_line(error)}; see the library's list of models") from None
         if not isinstance(error, OSError) and not _of_network(error):
             raise

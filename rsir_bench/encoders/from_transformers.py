@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -31,6 +33,12 @@ NO_PART = {"_name_or_path", "_commit_hash", "transformers_version", "architectur
 NO_PART |= {"id2label", "label2id", "problem_type"}
 """What a configuration says of where a model came from, and of its classifier: it changes no descriptor."""
 
+PICTURE_SIDES = (288, 192)
+NEAR = 1.0
+"""Levels of 255, in the mean over a picture: of the image processors of transformers 5.24, those that agree with their
+settings do so to 0.3 (rounding, and where they round), and those that do not are 2 or more away."""
+
+ELSEWHERE = "compute descriptors with transformers, and score them with `rsir-bench score`"
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
 
 
@@ -177,27 +185,80 @@ def _input(transformers: Any, place: str, options: Mapping[str, Any], settings: 
     """Return the configuration of the model's processor.
 
     Raises:
-        UserError: It has none, and the settings do not say what it sees.
+        UserError: It has none, and the settings do not say what it sees; or it makes other pixels than it and they say.
     """
     try:
-        known = transformers.AutoImageProcessor.from_pretrained(place, **options).to_dict()
+        processor = transformers.AutoImageProcessor.from_pretrained(place, **options)
     except OSError:
         if settings.size is None or settings.mean is None or settings.std is None:
             raise UserError("has no preprocessor_config.json; set size, mean and std") from None
         return Input(settings.size)
-    scale = 255 * (known.get("rescale_factor") or 1 / 255) if known.get("do_rescale", True) else 255.0
-    normal = known.get("do_normalize", True)
+    input = _read(processor.to_dict())
+    _check_pixels(processor, input, input.changed(settings)[0])
+    return input
+
+
+def _read(known: Mapping[str, Any]) -> Input:
+    """Return what the settings of a processor say; what they leave out is not done."""
+    scale = 255 * (known.get("rescale_factor") or 1 / 255) if known.get("do_rescale") else 255.0
+    normal = known.get("do_normalize")
     mean = known["image_mean"] if normal else [0.0]
     std = known["image_std"] if normal else [1.0]
     size, fit, crop = _sides(known)
+    resample = known.get("resample")  # 0: nearest
     return Input(
         size=size,
-        interpolation=Image.Resampling(int(known.get("resample") or Image.Resampling.BICUBIC)).name.lower(),
+        interpolation=Image.Resampling(Image.Resampling.BICUBIC if resample is None else int(resample)).name.lower(),
         fit=fit,  # type: ignore[arg-type]
         crop=crop,
         mean=tuple(value / scale for value in mean),
         std=tuple(value / scale for value in std),
     )
+
+
+def _check_pixels(processor: Any, own: Input, changed: Input) -> None:
+    """Refuse a processor with steps that its input does not have: another order of channels, a second normalisation.
+
+    Args:
+        processor: Of transformers.
+        own: What was read from its settings.
+        changed: The same with the user's corrections.
+
+    Raises:
+        UserError: It makes other pixels of a picture than both.
+    """
+    picture = _picture()
+    theirs = torch.as_tensor(processor(images=picture, return_tensors="pt")["pixel_values"][0])
+    apart = min(_distance(theirs, picture, input) for input in (own, changed))
+    if apart > NEAR:
+        shape = " x ".join(map(str, theirs.shape))
+        found = f"{apart:.0f} of 255 levels apart" if math.isfinite(apart) else f"{shape} values for a picture"
+        read = f":size={own.size}:interpolation={own.interpolation}:fit={own.fit}:crop={own.crop:.4g}"
+        problem = f"its processor makes other pixels than {read} with its mean and std ({found})"
+        raise UserError(f"{problem}; correct these by settings after its name, or {ELSEWHERE}")
+
+
+def _picture() -> Image.Image:
+    """Return a smooth picture that is no square, has no symmetry, and differs between colours."""
+    width, height = PICTURE_SIDES
+    down, right = np.mgrid[0:height, 0:width] / width
+    colours = [0.5 + 0.5 * np.sin(7 * right + 2 * down), 0.9 * right, 0.5 - 0.4 * np.cos(5 * down - 4 * right)]
+    return Image.fromarray((255 * np.stack(colours, axis=2)).round().astype(np.uint8))
+
+
+def _distance(theirs: Tensor, picture: Image.Image, input: Input) -> float:
+    """Return how far a processor's values (B, H, W) are from an input's pixels, in levels of 8 bits, in the mean.
+
+    Of values that are no square, the middle counts, since scenes are squares. Infinite for other shapes.
+    """
+    side = input.size
+    if theirs.ndim != 3 or len(theirs) != 3 or min(theirs.shape[1:]) < side:
+        return math.inf
+    top, left = (round((length - side) / 2) for length in theirs.shape[1:])
+    middle = theirs[:, top : top + side, left : left + side]
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (input.mean, input.std))
+    ours = torch.from_numpy(np.array(input.transform.resizing(picture))).permute(2, 0, 1)
+    return float((255 * (middle * std + mean) - ours).abs().mean())
 
 
 def _sides(known: Mapping[str, Any]) -> tuple[int, str, float]:
@@ -209,7 +270,7 @@ def _sides(known: Mapping[str, Any]) -> tuple[int, str, float]:
         return (int(cut), "squash", share(int(cut), side)) if cut else (side, "squash", 1.0)
     side = int(size.get("shortest_edge") or cut or 0)
     if not side:
-        raise UserError(f"its processor gives the size as {dict(size)}; set size")
+        raise UserError(f"its processor gives the size as {dict(size)}, which is no side of a square; {ELSEWHERE}")
     if percent := known.get("crop_pct"):  # of ConvNeXt
         return (side, "squash", 1.0) if side >= CONVNEXT_SQUASHES else (side, "crop", float(percent))
     return (int(cut), "crop", share(int(cut), side)) if cut else (side, "crop", 1.0)

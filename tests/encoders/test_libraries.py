@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,11 @@ from tiny import message, some_scenes
 from rsir_bench.base.errors import RunError
 from rsir_bench.encoders.backbone import Backbone
 from rsir_bench.encoders.facts import EncoderFacts, build_encoder
-from rsir_bench.encoders.fetching import hub_files
+from rsir_bench.encoders.fetching import building, hub_files
+from rsir_bench.encoders.from_transformers import _check_pixels, _read
 from rsir_bench.encoders.input import Input
 from rsir_bench.encoders.method import encoder_facts
+from rsir_bench.encoders.settings import EncoderSettings
 from rsir_bench.leaderboard import terminal_table
 from rsir_bench.method.registry import discover, resolve
 from rsir_bench.runs.artifacts.chain import RunArtifacts
@@ -76,7 +79,63 @@ def test_a_library_that_is_missing_is_one_line_with_its_extra(name, module, extr
     assert text == f"{module} is not installed; install it with `pip install 'rsir-bench[{extra}]'`"
 
 
+def test_a_model_that_needs_a_further_library_is_one_line():
+    def needs() -> None:
+        with building("go online"):
+            raise ImportError("this needs einops")
+
+    assert message(needs) == "cannot be built: ImportError: this needs einops; see the library's list of models"
+
+
 # --- transformers ---
+
+PLAIN = {"size": {"height": 64, "width": 64}, "do_rescale": True, "do_normalize": True}
+PLAIN |= {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3], "resample": 2}
+
+
+def test_settings_of_a_processor_are_read_as_it_follows_them():
+    assert _read(PLAIN) == Input(64, "bilinear", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    assert _read({**PLAIN, "resample": 0}).interpolation == "nearest"
+    assert _read({**PLAIN, "resample": None}).interpolation == "bicubic"
+    without = {name: value for name, value in PLAIN.items() if name != "do_normalize"}
+    assert (_read(without).mean, _read(without).std) == ((0.0,), (1.0,))
+
+
+class Processing:
+    """A processor that follows ``PLAIN``, and then does a further step."""
+
+    def __init__(self, step: Any = None) -> None:
+        self.step = step or (lambda values: values)
+
+    def __call__(self, images: Any, return_tensors: str) -> dict[str, torch.Tensor]:
+        pixels = np.asarray(_read(PLAIN).transform.resizing(images)) / 255
+        values = (pixels - PLAIN["image_mean"]) / PLAIN["image_std"]
+        return {"pixel_values": self.step(torch.from_numpy(values).permute(2, 0, 1).float())[None]}
+
+
+def test_a_processor_that_makes_other_pixels_is_refused():
+    own = _read(PLAIN)
+    _check_pixels(Processing(), own, own)
+    _check_pixels(Processing(lambda values: values + 0.4 / 255 / 0.2), own, own)  # where it rounds
+    wide = Processing(lambda values: torch.nn.functional.pad(values, (16, 16)))
+    _check_pixels(wide, own, own)  # the middle of what is no square
+    text = message(lambda: _check_pixels(Processing(lambda values: values.flip(0)), own, own))
+    assert text.startswith("its processor makes other pixels than :size=64:interpolation=bilinear:fit=squash:crop=1 ")
+    assert text.endswith(
+        " of 255 levels apart); correct these by settings after its name, or compute descriptors with transformers, "
+        "and score them with `rsir-bench score`"
+    )
+    small = Processing(lambda values: values[:, :32, :32])
+    assert "(3 x 32 x 32 values for a picture)" in message(lambda: _check_pixels(small, own, own))
+
+
+def test_settings_after_the_name_may_correct_what_was_read():
+    twice = Processing(lambda values: (values - 0.1) / 0.5)
+    own = _read(PLAIN)
+    mean, std = ([m + 0.1 * s for m, s in zip(own.mean, own.std, strict=True)], [s * 0.5 for s in own.std])
+    corrected, _ = own.changed(EncoderSettings(model="a", mean=mean, std=std))
+    assert "levels apart" in message(lambda: _check_pixels(twice, own, own))
+    _check_pixels(twice, own, corrected)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +171,54 @@ def test_a_processor_says_what_a_model_sees(hf):
     assert (facts.input.interpolation, facts.input.mean, facts.input.std) == ("bicubic", (0.4,) * 3, (0.2,) * 3)
     assert facts.name == f"hf:dino@{facts.weights[8:16]}-{facts.configuration[:8]}"
     assert facts.identity()["configuration"] == facts.configuration
+
+
+def processed_by(hf: SimpleNamespace, folder: Path, processor: str, **settings: Any) -> str:
+    """Return the name of the model ``dino`` with another processor."""
+    shutil.copytree(hf.place / "dino", folder)
+    getattr(hf.library, processor)(**settings).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+WHOLE, SHORTER, CUT = ({"height": 56, "width": 56}, {"shortest_edge": 64}, {"height": 56, "width": 56})
+
+
+@pytest.mark.parametrize(
+    ("processor", "settings", "correction"),
+    [
+        ("LevitImageProcessor", {"size": {"shortest_edge": 56}, "crop_size": CUT}, "crop=0.875"),
+        ("MobileViTImageProcessor", {"size": SHORTER, "crop_size": CUT}, None),
+        ("EfficientNetImageProcessor", {"size": WHOLE, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, None),
+        ("EfficientNetImageProcessor", {"size": WHOLE, "include_top": False, "rescale_offset": True}, None),
+        ("PerceiverImageProcessor", {"size": WHOLE, "crop_size": {"height": 64, "width": 64}}, None),
+    ],
+)
+def test_a_step_that_settings_do_not_show_is_refused(hf, tmp_path, processor, settings, correction):
+    name = processed_by(hf, tmp_path / "dino", processor, **settings)
+    assert "its processor makes other pixels than :size=" in message(lambda: known(name))
+    if correction:
+        assert known(f"{name}:{correction}").input.scale == 64
+
+
+@pytest.mark.parametrize(
+    ("processor", "settings", "seen"),
+    [
+        ("ViTImageProcessor", {"size": WHOLE, "resample": 0}, Input(56, "nearest")),
+        ("DeiTImageProcessor", {"size": {"height": 64, "width": 64}, "crop_size": CUT}, Input(56, crop=0.875)),
+        ("SegformerImageProcessor", {"size": WHOLE}, Input(56, "bilinear")),
+        (
+            "MobileViTImageProcessor",
+            {"size": SHORTER, "crop_size": CUT, "do_flip_channel_order": False},
+            Input(56, "bicubic", "crop", 0.875, (0.0,), (1.0,)),
+        ),
+        ("EfficientNetImageProcessor", {"size": WHOLE, "include_top": False, "resample": 0}, Input(56, "nearest")),
+    ],
+)
+def test_a_processor_is_read_as_it_works(hf, tmp_path, processor, settings, seen):
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    found = known(processed_by(hf, tmp_path / "dino", processor, **{**half, **settings})).input
+    statistics = {name: (getattr(seen, name) * 3)[: len(getattr(found, name))] for name in ("mean", "std")}
+    assert found == replace(seen, **statistics)
 
 
 @pytest.mark.parametrize(
