@@ -616,7 +616,7 @@ def test_odd_files_in_a_package_are_refused(package: Package) -> None:
     package.check()
     (package.folder / "records").rename(package.folder / "other")
     (package.folder / "records").symlink_to(package.folder / "other")
-    with pytest.raises(UserError, match="no folder, or a link to one"):
+    with pytest.raises(UserError, match="not a folder, or a link to one"):
         package.check()
 
 
