@@ -40,8 +40,9 @@ class Composed(Method[ComposedSettings]):
         super().__init__(setup, settings)
         self.front = self.front_class(setup, settings.front)
         self.inner = self.inner_class(setup, settings.inner)
-        if self.front.idle_epochs >= (epochs := self.recipe(setup.protocol.train).epochs):
-            raise ValueError(f"idle_epochs={self.front.idle_epochs}: nothing is left of {epochs} epochs; set fewer")
+        idle = self.front.idle_epochs
+        if idle and idle >= (epochs := self.recipe(setup.protocol.train).epochs):
+            raise ValueError(f"idle_epochs={idle}: nothing is left of {epochs} epochs; set fewer")
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """Return the method's loss on the transformed scenes: a scalar float, or several by name.
