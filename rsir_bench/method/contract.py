@@ -202,7 +202,7 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
     def split_parameter_group(
         self, part: nn.Module, factor: float = 1.0, absolute_rate: float | None = None
     ) -> list[ParameterGroup]:
-        """Return groups for ``parameter_groups``: the rest, and ``part`` with a rate of its own.
+        """Return two groups for ``parameter_groups``: the other parameters, and those of ``part`` at their own rate.
 
         Args:
             part: A part of the method.

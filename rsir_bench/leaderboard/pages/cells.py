@@ -38,8 +38,8 @@ def block_title(block: Block) -> str:
 def short_titles(blocks: Sequence[Block]) -> list[str]:
     """Return targets as headers: their titles without what is in parentheses, or their names.
 
-    A name stands for a long title, and for one that several targets would have. If the board has several editions, a
-    header names its own.
+    The name replaces a title that is long or that several targets share. If the board has several editions, a header
+    names its own.
     """
     titles = [block.title.partition(" (")[0] for block in blocks]
     short = [in_edition(title, block.edition) for title, block in zip(titles, blocks, strict=True)]
