@@ -97,9 +97,7 @@ def _prefix(network: Network, backbone: nn.Module, path: Path) -> str:
         return most[0]
     ranked = sorted(most, key=_rank)
     if _rank(ranked[0]) == _rank(ranked[1]):
-        raise UserError(
-            f"{path}: holds several networks ({', '.join(sorted(most))}); save only the one to use"
-        )
+        raise UserError(f"{path}: holds several networks ({', '.join(sorted(most))}); save only the one to use")
     return ranked[0]
 
 
