@@ -10,7 +10,7 @@ from pathlib import Path
 from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.publishing.folder import path_inside, refuse_no_tables, remove_replaced, writing
-from rsir_bench.records.cells import CellId, describe_cell, machine_of, maker_of
+from rsir_bench.records.cells import CellId, describe_cell, machine_of, maker_of, result_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import LeaveOut, read_each, record_files, write_record
 from rsir_bench.records.validity import check_record
@@ -83,9 +83,9 @@ def new_records(found: Sequence[Record], published: Sequence[Record], results: P
 
 def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> None:
     """Refuse two records of one result, for example from two versions of a method: a board shows only one."""
-    taken = {_result(record): (record, True) for record in published}
+    taken = {result_of(record): (record, True) for record in published}
     for record in records:
-        other, is_published = taken.setdefault(_result(record), (record, False))
+        other, is_published = taken.setdefault(result_of(record), (record, False))
         if other.key == record.key:
             continue
         if is_published and record.origin is not None:
@@ -120,10 +120,6 @@ def _making(record: Record) -> str:
     """Return on what a result was made, and by whom where that was elsewhere."""
     maker = maker_of(record)
     return f"{machine_of(record)} ({maker})" if maker else machine_of(record)
-
-
-def _result(record: Record) -> tuple[CellId, int, str]:
-    return CellId.of(record), record.seed, record.protocol.hash
 
 
 def check_sound(record: Record) -> None:

@@ -193,3 +193,8 @@ def index_by_cell(records: Iterable[Record], where: str) -> dict[tuple[CellId, i
                 "name the folder of one of them"
             )
     return index
+
+
+def result_of(record: Record) -> tuple[CellId, int, str]:
+    """Return which result a record holds, whatever code made it: its cell, its seed, and its protocol's hash."""
+    return CellId.of(record), record.seed, record.protocol.hash

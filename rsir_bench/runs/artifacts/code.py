@@ -9,7 +9,7 @@ from typing import Any
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.method.code.code_files import file_code
-from rsir_bench.records.cells import CellId
+from rsir_bench.records.cells import CellId, result_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import (
     CODE_NOTE,
@@ -98,19 +98,15 @@ def _newest_processed(read: Sequence[tuple[Path, Record]], log: Callable[[str], 
     newest: dict[tuple[CellId, int, str], tuple[int, str]] = {}
     for path, record in read:
         if record.after is not None:
-            place, made = _place(record), (path.stat().st_mtime_ns, record.key)
+            place, made = result_of(record), (path.stat().st_mtime_ns, record.key)
             newest[place] = max(made, newest.get(place, made))
     kept = []
     for path, record in read:
-        if record.after is not None and newest[_place(record)][1] != record.key:
+        if record.after is not None and newest[result_of(record)][1] != record.key:
             log(f"left out  {path}: post-processed by other code than a newer result")
         else:
             kept.append(record)
     return kept
-
-
-def _place(record: Record) -> tuple[CellId, int, str]:
-    return CellId.of(record), record.seed, record.protocol.hash
 
 
 def _run_folder(record: Path) -> Path:
