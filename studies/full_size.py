@@ -1,14 +1,16 @@
-"""Rehearse the paper's command at the paper's size on drawn scenes: time, memory and disk of every stage.
+"""Rehearse the paper's command at the paper's size on synthetic scenes: time, memory and disk of every stage.
 
-    python studies/full_size.py rehearsal           # hours of a CPU, 15 GB of disk
-    python studies/full_size.py rehearsal --draw    # draws the scenes, and stops
+    python studies/full_size.py rehearsal                      # hours of a CPU, 15 GB of disk
+    python studies/full_size.py rehearsal --tenth              # trains on a tenth of the source
+    python studies/full_size.py quick --set data.size=32       # all but the networks at full size
+    python studies/full_size.py rehearsal --draw               # draws the scenes, and stops
 
 Draws all datasets of the protocol with the folders, class names, counts, formats and pixel sizes of the originals, then
-runs the protocol unchanged except for random weights of the trunk and ``--epochs``: verify, plan and estimate, pixel
-cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a process:
-time is elapsed; memory is the peak of the process without the pixel caches that it maps, which Linux alone tells; disk
-is the growth of the folder. Finished stages are not repeated. A stage that was interrupted continues and is marked; one
-that fails is marked, and the others go on. Scores of drawn scenes mean nothing.
+runs the protocol unchanged except for random weights of the trunk and what the options say: verify, plan and estimate,
+pixel cache, training, describing, PCA, exact scoring, tables, report with its explorer, search. Each stage is a
+process: time is elapsed; memory is the peak of the process without the pixel caches that it maps, which Linux alone
+tells; disk is the growth of the folder. Finished stages are not repeated. A stage that was interrupted continues and is
+marked; one that fails is marked, and the others go on. Scores of synthetic scenes mean nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -112,12 +115,12 @@ def draw_all(names: Sequence[str], data_root: Path) -> None:
 class Rehearsal:
     """The stages of a rehearsal in a folder; ``stages.json`` holds the costs of finished ones."""
 
-    def __init__(self, folder: Path, epochs: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, epochs: int, changes: Sequence[str] = (), *, tenth: bool = False) -> None:
+        self.folder, self.tenth = folder, tenth
         self.data_root, self.runs = folder / "data", folder / "runs"
         protocol = load_protocol("patternnet")
         self.datasets = [protocol.source, *protocol.data.targets]
-        self.changes = ["trunk.weights=none", f"train.epochs={epochs}", "train.milestones=[]"]
+        self.changes = ["trunk.weights=none", f"train.epochs={epochs}", "train.milestones=[]", *changes]
         self.notes = folder / "stages.json"
         self.done = {stage.name: stage for stage in self._noted()}
 
@@ -158,9 +161,10 @@ class Rehearsal:
 
     def command(self, *words: str) -> int:
         """Run a command of rsir-bench in the folder; return its peak memory in bytes."""
-        return self._process([sys.executable, "-m", "rsir_bench", *words], self.folder / f"{words[0]}.txt")
+        program = [__file__, str(self.folder), "--only-tenth"] if self.tenth else ["-m", "rsir_bench"]
+        return self._process([sys.executable, *program, *words], " ".join(words), self.folder / f"{words[0]}.txt")
 
-    def _process(self, words: Sequence[str], output: Path) -> int:
+    def _process(self, words: Sequence[str], name: str, output: Path) -> int:
         environment = {**os.environ, "RSIR_BENCH_CACHE": str(self.folder / "cache")}
         peak = 0
         with output.open("a") as said, subprocess.Popen(words, stdout=said, stderr=said, env=environment) as process:
@@ -168,27 +172,38 @@ class Rehearsal:
                 peak = max(peak, _own_bytes(process.pid))
                 time.sleep(LOOK_EVERY)
         if process.returncode:
-            raise RunError(f"{' '.join(words[3:])}: failed; see {output}")
+            raise RunError(f"{name}: failed; see {output}")
         return peak
+
+    def _changed(self) -> list[str]:
+        return [word for change in self.changes for word in ("--set", change)]
 
     def run(self, method: str, *more: str) -> int:
         """Run a method under the protocol."""
-        changes = [word for change in self.changes for word in ("--set", change)]
-        words = ["run", "--methods", method, "--targets", "all", *changes, "--data-root", str(self.data_root)]
+        words = ["run", "--methods", method, "--targets", "all", *self._changed(), "--data-root", str(self.data_root)]
         return self.command(*words, "--device", "cpu", "--out", str(self.runs), *more)
 
     def cache(self) -> int:
         """Decode every scene, as a run would before its training."""
-        words = [sys.executable, __file__, str(self.folder), "--only-cache"]
-        return self._process(words, self.folder / "cache.txt")
+        words = [sys.executable, __file__, str(self.folder), "--only-cache", *self._changed()]
+        return self._process(words, "pixel cache", self.folder / "cache.txt")
+
+    def open_caches(self) -> None:
+        """Decode every scene in this process."""
+        from rsir_bench.runs.resolve import transform_of
+        from rsir_bench.scenes.index import resolve_dataset
+        from rsir_bench.scenes.pixel_cache import open_pixels
+
+        protocol = load_protocol("patternnet", self.changes)
+        for name in self.datasets:
+            open_pixels(resolve_dataset(name, self.data_root), transform_of(protocol))
 
     def search(self) -> int:
         """Search the largest target with its first scene."""
         target = self.datasets[-1]
         image = min((self.data_root / load_cards()[target].folders[0]).rglob("*.jpg"))
-        changes = [word for change in self.changes for word in ("--set", change)]
-        words = ["search", str(image), "--target", target, "--method", METHODS[0], "--protocol", "patternnet", *changes]
-        return self.command(*words, "--data-root", str(self.data_root), "--out", str(self.runs))
+        words = ["search", str(image), "--target", target, "--method", METHODS[0], "--protocol", "patternnet"]
+        return self.command(*words, *self._changed(), "--data-root", str(self.data_root), "--out", str(self.runs))
 
     def draw(self) -> int:
         """Draw all scenes; memory is not measured."""
@@ -225,6 +240,24 @@ def _bytes_below(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def run_on_a_tenth(words: Sequence[str]) -> None:
+    """Run a command of rsir-bench in this process; a training, and its estimate, has a tenth of the only epoch."""
+    from rsir_bench.cli.app import main as rsir_bench
+    from rsir_bench.runs import estimate
+    from rsir_bench.training import loop
+
+    whole = loop.epoch_batches
+
+    def tenth(*given: Any) -> list[Any]:
+        batches = whole(*given)
+        return batches[: -(-len(batches) // 10)]
+
+    vars(loop)["epoch_batches"] = tenth
+    vars(estimate)["kept_epochs"] = lambda run: 0.9
+    sys.argv = ["rsir-bench", *words]
+    rsir_bench()
+
+
 def within(runs: Path) -> list[list[object]]:
     """Return the costs of training in the records: method, seconds, scenes per second."""
     parts = {}
@@ -238,19 +271,21 @@ def main() -> None:
     """Do the rehearsal, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="an empty folder, or that of a rehearsal to continue")
-    parser.add_argument("--epochs", type=int, default=1)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, default=1)
+    length.add_argument("--tenth", action="store_true", help="train for a tenth of an epoch")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the protocol, too")
     parser.add_argument("--draw", action="store_true", help="draw the scenes, and stop")
     parser.add_argument("--only-cache", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only-tenth", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.only_tenth:
+        run_on_a_tenth(options.only_tenth)
+        return
     options.folder.mkdir(parents=True, exist_ok=True)
-    rehearsal = Rehearsal(options.folder.resolve(), options.epochs)
+    rehearsal = Rehearsal(options.folder.resolve(), options.epochs, options.set, tenth=options.tenth)
     if options.only_cache:
-        from rsir_bench.runs.resolve import transform_of
-        from rsir_bench.scenes.index import resolve_dataset
-        from rsir_bench.scenes.pixel_cache import open_pixels
-
-        for name in rehearsal.datasets:
-            open_pixels(resolve_dataset(name, rehearsal.data_root), transform_of(load_protocol("patternnet")))
+        rehearsal.open_caches()
         return
     rehearsal.stage("draw", rehearsal.draw)
     if options.draw:

@@ -495,7 +495,8 @@ def test_what_a_device_prepares_at_first_is_not_taken_for_its_speed(kind: str, s
     asked: list[int] = []
 
     def step(count: int) -> float:
-        prepared = count in asked or (kind == "cpu" and bool(asked))  # a GPU prepares for each size of a batch
+        # A GPU prepares for each size of a batch; a CPU gets the memory of the largest so far.
+        prepared = count in asked or (kind == "cpu" and max(asked, default=0) > count)
         asked.append(count)
         return 0.02 + 0.001 * count + 5 * (not prepared)
 
@@ -810,6 +811,8 @@ def test_an_interrupted_campaign_says_what_is_kept_and_the_plan_where_it_resumes
 ) -> None:
     """Ctrl-C in the second of two epochs."""
     keep, lines = loop._keep, []
+    known: dict[str, StepCost | None] = {}
+    whole = _estimate(make_plan(tiny.request()), known)
 
     def interrupted(checkpoint: Path, state: dict[str, Any]) -> None:
         keep(checkpoint, state)
@@ -821,6 +824,9 @@ def test_an_interrupted_campaign_says_what_is_kept_and_the_plan_where_it_resumes
             campaign(tiny.request(), lines.append)
     kept = f"{tiny.folder / 'runs'}: 0 of 2 results, baseline seed 0 up to epoch 1"
     assert lines[-1] == f"stopped   kept in {kept}; run the same command to resume"
+    left, step = _estimate(make_plan(tiny.request()), known), known["baseline"]
+    assert step is not None
+    assert left.seconds == pytest.approx(whole.seconds - step.training * 24)  # the scenes of the first epoch
     lines.clear()
     assert not campaign(tiny.request(), lines.append).failures
     assert "; resumes at epoch 2" in lines[0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rsir_bench.base.compute.devices import finish, on_device
+from rsir_bench.base.compute.memory import freed_memory_kept
 from rsir_bench.base.errors import UserError, map_collecting_errors, one_line
 from rsir_bench.base.files import digest, write_text
 from rsir_bench.base.traces import with_place
@@ -21,7 +22,7 @@ from rsir_bench.nn.trunk import NoMapsError
 from rsir_bench.protocol import Train
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.environment import environment
-from rsir_bench.runs.plan import Plan, ResultSpec, Run
+from rsir_bench.runs.plan import Plan, ResultSpec, Run, round_folder
 from rsir_bench.scenes.batches import Batch
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FEW, MORE, TRIES = 8, 24, 3
-COST_VERSION = 5  # raise when a step is measured in another way
+COST_VERSION = 6  # raise when a step is measured in another way
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
     if isinstance(step, str):
         return None
     trainings = len(missing.networks)
-    trained = len(plan.source) * step.epochs * trainings if trainings else 0
+    trained = len(plan.source) * (step.epochs * trainings - kept_epochs(run)) if trainings else 0
     passes = [*(name for name, _, _ in missing.passes), *(name for name, _ in missing.plain_passes)]
     described = sum(len(plan.datasets[name]) for name in passes)
     # During the last round: a checkpoint, the next one while it is written, and the weights of the other rounds.
@@ -147,6 +148,16 @@ def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
     size = 2 * checkpoint + step.state * (trainings - 1) if trainings else 0
     size += sum(len(plan.datasets[cell.target]) * _row_bytes(plan, cell, step) for cell in missing.cells)
     return Estimate(step.training * trained + step.describing * described, size)
+
+
+def kept_epochs(run: Run) -> int:
+    """Return the whole epochs of the training that a run is in the middle of; 0 where it is in none."""
+    for round_index in run.rounds:
+        folder = round_folder(run.folder, round_index)
+        if not run.is_trained(round_index):
+            log, checkpoint = folder / "log.csv", folder / "checkpoint.pt"
+            return len(log.read_text().splitlines()) - 1 if log.is_file() and checkpoint.is_file() else 0
+    return 0
 
 
 def cache_bytes(plan: Plan) -> int:
@@ -255,23 +266,24 @@ def _seconds_per_scene(
     """Seconds to train on a scene, in batches of the recipe's size, and to describe one; lengths of its descriptors."""
     fabric = make_fabric(device, recipe.precision if recipe else "32")
     on_device(method, fabric.device)
-    training = 0.0
-    if recipe is not None and method.card.trained:
-        wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
-        wrapped.mark_forward_method("loss")
+    with freed_memory_kept(fabric.device):  # as in training and describing
+        training = 0.0
+        if recipe is not None and method.card.trained:
+            wrapped, optimizer = fabric.setup(method, make_optimizer(method, recipe))
+            wrapped.mark_forward_method("loss")
 
-        def step(count: int) -> float:
-            batch = _noise(setup, count, fabric.device)
-            return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
+            def step(count: int) -> float:
+                batch = _noise(setup, count, fabric.device)
+                return _seconds(lambda: _update(wrapped, batch, fabric, optimizer), fabric.device)
 
-        training = training_seconds(step, recipe.batch, fabric.device.type)
-    count = batch_size(fabric.device.type, setup.size)
-    scenes = _noise(setup, count if fabric.device.type == "cuda" else min(count, MORE), fabric.device).scenes
-    method.eval()
-    with torch.inference_mode():
-        given = checked_descriptors(method.describe(scenes), len(scenes))
-        lengths = {name: values.shape[1] for name, values in given.items()}
-        describing = _least(lambda: _seconds(lambda: method.describe(scenes), fabric.device))
+            training = training_seconds(step, recipe.batch, fabric.device.type)
+        count = batch_size(fabric.device.type, setup.size)
+        scenes = _noise(setup, count if fabric.device.type == "cuda" else min(count, MORE), fabric.device).scenes
+        method.eval()
+        with torch.inference_mode():
+            given = checked_descriptors(method.describe(scenes), len(scenes))
+            lengths = {name: values.shape[1] for name, values in given.items()}
+            describing = _least(lambda: _seconds(lambda: method.describe(scenes), fabric.device))
     return training, describing / len(scenes), lengths
 
 
@@ -284,8 +296,8 @@ def training_seconds(step: Callable[[int], float], batch: int, kind: str) -> flo
     """Return the seconds of a scene in a batch.
 
     Args:
-        step: Takes a step on so many scenes, and returns its seconds. The first one also prepares; on a GPU, the first
-            of each size.
+        step: Takes a step on so many scenes, and returns its seconds. The first one also prepares, and gets the memory
+            of the largest; on a GPU, the first of each size prepares.
         batch: Of the recipe.
         kind: Of the device. A GPU gets the whole batch: a smaller one leaves it idle, and it prepares for each size
             anew. A CPU would take too long for one.
@@ -293,7 +305,7 @@ def training_seconds(step: Callable[[int], float], batch: int, kind: str) -> flo
     if kind == "cuda":
         step(batch)
         return _least(lambda: step(batch)) / batch
-    step(FEW)
+    step(MORE)
     return _per_scene(_least(lambda: step(FEW)), _least(lambda: step(MORE)), batch)
 
 

@@ -1,7 +1,8 @@
-"""Drawn scenes have the folders, names, counts, sizes and formats of the originals; stages are done once."""
+"""Synthetic scenes have the folders, names, counts, sizes and formats of the originals; stages are done once."""
 
 from __future__ import annotations
 
+import csv
 import sys
 import time
 from pathlib import Path
@@ -10,9 +11,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 from by_path import load
+from conftest import Tiny
 from PIL import Image
 
+from rsir_bench.runs import estimate
+from rsir_bench.runs.plan import make_plan
 from rsir_bench.scenes.card import SceneClass, load_cards
+from rsir_bench.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +89,34 @@ def test_memory_is_that_of_the_process_without_files_that_it_maps(study: ModuleT
     code += f"opened = open({str(tmp_path / 'mapped')!r}, 'rb')\n"
     code += "file = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)\n"
     code += "read = sum(file[at] for at in range(0, len(file), 4096)); time.sleep(1)"
-    peak = study.Rehearsal(tmp_path, epochs=1)._process([sys.executable, "-c", code], tmp_path / "said")
+    peak = study.Rehearsal(tmp_path, epochs=1)._process([sys.executable, "-c", code], "map", tmp_path / "said")
     assert 100_000_000 < peak < 150_000_000
 
 
 def test_a_command_that_fails_is_named(study: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(study.RunError, match=r"datasets show nothing: failed; see .*datasets.txt"):
         study.Rehearsal(tmp_path, epochs=1).command("datasets", "show", "nothing")
+
+
+def test_a_tenth_of_the_only_epoch_is_trained_and_estimated(
+    study: ModuleType, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, name in ((loop, "epoch_batches"), (estimate, "kept_epochs"), (sys, "argv")):
+        monkeypatch.setattr(place, name, getattr(place, name))  # as before when the test ends
+    changes = ["train.epochs=1", "train.batch=2"]
+    plan = make_plan(tiny.request(overrides=changes, seeds=[1]))
+    costs: estimate.Costs = {}
+    whole = estimate.estimate(plan, plan.runs[0], costs)
+    words = ["run", "--methods", "baseline", "--targets", "all", "--protocol", str(tiny.protocol), "--device", "cpu"]
+    words += [word for change in changes for word in ("--set", change)]
+    with pytest.raises(SystemExit, match="0"):
+        study.run_on_a_tenth([*words, "--data-root", str(tiny.folder), "--out", str(tiny.folder / "runs")])
+    (log,) = (tiny.folder / "runs").rglob("log.csv")
+    (epoch,) = csv.DictReader(log.read_text().splitlines())
+    assert float(epoch["images"]) == 4  # 2 of the 12 batches
+    tenth = estimate.estimate(plan, plan.runs[0], costs)
+    step = costs["baseline"]
+    assert whole is not None
+    assert tenth is not None
+    assert isinstance(step, estimate.StepCost)
+    assert whole.seconds - tenth.seconds == pytest.approx(0.9 * 24 * step.training)

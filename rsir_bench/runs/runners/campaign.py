@@ -16,8 +16,8 @@ from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.artifacts.code import changed_lines
-from rsir_bench.runs.estimate import Costs, cache_bytes, estimate, fitting
-from rsir_bench.runs.plan import Plan, Run, make_plan, round_folder
+from rsir_bench.runs.estimate import Costs, cache_bytes, estimate, fitting, kept_epochs
+from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.inside import attempt, work_off
 from rsir_bench.runs.runners.isolated import work_off_apart
@@ -177,16 +177,6 @@ def _describe_kept(plan: Plan) -> str:
     kept = [f"{sum(cell.done for cell in cells)} of {len(cells)} results"]
     kept += [f"{run.title} up to epoch {epochs}" for run in plan.todo if (epochs := kept_epochs(run))]
     return f"stopped   kept in {plan.request.out}: {', '.join(kept)}; run the same command to resume"
-
-
-def kept_epochs(run: Run) -> int:
-    """Return the whole epochs of the training that a run is in the middle of; 0 where it is in none."""
-    for round_index in run.rounds:
-        folder = round_folder(run.folder, round_index)
-        if not run.is_trained(round_index):
-            log, checkpoint = folder / "log.csv", folder / "checkpoint.pt"
-            return len(log.read_text().splitlines()) - 1 if log.is_file() and checkpoint.is_file() else 0
-    return 0
 
 
 def _describe_outcome(done: RunOutcome) -> str:
