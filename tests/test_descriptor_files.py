@@ -14,7 +14,8 @@ import pytest
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.score import as_table
 from rsir_bench.ranking import score
-from rsir_bench.ranking.descriptor_files import read_descriptors, read_labels, read_queries, score_files
+from rsir_bench.ranking.descriptor_files import read_labels, read_queries, score_files
+from rsir_bench.ranking.files.descriptors import read_descriptors
 
 ROWS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 LABELS = np.array(["field", "river", "harbour", "forest"])[np.random.default_rng(1).integers(0, 4, 40)]

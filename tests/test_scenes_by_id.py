@@ -13,7 +13,8 @@ from conftest import write_scenes
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking import score
-from rsir_bench.ranking.descriptor_files import read_descriptors, score_files
+from rsir_bench.ranking.descriptor_files import score_files
+from rsir_bench.ranking.files.descriptors import read_descriptors
 from rsir_bench.scenes.card import parse_card
 from rsir_bench.scenes.index import SceneIndex, index_folder
 from rsir_bench.scenes.naming.scene_ids import rows_of_scenes, scene_ids, scene_numbers

@@ -23,7 +23,7 @@ MOVED = {
     "cluster": "runs.runners.cluster",
     "conformance.bench": "conformance.harness",
     "describe": "training.describe",
-    "descriptor_files": "ranking.descriptor_files",
+    "descriptor_files": "ranking.descriptor_files ranking.files.descriptors ranking.files.arrays",
     "errors": "base.errors",
     "estimate": "runs.estimate",
     "files": "base.files",

@@ -13,7 +13,7 @@ import torch
 from rsir_bench.base.files import slug
 from rsir_bench.publishing.export.selection import Selection
 from rsir_bench.ranking.after import PostProcessing
-from rsir_bench.ranking.descriptor_files import read_descriptors
+from rsir_bench.ranking.files.descriptors import read_descriptors
 from rsir_bench.ranking.files.ids import by_scene
 from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.ranking.task import checked_rows
@@ -131,7 +131,7 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
     """Return the descriptors in a file that names the scenes of a dataset by id.
 
     Args:
-        path: See ``rsir_bench.ranking.descriptor_files.read_descriptors``.
+        path: See ``rsir_bench.ranking.files.descriptors.read_descriptors``.
         index: The dataset.
         similarity: As in ``rsir_bench.ranking.score``.
         codes: Whether the descriptors are binary codes.

@@ -19,7 +19,8 @@ from rsir_bench.publishing.submit.card import DescriptorsCard, DescriptorsEntry
 from rsir_bench.publishing.submit.files import check_decoded, plain_file
 from rsir_bench.publishing.submit.named import check_target, named_protocol
 from rsir_bench.ranking import METRIC_VERSION
-from rsir_bench.ranking.descriptor_files import FORMATS, read_descriptors
+from rsir_bench.ranking.files.arrays import FORMATS
+from rsir_bench.ranking.files.descriptors import read_descriptors
 from rsir_bench.ranking.files.ids import by_scene
 from rsir_bench.records.cells import SUBMITTED, describe_cell
 from rsir_bench.records.schema import MethodPart, OriginPart, Record, RequestFields, RowPart

@@ -1,1 +1,1 @@
-"""Descriptors from files that need a library, or that name their scenes by id."""
+"""Read descriptors, labels and ids of scenes from untrusted files."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.scenes.index import SceneIndex
@@ -69,21 +68,6 @@ def query_scenes(ids: Array, dataset: SceneIndex, where: Path) -> Array:
         UserError: An id is none of the dataset's, or comes twice.
     """
     return scene_numbers(as_ids(ids, where), dataset, where)
-
-
-def unnamed_index(path: Path) -> dict[str, Array]:
-    """Return the index of a parquet file that has no name, (N,), as ``id``, or as ``index`` where it repeats itself.
-
-    Rows that are only counted (0, 1, 2, ...), as pandas does unless told otherwise, have none.
-
-    Args:
-        path: The file, which can be read.
-    """
-    rows = pd.read_parquet(path, columns=[])
-    index = rows.reset_index([name for name in rows.index.names if name is not None]).index.to_flat_index()
-    if isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index))):
-        return {}
-    return {"id" if index.is_unique else "index": index.to_numpy()}
 
 
 def as_ids(values: Array, where: Path) -> list[str]:
