@@ -153,7 +153,10 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
     blocks: dict[str, dict[int, str]] = {}
     for name in numeric:
         if numbered := re.fullmatch(r"(.*?)([0-9]+)", name, re.DOTALL):
-            blocks.setdefault(numbered[1], {})[int(numbered[2])] = name
+            block, number = blocks.setdefault(numbered[1], {}), int(numbered[2])
+            if number in block:
+                raise UserError(f"{path}: columns {block[number]} and {name} have one number; rename one of them")
+            block[number] = name
     blocks = {prefix: block for prefix, block in blocks.items() if len(block) > 1}
     advice = "give a column of lists called 'descriptors', or number the columns of its dimensions: f0, f1, ..."
     if not blocks:
