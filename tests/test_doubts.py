@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def test_chance_is_told_and_a_retrieval_is_not() -> None:
     assert "is chance: a random order has" in doubts(RANDOM)
     assert doubts(GOOD) == ""
     assert doubts(GOOD > 0.5, codes=True) == ""
+
+
+@pytest.mark.parametrize(("least", "told"), [(0.29998, False), (0.2998, True)])
+def test_ties_are_told_where_they_leave_two_values_in_print(least: float, told: bool) -> None:
+    scores = replace(rsir_bench.score(RANDOM, LABELS), ranked=(0.3, least, 0.30001))
+    assert ("ties leave" in "; ".join(scores.doubts())) == told
 
 
 def test_chance_is_the_mean_over_random_orders() -> None:

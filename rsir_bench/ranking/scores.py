@@ -112,7 +112,8 @@ class Scores(Tabular):
         mean, least, most = self.ranked
         if mean <= self.chance + max(0.02 * (1 - self.chance), 2 * self.error):
             found.append(f"mAP {mean:.4f} is chance: a random order has {self.chance:.4f}")
-        return [*found, f"ties leave mAP between {least:.4f} and {most:.4f}"] if found and least < most else found
+        low, high = f"{least:.4f}", f"{most:.4f}"
+        return [*found, f"ties leave mAP between {low} and {high}"] if found and low != high else found
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
         """Return points of the precision-recall curve.

@@ -95,7 +95,8 @@ class GradedScores(Tabular):
         error = float(np.std(self.average[0] - self.average[3])) / self.queries**0.5
         if mean <= chance + max(0.02 * (1 - chance), 2 * error):
             found.append(f"{AVERAGE} {mean:.4f} is chance: a random order has {chance:.4f}")
-        return [*found, f"ties leave {AVERAGE} between {least:.4f} and {most:.4f}"] if found and least < most else found
+        low, high = f"{least:.4f}", f"{most:.4f}"
+        return [*found, f"ties leave {AVERAGE} between {low} and {high}"] if found and low != high else found
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scores for JSON: overall metrics at the top; a query without a value has None."""
