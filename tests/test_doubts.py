@@ -134,12 +134,13 @@ def test_a_doubtful_row_is_not_the_most_robust() -> None:
         clean, hazy = (record(label, metrics={"mAP": value}) for value in (0.4, under))
         records += [clean, hazy.model_copy(update={"distortion": haze, "key": f"{label}-haze"})]
     records[0] = records[0].model_copy(update={"doubts": SAID})
+    records.append(record("clean", metrics={"mAP": 0.4}).model_copy(update={"doubts": SAID}))  # never distorted
     (board,) = boards(records)
     (grid,) = robustness.grids(board)
     assert [row.cells[0].text for row in grid.rows] == ["SOUND"]
     document = robustness.document(board)
     assert document is not None
-    assert any("doubtful: flat, PCA" in note for note in document.notes)
+    assert any("doubtful: flat, PCA." in note for note in document.notes)
 
 
 FLAT = """import torch

@@ -258,7 +258,8 @@ def _groups(found: Iterable[Block]) -> str:
     known = {group: [kind for kind in kinds if kind in run] for group, kinds in GROUPS.items()}
     words = "; ".join(f"{group}: {', '.join(kinds)}" for group, kinds in known.items() if kinds)
     severities = sorted({severity for block in wide for _, severity in block.conditions})
-    return f" {words.capitalize()}; severities {_range(severities)}." if wide else ""
+    severity = "severity" if len(severities) == 1 else "severities"
+    return f" {words.capitalize()}; {severity} {_range(severities)}." if wide else ""
 
 
 def _fields(board: Board, block: Block, row: RobustnessRow, metrics: Sequence[str]) -> Iterator[dict[str, str | int]]:
@@ -280,7 +281,9 @@ def _fields(board: Board, block: Block, row: RobustnessRow, metrics: Sequence[st
 
 
 def _notes(board: Board, found: Sequence[Block]) -> tuple[str, ...]:
-    left_out = sorted({f"{one.method.label}, {row_label(one)}" for one in board.records if _doubtful([one])})
+    distorted = {cell_of(record) for record in board.records if record.distortion}
+    doubtful = [record for record in board.records if _doubtful([record]) and cell_of(record) in distorted]
+    left_out = sorted({f"{record.method.label}, {row_label(record)}" for record in doubtful})
     doubts = (f"Left out, as their values on undistorted scenes are doubtful: {'; '.join(left_out)}.",)
     return (
         *(doubts if left_out else ()),

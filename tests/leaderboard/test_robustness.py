@@ -178,7 +178,7 @@ def test_many_kinds_are_shown_by_group_and_the_file_has_each() -> None:
     (grid,) = found.grids
     assert grid.headers[5:] == ("Views", "Spectra", "Detail")
     assert [cell.text for cell in grid.rows[0].cells[5:]] == ["90.0%", "70.0%", "50.0%"]
-    assert "detail: noise, blur, resolution; severities 3." in found.notes[0]
+    assert "detail: noise, blur, resolution; severity 3." in found.notes[0]
     assert len(found.data) == 1 + 13
 
 
