@@ -15,6 +15,7 @@ from rsir_bench.base.terminal.notebook import Tabular
 from rsir_bench.ranking.after.contract import PostProcessing
 from rsir_bench.ranking.after.named import named
 from rsir_bench.ranking.blocks import block_queries, measure_blocks
+from rsir_bench.ranking.doubts import doubts_about
 from rsir_bench.ranking.graded.label_sets import is_multi_label
 from rsir_bench.ranking.graded.measure import measure_graded
 from rsir_bench.ranking.graded.names import graded_names
@@ -26,7 +27,7 @@ from rsir_bench.ranking.metrics.formulas import measured
 from rsir_bench.ranking.metrics.groups import harmonic_numbers
 from rsir_bench.ranking.metrics.positions import RECALL_LEVELS, precision_at_recall
 from rsir_bench.ranking.names import METRIC_VERSION, Metric, cutoff_names, metric_names, named_metric
-from rsir_bench.ranking.task import Task, checked_device, degenerate, scoring_task
+from rsir_bench.ranking.task import Task, checked_device, scoring_task
 from rsir_bench.ranking.threads import workers
 from rsir_bench.ranking.ties import PositiveRanks
 
@@ -99,21 +100,17 @@ class Scores(Tabular):
         return {"all queries": self.overall, **self.per_class}
 
     def doubts(self) -> list[str]:
-        """Return why the scores do not measure retrieval: equal descriptors, mAP no better than a random order's.
-
-        Descriptors count as equal where more than a fifth of the scenes have the very descriptor of another class's.
-        An mAP counts as chance within 2 % of the way from chance to 1, or within two standard errors over queries.
-        """
-        found = []
-        if degenerate(self.mixed, self.scenes):
-            found.append(f"{self.equal} of {self.scenes} descriptors are equal")
-        elif 2 * self.constant > self.scenes:
-            found.append(f"{self.constant} of {self.scenes} descriptors have no direction")
-        mean, least, most = self.ranked
-        if mean <= self.chance + max(0.02 * (1 - self.chance), 2 * self.error):
-            found.append(f"mAP {mean:.4f} is chance: a random order has {self.chance:.4f}")
-        low, high = f"{least:.4f}", f"{most:.4f}"
-        return [*found, f"ties leave mAP between {low} and {high}"] if found and low != high else found
+        """Return why the scores do not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
+        return doubts_about(
+            AVERAGE,
+            self.ranked,
+            chance=self.chance,
+            error=self.error,
+            equal=self.equal,
+            mixed=self.mixed,
+            constant=self.constant,
+            scenes=self.scenes,
+        )
 
     def precision_recall(self, points: int = 11, class_name: str | None = None) -> list[tuple[float, float]]:
         """Return points of the precision-recall curve.

@@ -13,6 +13,7 @@ from torch import Tensor
 from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.after.apply import Correction, apply
 from rsir_bench.ranking.after.contract import Correct, PostProcessing
+from rsir_bench.ranking.doubts import degenerate
 from rsir_bench.ranking.labels import class_numbers
 from rsir_bench.ranking.queries import LeftOut, LeftOutPairs, left_out_pairs, own_rows, query_indices
 from rsir_bench.ranking.similarity import (
@@ -29,9 +30,6 @@ from rsir_bench.ranking.similarity import (
     unpacked,
 )
 from rsir_bench.ranking.threads import Workers
-
-MOST_MIXED = 0.2
-"""Largest share of scenes that may have the very descriptor of another class's; codes of a class may well be equal."""
 
 
 @dataclass(frozen=True)
@@ -342,11 +340,6 @@ def warn_of_known_queries(queries: Prepared, gallery: Prepared, workers: Workers
     if known > (0 if gallery.whole is None else len(queries.rows) // 2):
         message = "gallery: %d of %d queries equal a row of the gallery; if it is the same scene, give own, its row"
         logging.getLogger(__name__).warning(message, known, len(queries.rows))
-
-
-def degenerate(mixed: int, scenes: int) -> bool:
-    """Return whether so many scenes of several classes have one descriptor that a ranking says little."""
-    return mixed > MOST_MIXED * scenes
 
 
 def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:

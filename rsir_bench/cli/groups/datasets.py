@@ -210,7 +210,7 @@ def verification_in_words(report: Verification) -> str:
         "values": _values_in_words(report),
         "repeated within a class": _named([" = ".join(paths) for paths in report.repeated]),
         "REPEATED ACROSS CLASSES": _named([" = ".join(paths) for paths in report.repeated_across]),
-        "manifest": _manifest_in_words(report),
+        **_manifest_in_words(report),
         "edition": _edition_in_words(report),
         "content fingerprint": report.fingerprint or "none: not every file can be opened",
     }
@@ -257,14 +257,17 @@ def _sizes_in_words(report: Verification) -> str:
     return listed
 
 
-def _manifest_in_words(report: Verification) -> str:
-    """Return how the scenes compare with the manifest, with the names of files that differ."""
+def _manifest_in_words(report: Verification) -> dict[str, str]:
+    """Return how the scenes compare with the manifest: how many are original, and which differ in what way."""
     comparison = report.comparison
     if comparison is None:
-        return "none" if report.card else ""
-    parts = [f"{comparison.original:,} of {sum(report.expected.values()):,} original files"]
-    groups = {"other bytes": comparison.differing, "not listed": comparison.unlisted, "missing": comparison.missing}
-    return "; ".join([*parts, *(f"{title}: {_named(paths)}" for title, paths in groups.items() if paths)])
+        return {"manifest": "none" if report.card else ""}
+    return {
+        "manifest": f"{comparison.original:,} of {sum(report.expected.values()):,} original files",
+        "other bytes": _named(comparison.differing),
+        "not in the manifest": _named(comparison.unlisted),
+        "missing": _named(comparison.missing),
+    }
 
 
 def _named(items: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from rsir_bench.base.terminal.notebook import Tabular
+from rsir_bench.ranking.doubts import doubts_about
 from rsir_bench.ranking.graded.measure import FloatArray
 from rsir_bench.ranking.graded.task import GradedTask
 from rsir_bench.ranking.names import METRIC_VERSION
-from rsir_bench.ranking.task import degenerate
 
 ByName = dict[str, float]
 
@@ -81,22 +81,18 @@ class GradedScores(Tabular):
         return {"all queries": self.overall, "chance": self.chance, "oracle": self.oracle, **self.per_label}
 
     def doubts(self) -> list[str]:
-        """Return why the scores do not measure retrieval: equal descriptors, and no better than a random order.
-
-        Descriptors count as equal as in ``rsir_bench.ranking.Scores``. The mAP(any) counts as chance within 2 % of the
-        way from chance to 1, or within two standard errors of its distance from chance over queries.
-        """
-        found = []
-        if degenerate(self.mixed, self.scenes):
-            found.append(f"{self.equal} of {self.scenes} descriptors are equal")
-        elif 2 * self.constant > self.scenes:
-            found.append(f"{self.constant} of {self.scenes} descriptors have no direction")
+        """Return why the scores do not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
         mean, least, most, chance, _ = self.average.mean(axis=1).tolist()
-        error = float(np.std(self.average[0] - self.average[3])) / self.queries**0.5
-        if mean <= chance + max(0.02 * (1 - chance), 2 * error):
-            found.append(f"{AVERAGE} {mean:.4f} is chance: a random order has {chance:.4f}")
-        low, high = f"{least:.4f}", f"{most:.4f}"
-        return [*found, f"ties leave {AVERAGE} between {low} and {high}"] if found and low != high else found
+        return doubts_about(
+            AVERAGE,
+            (mean, least, most),
+            chance=chance,
+            error=float(np.std(self.average[0] - self.average[3])) / self.queries**0.5,
+            equal=self.equal,
+            mixed=self.mixed,
+            constant=self.constant,
+            scenes=self.scenes,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scores for JSON: overall metrics at the top; a query without a value has None."""

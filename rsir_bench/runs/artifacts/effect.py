@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rsir_bench.ranking.task import degenerate
+from rsir_bench.ranking.doubts import degenerate
 from rsir_bench.records.schema import EffectPart
 from rsir_bench.runs.artifacts.describing import Describing
 from rsir_bench.runs.artifacts.descriptors import Descriptors
