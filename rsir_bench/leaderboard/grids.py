@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,6 +113,23 @@ def signed_number(difference: float | None, digits: int = DIGITS) -> str:
     if difference is None or not round(difference, digits):
         return plain_number(None if difference is None else 0.0, digits=digits)
     return (MINUS if difference < 0 else "+") + plain_number(abs(difference), digits=digits)
+
+
+def printed_difference(value: float | None, other: float | None) -> float | None:
+    """Return a printed value minus another printed one, so that a reader who subtracts gets the same."""
+    return None if value is None or other is None else round(round(value, DIGITS) - round(other, DIGITS), DIGITS)
+
+
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where there is no value, or one is None."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def seeds_in_words(counts: Iterable[int]) -> str:
+    """Return numbers of seeds: ``"5"``, or ``"1-5"`` where they differ; zeros do not count, and none are empty."""
+    known = sorted({count for count in counts if count})
+    return "-".join(map(str, dict.fromkeys([*known[:1], *known[-1:]])))
 
 
 def provenance(records: tuple[Record, ...]) -> dict[str, str | int]:

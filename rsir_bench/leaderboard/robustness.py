@@ -14,8 +14,10 @@ from rsir_bench.leaderboard.grids import (
     Grid,
     GridCell,
     GridRow,
+    mean_of_all,
     plain_number,
     provenance,
+    seeds_in_words,
     word_cells,
 )
 from rsir_bench.records.cells import can_compete, cell_of, row_label
@@ -63,8 +65,7 @@ class RobustnessRow:
     @property
     def seeds_in_words(self) -> str:
         """The number of seeds: ``"5"``, or ``"1-5"`` where conditions differ."""
-        counts = sorted(Counter(_condition(record) for record in self.records if record.distortion).values())
-        return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        return seeds_in_words(Counter(_condition(record) for record in self.records if record.distortion).values())
 
     def records_of(self, condition: Condition | None) -> list[Record]:
         """Return the records behind the values of one condition; None means without a distortion."""
@@ -75,9 +76,7 @@ class RobustnessRow:
 
     def mean_retained(self, conditions: Iterable[Condition]) -> float | None:
         """Return the mean retained share over the conditions, or None if one of them was not run."""
-        shares = [self.retained.get(condition) for condition in conditions]
-        known = [share for share in shares if share is not None]
-        return statistics.fmean(known) if known and len(known) == len(shares) else None
+        return mean_of_all([self.retained.get(condition) for condition in conditions])
 
 
 @dataclass(frozen=True)

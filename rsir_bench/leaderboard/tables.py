@@ -12,7 +12,7 @@ from typing import Any
 from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.graded.references import NOTE, Reference, columns_for, references
-from rsir_bench.leaderboard.grids import DIGITS, Mark
+from rsir_bench.leaderboard.grids import DIGITS, Mark, printed_difference
 from rsir_bench.protocol import load_protocol, shipped
 from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.cells import can_compete, cell_of, is_plain, row_label
@@ -60,9 +60,7 @@ class MetricCell:
     @property
     def difference(self) -> float | None:
         """Our printed value minus the paper's printed value, so that a reader who subtracts gets the same."""
-        if self.mean is None or self.paper is None:
-            return None
-        return round(round(self.mean, DIGITS) - self.paper, DIGITS)
+        return printed_difference(self.mean, self.paper)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import (
-    DIGITS,
     EMPTY,
     Grid,
     GridCell,
     GridRow,
+    mean_of_all,
     plain_number,
+    printed_difference,
     signed_number,
     word_cells,
 )
@@ -50,8 +51,7 @@ class Effect:
 
     def difference(self, metric: str) -> float | None:
         """Return the printed score with the front end minus the printed one without it."""
-        on, off = self.on[metric], self.off[metric]
-        return None if on is None or off is None else round(round(on, DIGITS) - round(off, DIGITS), DIGITS)
+        return printed_difference(self.on[metric], self.off[metric])
 
     @property
     def moved(self) -> str:
@@ -73,16 +73,11 @@ def effect_of(records: Iterable[Record]) -> Effect | None:
     moved = [effect.displacement for _, effect in measured if effect.displacement is not None]
     return Effect(
         seeds=len(measured),
-        on={name: _mean([record.metrics.get(name) for record, _ in measured]) for name in metrics},
-        off={name: _mean([effect.metrics.get(name) for _, effect in measured]) for name in metrics},
+        on={name: mean_of_all([record.metrics.get(name) for record, _ in measured]) for name in metrics},
+        off={name: mean_of_all([effect.metrics.get(name) for _, effect in measured]) for name in metrics},
         displacement=statistics.fmean(moved) if len(moved) == len(measured) else None,
         change=statistics.fmean(effect.change for _, effect in measured),
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ class VariantRow:
 
     def score(self, metric: str) -> float | None:
         """Return the mean over seeds; None where a record lacks the metric."""
-        return _mean([record.metrics.get(metric) for record in self.records])
+        return mean_of_all([record.metrics.get(metric) for record in self.records])
 
 
 def variants(board: Board) -> dict[str, list[VariantRow]]:

@@ -13,6 +13,7 @@ from rsir_bench.base.files import page_name
 from rsir_bench.base.progress import track
 from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import Board, boards
+from rsir_bench.leaderboard.grids import seeds_in_words
 from rsir_bench.leaderboard.pages.cells import encoder_columns, heading, paper_header
 from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table, tables
 from rsir_bench.protocol import load_protocol
@@ -116,8 +117,7 @@ class Standing:
     @property
     def seeds_in_words(self) -> str:
         """The number of seeds: ``"5"``, or ``"1-5"`` if targets differ; empty if the method was not run."""
-        counts = sorted({count for count in self.seeds.values() if count})
-        return "-".join(map(str, counts[:1] + counts[1:][-1:]))
+        return seeds_in_words(self.seeds.values())
 
 
 @dataclass(frozen=True)

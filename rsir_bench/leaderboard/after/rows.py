@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rsir_bench.leaderboard.boards import Board
-from rsir_bench.leaderboard.grids import DIGITS
+from rsir_bench.leaderboard.grids import mean_of_all, printed_difference
 from rsir_bench.records.cells import after_of, descriptor_label
 from rsir_bench.records.metrics import compared_metrics
 from rsir_bench.records.schema import Record
@@ -36,19 +35,17 @@ class AfterRow:
     @property
     def seconds(self) -> float | None:
         """Mean processor time of post-processing; None without."""
-        return mean([record.cost.get("after_seconds") for record in self.records])
+        return mean_of_all([record.cost.get("after_seconds") for record in self.records])
 
     def score(self, metric: str) -> float | None:
         """Return the mean over seeds; None where a record lacks the metric."""
-        return mean([record.metrics.get(metric) for record in self.records])
+        return mean_of_all([record.metrics.get(metric) for record in self.records])
 
     def difference(self, metric: str) -> float | None:
         """Return the printed score minus the printed one of the plain rankings; None without those of every seed."""
-        before = mean([record.metrics.get(metric) for record in self.plain])
-        after = self.score(metric)
-        if not self.label or after is None or before is None or len(self.plain) < len(self.records):
+        if not self.label or len(self.plain) < len(self.records):
             return None
-        return round(round(after, DIGITS) - round(before, DIGITS), DIGITS)
+        return printed_difference(self.score(metric), mean_of_all([one.metrics.get(metric) for one in self.plain]))
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,6 @@ class AfterGroup:
     row: str
     metrics: tuple[str, ...]
     rows: tuple[AfterRow, ...]
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None where there is no value, or one is None."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def after_groups(board: Board) -> dict[str, list[AfterGroup]]:

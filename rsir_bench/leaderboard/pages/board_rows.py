@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rsir_bench.leaderboard import significance
+from rsir_bench.leaderboard.grids import seeds_in_words
 from rsir_bench.leaderboard.pages.differences import Difference, difference, mean_difference
 from rsir_bench.leaderboard.tables import GRADED_TARGETS, Block, MethodRow, RowName, Table
 from rsir_bench.ranking.graded.names import HEADLINE
@@ -35,8 +36,7 @@ class BoardRow:
     @property
     def seeds(self) -> str:
         """The number of seeds: ``"5"``, or ``"1-5"`` where targets differ."""
-        counts = sorted({row.seeds for row in self.on if row is not None and row.seeds})
-        return "-".join(map(str, counts[:1] + counts[1:][-1:]))
+        return seeds_in_words(row.seeds for row in self.on if row is not None)
 
     @property
     def signs(self) -> str:
