@@ -67,6 +67,15 @@ def metric_cell(cell: MetricCell, digits: int = DIGITS) -> GridCell:
     )
 
 
+def metric_fields(metric: str, cell: MetricCell) -> dict[str, str | int]:
+    """Return the columns of a CSV file about our value of a metric."""
+    return {
+        metric: plain_number(cell.mean, empty=""),
+        f"{metric} sd": plain_number(cell.sd, empty=""),
+        f"{metric} not worse": {True: "yes", False: "no", None: ""}[cell.not_worse],
+    }
+
+
 def encoder_columns(records: Sequence[Record]) -> dict[str, str]:
     """Return by header what else tables print of an encoder; empty where the records are of none."""
     first = next((record for record in records if record.encoder is not None), None)

@@ -22,7 +22,13 @@ from rsir_bench.leaderboard.grids import (
     word_cells,
 )
 from rsir_bench.leaderboard.pages.board_rows import BoardRow, Part, best_first, parts_of
-from rsir_bench.leaderboard.pages.cells import encoder_columns, encoder_headers, metric_cell, short_titles
+from rsir_bench.leaderboard.pages.cells import (
+    encoder_columns,
+    encoder_headers,
+    metric_cell,
+    metric_fields,
+    short_titles,
+)
 from rsir_bench.leaderboard.pages.differences import Difference
 from rsir_bench.leaderboard.pages.intervals import DIGITS, intervals
 from rsir_bench.leaderboard.pages.leaderboard_notes import notes
@@ -153,9 +159,7 @@ def _start(board: Board, target: str, row: BoardRow, seeds: int) -> dict[str, st
 def _scores(row: MethodRow, metrics: Iterable[str]) -> dict[str, str | int]:
     fields: dict[str, str | int] = {}
     for metric in metrics:
-        cell = row.cells.get(metric, MetricCell())
-        fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}
-        fields[f"{metric} not worse"] = {True: "yes", False: "no", None: ""}[cell.not_worse]
+        fields |= metric_fields(metric, row.cells.get(metric, MetricCell()))
     return fields
 
 

@@ -13,7 +13,7 @@ from rsir_bench.leaderboard.grids import (
     provenance,
     signed_number,
 )
-from rsir_bench.leaderboard.pages.cells import block_title, heading, metric_cell, paper_header
+from rsir_bench.leaderboard.pages.cells import block_title, heading, metric_cell, metric_fields, paper_header
 from rsir_bench.leaderboard.pages.fill import commands_to_fill, method_for
 from rsir_bench.leaderboard.tables import Block, MethodRow, MetricCell, Table
 from rsir_bench.ranking.names import shown_name
@@ -76,8 +76,7 @@ def _fields(table: Table, block: Block, row: MethodRow, fills: dict[str, str]) -
         "seeds": row.seeds,
     }
     for metric, cell in row.cells.items():
-        fields |= {metric: plain_number(cell.mean, empty=""), f"{metric} sd": plain_number(cell.sd, empty="")}
-        fields[f"{metric} not worse"] = {True: "yes", False: "no", None: ""}[cell.not_worse]
+        fields |= metric_fields(metric, cell)
         if metric in PUBLISHED_COLUMNS:
             fields[paper_header(metric)] = plain_number(cell.paper, empty="")
             fields[f"{metric} difference"] = plain_number(cell.difference, empty="")
