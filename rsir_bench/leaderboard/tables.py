@@ -106,8 +106,8 @@ class MethodRow:
         return tuple(f"seed {one.seed}: {'; '.join(one.doubts)}" for one in self.records if one.doubts)
 
     @property
-    def counts(self) -> bool:
-        """Whether the row competes with others, see ``competes``."""
+    def competes(self) -> bool:
+        """Whether the row may be marked and tested, see the function of this name."""
         return competes(self.records)
 
     @property
@@ -329,16 +329,22 @@ def competes(records: Sequence[Record]) -> bool:
 def _block(
     target: str, records: list[Record], rows: list[MethodRow], metrics: Sequence[str], usual: str | None
 ) -> Block:
-    for record in records:
-        if record.target.label == target:
-            of = record.target
-            excluded = f", {record.target.excluded} duplicates of source scenes excluded" * (record.target.excluded > 0)
-            kinds = f"{len(record.graded.labels)} labels" if record.graded else f"{record.target.classes} classes"
-            extent = f"{record.target.scenes} scenes, {kinds}{excluded}"
-            found = references([one for one in records if one.target.label == target])
-            marked = _marked(rows, metrics, usual)
-            return Block(target, of.heading, extent, marked, found, of.name, of.edition, of.suite)
-    return Block(target, target, "", tuple(rows))
+    on_target = [record for record in records if record.target.label == target]
+    if not on_target:
+        return Block(target, target, "", tuple(rows))
+    of, graded = on_target[0].target, on_target[0].graded
+    kinds = f"{len(graded.labels)} labels" if graded else f"{of.classes} classes"
+    excluded = f", {of.excluded} duplicates of source scenes excluded" if of.excluded else ""
+    return Block(
+        target=target,
+        title=of.heading,
+        extent=f"{of.scenes} scenes, {kinds}{excluded}",
+        rows=_marked(rows, metrics, usual),
+        references=references(on_target),
+        dataset=of.name,
+        edition=of.edition,
+        suite=of.suite,
+    )
 
 
 def _cells(results: list[Record], entry: Published | None, metrics: Sequence[str]) -> dict[str, MetricCell]:
@@ -367,10 +373,10 @@ def _marked(rows: list[MethodRow], metrics: Sequence[str], usual: str | None) ->
     """
     rows = [replace(row, cells=dict(row.cells), apart=significance.is_apart(row.records, usual)) for row in rows]
     for metric in metrics:
-        records = [row.records if row.counts else () for row in rows]
+        records = [row.records if row.competes else () for row in rows]
         for row, not_worse in zip(rows, significance.not_worse(records, metric, usual), strict=True):
             row.cells[metric] = replace(row.cells[metric], not_worse=not_worse)
-        known = [row.records if row.counts and row.cells[metric].mean is not None else () for row in rows]
+        known = [row.records if row.competes and row.cells[metric].mean is not None else () for row in rows]
         best = significance.may_be_best(known)
         means = [row.cells[metric].mean if of and may else None for row, of, may in zip(rows, known, best, strict=True)]
         ranked = sorted(

@@ -71,7 +71,7 @@ def _reading(parts: Sequence[Part], rows: Sequence[MethodRow]) -> str:
     enough = any(
         not may
         for block in parts[0].blocks
-        for may in significance.may_be_best([row.records for row in block.rows if row.counts])
+        for may in significance.may_be_best([row.records for row in block.rows if row.competes])
     )
     among = " of the lines of five seeds or more" if enough else ""
     aside = ", fits on the target aside" if any(row.name.target_fit for row in rows) else ""
