@@ -1,7 +1,8 @@
 """Leaderboards: pure functions of result records."""
 
 from rsir_bench.leaderboard.boards import Board, boards
-from rsir_bench.leaderboard.tables import Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import Table
 from rsir_bench.leaderboard.terminal import terminal_table
 from rsir_bench.leaderboard.write import check, render_leaderboards, write_tables
 

@@ -9,7 +9,8 @@ from rsir_bench.leaderboard.after import document as after
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.grids import Document
 from rsir_bench.leaderboard.pages import costs, leaderboard, paper, variants
-from rsir_bench.leaderboard.tables import METRICS, Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import METRICS, Table
 
 
 def documents(

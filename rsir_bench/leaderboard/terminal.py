@@ -22,7 +22,9 @@ from rsir_bench.leaderboard.pages.cells import (
     reference_rows,
 )
 from rsir_bench.leaderboard.significance import may_be_best
-from rsir_bench.leaderboard.tables import GRADED_TARGETS, METRICS, Block, Table, competes, doubt_notes, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.notes import doubt_notes
+from rsir_bench.leaderboard.tables.parts import GRADED_TARGETS, METRICS, Block, Table, competes
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.cells import is_plain
 from rsir_bench.records.editions import with_editions

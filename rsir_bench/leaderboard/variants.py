@@ -20,7 +20,7 @@ from rsir_bench.leaderboard.grids import (
     signed_number,
     word_cells,
 )
-from rsir_bench.leaderboard.tables import DOUBT
+from rsir_bench.leaderboard.tables.parts import DOUBT
 from rsir_bench.records.cells import cell_of, is_plain, row_label
 from rsir_bench.records.metrics import compared_metrics, main_metric
 from rsir_bench.records.schema import Record

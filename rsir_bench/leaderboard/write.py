@@ -13,7 +13,8 @@ from rsir_bench.base.progress import track
 from rsir_bench.leaderboard.boards import Board, boards, paper_boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
-from rsir_bench.leaderboard.tables import Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import Table
 from rsir_bench.records.schema import Record
 
 VERB = "leaderboard"

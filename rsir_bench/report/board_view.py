@@ -15,7 +15,8 @@ from rsir_bench.leaderboard import costs, robustness
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.grids import seeds_in_words
 from rsir_bench.leaderboard.pages.cells import encoder_columns, heading, paper_header
-from rsir_bench.leaderboard.tables import Block, MetricCell, RowName, Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import Block, MetricCell, RowName, Table
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsir_bench.leaderboard.pages.differences import Difference, difference, opposite
-from rsir_bench.leaderboard.tables import Block, MethodRow
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow
 from rsir_bench.report.board_view import BoardView, Standing, Target
 
 LEAST_REACH = 0.02  # a bar is never drawn as if less than this were much

@@ -18,7 +18,7 @@ from rsir_bench.base.text import visible
 from rsir_bench.leaderboard.costs import COSTS, Cost
 from rsir_bench.leaderboard.grids import plain_number, signed_number
 from rsir_bench.leaderboard.significance import APART, SIGN
-from rsir_bench.leaderboard.tables import DOUBT
+from rsir_bench.leaderboard.tables.parts import DOUBT
 from rsir_bench.report.board_view import SPEED, Standing, environment_in_words, page_of_dataset, page_of_method
 from rsir_bench.report.inline import style_sheet
 from rsir_bench.report.names import short_names

@@ -2,7 +2,7 @@ import pytest
 from factory import BASELINE, JSST, protocol_part, record, scores
 
 from rsir_bench.leaderboard.boards import boards
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.tables.build import tables
 
 NOT_RUN = "A dash instead of seeds: not run on that target."
 TO_FILL = f"{NOT_RUN} It leads to the command that fills it."

@@ -7,7 +7,7 @@ from rsir_bench.leaderboard.boards import boards, find_board
 from rsir_bench.leaderboard.pages.paper import document as table_document
 from rsir_bench.leaderboard.significance import is_apart, not_worse, usual_machine
 from rsir_bench.leaderboard.statistics import not_worse_than_best
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.tables.build import tables
 
 
 def line(label, mean, seeds=5, classes=4, chance=0):

@@ -16,7 +16,7 @@ from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
 from rsir_bench.leaderboard.grids import Document
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.tables.build import tables
 from rsir_bench.leaderboard.terminal import leaders, terminal_table
 from rsir_bench.publishing.export.mteb import task_name
 from rsir_bench.publishing.export.selection import Selection

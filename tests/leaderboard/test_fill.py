@@ -15,7 +15,8 @@ from rsir_bench.leaderboard.formats import html, markdown
 from rsir_bench.leaderboard.grids import EMPTY
 from rsir_bench.leaderboard.pages.fill import commands_to_fill, method_for
 from rsir_bench.leaderboard.pages.paper import document
-from rsir_bench.leaderboard.tables import Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import Table
 from rsir_bench.records.paper import paper_row
 from rsir_bench.records.schema import PaperRow
 from rsir_bench.runs.request import Request

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.app import app
 from rsir_bench.leaderboard import boards, check, render_leaderboards, tables, terminal_table
-from rsir_bench.leaderboard.tables import METRICS
+from rsir_bench.leaderboard.tables.parts import METRICS
 from rsir_bench.publishing.drift import compare
 from rsir_bench.publishing.publish import publish
 from rsir_bench.ranking.names import LOWER_IS_BETTER

@@ -14,7 +14,8 @@ from rsir_bench.leaderboard import costs, significance
 from rsir_bench.leaderboard.boards import boards
 from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS
-from rsir_bench.leaderboard.tables import MethodRow, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import MethodRow
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.commands import commands
 from rsir_bench.records.schema import OriginPart, Record

@@ -15,7 +15,7 @@ from rsir_bench.leaderboard.formats import html, markdown
 from rsir_bench.leaderboard.grids import EMPTY
 from rsir_bench.leaderboard.pages import costs as costs_page
 from rsir_bench.leaderboard.pages.paper import document as table_document
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.tables.build import tables
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.commands import record_path
 from rsir_bench.records.schema import DistortionPart

@@ -10,7 +10,8 @@ from rsir_bench.leaderboard.documents import documents
 from rsir_bench.leaderboard.formats import FORMATS, escape_latex, escape_markdown
 from rsir_bench.leaderboard.grids import EMPTY, MINUS
 from rsir_bench.leaderboard.pages.paper import document as table_document
-from rsir_bench.leaderboard.tables import METRICS, Table, tables
+from rsir_bench.leaderboard.tables.build import tables
+from rsir_bench.leaderboard.tables.parts import METRICS, Table
 
 
 def written(suffix):

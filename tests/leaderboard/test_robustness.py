@@ -11,7 +11,7 @@ from factory import record
 from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.formats import comma_separated, latex, markdown
 from rsir_bench.leaderboard.robustness import blocks, document
-from rsir_bench.leaderboard.tables import tables
+from rsir_bench.leaderboard.tables.build import tables
 from rsir_bench.leaderboard.terminal import terminal_table
 from rsir_bench.leaderboard.write import check, render_leaderboards
 from rsir_bench.records.schema import DistortionPart, Record

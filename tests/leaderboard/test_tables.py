@@ -2,7 +2,8 @@ import pytest
 from factory import BASELINE, JSST, modified, protocol_part, record, scores
 
 from rsir_bench.leaderboard.boards import boards, paper_boards
-from rsir_bench.leaderboard.tables import METRICS, MetricCell, ablations, tables
+from rsir_bench.leaderboard.tables.build import ablations, tables
+from rsir_bench.leaderboard.tables.parts import METRICS, MetricCell
 from rsir_bench.records.paper import PaperTable
 
 ABLATION = PaperTable(

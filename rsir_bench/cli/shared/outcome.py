@@ -21,7 +21,7 @@ def print_table(outcome: CampaignResult, columns: Sequence[str] | None) -> None:
         columns: The metrics to show; None: the usual ones.
     """
     from rsir_bench.leaderboard import terminal_table
-    from rsir_bench.leaderboard.tables import METRICS
+    from rsir_bench.leaderboard.tables.parts import METRICS
 
     if outcome.records:
         failed = {} if outcome.plan.protocol.trains else outcome.failures

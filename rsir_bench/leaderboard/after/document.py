@@ -17,7 +17,7 @@ from rsir_bench.leaderboard.grids import (
     signed_number,
     word_cells,
 )
-from rsir_bench.leaderboard.tables import DOUBT
+from rsir_bench.leaderboard.tables.parts import DOUBT
 
 PLAIN = "none"
 

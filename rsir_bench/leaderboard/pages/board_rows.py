@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.grids import seeds_in_words
 from rsir_bench.leaderboard.pages.differences import Difference, difference, mean_difference
-from rsir_bench.leaderboard.tables import GRADED_TARGETS, Block, MethodRow, RowName, Table
+from rsir_bench.leaderboard.tables.parts import GRADED_TARGETS, Block, MethodRow, RowName, Table
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.ranking.names import LOWER_IS_BETTER
 from rsir_bench.records.editions import suite_names

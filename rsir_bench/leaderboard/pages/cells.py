@@ -8,7 +8,7 @@ from rsir_bench.leaderboard import significance
 from rsir_bench.leaderboard.boards import Board
 from rsir_bench.leaderboard.costs import COSTS
 from rsir_bench.leaderboard.grids import DIGITS, GridCell, GridRow, plain_number, word_cells
-from rsir_bench.leaderboard.tables import (
+from rsir_bench.leaderboard.tables.parts import (
     DOUBT,
     ENCODERS,
     GRADED_TARGETS,

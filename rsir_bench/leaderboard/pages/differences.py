@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.significance import classes_of, scores_by_class
-from rsir_bench.leaderboard.tables import Block, MethodRow
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow
 from rsir_bench.records.cells import machine_of
 from rsir_bench.records.schema import Record
 from rsir_bench.scenes.card import load_cards

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from functools import cache
 
-from rsir_bench.leaderboard.tables import Block, MethodRow, Table
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow, Table
 from rsir_bench.method.contract import FrontEndCard
 from rsir_bench.method.registry import discover, shipped_methods
 from rsir_bench.records.paper import paper_row

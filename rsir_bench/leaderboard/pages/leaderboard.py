@@ -32,7 +32,7 @@ from rsir_bench.leaderboard.pages.cells import (
 from rsir_bench.leaderboard.pages.differences import Difference
 from rsir_bench.leaderboard.pages.intervals import DIGITS, intervals
 from rsir_bench.leaderboard.pages.leaderboard_notes import notes
-from rsir_bench.leaderboard.tables import MethodRow, MetricCell, Table
+from rsir_bench.leaderboard.tables.parts import MethodRow, MetricCell, Table
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.schema import in_edition
 

@@ -10,15 +10,8 @@ from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.graded.references import NOTE as GRADED_NOTE
 from rsir_bench.leaderboard.pages.board_rows import Part
 from rsir_bench.leaderboard.pages.cells import short_titles, signs
-from rsir_bench.leaderboard.tables import (
-    Block,
-    MethodRow,
-    doubt_notes,
-    edition_notes,
-    origin_notes,
-    sibling_notes,
-    weight_notes,
-)
+from rsir_bench.leaderboard.tables.notes import doubt_notes, edition_notes, origin_notes, sibling_notes, weight_notes
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow
 
 
 def notes(board: Board, parts: Sequence[Part]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rsir_bench.leaderboard.grids import (
 )
 from rsir_bench.leaderboard.pages.cells import block_title, heading, metric_cell, metric_fields, paper_header
 from rsir_bench.leaderboard.pages.fill import commands_to_fill, method_for
-from rsir_bench.leaderboard.tables import Block, MethodRow, MetricCell, Table
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow, MetricCell, Table
 from rsir_bench.ranking.names import shown_name
 from rsir_bench.records.paper import PUBLISHED_COLUMNS
 

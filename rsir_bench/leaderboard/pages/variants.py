@@ -9,7 +9,9 @@ from rsir_bench.leaderboard.costs import REFERENCE
 from rsir_bench.leaderboard.grids import Document, Grid, GridCell, GridRow, plain_number, provenance, word_cells
 from rsir_bench.leaderboard.pages.board_rows import BoardRow
 from rsir_bench.leaderboard.pages.cells import metric_cell, short_titles, signs
-from rsir_bench.leaderboard.tables import DOUBT, MethodRow, MetricCell, Table, ablations, origin_notes
+from rsir_bench.leaderboard.tables.build import ablations
+from rsir_bench.leaderboard.tables.notes import origin_notes
+from rsir_bench.leaderboard.tables.parts import DOUBT, MethodRow, MetricCell, Table
 from rsir_bench.leaderboard.variants import VariantRow, grids, variants
 from rsir_bench.records.cells import row_label
 from rsir_bench.records.metrics import compared_metrics

@@ -1,0 +1,1 @@
+"""The tables of a board: rows, cells, marks and notes."""
