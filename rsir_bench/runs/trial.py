@@ -61,10 +61,11 @@ def try_method(plan: Plan, run: Run) -> None:
     """
     device = _device(plan)
     compute_deterministically(device)
-    network = RunArtifacts(plan, run).network(1).build()
+    of_round = RunArtifacts(plan, run).network(1)
+    network = of_round.build()
     _describe(plan, run, network, device)
     if run.card.trained:
-        source = _training_set(plan, run, network)
+        source = of_round.training_set(network, None)
         recipe = network.recipe(plan.protocol.train)
         batches = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(0))
         again = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(1))
@@ -81,16 +82,6 @@ def _device(plan: Plan) -> torch.device:
     """Return the device of the runs, or the CPU where this machine, the head of a cluster, lacks it."""
     device = torch.device(plan.request.device)
     return torch.device("cpu") if device.type == "cuda" and not torch.cuda.is_available() else device
-
-
-def _training_set(plan: Plan, run: Run, network: Method) -> Scenes:
-    data = plan.protocol.data
-    source = Scenes.of(open_pixels(plan.source, run.transform), plan.source.labels)
-    pool = None
-    if run.card.needs_unlabelled and data.unlabelled is not None:
-        pixels = open_pixels(plan.datasets[data.unlabelled], run.transform)
-        pool = Scenes.of(pixels, np.full(len(pixels), -1))
-    return network.training_set(1, None, source, pool)
 
 
 def _whole_or_few(batch: Tensor, device: torch.device) -> list[Tensor]:

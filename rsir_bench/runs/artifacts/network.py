@@ -165,16 +165,10 @@ class Network:
     def fit(self, previous: Method | None) -> tuple[Method, Trained]:
         """Train on every rank; return the network and the cost of its training."""
         compute_deterministically(self.device)
-        data, card = self.plan.protocol.data, self.run.card
-        source = Scenes.of(self._pixels(self.plan.protocol.source), self.plan.source.labels)
-        pool = None
-        if card.needs_unlabelled and data.unlabelled is not None:
-            pixels = self._pixels(data.unlabelled)
-            pool = Scenes.of(pixels, np.full(len(pixels), -1))
         network, compiled = self.build(), self.plan.request.compile
         precision = network.recipe(self.plan.protocol.train).precision
         fabric = make_fabric(str(self.device), precision)
-        scenes = network.training_set(self.round_index, previous, source, pool)
+        scenes = self.training_set(network, previous)
         # Use the first rank's training set: the arithmetic of the others may give different pseudo-labels.
         cache, row, labels = distributed.broadcast(lambda: (scenes.cache, scenes.row, scenes.labels))
         scenes = replace(scenes, cache=cache, row=row, labels=labels)
@@ -182,6 +176,21 @@ class Network:
         session = environment(str(self.device), precision) | ({"compiled": "training"} if compiled else {})
         seed = self.run.seed, self.round_index
         return network, train(network, scenes, fabric, self.folder, seed, title, compiled, session)
+
+    def training_set(self, network: Method, previous: Method | None) -> Scenes:
+        """Return the labelled scenes that a network of this round is trained on, as its method chooses them.
+
+        Args:
+            network: A network of the round.
+            previous: The network of the previous round; None in the first round.
+        """
+        data = self.plan.protocol.data
+        source = Scenes.of(self._pixels(self.plan.protocol.source), self.plan.source.labels)
+        pool = None
+        if self.run.card.needs_unlabelled and data.unlabelled is not None:
+            pixels = self._pixels(data.unlabelled)
+            pool = Scenes.of(pixels, np.full(len(pixels), -1))
+        return network.training_set(self.round_index, previous, source, pool)
 
     def remove_checkpoints(self) -> None:
         """Remove the checkpoints if the training is done."""
