@@ -85,8 +85,8 @@ class Resolved:
         return self.protocol.source
 
     def fitted_on_source(self, card: Card) -> bool:
-        """Return whether a method needs the source's scenes, either to train or to fit principal components."""
-        return _needs_source(card, self.protocol)
+        """Return ``needs_source`` under the request's protocol."""
+        return needs_source(card, self.protocol)
 
 
 def resolve(request: Request) -> Resolved:
@@ -302,13 +302,14 @@ def _dataset_names(cards: Sequence[Card], protocol: Protocol, targets: Sequence[
     names = list(targets)
     if any(card.needs_unlabelled for card in cards) and protocol.data.unlabelled:
         names.insert(0, protocol.data.unlabelled)
-    of_source = protocol.data.leaked == "drop" or any(_needs_source(card, protocol) for card in cards) or not cards
+    of_source = protocol.data.leaked == "drop" or any(needs_source(card, protocol) for card in cards) or not cards
     if protocol.data.source is not None and of_source:
         names.insert(0, protocol.data.source)
     return list(dict.fromkeys(names))
 
 
-def _needs_source(card: Card, protocol: Protocol) -> bool:
+def needs_source(card: Card, protocol: Protocol) -> bool:
+    """Return whether a method needs the source's scenes, either to train or to fit principal components."""
     fitted = "source" in protocol.describe.pca_fit and any(row.kind == "pca" for row in card.rows.values())
     return card.trained or fitted
 

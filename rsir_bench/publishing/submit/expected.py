@@ -18,11 +18,17 @@ from rsir_bench.publishing.submit.named import asked_as, check_target, named_pro
 from rsir_bench.records.cells import distortion_of
 from rsir_bench.records.commands import request_of
 from rsir_bench.records.schema import Record
-from rsir_bench.runs.keys import Fit
 from rsir_bench.runs.locate import LocatedResult
 from rsir_bench.runs.plan import Plan, plan_runs
 from rsir_bench.runs.request import Request, UserFiles
-from rsir_bench.runs.resolve import Resolved, ResolvedMethod, named_weights, transform_of, weight_sources
+from rsir_bench.runs.resolve import (
+    Resolved,
+    ResolvedMethod,
+    named_weights,
+    needs_source,
+    transform_of,
+    weight_sources,
+)
 from rsir_bench.scenes.card import edition_name
 from rsir_bench.scenes.distortions import parse_distortions
 from rsir_bench.scenes.index import SceneIndex, find_card, index_listing, list_dataset, read_cards
@@ -124,9 +130,7 @@ class Expected:
     def _datasets(self, record: Record, spec: MethodSpec, protocol: Protocol, target: str) -> dict[str, SceneIndex]:
         data, card = protocol.data, spec.card
         claims: dict[str, str | None] = {target: record.target.fingerprint}
-        fits: list[Fit] = list(protocol.describe.pca_fit)
-        reduced = "source" in fits and any(row.kind == "pca" for row in card.rows.values())
-        if card.trained or reduced or data.leaked == "drop":
+        if needs_source(card, protocol) or data.leaked == "drop":
             claims[protocol.source] = record.source.fingerprint if record.source else None
         if card.needs_unlabelled and data.unlabelled:
             claims.setdefault(data.unlabelled, None)

@@ -15,8 +15,8 @@ from rsir_bench.publishing.submit.card import CARD, RecordsCard
 from rsir_bench.publishing.submit.package import NETWORKS, RECORDS, origin_of
 from rsir_bench.records.cells import describe_cell
 from rsir_bench.records.schema import Record
-from rsir_bench.records.store import CODE_NOTE, read_record, result_files, write_record
-from rsir_bench.runs.artifacts.code import read_current
+from rsir_bench.records.store import read_record, result_files, write_record
+from rsir_bench.runs.artifacts.code import read_current, run_folder_of
 
 VERB = "pack"
 
@@ -88,7 +88,7 @@ def _network(record: Record, path: Path, known: Mapping[str, Path]) -> dict[str,
     trained = record.weights["trained"]
     if trained is None or trained in known:
         return {}
-    run = next((folder for folder in path.parents if (folder / CODE_NOTE).is_file()), path.parent)
+    run = run_folder_of(path)
     for network in sorted(run.glob("round*/weights.safetensors")):
         if f"sha256:{file_digest(network)}" == trained:
             return {trained: network}

@@ -75,7 +75,7 @@ def read_current(
     """
     of_runs: dict[Path, list[Path]] = defaultdict(list)
     for path in result_files(folders):
-        of_runs[_run_folder(path)].append(path)
+        of_runs[run_folder_of(path)].append(path)
     notes: dict[Path, dict[str, Any]] = {}
     for folder in of_runs:
         try:
@@ -109,7 +109,7 @@ def _newest_processed(read: Sequence[tuple[Path, Record]], log: Callable[[str], 
     return kept
 
 
-def _run_folder(record: Path) -> Path:
+def run_folder_of(record: Path) -> Path:
     """Return the folder of the run that made a record; any folder above it where no run has."""
     return next((folder for folder in record.parents if (folder / CODE_NOTE).is_file()), record.parent)
 
