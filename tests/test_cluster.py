@@ -54,7 +54,7 @@ from rsir_bench.runs.runners.cluster import (  # noqa: E402
     unpack,
 )
 from rsir_bench.runs.runners.nodes import (  # noqa: E402
-    UserFiles,
+    CarriedFiles,
     mark_text,
     remove_old_marks,
     why_not_here,
@@ -261,7 +261,7 @@ def test_the_users_files_go_with_a_run(tiny: Tiny) -> None:
     (own / "tiny.toml").write_bytes(tiny.protocol.read_bytes())
     request = tiny.request("mine", plugins=[own / "mine.py"], protocol=str(own / "tiny.toml"))
     plan = make_plan(request)
-    files = UserFiles.of(request)
+    files = CarriedFiles.of(request)
     assert {Path(name).name for name in files.contents} >= {"mine.py", "helper.py", "tiny.toml"}
     assert files.placed(request, tiny.folder / "unused") is request  # all are here
     keys = [run.key for run in plan.runs]
@@ -292,15 +292,15 @@ def test_a_node_that_lacks_the_scenes_is_named_and_left_out(tiny: Tiny, nodes: N
     alive = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster_module, "ask_node", _only_on(alive[0]))
-        where = replace(cluster, say=lines.append)._where(plan, UserFiles())
+        where = replace(cluster, say=lines.append)._where(plan, CarriedFiles())
         assert [line.split()[:2] for line in lines] == [["left", "out"]] * (len(alive) - 1)
         assert all("no such folder" in line for line in lines)
         (able,) = where["scheduling_strategy"].hard
         assert (able.key, able.operator.values) == ("ray.io/node-id", [alive[0]])
         patch.setattr(cluster_module, "ask_node", _only_on(""))
         with pytest.raises(UserError, match=r"--launcher ray: .*no such folder"):
-            cluster._where(plan, UserFiles())
-    assert cluster._where(plan, UserFiles()) == {}
+            cluster._where(plan, CarriedFiles())
+    assert cluster._where(plan, CarriedFiles()) == {}
 
 
 def _only_on(node: str) -> Any:

@@ -39,7 +39,7 @@ from rsir_bench.ranking.task import Task
 from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import RunOutcome, work_off_within_limit
-from rsir_bench.runs.runners.nodes import MARK, UserFiles, mark_text, remove_old_marks, why_not_here
+from rsir_bench.runs.runners.nodes import MARK, CarriedFiles, mark_text, remove_old_marks, why_not_here
 
 RETRIES = 3  # how often a task is restarted after its node or process dies
 LOWEST_RAY = (2, 54)  # earlier versions have no tokens or accept jobs without one
@@ -125,7 +125,7 @@ class RemoteTask:
     folder: Path
     mark: str
     threads: int
-    files: UserFiles = field(default_factory=UserFiles)
+    files: CarriedFiles = field(default_factory=CarriedFiles)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Cluster:
         """
         wanted, out = needs(plan.request.device, self.nodes, self.threads), plan.request.out
         self.say(self._offer("runs", wanted))
-        files = UserFiles.of(plan.request)
+        files = CarriedFiles.of(plan.request)
         options = wanted.options | self._where(plan, files)
         task = ray.remote(run_on_node).options(**options)
         remove_old_marks(out)
@@ -194,7 +194,7 @@ class Cluster:
         finally:
             discard(out / mark)
 
-    def _where(self, plan: Plan, files: UserFiles) -> dict[str, Any]:
+    def _where(self, plan: Plan, files: CarriedFiles) -> dict[str, Any]:
         """Ask every node once whether it can make the runs, and return Ray's options for those that can.
 
         Raises:
@@ -496,7 +496,7 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
         return RemoteResult(one_line(error), place(), None)
 
 
-def ask_node(request: Request, keys: Sequence[str], files: UserFiles, folder: Path) -> str | None:
+def ask_node(request: Request, keys: Sequence[str], files: CarriedFiles, folder: Path) -> str | None:
     """Return why a node cannot make runs as the caller planned them; None where it can."""
     if not folder.is_dir():
         return f"no folder {folder} here; start in a folder that every node has at the same path"
@@ -581,7 +581,7 @@ def split(queries: int, rows: int, parts: int) -> list[slice]:
     return [slice(start, min(start + step, queries)) for start in range(0, queries, step)]
 
 
-def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs, files: UserFiles) -> RemoteTask:
+def _remote_task(plan: Plan, run: Run, mark: str, wanted: Needs, files: CarriedFiles) -> RemoteTask:
     request = replace(plan.request.restricted_to(run.method.requested_as, run.method.parts), seeds=[run.seed])
     return RemoteTask(request, run.key, Path.cwd(), mark, wanted.cpus, files)
 

@@ -19,13 +19,13 @@ MARK = ".campaign-"
 
 
 @dataclass(frozen=True)
-class UserFiles:
+class CarriedFiles:
     """The user's own files of a request, by absolute path: plugins and what they import, cards, a protocol."""
 
     contents: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, request: Request) -> UserFiles:
+    def of(cls, request: Request) -> CarriedFiles:
         """Read them."""
         paths = [file for plugin in request.plugins for file in code_files(plugin)]
         paths += [*request.cards, *([Path(request.protocol)] if request.protocol.endswith(".toml") else [])]
