@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ SIZE, SIZE_OF_OWN_TRUNK = 40, 32
 THIN: dict[str, dict[str, Any]] = {"resnet34": {"channels": [16, 32, 64, 128]}}  # as in the demo
 EPOCHS = 60  # at most, of two steps each with the protocol's batches
 FROZEN_PARTS = 3
+# Share of a descriptor's largest value: batches of other sizes change float32 sums by less.
+TOLERANCE = 1e-4
+MANY = 5  # names in a message
 
 
 class Failure(Exception):
@@ -222,3 +225,22 @@ class Training:
 
 def _moves(gradient: Tensor | None) -> bool:
     return gradient is not None and bool(gradient.any())
+
+
+def refuse_different(one: Tensor, other: Tensor, what: str) -> None:
+    """Refuse tensors (...) that differ in shape, or in a value by more than rounding.
+
+    Raises:
+        Failure: They do; ``what`` says what differs.
+    """
+    if one.shape != other.shape:
+        raise Failure(f"{what}: shape {tuple(other.shape)}, not {tuple(one.shape)}")
+    distance = (one - other).abs().amax().item() if one.numel() else 0.0
+    if not distance <= TOLERANCE * max(one.abs().amax().item() if one.numel() else 0.0, 1e-6):
+        raise Failure(f"{what} (by {distance:.2g})")
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first few names in the order of the alphabet, and how many more there are."""
+    names = sorted(names)
+    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
