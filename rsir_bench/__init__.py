@@ -46,7 +46,7 @@ def run(*arguments: Any, **parameters: Any) -> list[Record]:
     from rsir_bench.base.errors import RunError
     from rsir_bench.base.progress import log
     from rsir_bench.runs.runners.campaign import campaign
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     request = Request(**asked.arguments | {"device": find_device(asked.arguments["device"])})
     outcome = campaign(request, log)
@@ -144,7 +144,7 @@ def search_scenes(
     from rsir_bench.base.progress import log
     from rsir_bench.method.postprocessing import named_after, own_kinds
     from rsir_bench.search import answer
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     request = Request(
         [method],

@@ -39,7 +39,8 @@ from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.index import find_card
 from rsir_bench.training.describe import describe
-from rsir_bench.training.loop import Trained, find_device, loss_terms, make_fabric, make_optimizer, train
+from rsir_bench.training.device import find_device, make_fabric
+from rsir_bench.training.loop import Trained, loss_terms, make_optimizer, train
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -24,7 +24,8 @@ from rsir_bench.method import Method
 from rsir_bench.runs.plan import Plan, Run, make_plan
 from rsir_bench.runs.request import Request
 from rsir_bench.scenes.batches import Batch
-from rsir_bench.training.loop import find_device, loss_terms, make_fabric, make_optimizer
+from rsir_bench.training.device import find_device, make_fabric
+from rsir_bench.training.loop import loss_terms, make_optimizer
 
 Step = Callable[[], object]
 DESCRIBED = 32  # scenes of one step of describing

@@ -19,7 +19,8 @@ from rsir_bench.method import Method
 from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.training import distributed
-from rsir_bench.training.loop import _loader, loss_terms, make_fabric, make_optimizer
+from rsir_bench.training.device import make_fabric
+from rsir_bench.training.loop import _loader, loss_terms, make_optimizer
 
 METHODS = [
     *("baseline", "baseline-aug", "cbp", "ldcnn", "nts-net", "self-training"),

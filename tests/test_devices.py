@@ -20,8 +20,9 @@ from rsir_bench.nn import contrast, proposals, transformation, warp
 from rsir_bench.runs import trial
 from rsir_bench.runs.artifacts.environment import environment
 from rsir_bench.scenes.batches import Scenes
-from rsir_bench.training import describe, distributed, effect, loop
-from rsir_bench.training.loop import effective_precision, find_device, loss_terms, make_fabric, make_optimizer
+from rsir_bench.training import describe, distributed, effect
+from rsir_bench.training.device import DEVICES, effective_precision, find_device, make_fabric
+from rsir_bench.training.loop import loss_terms, make_optimizer
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
@@ -171,4 +172,4 @@ def test_effects_are_measured_without_64_bits_to_the_same_digits(name: str, monk
     narrow = effect.effects_of(method, some_scenes(4))
     np.testing.assert_allclose(narrow.change, wide.change, rtol=1e-5)
     np.testing.assert_allclose(narrow.displacement, wide.displacement, rtol=1e-5, atol=1e-5)
-    assert loop.DEVICES == ("cpu", "cuda", "mps")
+    assert DEVICES == ("cpu", "cuda", "mps")

@@ -22,17 +22,8 @@ from rsir_bench.runs.plan import Plan, make_plan
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training.compiling import compiled_loss
-from rsir_bench.training.loop import (
-    Trained,
-    effective_precision,
-    find_device,
-    make_fabric,
-    make_optimizer,
-    make_schedule,
-    seed_everything,
-    train,
-    without_expected_warnings,
-)
+from rsir_bench.training.device import effective_precision, find_device, make_fabric, without_expected_warnings
+from rsir_bench.training.loop import Trained, make_optimizer, make_schedule, seed_everything, train
 
 
 def _network(plan: Plan) -> Method:

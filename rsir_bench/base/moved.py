@@ -74,7 +74,7 @@ MOVED = {
     "statistics": "leaderboard.statistics",
     "template": "method.template",
     "toml": "base.toml",
-    "train": "training.loop",
+    "train": "training.loop training.device",
 }
 """Old module -> the new modules that hold its names, all without ``rsir_bench.``."""
 

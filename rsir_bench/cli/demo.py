@@ -39,7 +39,7 @@ def demo(
     """  # noqa: D301 - keeps the lines of the examples apart
     names, numbers = names_or_all("--methods", methods), seed_numbers(seeds)
     from rsir_bench.runs.runners.campaign import campaign
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     started = monotonic()
     request = Request(

@@ -85,8 +85,8 @@ def run(
     check_protocol(protocol, override or [])
     from rsir_bench.runs.runners.campaign import campaign, one_by_one
     from rsir_bench.runs.runners.ranks import follow
+    from rsir_bench.training.device import find_device
     from rsir_bench.training.distributed import launched, process_group
-    from rsir_bench.training.loop import find_device
 
     if launched() or devices > 1:
         if launcher != "local" or time_limit is not None:
@@ -131,7 +131,7 @@ def run(
 def _rank_device(device: str, devices: int, out: Path, *, plan_only: bool) -> str:
     """Return the device of this rank. Where torchrun has not started ranks yet, start them and exit as they do."""
     from rsir_bench.training import distributed
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     if not distributed.launched() and not plan_only:
         code = distributed.launch(devices, find_device(device), sys.argv[1:])

@@ -71,7 +71,7 @@ def score(
     from rsir_bench.ranking.descriptor_files import GalleryFiles, score_files
     from rsir_bench.ranking.scores import measure_queries
     from rsir_bench.scenes.index import resolve_dataset
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     if launcher == "ray" and device != "cpu":
         raise UserError(f"--device {device}: a cluster scores on CPUs; omit --device or --launcher")

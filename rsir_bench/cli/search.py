@@ -53,7 +53,7 @@ def search(
     check_protocol(protocol, override or [])
     from rsir_bench.method.postprocessing import named_after, own_kinds
     from rsir_bench.search.answer import as_page, search_scenes
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     request = Request(
         methods=[method],

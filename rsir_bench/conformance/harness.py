@@ -19,15 +19,9 @@ from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Data, Head, Protocol, Train, Trunk
 from rsir_bench.scenes.batches import Batch, Scenes, unit_range
 from rsir_bench.training.augmentation import augmented
+from rsir_bench.training.device import make_fabric
 from rsir_bench.training.given import checked_descriptors
-from rsir_bench.training.loop import (
-    epoch_batches,
-    loss_terms,
-    make_fabric,
-    make_optimizer,
-    make_schedule,
-    seed_everything,
-)
+from rsir_bench.training.loop import epoch_batches, loss_terms, make_optimizer, make_schedule, seed_everything
 
 CLASSES, SCENES, POOL = 7, 32, 24
 # The smallest trunk has 2 x 2 positions for 33 to 64 px: attention over a single position has no gradient.

@@ -27,7 +27,8 @@ from rsir_bench.conformance.harness import (
 from rsir_bench.method import Method
 from rsir_bench.nn.trunk import Trunk
 from rsir_bench.scenes.batches import Scenes
-from rsir_bench.training.loop import epoch_batches, loss_terms, make_fabric
+from rsir_bench.training.device import make_fabric
+from rsir_bench.training.loop import epoch_batches, loss_terms
 
 # The loss must fall by this share, and this share of the scenes must have a nearest neighbour of their class: slow
 # recipes reach it, and a random descriptor reaches one in seven.

@@ -27,14 +27,9 @@ from rsir_bench.scenes.batches import Batch
 from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import estimated_bytes, is_cached
 from rsir_bench.training.describe import batch_size
+from rsir_bench.training.device import make_fabric, without_expected_warnings
 from rsir_bench.training.given import checked_descriptors
-from rsir_bench.training.loop import (
-    epoch_batches,
-    loss_terms,
-    make_fabric,
-    make_optimizer,
-    without_expected_warnings,
-)
+from rsir_bench.training.loop import epoch_batches, loss_terms, make_optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -30,16 +30,9 @@ from rsir_bench.scenes.cache_folder import kept_at, written_at
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training.augmentation import augmented
 from rsir_bench.training.describe import as_bits, describe
+from rsir_bench.training.device import compute_deterministically, make_fabric, without_expected_warnings
 from rsir_bench.training.effect import measure_effect
-from rsir_bench.training.loop import (
-    ROOMS,
-    compute_deterministically,
-    epoch_batches,
-    loss_terms,
-    make_fabric,
-    make_optimizer,
-    without_expected_warnings,
-)
+from rsir_bench.training.loop import ROOMS, epoch_batches, loss_terms, make_optimizer
 
 FEW = 8
 TRIAL_VERSION = 2  # raise when more is tried

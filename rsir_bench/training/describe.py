@@ -14,8 +14,8 @@ from rsir_bench.method import Method
 from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import PixelArray, Scenes, unit_range
 from rsir_bench.training import distributed
+from rsir_bench.training.device import without_expected_warnings
 from rsir_bench.training.given import checked_descriptors
-from rsir_bench.training.loop import without_expected_warnings
 
 Descriptors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 

@@ -15,8 +15,8 @@ from rsir_bench.nn import collectives
 from rsir_bench.scenes.batches import PixelArray, Scenes, unit_range
 from rsir_bench.training import distributed
 from rsir_bench.training.describe import batch_size
+from rsir_bench.training.device import without_expected_warnings
 from rsir_bench.training.given import checked_displacement, checked_scenes
-from rsir_bench.training.loop import without_expected_warnings
 
 BLANK = 0.01
 """Share of a scene's contrast below which nothing of it is left."""

@@ -21,7 +21,8 @@ from rsir_bench.method.registry import discover, resolve
 from rsir_bench.protocol import load_protocol
 from rsir_bench.scenes.batches import Scenes, unit_range
 from rsir_bench.training.describe import describe
-from rsir_bench.training.loop import loss_terms, make_fabric, make_optimizer, train
+from rsir_bench.training.device import make_fabric
+from rsir_bench.training.loop import loss_terms, make_optimizer, train
 
 SCENES, CLASSES, SIZE, BATCH = 256, 8, 64, 32
 LEAST = 0.95

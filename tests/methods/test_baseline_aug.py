@@ -14,7 +14,8 @@ from rsir_bench.nn.warp import affine
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.batches import Batch
-from rsir_bench.training.loop import loss_terms, make_fabric
+from rsir_bench.training.device import make_fabric
+from rsir_bench.training.loop import loss_terms
 
 NAME = "baseline-aug"
 STILL = {"rotation": 0, "scale": 1, "shear": 0, "shift": 0, "gain": 0, "bias": 0, "gamma": 1}

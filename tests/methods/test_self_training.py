@@ -19,7 +19,8 @@ from rsir_bench.runs.artifacts.chain import RunArtifacts
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign
 from rsir_bench.scenes.batches import Scenes
-from rsir_bench.training.loop import loss_terms, make_fabric
+from rsir_bench.training.device import make_fabric
+from rsir_bench.training.loop import loss_terms
 
 NAME = "self-training"
 

@@ -40,7 +40,7 @@ def check(
     rsir-bench submit check theirs --data-root data --exact --out checked && rsir-bench publish checked
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.publishing.submit.check import check_submission, write_checked
-    from rsir_bench.training.loop import find_device
+    from rsir_bench.training.device import find_device
 
     files = UserFiles(data_root, plugin or [], card or [], protocol)
     records = check_submission(folder, files, results, log, exact=exact, device=find_device(device))

@@ -26,8 +26,8 @@ from rsir_bench.scenes.distortions import Distorted, Distortion
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training import distributed
 from rsir_bench.training.describe import Descriptors, describe
+from rsir_bench.training.device import compute_deterministically
 from rsir_bench.training.effect import SceneEffects, measure_effect
-from rsir_bench.training.loop import compute_deterministically
 
 
 @dataclass(frozen=True)

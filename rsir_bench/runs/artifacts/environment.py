@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from rsir_bench.training import distributed
-from rsir_bench.training.loop import effective_precision
+from rsir_bench.training.device import effective_precision
 
 
 def environment(device: str, precision: str) -> dict[str, str]:

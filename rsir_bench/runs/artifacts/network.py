@@ -23,7 +23,8 @@ from rsir_bench.runs.plan import Plan, Run, round_folder
 from rsir_bench.scenes.batches import Scenes
 from rsir_bench.scenes.pixel_cache import open_pixels
 from rsir_bench.training import distributed
-from rsir_bench.training.loop import Trained, compute_deterministically, make_fabric, seed_everything, train
+from rsir_bench.training.device import compute_deterministically, make_fabric
+from rsir_bench.training.loop import Trained, seed_everything, train
 
 ROUND_FILES = (".npy", ".npz", ".json", ".csv", ".pt", ".safetensors", ".sha256")
 """Suffixes of the files that a training round leaves in its folder."""
