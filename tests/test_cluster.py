@@ -38,27 +38,26 @@ from rsir_bench.runs.plan import make_plan  # noqa: E402
 from rsir_bench.runs.runners import cluster as cluster_module  # noqa: E402
 from rsir_bench.runs.runners.campaign import CampaignResult, campaign  # noqa: E402
 from rsir_bench.runs.runners.cluster import (  # noqa: E402
-    LOWEST_RAY,
     Cluster,
-    Files,
     Needs,
     Node,
     RemoteResult,
     RemoteTask,
     connected,
     needs,
-    pack,
-    ray_settings,
     run_on_node,
     split,
-    unpack,
 )
 from rsir_bench.runs.runners.nodes import (  # noqa: E402
     CarriedFiles,
+    Files,
     mark_text,
+    pack,
     remove_old_marks,
+    unpack,
     why_not_here,
 )
+from rsir_bench.runs.runners.ray_access import LOWEST_RAY, ray_settings  # noqa: E402
 
 pytestmark = pytest.mark.cluster
 

@@ -20,7 +20,7 @@ MOVED = {
     "accept": "publishing.accept",
     "batches": "scenes.batches",
     "campaign": "runs.runners.campaign",
-    "cluster": "runs.runners.cluster",
+    "cluster": "runs.runners.cluster runs.runners.nodes runs.runners.ray_access",
     "conformance.bench": "conformance.harness",
     "describe": "training.describe",
     "descriptor_files": "ranking.descriptor_files ranking.files.descriptors ranking.files.arrays",

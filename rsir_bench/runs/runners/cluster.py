@@ -9,17 +9,13 @@ Anyone whom Ray admits can run code as the cluster's user, so a cluster must ask
 from __future__ import annotations
 
 import os
-import secrets
-import signal
 import socket
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,7 +27,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import In, NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy
 
 from rsir_bench.base.errors import RunError, UserError, one_line
-from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically, write_text
+from rsir_bench.base.files import discard, write_text
 from rsir_bench.base.progress import track
 from rsir_bench.ranking.blocks import block_queries
 from rsir_bench.ranking.scores import FloatArray, measure_queries
@@ -39,15 +35,30 @@ from rsir_bench.ranking.task import Task
 from rsir_bench.runs.plan import Plan, Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.campaign import RunOutcome, work_off_within_limit
-from rsir_bench.runs.runners.nodes import MARK, CarriedFiles, mark_text, remove_old_marks, why_not_here
+from rsir_bench.runs.runners.nodes import (
+    MARK,
+    CarriedFiles,
+    Files,
+    mark_text,
+    pack,
+    remove_old_marks,
+    unpack,
+    why_not_here,
+)
+from rsir_bench.runs.runners.ray_access import (
+    address_in_words,
+    check_ray,
+    find_cluster,
+    first_line,
+    joining,
+    lets_in,
+    starting,
+    told_shortly,
+)
 
 RETRIES = 3  # how often a task is restarted after its node or process dies
-LOWEST_RAY = (2, 54)  # earlier versions have no tokens or accept jobs without one
-PATIENCE = 10.0  # seconds to wait for a cluster to answer
 POLL = 3.0  # seconds between looks at nodes and head
 PARTS_PER_SLOT = 4  # a slow node then delays the others by at most a quarter of its share
-
-Files = dict[str, bytes]
 
 
 class HeadLostError(RunError):
@@ -214,7 +225,7 @@ class Cluster:
             try:
                 reason = ray.get(reference)
             except RayError as error:
-                reason = f"does not answer ({_first_line(error)})"
+                reason = f"does not answer ({first_line(error)})"
             if reason:
                 unable[node] = f"{alive[node]['NodeManagerHostname']} (node {node[:8]}): {reason}"
         if len(unable) == len(alive):
@@ -280,23 +291,23 @@ def connected(address: str | None, say: Callable[[str], object], *, allow_no_tok
         UserError: There is no cluster at the address, the cluster asks for no token, or it asks for a token that this
             process does not have.
     """
-    _check_ray()
+    check_ray()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # by default, Ray retries forever
-    name = _named(address)
+    name = address_in_words(address)
     with ExitStack() as undo:
         try:
-            found = _find(address)
-            undo.enter_context(_joining(found, name, say, allow_no_token) if found else _starting())
+            found = find_cluster(address)
+            undo.enter_context(joining(found, name, say, allow_no_token) if found else starting())
             # Show Ray's messages from warnings upwards: they include security warnings.
             ray.init(found or "local", include_dashboard=False, log_to_driver=False, logging_level="WARNING")
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:  # no answer, other version, bad address
             raise UserError(
-                f"{name}: cannot join a Ray cluster ({_first_line(error)}); start one with "
+                f"{name}: cannot join a Ray cluster ({first_line(error)}); start one with "
                 "`RAY_AUTH_MODE=token ray start --head` and give its HOST:PORT, or use --address local to "
                 "start one for this command only"
             ) from None
-        undo.enter_context(_told_shortly(say))
+        undo.enter_context(told_shortly(say))
         undo.callback(ray.shutdown)
         offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         try:
@@ -304,166 +315,6 @@ def connected(address: str | None, say: Callable[[str], object], *, allow_no_tok
         except HeadLostError as error:  # Ray's own end would wait for the head, too
             say(f"rsir-bench: {error}")
             os._exit(1)
-
-
-@contextmanager
-def _told_shortly(say: Callable[[str], object]) -> Iterator[None]:
-    """Print Ray's messages in a line each, and end at SIGTERM as other programs do: Ray prints pages for both."""
-    worker = ray._private.worker
-    printed, handler = worker.print_to_stdstream, None
-    code: list[int] = []
-
-    def short(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
-        for line in data["lines"]:
-            if "marked dead" not in line:  # said by ourselves
-                say(f"ray       {line.strip().splitlines()[0]:.300}" if line.strip() else "")
-
-    def ended(*_: Any) -> None:
-        say("ended by SIGTERM: finished runs are kept; run the same command to resume")
-        code.append(128 + signal.SIGTERM)
-        raise SystemExit(code[0])
-
-    worker.print_to_stdstream = short
-    in_main = threading.current_thread() is threading.main_thread()
-    if in_main:
-        handler = signal.signal(signal.SIGTERM, ended)
-    try:
-        yield
-    except SystemExit:
-        if code:  # Ray makes it 1 on the way
-            raise SystemExit(code[0]) from None
-        raise
-    finally:
-        worker.print_to_stdstream = printed
-        if in_main:
-            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
-
-
-def _check_ray() -> None:
-    if find_spec("grpc") is None:
-        raise UserError("--launcher ray: grpcio is not installed; install it with `pip install 'rsir-bench[cluster]'`")
-    if tuple(int(number) for number in ray.__version__.split(".")[:2]) < LOWEST_RAY:
-        raise UserError(
-            f"--launcher ray: Ray {ray.__version__} runs code from anyone who reaches its ports; install a newer one "
-            "with `pip install 'rsir-bench[cluster]'`"
-        )
-
-
-def _named(address: str | None) -> str:
-    if address is not None:
-        return f"--address {address}"
-    return f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}" if os.environ.get("RAY_ADDRESS") else "cluster of this machine"
-
-
-def _find(address: str | None) -> str | None:
-    """Return the cluster to join as ``HOST:PORT`` or ``ray://HOST:PORT``, or None if one must be started.
-
-    Raises:
-        ConnectionError: The address requires a cluster on this machine, but none runs here.
-        ValueError: The address is malformed.
-    """
-    named = address or os.environ.get("RAY_ADDRESS")
-    if named is None or "://" not in named:
-        found: str | None = ray._private.services.canonicalize_bootstrap_address(named)
-        return found
-    if not named.startswith("ray://"):
-        raise ValueError("neither HOST:PORT nor ray://HOST:PORT")
-    return named
-
-
-@contextmanager
-def _starting() -> Iterator[None]:
-    """Give the cluster that Ray starts inside the block a new token, and limit it to this machine."""
-    # Ray binds to 127.0.0.1 on a machine that it considers unable to form a cluster with others, such as any Mac.
-    # If given 127.0.0.1 as its address, it would use the network card's address instead. In this process, Ray has
-    # already read the variable, so set the constant too.
-    constants = ray._private.ray_constants
-    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
-    try:
-        with ray_settings(
-            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
-        ):
-            yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _joining(found: str, name: str, say: Callable[[str], object], allow_no_token: bool) -> Iterator[None]:
-    """Let Ray send this process's token to a cluster that asks for one.
-
-    Raises:
-        ConnectionError: No cluster answers there.
-        UserError: The cluster asks for no token, or for one that this process does not have.
-    """
-    with ray_settings(RAY_AUTH_MODE="disabled"):
-        is_open = _lets_in(found)
-    if is_open and not allow_no_token:
-        raise UserError(
-            f"{name}: this Ray cluster asks for no token, so anyone who reaches its ports can run code as its user; "
-            "create a token with `ray get-auth-token --generate`, copy ~/.ray/auth_token to each node and start each "
-            "node with RAY_AUTH_MODE=token (docs/scale.md), or add --allow-no-token"
-        )
-    if is_open:
-        say(f"warning   {name}: this Ray cluster asks for no token; anyone who reaches it can run code as its user")
-    with ray_settings(RAY_AUTH_MODE="disabled" if is_open else "token"):
-        if not is_open and not _lets_in(found):
-            raise UserError(
-                f"{name}: this Ray cluster asks for a token that this process does not have; copy ~/.ray/auth_token "
-                "from the cluster to this machine, or set RAY_AUTH_TOKEN"
-            )
-        yield
-
-
-@contextmanager
-def ray_settings(**variables: str | None) -> Iterator[None]:
-    """Set or remove environment variables for the duration of the block, and make Ray read its settings again."""
-    before = {name: os.environ.get(name) for name in variables}
-    _set(variables)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    ray._raylet.Config.initialize("")
-    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _lets_in(found: str) -> bool:
-    """Send a cluster Ray's usual first request, and return whether the cluster accepts it.
-
-    ``RAY_AUTH_MODE`` decides whether the request carries a token. Nothing in the environment shows whether a cluster
-    asks for one, and Ray itself retries for 20 seconds when it is refused.
-
-    Raises:
-        ConnectionError: No cluster answers there.
-    """
-    import grpc
-    from ray._private.grpc_utils import init_grpc_channel
-    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, ray_client_pb2, ray_client_pb2_grpc
-
-    with init_grpc_channel(found.removeprefix("ray://"), [("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            if found.startswith("ray://"):
-                ping = ray_client_pb2.ClusterInfoRequest(type=ray_client_pb2.ClusterInfoType.PING)
-                ray_client_pb2_grpc.RayletDriverStub(channel).ClusterInfo(ping, timeout=PATIENCE)
-            else:
-                cluster = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-                cluster.GetClusterId(gcs_service_pb2.GetClusterIdRequest(), timeout=PATIENCE)
-        except ray.exceptions.AuthenticationError:  # a token is required, and this process has none
-            return False
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                return False
-            raise ConnectionError(f"{error.code().name}: {error.details()}") from None
-    return True
 
 
 # --- on the nodes ---
@@ -544,31 +395,6 @@ def _work_off_unshared(order: RemoteTask, folder: Path, files: Files) -> tuple[s
 # --- between caller and nodes ---
 
 
-def pack(folder: Path) -> Files:
-    """Return the content of every file in a run's folder, by relative path; empty if there is no folder."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    kept = (path for path in paths if path.name != ".lock" and not path.name.startswith(PARTIAL))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
-
-
-def unpack(files: Files, folder: Path) -> None:
-    """Write the files of ``pack`` in an order in which an interruption never loses existing files.
-
-    Training notes come late and records last, because each one means that everything before it exists. A seal comes
-    immediately before its file.
-    """
-
-    def late(name: str) -> tuple[bool, bool, str, bool]:
-        file = name.removesuffix(".sha256")
-        return name.startswith("results/"), file.endswith("/trained.json"), file, name == file
-
-    for name in sorted(files, key=late):
-        path, content = folder / name, files[name]
-        if path.suffix == ".sha256":
-            content = seal_for_both(path.with_suffix(""), content)
-        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
-
-
 def split(queries: int, rows: int, parts: int) -> list[slice]:
     """Split queries into at most ``parts`` parts, each made of whole blocks of ``rows`` queries.
 
@@ -635,7 +461,7 @@ def _refuse_lost_head() -> None:
     address = ray.get_runtime_context().gcs_address
     for _ in range(3):
         try:
-            _lets_in(address)
+            lets_in(address)
         except ConnectionError:
             time.sleep(1)
         else:
@@ -647,11 +473,7 @@ def _refuse_lost_head() -> None:
 
 
 def _lost(error: RayError) -> str:
-    return f"lost on the cluster ({type(error).__name__}: {_first_line(error)})"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"lost on the cluster ({type(error).__name__}: {first_line(error)})"
 
 
 def _as_arrays(part: Any) -> Any:

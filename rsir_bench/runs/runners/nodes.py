@@ -1,4 +1,4 @@
-"""What a run needs on another machine: the user's files go with it, and each node is asked once whether it can."""
+"""What goes between machines: the user's files and those of a run, and whether a node can make a run at all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rsir_bench.base.errors import RunError, UserError, one_line
-from rsir_bench.base.files import discard
+from rsir_bench.base.files import PARTIAL, discard, seal_for_both, write_atomically
 from rsir_bench.method.code.code_files import code_files
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.request import Request
+
+Files = dict[str, bytes]
+"""The content of files by relative path."""
 
 MARK = ".campaign-"
 """Prefix of the file in ``--out`` by which a node knows that it shares the folder with the caller."""
@@ -102,3 +105,28 @@ def _is_alive(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def pack(folder: Path) -> Files:
+    """Return the content of every file in a run's folder, by relative path; empty if there is no folder."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    kept = (path for path in paths if path.name != ".lock" and not path.name.startswith(PARTIAL))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
+
+
+def unpack(files: Files, folder: Path) -> None:
+    """Write the files of ``pack`` in an order in which an interruption never loses existing files.
+
+    Training notes come late and records last, because each one means that everything before it exists. A seal comes
+    immediately before its file.
+    """
+
+    def late(name: str) -> tuple[bool, bool, str, bool]:
+        file = name.removesuffix(".sha256")
+        return name.startswith("results/"), file.endswith("/trained.json"), file, name == file
+
+    for name in sorted(files, key=late):
+        path, content = folder / name, files[name]
+        if path.suffix == ".sha256":
+            content = seal_for_both(path.with_suffix(""), content)
+        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
