@@ -16,7 +16,7 @@ from rsir_bench.leaderboard.boards import Board, boards
 from rsir_bench.leaderboard.grids import seeds_in_words
 from rsir_bench.leaderboard.pages.cells import encoder_columns, heading, paper_header
 from rsir_bench.leaderboard.tables.build import tables
-from rsir_bench.leaderboard.tables.parts import Block, MetricCell, RowName, Table
+from rsir_bench.leaderboard.tables.parts import Block, MethodRow, MetricCell, RowName, Table
 from rsir_bench.protocol import load_protocol
 from rsir_bench.ranking.graded.names import HEADLINE
 from rsir_bench.records.cells import cell_of, is_plain
@@ -333,22 +333,12 @@ def _under_own_names(table: Table) -> Table:
 
 
 def _standings(board: Board, whole: list[Table]) -> list[Standing]:
-    names: dict[tuple[str, str, str], RowName] = {}
-    seeds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
-    origins: dict[tuple[str, str, str], str] = {}
-    apart: dict[tuple[str, str, str], bool] = {}
-    inputs: dict[tuple[str, str, str], str] = {}
-    cells: dict[tuple[str, str, str], dict[tuple[str, str], MetricCell]] = defaultdict(dict)
+    rows: dict[tuple[str, str, str], list[tuple[Block, MethodRow]]] = defaultdict(list)
     for table in whole:
         for block in table.blocks:
             for row in block.rows:
                 key = (row.name.label, "" if row.name.label else row.name.title, row.name.row)
-                names.setdefault(key, row.name)
-                seeds[key][block.target] = row.seeds
-                origins[key] = origins.get(key) or row.origin
-                apart[key] = apart.get(key, False) or row.apart
-                inputs[key] = inputs.get(key) or encoder_columns(row.records).get("Input", "")
-                cells[key] |= {(block.target, metric): cell for metric, cell in row.cells.items()}
+                rows[key].append((block, row))
     places = [(block.target, metric) for table in whole for block in table.blocks for metric in table.metrics]
     nothing = {place: MetricCell() for place in places}
     method_of = {record.method.label: record.method.name for record in board.records}
@@ -357,15 +347,15 @@ def _standings(board: Board, whole: list[Table]) -> list[Standing]:
         Standing(
             name=name,
             method=method_of.get(name.label, ""),
-            seeds=seeds[key],
-            cells=nothing | cells[key],
+            seeds={block.target: row.seeds for block, row in on},
+            cells=nothing | {(block.target, metric): cell for block, row in on for metric, cell in row.cells.items()},
             main=main.get(name.label) == name.row,
             costs_by_suite=cost.get(name.label, {}),
-            origin=origins[key],
-            input=inputs[key],
-            apart=apart[key],
+            origin=next((row.origin for _, row in on if row.origin), ""),
+            input=next(filter(None, (encoder_columns(row.records).get("Input", "") for _, row in on)), ""),
+            apart=any(row.apart for _, row in on),
         )
-        for key, name in names.items()
+        for name, on in ((on[0][1].name, on) for on in rows.values())
     ]
 
 
