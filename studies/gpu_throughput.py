@@ -37,7 +37,7 @@ from rsir_bench.method.registry import discover, resolve
 from rsir_bench.method.spec import MethodSpec
 from rsir_bench.protocol import Protocol, load_protocol
 from rsir_bench.scenes.batches import Scenes
-from rsir_bench.scenes.index import find_card
+from rsir_bench.scenes.readers.given_cards import find_card
 from rsir_bench.training.describe import describe
 from rsir_bench.training.device import find_device, make_fabric
 from rsir_bench.training.loop import Trained, loss_terms, make_optimizer, train

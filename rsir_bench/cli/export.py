@@ -87,7 +87,8 @@ def export(
     from rsir_bench.publishing.export.hub import dataset_ids
     from rsir_bench.publishing.export.selection import Selection
     from rsir_bench.runs.artifacts.code import read_current
-    from rsir_bench.scenes.index import index_listing, list_dataset, read_cards
+    from rsir_bench.scenes.index import index_listing, list_dataset
+    from rsir_bench.scenes.readers.given_cards import read_cards
 
     left_out, wanted = LeftOut(), Selection(**chosen)
     if dataset is None and (file := next((path for path in sources if path.is_file()), None)):

@@ -23,8 +23,9 @@ from rsir_bench.ranking.queries import choose_queries
 from rsir_bench.records.store import read_each, record_files
 from rsir_bench.runs.request import Request, overridden_method
 from rsir_bench.scenes.distortions import Distortion, parse_distortions
-from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset, read_cards
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset
 from rsir_bench.scenes.pixel_cache import Transform
+from rsir_bench.scenes.readers.given_cards import read_cards
 
 
 @dataclass(frozen=True)

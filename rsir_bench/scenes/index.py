@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib
-import re
-import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rsir_bench.base.errors import SceneError, UserError, one_line
-from rsir_bench.base.files import locked
-from rsir_bench.base.text import decode
-from rsir_bench.scenes.cache_folder import kept_at, written_at
-from rsir_bench.scenes.card import DatasetCard, Generator, load_cards, parse_card
+from rsir_bench.base.errors import SceneError, UserError
+from rsir_bench.scenes.acquire.synthesize import synthesized
+from rsir_bench.scenes.card import DatasetCard
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type
 from rsir_bench.scenes.fingerprint import content_fingerprint, hash_scenes, labelled_fingerprint
 from rsir_bench.scenes.folders import find_dataset as find_dataset
 from rsir_bench.scenes.labelling.label_file import LabelTable
 from rsir_bench.scenes.labelling.labels_of_scenes import SceneLabels, labels_of_scenes
 from rsir_bench.scenes.own_folder import folder_named, own_scenes
+from rsir_bench.scenes.readers.given_cards import GivenCards, card_named
 from rsir_bench.scenes.readers.packed import labels_of_card, list_packed, scenes_of_card
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings, read_settings
 from rsir_bench.scenes.reading.prefixes import FOLDER_PREFIX, OWN_PREFIXES
@@ -146,43 +138,6 @@ class SceneListing:
     table: LabelTable | None = None
 
 
-@dataclass(frozen=True)
-class GivenCards:
-    """Cards and settings that a command names by ``--card``.
-
-    Attributes:
-        cards: Cards by the name of their dataset; they count before those that are installed.
-        settings: For every dataset of the user's own; None: what its ``dataset.toml`` says.
-    """
-
-    cards: Mapping[str, DatasetCard] = field(default_factory=dict)
-    settings: FolderSettings | None = None
-
-
-def read_cards(files: Sequence[Path]) -> GivenCards:
-    """Return what the files of ``--card`` say: each is the card of a dataset, or settings for those of the user's own.
-
-    Raises:
-        UserError: A file cannot be read or is not valid, or there are two for ``folder:``.
-    """
-    cards: dict[str, DatasetCard] = {}
-    settings: FolderSettings | None = None
-    for path in files:
-        try:
-            text = decode(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UserError(f"--card {path}: cannot be read ({one_line(error)}); name a TOML file") from error
-        if re.search(r"^\s*name\s*=", text, re.MULTILINE):
-            card = parse_card(text, path.name, any_name=True)
-            cards[card.name] = card
-        elif settings is not None:
-            remedy = f"write {SETTINGS_FILE} into each folder instead"
-            raise UserError(f"--card {path}: a second one for folder:, parquet: and tar:; {remedy}")
-        else:
-            settings = read_settings(path)
-    return GivenCards(cards, settings)
-
-
 def list_dataset(name: str, data_root: Path, given: GivenCards | None = None) -> SceneListing:
     """Return the scene files of a dataset, as far as they show before a scene is drawn, read or hashed.
 
@@ -230,7 +185,7 @@ def index_listing(listing: SceneListing) -> SceneIndex:
     else:
         if store is None:
             assert card.generator is not None
-            drawn = scenes_of_card(card, _synthesize(card.name, card.generator)).checked(card)
+            drawn = scenes_of_card(card, synthesized(card.name, card.generator)).checked(card)
             store, files, table = drawn.store, drawn.files, labels_of_card(card, drawn, drawn.store.root)
         index = _index(card, store, files)
     return index if table is None else _with_labels(index, table)
@@ -257,40 +212,6 @@ def resolve_dataset(name: str, data_root: Path) -> SceneIndex:
         SceneError: The dataset is missing, or differs from its card.
     """
     return index_listing(list_dataset(name, data_root))
-
-
-def find_card(name: str, given: Mapping[str, DatasetCard] | None = None) -> DatasetCard:
-    """Return the card of a dataset.
-
-    Args:
-        name: The dataset's.
-        given: Cards beside those that are installed.
-
-    Raises:
-        UserError: No card has this name; the line gives the nearest and the known ones.
-    """
-    cards = {**load_cards(), **(given or {})}
-    if name in cards:
-        return cards[name]
-    near = difflib.get_close_matches(name.lower(), cards, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    own = ", ".join(f"{prefix}PATH" for prefix in OWN_PREFIXES)
-    raise UserError(f"unknown dataset {name!r}{hint}; known: {', '.join(cards)}, or for one of your own {own}")
-
-
-def card_named(name: str, given: Mapping[str, DatasetCard]) -> DatasetCard:
-    """Return the card of a dataset that the user names, as ``find_card`` does.
-
-    Raises:
-        UserError: No card has this name; if it is a folder, the line says how to name folders.
-    """
-    try:
-        return find_card(name, given)
-    except UserError:
-        with suppress(OSError, ValueError):  # not the name of a file
-            if Path(name).is_dir():
-                raise UserError(f"unknown dataset {name!r}; for this folder write {FOLDER_PREFIX}{name}") from None
-        raise
 
 
 def index_scenes(card: DatasetCard, data_root: Path) -> SceneIndex:
@@ -412,34 +333,3 @@ def _assemble(
         card=card,
         hashes=hashes,
     )
-
-
-def _synthesize(name: str, generator: Generator) -> Path:
-    """Return the folder of a synthetic dataset, written once for each set of arguments and state of the generator.
-
-    The generator's state is the source of all modules in its folder, since they may import one another.
-    """
-    module_name, _, function_name = generator.function.partition(":")
-    module = importlib.import_module(module_name)
-    sources = sorted(Path(str(module.__file__)).parent.glob("*.py"))
-    state = b"".join(source.read_bytes() for source in sources)
-    key = hashlib.sha256(state + repr(sorted(generator.arguments.items())).encode()).hexdigest()[:16]
-    place = ("synthetic", f"{name}-{key}")
-    for made in kept_at(*place):
-        if made.is_dir():
-            return made
-    folder = written_at(*place)
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        if not folder.is_dir():
-            unfinished = folder.with_suffix(".tmp")
-            shutil.rmtree(unfinished, ignore_errors=True)  # left behind by a process that was stopped
-            try:
-                unfinished.mkdir()
-                getattr(module, function_name)(unfinished, **generator.arguments)
-                unfinished.rename(folder)
-            except OSError as error:
-                raise UserError(
-                    f"{folder}: the scenes of {name} cannot be written ({error.strerror}); "
-                    "free some space or set RSIR_BENCH_CACHE to another disk"
-                ) from error
-    return folder

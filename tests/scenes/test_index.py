@@ -18,13 +18,7 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.base.files import write_sealed
 from rsir_bench.scenes import fingerprint
 from rsir_bench.scenes.card import DatasetCard, Generator, load_cards
-from rsir_bench.scenes.index import (
-    find_dataset,
-    index_folder,
-    index_scenes,
-    list_dataset,
-    resolve_dataset,
-)
+from rsir_bench.scenes.index import find_dataset, index_folder, index_scenes, list_dataset, resolve_dataset
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
 
 ALL = ["patternnet", "rs19", "ucm", "rsscn7", "aid", "nwpu", "eurosat"]

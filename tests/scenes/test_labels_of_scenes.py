@@ -19,11 +19,12 @@ from packing import add_member, class_label, hugging_face, image_type
 from rsir_bench.base.errors import UserError
 from rsir_bench.cli.groups.datasets import verification_in_words
 from rsir_bench.scenes.card import CardLabels, DatasetCard, load_cards, parse_card
-from rsir_bench.scenes.index import GivenCards, SceneIndex, index_listing, list_dataset, resolve_dataset
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset, resolve_dataset
 from rsir_bench.scenes.inspect.listing import dataset_card, dataset_list
 from rsir_bench.scenes.inspect.verify import Verdict, verify
 from rsir_bench.scenes.labelling.label_file import holds_several_labels, read_label_table
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
+from rsir_bench.scenes.readers.given_cards import GivenCards
 
 UCM = ("airplane", "bare-soil", "buildings")
 HEADER = "IMAGE\\LABEL\tairplane\tbare-soil\tbuildings\t\r\n"

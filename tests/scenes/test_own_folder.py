@@ -20,9 +20,10 @@ from rsir_bench.runs.keys import scenes_as_read
 from rsir_bench.runs.plan import make_plan
 from rsir_bench.runs.runners.campaign import campaign, describe_plan
 from rsir_bench.scenes.card import parse_card
-from rsir_bench.scenes.index import GivenCards, index_folder, index_scenes, list_dataset, read_cards, resolve_dataset
+from rsir_bench.scenes.index import index_folder, index_scenes, list_dataset, resolve_dataset
 from rsir_bench.scenes.inspect.verify import Verdict, verify
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
+from rsir_bench.scenes.readers.given_cards import GivenCards, read_cards
 
 
 def classes_of(root: Path, *paths: str) -> tuple[str, ...]:

@@ -30,12 +30,13 @@ from packing import (
 from PIL import Image
 
 from rsir_bench.base.errors import UserError
-from rsir_bench.scenes.index import GivenCards, SceneIndex, index_listing, index_scenes, list_dataset, resolve_dataset
+from rsir_bench.scenes.index import SceneIndex, index_listing, index_scenes, list_dataset, resolve_dataset
 from rsir_bench.scenes.inspect.duplicate_report import audit
 from rsir_bench.scenes.inspect.listing import dataset_list
 from rsir_bench.scenes.inspect.verify import Verdict, verify
 from rsir_bench.scenes.naming.scene_ids import scene_ids
 from rsir_bench.scenes.pixel_cache import Transform, open_pixels
+from rsir_bench.scenes.readers.given_cards import GivenCards
 
 FORMS: dict[str, Callable[[Path, Path], Path]] = {"parquet": to_parquet, "tar": to_tar, "folder": to_csv}
 PACKED = [form for form in FORMS if form != "folder"]

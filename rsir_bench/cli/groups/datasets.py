@@ -91,8 +91,8 @@ def download_dataset(
     rsir-bench datasets download ucm --data-root data
     """  # noqa: D301 - keeps the lines of the examples apart
     from rsir_bench.scenes.acquire.download import download
-    from rsir_bench.scenes.index import find_card
     from rsir_bench.scenes.labelling.find_labels import find_labels
+    from rsir_bench.scenes.readers.given_cards import find_card
 
     card, confirm = find_card(name), partial(confirm_licence, accepted=accept_licence)
     folder = download(card, data_root, confirm_licence=confirm, log=log)
@@ -131,8 +131,8 @@ def verify_datasets(
     rsir-bench datasets verify ucm,aid --data-root data
     rsir-bench datasets verify folder:photos
     """  # noqa: D301 - keeps the lines of the examples apart
-    from rsir_bench.scenes.index import read_cards
     from rsir_bench.scenes.inspect.verify import Verdict, present_datasets, verify
+    from rsir_bench.scenes.readers.given_cards import read_cards
 
     given = read_cards(card or [])
     wanted = [name for words in names for name in comma_list("datasets verify", words)]

@@ -27,7 +27,8 @@ from rsir_bench.records.schema import MethodPart, OriginPart, Record, RequestFie
 from rsir_bench.runs.artifacts.provenance import protocol_part, score_fields, target_part
 from rsir_bench.runs.artifacts.scores import protocol_scores
 from rsir_bench.runs.request import UserFiles
-from rsir_bench.scenes.index import GivenCards, SceneIndex, index_listing, list_dataset, read_cards
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset
+from rsir_bench.scenes.readers.given_cards import GivenCards, read_cards
 
 Array = np.ndarray[Any, Any]
 

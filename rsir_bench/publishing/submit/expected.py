@@ -31,7 +31,8 @@ from rsir_bench.runs.resolve import (
 )
 from rsir_bench.scenes.card import edition_name
 from rsir_bench.scenes.distortions import parse_distortions
-from rsir_bench.scenes.index import SceneIndex, find_card, index_listing, list_dataset, read_cards
+from rsir_bench.scenes.index import SceneIndex, index_listing, list_dataset
+from rsir_bench.scenes.readers.given_cards import find_card, read_cards
 from rsir_bench.scenes.reading.store import FolderStore
 
 NOWHERE = Path("not here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rsir_bench.base.errors import UserError
 from rsir_bench.protocol import Protocol, load_protocol, shipped
-from rsir_bench.scenes.index import GivenCards, find_card
+from rsir_bench.scenes.readers.given_cards import GivenCards, find_card
 
 
 def asked_as(name: str, own: str | None) -> str:

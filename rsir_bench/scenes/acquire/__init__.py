@@ -1,1 +1,1 @@
-"""Download datasets from their pinned sources."""
+"""Get datasets: download them from their pinned sources, or draw them."""

@@ -9,9 +9,9 @@ from rsir_bench.base.errors import SceneError, UserError
 from rsir_bench.scenes.card import DatasetCard, edition_name, load_cards
 from rsir_bench.scenes.fingerprint import known_hashes
 from rsir_bench.scenes.folders import find_dataset
-from rsir_bench.scenes.index import find_card
 from rsir_bench.scenes.inspect.label_check import check_labels
 from rsir_bench.scenes.inspect.manifest import load_manifest
+from rsir_bench.scenes.readers.given_cards import find_card
 from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
 

@@ -18,10 +18,11 @@ from rsir_bench.scenes.card import DatasetCard, edition_name, load_cards
 from rsir_bench.scenes.decode import UNREADABLE, ValueRange, scene_bands, whole_type, why_unreadable
 from rsir_bench.scenes.fingerprint import hash_scenes
 from rsir_bench.scenes.folders import endings_in_words, find_dataset, walk_files
-from rsir_bench.scenes.index import GivenCards, card_named, list_dataset
+from rsir_bench.scenes.index import list_dataset
 from rsir_bench.scenes.inspect.label_check import check_labels
 from rsir_bench.scenes.inspect.manifest import Original, SceneKey, load_manifest, scene_key
 from rsir_bench.scenes.labelling.label_file import LabelTable
+from rsir_bench.scenes.readers.given_cards import GivenCards, card_named
 from rsir_bench.scenes.readers.packed import labels_of_card, scenes_of_card
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE
 from rsir_bench.scenes.reading.prefixes import OWN_PREFIXES
