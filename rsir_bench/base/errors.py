@@ -147,6 +147,6 @@ def suggest(word: str, known: dict[str, Any] | list[str]) -> str:
     return f"unknown; {hint}known: {', '.join(names)}"
 
 
-def similar_names(word: str, known: Iterable[str], most: int = 5) -> str:
-    """Return the known names that are spelt most like a word, the nearest first, separated by commas; may be empty."""
-    return ", ".join(difflib.get_close_matches(word, list(known), n=most))
+def similar_names(word: str, known: Iterable[str]) -> str:
+    """Return up to five known names spelt like a word, the nearest first, separated by commas; may be empty."""
+    return ", ".join(difflib.get_close_matches(word, list(known), n=5))
