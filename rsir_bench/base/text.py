@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -67,3 +68,12 @@ def as_xml(text: str) -> str:
 def encode(text: str) -> bytes:
     r"""Return text as UTF-8; what of a file's name was no text is written as ``\udc80``."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def first_few(items: Sequence[str], most: int = 3) -> str:
+    """Return the first items and how many more there are.
+
+    >>> first_few(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import SceneError
+from rsir_bench.base.text import first_few
 from rsir_bench.scenes.folders import Walked, endings_in_words, walk_files
 from rsir_bench.scenes.labelling.label_file import LabelTable
 from rsir_bench.scenes.readers.labels import alike_notes
@@ -93,7 +94,7 @@ def own_scenes(folder: Path, settings: FolderSettings) -> OwnScenes:
 
 def _unused(csvs: Sequence[str]) -> list[str]:
     remedy = f'labels = "{csvs[0]}" in {SETTINGS_FILE} takes it' if csvs else ""
-    return [f"{_some(csvs)} not used: folders name the classes; {remedy}"] if csvs else []
+    return [f"{first_few(csvs, 5)} not used: folders name the classes; {remedy}"] if csvs else []
 
 
 def _shards_hint(walked: Iterable[Walked], folder: Path) -> list[str]:
@@ -126,15 +127,17 @@ def _class_notes(class_of: Mapping[PurePosixPath, str]) -> list[str]:
     notes = []
     passed = sorted({holder.name for holder, name in class_of.items() if holder.name != name})
     if passed:
-        notes.append(f"the folders {_some(passed)} are parts, not classes: the folders above them name the classes")
+        parts = first_few(passed, 5)
+        notes.append(f"the folders {parts} are parts, not classes: the folders above them name the classes")
     places: dict[str, set[str]] = defaultdict(set)
     for holder, name in class_of.items():
         if holder.name == name:
             places[name].add(str(holder.parent))
-    merged = [f"{name} ({_some(sorted(parents))})" for name, parents in sorted(places.items()) if len(parents) > 1]
+    several = {name: sorted(parents) for name, parents in sorted(places.items()) if len(parents) > 1}
+    merged = [f"{name} ({first_few(parents, 5)})" for name, parents in several.items()]
     if merged:
         remedy = f'classes = "outer" in {SETTINGS_FILE} takes the upper folders'
-        notes.append(f"folders with the same name are one class: {_some(merged)}; {remedy}")
+        notes.append(f"folders with the same name are one class: {first_few(merged, 5)}; {remedy}")
     return [*notes, *alike_notes(class_of.values())]
 
 
@@ -143,7 +146,7 @@ def _empty(walked: Iterable[Walked]) -> list[str]:
     full = {place for found in walked if found.scenes for place in (found.folder, *found.folder.parents)}
     bare = [found.folder for found in walked if found.folder not in full]
     empty = [str(folder) for folder in bare if folder.parent in full or not folder.parent.parts]
-    return [f"folders without scenes: {_some(sorted(empty))}"] if empty else []
+    return [f"folders without scenes: {first_few(sorted(empty), 5)}"] if empty else []
 
 
 def _left_out(walked: Iterable[Walked]) -> list[str]:
@@ -158,7 +161,3 @@ def _other_endings(walked: Iterable[Walked], csvs: int = 0) -> list[str]:
     """Note files of other endings, but for a number of CSVs that were used."""
     endings = Counter(ending for found in walked for ending in found.endings) - Counter({".csv": csvs})
     return [f"left out by file extension: {endings_in_words(endings)}"] if endings else []
-
-
-def _some(items: Sequence[str]) -> str:
-    return ", ".join(items[:5]) + (f" and {len(items) - 5:,} more" if len(items) > 5 else "")

@@ -16,6 +16,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.progress import log
 from rsir_bench.base.terminal.screen import PLAIN, Screen, screen_of, short_path
 from rsir_bench.base.terminal.tables import Cell, Column, text_table
+from rsir_bench.base.text import first_few
 from rsir_bench.cli import options
 from rsir_bench.cli.options import ListByDefault
 from rsir_bench.cli.shared.help import TYPER
@@ -250,7 +251,7 @@ def _classes_in_words(report: Verification) -> str:
 
 def _sizes_in_words(report: Verification) -> str:
     counts = Counter(report.sizes.values()).most_common()
-    listed = _first_five([f"{count:,} of {width} x {height}" for (width, height), count in counts])
+    listed = first_few([f"{count:,} of {width} x {height}" for (width, height), count in counts], 5)
     if report.other_sizes:
         side = report.card.pixels if report.card else 0
         return f"{listed}; not {side} x {side}: {_named(report.other_sizes)}"
@@ -272,11 +273,7 @@ def _manifest_in_words(report: Verification) -> dict[str, str]:
 
 def _named(items: Sequence[str]) -> str:
     """Return the number of items and up to five of them; empty for none."""
-    return f"{len(items):,}: {_first_five(items)}" if items else ""
-
-
-def _first_five(items: Sequence[str]) -> str:
-    return ", ".join(items[:5]) + (f" and {len(items) - 5:,} more" if len(items) > 5 else "")
+    return f"{len(items):,}: {first_few(items, 5)}" if items else ""
 
 
 def _verification_as_json(report: Verification) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.base.text import visible
+from rsir_bench.base.text import first_few, visible
 from rsir_bench.scenes.card import folder_key
 from rsir_bench.scenes.labelling.label_file import LabelTable
-from rsir_bench.scenes.readers.shards import LONGEST_NAME, few
+from rsir_bench.scenes.readers.shards import LONGEST_NAME
 from rsir_bench.scenes.reading.store import SceneStore
 
 Label = int | str | None
@@ -123,14 +123,14 @@ def by_class(
 def _refuse_missing(missing: Sequence[str], scenes: int, dataset: str) -> None:
     if missing:
         count = f"{len(missing):,} of {scenes:,} scenes have no label"
-        raise SceneError(f"{dataset}: {count}: {few(missing)}; label them, or name a part that has labels")
+        raise SceneError(f"{dataset}: {count}: {first_few(missing)}; label them, or name a part that has labels")
 
 
 def _with_names(numbers: Sequence[tuple[str, int]], names: Sequence[str], dataset: str) -> list[tuple[str, str]]:
     unknown = [f"{label} ({path})" for path, label in numbers if label >= len(names)]
     if unknown:
         there = f"there are {len(names):,} names, for 0 to {len(names) - 1:,}"
-        raise SceneError(f"{dataset}: labels without a name: {few(unknown)}; {there}; name all classes")
+        raise SceneError(f"{dataset}: labels without a name: {first_few(unknown)}; {there}; name all classes")
     return [(path, names[label]) for path, label in numbers]
 
 
@@ -164,7 +164,7 @@ def check_class_names(names: object, where: str) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise SceneError(f"{where}: the names of its classes are not a list of strings; write the file again")
     if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise SceneError(f"{where}: several classes are called {few(repeated)}; give each a name of its own")
+        raise SceneError(f"{where}: several classes are called {first_few(repeated)}; give each a name of its own")
     return tuple(names)
 
 
@@ -176,4 +176,4 @@ def alike_notes(names: Iterable[str]) -> list[str]:
     alike = [" = ".join(map(repr, sorted(found))) for found in spellings.values() if len(found) > 1]
     if not alike:
         return []
-    return [f"classes differ only in case, spaces or dashes: {few(alike)}; rename them if they are one"]
+    return [f"classes differ only in case, spaces or dashes: {first_few(alike)}; rename them if they are one"]

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rsir_bench.base.errors import SceneError
-from rsir_bench.base.text import decode
+from rsir_bench.base.text import decode, first_few
 from rsir_bench.scenes.folders import Walked
 from rsir_bench.scenes.readers.labels import Label, Labels, SortedScenes, sort_by_labels
 from rsir_bench.scenes.readers.settings import SETTINGS_FILE, FolderSettings
-from rsir_bench.scenes.readers.shards import few
 from rsir_bench.scenes.reading.content import read_content
 from rsir_bench.scenes.reading.unreadable import UnreadableError
 
@@ -77,7 +76,7 @@ def scenes_of_csv(
     where = folder / files[0] if len(files) == 1 else folder
     found = sort_by_labels(list(label_of.items()), settings.class_names, dataset, where)
     left_out = len(there) - len(label_of)
-    return found, [f"left out: {left_out:,} scene files that {few(files)} does not name"] if left_out else []
+    return found, [f"left out: {left_out:,} scene files that {first_few(files)} does not name"] if left_out else []
 
 
 class _Names:
@@ -102,7 +101,8 @@ class _Names:
             return self._paths[name]
         found = self._names.get(name, [])
         if len(found) > 1:
-            raise SceneError(f"{line.place}: several scenes are called {name!r}: {few(found)}; name it with its folder")
+            several = f"several scenes are called {name!r}: {first_few(found)}"
+            raise SceneError(f"{line.place}: {several}; name it with its folder")
         if not found:
             raise SceneError(f"{line.place}: no scene is called {line.file[:200]!r}; restore it, or remove the line")
         return found[0]

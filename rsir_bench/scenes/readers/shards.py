@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from rsir_bench.base.errors import SceneError
+from rsir_bench.base.text import first_few
 from rsir_bench.scenes.folders import SEARCH_DEPTH, endings_in_words, walk_files
 from rsir_bench.scenes.reading.content import open_regular
 from rsir_bench.scenes.reading.store import State, state_of
@@ -122,7 +122,7 @@ def find_shards(place: Path, kind: str) -> Shards:
         raise SceneError(f"{named}: no such file or folder; {remedy}")
     kept = [name for name in names if not word or word in _words(name)]
     if word and not kept:
-        there = f"of the {kind} files of {root}, none has {word!r} in its name: {few(names)}"
+        there = f"of the {kind} files of {root}, none has {word!r} in its name: {first_few(names)}"
         raise SceneError(f"{named}: no such file or folder; {there}")
     if not kept:
         there = endings_in_words(others) if others else "nothing"
@@ -156,8 +156,3 @@ def _words(name: str) -> list[str]:
     """Return the words of a shard's path without its ending, in lower case: ``fold1-02`` is fold1, fold and 02."""
     words = re.findall(r"[^\W_]+", name.rpartition(".")[0].casefold())
     return [part for word in words for part in dict.fromkeys((word, word.rstrip("0123456789"))) if part]
-
-
-def few(names: Sequence[str]) -> str:
-    """Return up to three names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
