@@ -125,7 +125,7 @@ def process_group(device: str) -> Iterator[int]:
     if not launched():
         yield 0
         return
-    _end_with_parent()
+    end_with_parent()
     # Let SIGINT end this process at once: Python would wait for the running collective and then print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if device.startswith("cuda"):
@@ -144,7 +144,7 @@ def process_group(device: str) -> Iterator[int]:
         dist.destroy_process_group()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the one that started it ends, even if that is killed; Linux alone can say so."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

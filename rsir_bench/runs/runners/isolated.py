@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -18,12 +17,10 @@ from rsir_bench.runs.plan import Run, find_planned_run
 from rsir_bench.runs.request import Request
 from rsir_bench.runs.runners.inside import attempt, work_off
 from rsir_bench.runs.trial import is_tried, try_method
+from rsir_bench.training.distributed import end_with_parent
 
 PATIENCE = 10
 """Seconds that a subprocess has to end once it has answered."""
-
-PR_SET_PDEATHSIG = 1
-"""The option of Linux's ``prctl`` that names the signal sent to a process when its parent ends."""
 
 
 def work_off_apart(request: Request, run: Run, minutes: float) -> str | None:
@@ -82,9 +79,8 @@ def _describe_exit(code: int) -> str:
 
 def _answer(sender: Connection, request: Request, key: str) -> None:
     """Make a run in the subprocess and send why it failed; what it prints goes to standard error."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if sys.platform == "linux":  # ends a method too that keeps the thread from running
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+    end_with_parent()  # a method too that keeps the thread from running
     with redirect_stdout(sys.stderr):
         try:
             plan, run = find_planned_run(request, key)
@@ -95,7 +91,7 @@ def _answer(sender: Connection, request: Request, key: str) -> None:
     sender.send(failure)
 
 
-def _end_with_parent() -> None:
+def _end_after_parent() -> None:
     """Wait for the end of the parent, however it ends, and end this process."""
     parent = parent_process()
     if parent is not None:
