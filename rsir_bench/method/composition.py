@@ -42,7 +42,7 @@ class Composed(Method[ComposedSettings]):
         self.inner = self.inner_class(setup, settings.inner)
         idle = self.front.idle_epochs
         if idle and idle >= (epochs := self.recipe(setup.protocol.train).epochs):
-            raise ValueError(f"idle_epochs={idle}: nothing is left of {epochs} epochs; set fewer")
+            raise ValueError(f"idle_epochs={idle}: no epoch of {epochs} remains; set fewer")
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """Return the method's loss on the transformed scenes: a scalar float, or several by name.

@@ -59,7 +59,7 @@ def kinds_of(path: Path, module: ModuleType) -> dict[str, OwnKind]:
         if lacking := _lacking(kind):
             raise UserError(f"plugin {path}: class {kind.__name__} {lacking}")
         if kind.name in SHIPPED or kind.name in found:
-            raise UserError(f"plugin {path}: post-processing {kind.name!r} is there already; rename it")
+            raise UserError(f"plugin {path}: post-processing {kind.name!r} already exists; rename it")
         found[kind.name] = OwnKind(kind, path)
     return found
 

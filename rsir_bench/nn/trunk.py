@@ -100,7 +100,9 @@ class Trunk(nn.Module):
         if self._layout is None:
             shape = " x ".join(map(str, self._last[1:])) or "unknown"
             what = (
-                f"its last features are {shape} tokens, with a class token or of no grid" if self._last else "unknown"
+                f"its last features are {shape} tokens, with a class token or not in a grid"
+                if self._last
+                else "unknown"
             )
             raise NoMapsError(
                 f"the method needs feature maps, which the trunk does not have ({what}); choose another trunk"

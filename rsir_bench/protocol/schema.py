@@ -54,7 +54,7 @@ class Data(_Section):
     @model_validator(mode="after")
     def _antialias_fits(self) -> Data:
         if not self.antialias and self.resize not in ("bilinear", "bicubic"):
-            raise ValueError(f"antialias = false goes with bilinear and bicubic, not with {self.resize}")
+            raise ValueError(f"antialias = false requires bilinear or bicubic, not {self.resize}")
         return self
 
 

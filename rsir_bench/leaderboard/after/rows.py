@@ -39,7 +39,7 @@ class AfterRow:
         return mean([record.cost.get("after_seconds") for record in self.records])
 
     def score(self, metric: str) -> float | None:
-        """Return the mean over seeds; None where a record lacks the metric."""
+        """Return the mean over seeds; None if a record lacks the metric."""
         return mean([record.metrics.get(metric) for record in self.records])
 
     def difference(self, metric: str) -> float | None:
@@ -73,7 +73,7 @@ class AfterGroup:
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None where there is no value, or one is None."""
+    """Return the mean; None if there is no value, or one is None."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
 

@@ -52,7 +52,7 @@ def classes_twice(path: Path) -> str | None:
             lines[node.name].append(node.lineno)
     for name, found in lines.items():
         if len(found) > 1:
-            return f"class {name} is defined on lines {' and '.join(map(str, found))}, and only the last counts"
+            return f"class {name} is defined on lines {' and '.join(map(str, found))}, and only the last one is used"
     return None
 
 
