@@ -1,1 +1,1 @@
-"""The methods, one file each; the harness finds them, and no other code names them."""
+"""The methods, one file each. The harness finds them; no other code refers to them by name."""

@@ -19,7 +19,7 @@ VIEWS = (
 
 
 class BaselineViews(HeadMethod[Settings]):
-    """``baseline``, trained as it is; its descriptors are means over five views."""
+    """``baseline`` with the same training, but with descriptors that are means over five views."""
 
     card = Card(
         name="baseline-views",

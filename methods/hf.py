@@ -19,7 +19,7 @@ class HfSettings(EncoderSettings):
 
 
 class Hf(EncoderMethod[HfSettings]):
-    """A vision encoder that transformers builds; of a model for images and text, the part for images."""
+    """A vision encoder from transformers; for a model of images and text, its image part."""
 
     card = Card(
         name="hf",

@@ -135,7 +135,7 @@ class Jsst(FrontEnd[JsstSettings]):
 
     @property
     def idle_epochs(self) -> int:
-        """How many epochs pass before scenes are converted."""
+        """The number of epochs before scenes are converted."""
         return self.settings.idle_epochs
 
     def forward(self, scenes: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ class Variant:
         tables: Tables of the paper that show it.
         published: Its variant in the paper's PCA rows; None: the paper has no row for it.
         stated: What the paper states.
-        choices: What is open there, and what is done here.
+        choices: What the paper leaves open, and what is done here.
         version: Version of its results.
     """
 

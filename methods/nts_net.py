@@ -159,7 +159,7 @@ class NtsNet(Method[NtsNetSettings]):
         """Return the head's output for the scene with its K best parts.
 
         Returns:
-            ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), that of FC1 before its ReLU, float.
+            ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), the output of FC1 before its ReLU, float.
         """
         maps, whole = self._look(scenes)
         parts, _ = self._parts(scenes, maps, self.settings.kept)

@@ -1,4 +1,4 @@
-"""Self-training: train the plain network again, adding unlabelled scenes that the previous network is sure of."""
+"""Self-training: train the plain network again, adding unlabelled scenes with confident predictions."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class SelfTraining(HeadMethod[SelfTrainingSettings]):
         return self._figures
 
     def training_set(self, number: int, previous: Method | None, source: Scenes, pool: Scenes | None) -> Scenes:
-        """Return the labelled source and, from round 2, the scenes that the previous network is sure of.
+        """Return the labelled source and, from round 2, the scenes that the previous network predicts with confidence.
 
         Scenes are (N, H, W, B) uint8, with labels (N,) int64.
         """

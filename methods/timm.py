@@ -1,4 +1,4 @@
-"""Any timm backbone, untrained here: ``--methods timm:NAME`` or ``timm:NAME@WEIGHTS``."""
+"""Any timm backbone, without further training: ``--methods timm:NAME`` or ``timm:NAME@WEIGHTS``."""
 
 from __future__ import annotations
 

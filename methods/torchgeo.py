@@ -7,7 +7,7 @@ from rsir_bench.method import Card
 
 
 class Torchgeo(EncoderMethod):
-    """A network that was made with satellite images: SeCo, SSL4EO, SatlasPretrain, GASSL, Scale-MAE and others."""
+    """A network pretrained on satellite images: SeCo, SSL4EO, SatlasPretrain, GASSL, Scale-MAE and others."""
 
     card = Card(
         name="torchgeo",

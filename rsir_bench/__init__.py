@@ -1,7 +1,8 @@
 """rsir-bench: a benchmark for remote sensing image retrieval.
 
-``score`` scores descriptors made by any program; ``run`` trains and scores methods as ``rsir-bench run`` does,
-``read_records`` reads what it made, ``write_report`` makes pages of it, ``search_scenes`` finds scenes like an image.
+``score`` scores descriptors from any program. ``run`` trains and scores methods, as ``rsir-bench run`` does;
+``read_records`` reads its records, ``write_report`` writes a report about them, and ``search_scenes`` finds similar
+scenes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ serve_old_modules()
 
 
 def _signature_of_run() -> inspect.Signature:
-    """Return the parameters of a request, where all but the first two must be named, and the device is found."""
+    """Return the parameters of a request, all but the first two keyword-only, with "auto" as the default device."""
     methods, targets, *others = inspect.signature(Request).parameters.values()
     named = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in others]
     found = [parameter.replace(default="auto") if parameter.name == "device" else parameter for parameter in named]
@@ -32,13 +33,13 @@ def _signature_of_run() -> inspect.Signature:
 
 
 def run(*arguments: Any, **parameters: Any) -> list[Record]:
-    """Train and score methods; results that exist are only read.
+    """Train and score methods; existing results are only read.
 
     Returns:
         One record for each result.
 
     Raises:
-        rsir_bench.base.errors.UserError: Something must be changed before anything can start.
+        rsir_bench.base.errors.UserError: The request is wrong in some way; nothing was started.
         rsir_bench.base.errors.RunError: At least one run failed; the others are done.
     """
     asked = _SIGNATURE.bind(*arguments, **parameters)
@@ -83,8 +84,8 @@ def write_report(
         out: A new folder, an empty one, or an earlier report, which is replaced.
         runs: Folders of runs, for pages of scenes.
         data_root: Folder that holds the datasets.
-        plugins: Files of methods that the runs were made with.
-        cards: Cards that they were made with.
+        plugins: The plugin files of these runs.
+        cards: The cards of these runs.
         protocol: The TOML file of their protocol, unless it is a shipped one.
 
     Returns:
@@ -123,20 +124,20 @@ def search_scenes(
 
     Args:
         image: An image file from anywhere.
-        method: A method that was trained.
+        method: A trained method.
         target: A dataset, or ``folder:PATH`` and the like.
         seed: Seed of the run.
         row: A row of the method; None: its PCA or code row.
-        top: Scenes to find.
+        top: The number of scenes to find.
         ann: ``hnsw`` or ``ivf`` for an approximate search; None searches exactly.
         after: Also post-process the exact search, as in ``run``.
         protocol: A shipped protocol's name, or a TOML file.
         data_root: Folder that holds the datasets.
         device: As in ``run``.
         out: Folder of the runs.
-        overrides: Settings that the run was made with: ``section.key=value``.
+        overrides: The changed settings of the run: ``section.key=value``.
         plugins: Files of methods or post-processing.
-        cards: Cards that the run was made with.
+        cards: The cards of the run.
 
     Raises:
         rsir_bench.base.errors.UserError: The run is not trained, or the image cannot be read.
@@ -171,7 +172,7 @@ run.__doc__ = inspect.cleandoc(run.__doc__ or "").replace("Returns:", f"Args:\n{
 
 
 def __getattr__(name: str) -> object:
-    """Look up what is slow when it is first used: ``score`` needs torch, which ``import rsir_bench`` does not."""
+    """Import ``score`` when it is first used: it needs torch, which ``import rsir_bench`` should not load."""
     if name == "score":
         from rsir_bench.ranking import score
 

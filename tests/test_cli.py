@@ -308,7 +308,7 @@ def test_a_new_method_is_written_checked_and_never_overwritten(cli: InProcess) -
     assert "rsir-bench methods check my_method.py" in written.out
     checked = cli("methods", "check", "my_method.py")
     assert checked.code == 0, checked.out + checked.err
-    assert "my-method keeps the contract." in checked.out
+    assert "my-method fulfils the contract." in checked.out
     again = cli("methods", "new", "my-method")
     assert again.code == 2
     assert "my_method.py: already exists" in again.err

@@ -221,47 +221,55 @@ BROKEN = {
     ),
     "a loss of each scene": (
         "training set",
-        "loss() gave a tensor of shape (16,); give a scalar",
+        "loss() returned a tensor of shape (16,); return a scalar",
         {"swap": "return functional.cross_entropy(fc, batch.labels) => "
          "return functional.cross_entropy(fc, batch.labels, reduction='none')"},
     ),
     "no return": (
         "training set",
-        "loss() gave None; forgot return?",
+        "loss() returned None; forgot return?",
         {"swap": "return functional.cross_entropy => functional.cross_entropy"},
     ),
-    "a loss in NumPy": ("training set", "loss() gave numpy.float32;", {"loss": "return fc.detach().numpy().mean()"}),
-    "a loss in Python": ("training set", "loss() gave float;", {"loss": "return fc.mean().item()"}),
+    "a loss in NumPy": (
+        "training set",
+        "loss() returned numpy.float32;",
+        {"loss": "return fc.detach().numpy().mean()"},
+    ),
+    "a loss in Python": ("training set", "loss() returned float;", {"loss": "return fc.mean().item()"}),
     "a detached loss": ("training set", "without a gradient", {"loss": "fc = fc.detach()"}),
     "a term of several": (
         "training set",
-        "loss() as term 'all' gave a tensor of shape (16, 7)",
+        "loss() as term 'all' returned a tensor of shape (16, 7)",
         {"loss": "return {'all': fc}"},
     ),
     "larger batches than asked": (
         "batches",
-        "batches() gave 17 scenes in a batch, more than the 16 asked for",
+        "batches() returned 17 scenes in a batch, more than the 16 asked for",
         {"more": "def batches(self, labels, size, generator):\n"
          "        return super().batches(labels, size + 5, generator)"},
     ),
     "labels for indices": (
         "batches",
-        "batches() gave only indices below 7, the number of classes",
+        "batches() returned only indices below 7, the number of classes",
         {"more": "def batches(self, labels, size, generator):\n"
          "        return [labels[i] for i in super().batches(labels, size, generator)]"},
     ),
     "batches in lists": (
         "batches",
-        "batches() gave list as a batch",
+        "batches() returned list as a batch",
         {"more": "def batches(self, labels, size, generator):\n        return [[0, 1]]"},
     ),
     "a tensor for descriptors": (
         "rows",
-        "describe() must give {name: Tensor}, and gave Tensor",
+        "describe() must return {name: Tensor}, but returned Tensor",
         {"describe": "return fc"},
     ),
-    "lists for descriptors": ("rows", "gave list as 'fc'", {"describe": "return {'fc': fc.tolist()}"}),
-    "NumPy for descriptors": ("rows", "gave numpy.ndarray as 'fc'", {"describe": "return {'fc': fc.detach().numpy()}"}),
+    "lists for descriptors": ("rows", "returned list as 'fc'", {"describe": "return {'fc': fc.tolist()}"}),
+    "NumPy for descriptors": (
+        "rows",
+        "returned numpy.ndarray as 'fc'",
+        {"describe": "return {'fc': fc.detach().numpy()}"},
+    ),
     "super().__init__ forgotten": (
         "builds",
         "call (mine.py:16)",
@@ -279,7 +287,7 @@ BROKEN = {
 # What changes the precision -> what the report says, and the line that does it; everything else about it is right.
 PRECISIONS = {
     "a descriptor in double": (
-        "describe() gives 'fc' in torch.float64",
+        "describe() returns 'fc' in torch.float64",
         {"describe": "if not self.training: fc = fc.double()"},
     ),
     "a loss in double": ("loss() gives 'loss' in torch.float64", {"loss": "fc = fc.double()"}),
@@ -323,13 +331,13 @@ def test_another_precision_fails_at_its_check_alone(what, tmp_path):
 # What is wrong with the effect of a front end -> what the report says, and its displacement.
 EFFECTS = {
     "not a number": (
-        "displacement() gave nan to nan; give finite pixels",
+        "displacement() returned nan to nan; return finite pixels",
         "scenes.new_full((len(scenes),), torch.nan)",
     ),
-    "endless": ("displacement() gave inf to inf", "scenes.new_full((len(scenes),), torch.inf)"),
-    "below zero": ("displacement() gave -1 to -1", "-scenes.new_ones(len(scenes))"),
-    "one for all scenes": ("displacement() gave float; give (32,) floats", "0.0"),
-    "of every pixel": ("displacement() gave torch.float32 of shape (32, 40, 40)", "scenes[:, 0]"),
+    "endless": ("displacement() returned inf to inf", "scenes.new_full((len(scenes),), torch.inf)"),
+    "below zero": ("displacement() returned -1 to -1", "-scenes.new_ones(len(scenes))"),
+    "one for all scenes": ("displacement() returned float; return (32,) floats", "0.0"),
+    "of every pixel": ("displacement() returned torch.float32 of shape (32, 40, 40)", "scenes[:, 0]"),
     "it raises": ("ZeroDivisionError", "1 / 0"),
 }
 
@@ -426,7 +434,7 @@ UNLOADABLE = {
     "no title": ("card.title: is missing", {"swap": 'title="Mine",  => '}),
     "unknown field": ("card.titel: there is no such field; its fields: name, title,", {"swap": "title= => titel="}),
     "one class twice": (
-        "class Mine is defined on lines 8 and 34, and only the last counts",
+        "class Mine is defined on lines 8 and 34, and only the last one is used",
         {"more": "\nclass Mine(Method):\n    pass\n"},
     ),
     "one card twice": (

@@ -493,7 +493,7 @@ def test_labels_with_ids_are_matched_by_id(suffix: str, tmp_path: Path, caplog: 
     assert in_order.overall == pytest.approx(score(rows, classes[order]).overall)
     assert "its ids are not used, as" in caplog.text
     np.savez(tmp_path / "other.npz", ids=[f"{name}x" for name in names], descriptors=rows)
-    with pytest.raises(UserError, match=r"lacks 40 \(s00\.pngx, .*\) of the 40 ids of .*other\.npz; write them alike"):
+    with pytest.raises(UserError, match=r"lacks 40 \(s00\.pngx, .*\) of the 40 ids of .*other\.npz; use the same ids"):
         score_files(tmp_path / "other.npz", labels)
     np.savez(tmp_path / "twice.npz", ids=np.repeat(names[:20], 2), descriptors=rows)
     with pytest.raises(UserError, match=r"twice\.npz: has 20 \(s00\.png, .*\) of its ids more than once"):

@@ -150,7 +150,7 @@ def test_blank_scenes_are_lost_but_for_those_that_were_blank(fronts: Path) -> No
 
 
 def test_a_displacement_below_zero_is_refused(fronts: Path) -> None:
-    with pytest.raises(RunError, match=r"displacement\(\) gave -1 to -1; give finite pixels"):
+    with pytest.raises(RunError, match=r"displacement\(\) returned -1 to -1; return finite pixels"):
         measured("Negative", fronts, some_scenes(4))
 
 
@@ -289,5 +289,5 @@ def test_a_lost_record_gets_the_same_effect_again(tiny: Tiny, fronts: Path) -> N
 
 def test_a_displacement_that_is_none_is_found_before_the_training(tiny: Tiny, fronts: Path) -> None:
     outcome = campaign(tiny.request("negative", plugins=[fronts]), lambda line: None)
-    assert "displacement() gave -1 to -1" in str(outcome.failures)
+    assert "displacement() returned -1 to -1" in str(outcome.failures)
     assert not list((tiny.folder / "runs").rglob("log.csv"))

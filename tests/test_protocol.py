@@ -280,7 +280,7 @@ class TestMistakes:
     @pytest.mark.parametrize("resize", ["lanczos", "nearest"])
     def test_antialias_is_a_choice_only_where_it_changes_pixels(self, resize):
         text = message(lambda: load_protocol("demo", ["data.antialias=false", f"data.resize={resize}"]))
-        assert f"antialias = false goes with bilinear and bicubic, not with {resize}" in text
+        assert f"antialias = false requires bilinear or bicubic, not {resize}" in text
 
 
 class TestHash:

@@ -98,7 +98,9 @@ def test_a_file_name_that_two_classes_have_needs_the_class() -> None:
 
 def test_a_wrong_class_is_no_scene() -> None:
     scenes = index("beach/a.tif", "lake/b.tif")
-    with pytest.raises(UserError, match=r"1 \(beach/b\) of its ids are no scenes of small; an id looks like 'beach/a'"):
+    with pytest.raises(
+        UserError, match=r"1 \(beach/b\) of its ids are not scenes of small; an id looks like 'beach/a'"
+    ):
         scene_numbers(["beach/b"], scenes, "x.csv")
 
 
@@ -113,7 +115,7 @@ def test_missing_unknown_and_repeated_ids_are_counted_and_named() -> None:
     with pytest.raises(UserError) as caught:
         rows_of_scenes(given, scenes, "x.csv")
     assert str(caught.value).splitlines() == [
-        "x.csv: 4 (beach/x, beach/y, lake/1, ...) of its ids are no scenes of small; an id looks like 'beach/0'",
+        "x.csv: 4 (beach/x, beach/y, lake/1, ...) of its ids are not scenes of small; an id looks like 'beach/0'",
         "x.csv: names 1 (beach/3) of the scenes of small more than once; keep one row of each",
         "x.csv: lacks 6 (beach/4, beach/5, beach/6, ...) of the 10 scenes of small",
     ]
@@ -156,7 +158,7 @@ def test_queries_by_id(tmp_path: Path, stripes: SceneIndex) -> None:
     expected = score(values, stripes.labels, queries=[7, 2]).overall
     assert score_files(path, dataset=stripes, queries=tmp_path / "q.txt").overall == pytest.approx(expected)
     (tmp_path / "q.txt").write_text("7\n2\n")
-    with pytest.raises(UserError, match=r"q.txt: 2 \(7, 2\) of its ids are no scenes of folder-stripes"):
+    with pytest.raises(UserError, match=r"q.txt: 2 \(7, 2\) of its ids are not scenes of folder-stripes"):
         score_files(path, dataset=stripes, queries=tmp_path / "q.txt")
 
 
@@ -178,7 +180,7 @@ def test_what_cannot_be_joined_is_refused_in_one_line(tmp_path: Path, stripes: S
     np.savez(tmp_path / "latin.npz", ids=np.array([b"\xfc"] * len(ids)), features=values)
     np.savez(tmp_path / "both.npz", ids=np.array(ids), id=np.array(ids), features=values)
     for name, words in {
-        "none.npy": "holds no ids, so nothing says which row is which scene of folder-stripes",
+        "none.npy": "holds no ids, so it is unknown which row is which scene of folder-stripes",
         "fewer.npz": "12 descriptors but 11 ids",
         "real.npz": "ids are neither text nor whole numbers",
         "latin.npz": "ids are neither text nor whole numbers",

@@ -46,7 +46,7 @@ def read_csv(path: Path, names: Collection[str], words: Collection[str]) -> pd.D
         skipinitialspace=True,
     )
     if not table.index.equals(pd.RangeIndex(len(table))):  # pandas would take the first cells for names of rows
-        raise ValueError("lines have more cells than the first one; name every column there, and end no line with one")
+        raise ValueError("lines have more cells than the first one; name every column, and remove trailing separators")
     table = table.rename(columns=lambda name: str(name).strip())
     for name in table.columns[[kind.kind == "O" for kind in table.dtypes]]:
         table[name] = table[name].map(lambda cell: cell.strip() if isinstance(cell, str) else cell)

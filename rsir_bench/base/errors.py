@@ -131,7 +131,7 @@ _NO_MEMORY = ("failed to map segment", "allocate memory", "alloc failed", "bad_a
 
 
 def _lack_of_memory(error: BaseException | None) -> BaseException | None:
-    """Return what says that memory ran out, among an error and its causes; None where nothing does."""
+    """Return the error or cause that shows that memory ran out; None if there is none."""
     while error is not None:
         if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
             return error

@@ -1,4 +1,4 @@
-"""Lines and progress bars on standard error; where it is no terminal, a line every two minutes in place of a bar."""
+"""Lines and progress bars on standard error; without a terminal, a line every two minutes instead of a bar."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class _Output(_Stream):
 
 
 class _Messages(_Stream):
-    """Standard error: progress that nobody can see is no reason to end a training of hours."""
+    """Standard error: a closed stream must not end a training of hours, because only progress is lost."""
 
     def write(self, text: str) -> int:
         """Write text and return its length; bars on a terminal keep their control characters."""

@@ -20,7 +20,7 @@ BESIDE = 61
 """Characters of the bar, of the epoch and of the figures."""
 
 _planned: dict[str, float | None] = {}
-"""The runs of this process that are still to be made, in order: title -> estimated seconds, None where unknown."""
+"""The runs of this process that are still to be made, in order: title -> estimated seconds, None if unknown."""
 
 
 @contextmanager
@@ -114,7 +114,7 @@ class TrainingProgress:
             log(f"epoch     {self.where}: {number} of {self.epochs}{self.figures}")
 
     def _left(self, number: int, seconds: float) -> str:
-        """Return the time that is left for this training and for the runs after it; empty where one is unknown."""
+        """Return the time that is left for this training and for the runs after it; empty if one is unknown."""
         known = [one for one in self.later if one is not None]
         if len(known) < len(self.later):
             return ""

@@ -157,7 +157,7 @@ def _columns(metrics: str | None, as_json: bool) -> Sequence[str] | None:
 
 
 def _next(outcome: CampaignResult) -> list[str]:
-    """Return the line with the command that comes next; none where there are no records."""
+    """Return the line with the next command; no line if there are no records."""
     request = outcome.plan.request
     if not outcome.records:
         return []

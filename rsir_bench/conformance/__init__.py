@@ -1,4 +1,4 @@
-"""Check that a method keeps the contract: ``rsir-bench methods check``, also for the tests of a plugin."""
+"""Check that a method fulfils the contract: ``rsir-bench methods check``, also for the tests of a plugin."""
 
 from rsir_bench.conformance.checks import CHECKS, Check
 from rsir_bench.conformance.harness import Failure

@@ -40,14 +40,14 @@ def effect(bench: Bench) -> str:
 
     Raises:
         Failure: The check fails.
-        RunError: The front end gives no scenes, or no displacement.
+        RunError: The front end returns no scenes, or no displacement.
     """
     network = bench.network()
     if not isinstance(network, Composed):
         return "no front end"
     found = effects_of(network.eval(), pixels_of(bench.draw()))
     if not np.isfinite(found.change).all():
-        raise Failure(f"its front end changes values by {found.change.max()}; give finite scenes")
+        raise Failure(f"its front end changes values by {found.change.max()}; return finite scenes")
     _stays_where_it_says(network, pixels_of(bench.draw()))
     moved = "not defined" if found.displacement is None else f"{found.displacement.mean():.3g} px"
     return (

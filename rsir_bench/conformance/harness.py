@@ -69,7 +69,7 @@ class Bench:
         return draw(count, classes, bands, self.size)
 
     def pool(self) -> Scenes | None:
-        """Return scenes (POOL, size, size, 3) uint8 without labels; None where the card does not ask for them."""
+        """Return scenes (POOL, size, size, 3) uint8 without labels; None if the card does not ask for them."""
         if not self.named.card.needs_unlabelled:
             return None
         return draw(POOL, CLASSES, 3, self.size, seed=1).take(np.arange(POOL), torch.full((POOL,), -1))

@@ -63,7 +63,7 @@ def _describes_in_32_bit(network: Method, bench: Bench) -> None:
     _refuse_halves(products, "describe()")
     for name, values in given.items():
         if values.dtype is not torch.float32:
-            raise Failure(f"describe() gives {name!r} in {values.dtype}; give torch.float32")
+            raise Failure(f"describe() returns {name!r} in {values.dtype}; return torch.float32")
 
 
 def _trains_in_32_bit(network: Method, bench: Bench) -> None:
@@ -71,7 +71,7 @@ def _trains_in_32_bit(network: Method, bench: Bench) -> None:
     _refuse_halves(products, "loss()")
     for name, value in terms.items():
         if value.dtype is not torch.float32:
-            raise Failure(f"loss() gives {name!r} in {value.dtype} under precision 32; give torch.float32")
+            raise Failure(f"loss() returns {name!r} in {value.dtype} under precision 32; return torch.float32")
 
 
 def _trains_in_half(bench: Bench) -> None:

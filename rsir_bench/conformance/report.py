@@ -72,7 +72,7 @@ class Report:
         if later := [outcome.check for outcome in self.outcomes if outcome.state == "not run"]:
             lines.append((f"{len(later)} more", "not run", f"they need what failed: {', '.join(later)}"))
         table = text_table([Column("check"), Column("result"), Column("what and where")], lines, screen)
-        verdict = "keeps the contract" if self.passed else f"fails: {', '.join(self.failed)}"
+        verdict = "fulfils the contract" if self.passed else f"fails: {', '.join(self.failed)}"
         last = screen.styled(screen.folded(f"{self.name} {verdict}."), "good" if self.passed else "bad")
         return f"{self.name} ({self.source})\n\n{table}\n\n{last}"
 

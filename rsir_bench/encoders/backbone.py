@@ -19,9 +19,9 @@ class Backbone(nn.Module, ABC):
         model: Its name, without folders of this machine; with the tag whose configuration it has.
         input: What the weights were made to see.
         pooling: How the weights pool the last layer, as tables print it.
-        files: The files that the weights came from; none for random ones, None where they are not known.
-        patch: Side of a patch in pixels, of which a size must be a multiple; None where it has no patches.
-        configuration: A digest of what else its files say of the network; empty where its name says it all.
+        files: The files that the weights came from; none for random ones, None if they are not known.
+        patch: Side of a patch in pixels, of which a size must be a multiple; None if it has no patches.
+        configuration: A digest of what else its files say of the network; empty if its name says it all.
     """
 
     configuration = ""

@@ -1,4 +1,4 @@
-"""What is known of an encoder before it describes anything: its weights, its input, its pooling.
+"""Facts about an encoder before it describes anything: its weights, its input, its pooling.
 
 To know the weights, the network is built once and its tensors are hashed. The outcome is kept in the cache folder until
 a file that the weights came from changes, so that a finished board is planned without building a network.
@@ -227,7 +227,7 @@ def _version(name: str) -> str:
 
 
 def _kept(*place: str) -> EncoderFacts | None:
-    """Return what an earlier call has kept; None where nothing is kept, or where a file of the weights has changed."""
+    """Return the cached facts; None if there are none, or if a file of the weights has changed."""
     for path in kept_at(*place):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

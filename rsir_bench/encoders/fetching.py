@@ -41,12 +41,12 @@ def find_file(file: str, folders: Sequence[Path]) -> Path:
 
 
 def find_folder(model: str, folders: Sequence[Path]) -> Path | None:
-    """Return the folder that a model's name names: as given, or in one of the folders; None where it names none."""
+    """Return the folder that a model's name names: as given, or in one of the folders; None if it names none."""
     return first_there([Path(model), *(folder / model for folder in folders)], Path.is_dir)
 
 
 def first_there(places: Sequence[Path], kind: Callable[[Path], bool]) -> Path | None:
-    """Return the first of several paths that is of a kind, ``Path.is_file`` or ``Path.is_dir``; None where none is."""
+    """Return the first of several paths that is of a kind, ``Path.is_file`` or ``Path.is_dir``; None if none is."""
     for path in places:
         with suppress(OSError, ValueError):  # no name of a file
             if kind(path):
@@ -102,7 +102,7 @@ def hub_files(repository: str | None, names: Iterable[str], revision: str = "mai
         revision: A branch, a tag or a commit.
 
     Returns:
-        None where none of them is cached.
+        None if none of them is cached.
     """
     if repository is None:
         return None

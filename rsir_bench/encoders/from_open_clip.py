@@ -132,7 +132,7 @@ def _input(known: Mapping[str, Any]) -> Input:
 
 
 def _fetched_files(known: Mapping[str, Any]) -> tuple[Path, ...] | None:
-    """Return the files in the cache that OpenCLIP has read the weights from; None where they are not known."""
+    """Return the files in the cache that OpenCLIP has read the weights from; None if they are not known."""
     if (found := hub_files(str(known.get("hf_hub") or "").strip("/") or None, NAMES)) is not None:
         return found
     url = str(known.get("url") or "")

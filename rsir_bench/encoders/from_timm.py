@@ -177,7 +177,7 @@ def _patch(network: nn.Module) -> int | None:
 
 
 def _fetched_files(configuration: Mapping[str, Any]) -> tuple[Path, ...] | None:
-    """Return the files in the cache that timm has read a model's own weights from; None where they are not known."""
+    """Return the files in the cache that timm has read a model's own weights from; None if they are not known."""
     names = [configuration.get("hf_hub_filename") or "model.safetensors", "pytorch_model.bin"]
     if (found := hub_files(configuration.get("hf_hub_id"), names)) is not None:
         return found

@@ -31,7 +31,7 @@ POOLERS |= dict.fromkeys(("swin", "swinv2", "resnet", "convnext", "convnextv2", 
 CONVNEXT_SQUASHES = 384  # from this size on, its processor squashes; below, it takes the centre
 NO_PART = {"_name_or_path", "_commit_hash", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype"}
 NO_PART |= {"id2label", "label2id", "problem_type"}
-"""What a configuration says of where a model came from, and of its classifier: it changes no descriptor."""
+"""Configuration entries about the origin and the classifier of a model, which do not change descriptors."""
 
 PICTURE_SIDES = (288, 192)
 NEAR = 1.0
@@ -94,7 +94,7 @@ class TransformersBackbone(Backbone):
         missing: The tensors that its weights lack.
 
     Raises:
-        UserError: They lack others than those of a pooler.
+        UserError: Tensors other than those of a pooler are missing.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ def _input(transformers: Any, place: str, options: Mapping[str, Any], settings: 
 
 
 def _read(known: Mapping[str, Any]) -> Input:
-    """Return what the settings of a processor say; what they leave out is not done."""
+    """Return the preprocessing in the settings of a processor; steps without a setting are skipped."""
     scale = 255 * (known.get("rescale_factor") or 1 / 255) if known.get("do_rescale") else 255.0
     normal = known.get("do_normalize")
     mean = known["image_mean"] if normal else [0.0]
@@ -234,12 +234,12 @@ def _check_pixels(processor: Any, own: Input, changed: Input) -> None:
         shape = " x ".join(map(str, theirs.shape))
         found = f"{apart:.0f} of 255 levels apart" if math.isfinite(apart) else f"{shape} values for a picture"
         read = f":size={own.size}:interpolation={own.interpolation}:fit={own.fit}:crop={own.crop:.4g}"
-        problem = f"its processor makes other pixels than {read} with its mean and std ({found})"
+        problem = f"its processor produces different pixels than {read} with its mean and std ({found})"
         raise UserError(f"{problem}; correct these by settings after its name, or {ELSEWHERE}")
 
 
 def _picture() -> Image.Image:
-    """Return a smooth picture that is no square, has no symmetry, and differs between colours."""
+    """Return a smooth picture that is not square or symmetric, and differs between colours."""
     width, height = PICTURE_SIDES
     down, right = np.mgrid[0:height, 0:width] / width
     colours = [0.5 + 0.5 * np.sin(7 * right + 2 * down), 0.9 * right, 0.5 - 0.4 * np.cos(5 * down - 4 * right)]
@@ -270,7 +270,7 @@ def _sides(known: Mapping[str, Any]) -> tuple[int, str, float]:
         return (int(cut), "squash", share(int(cut), side)) if cut else (side, "squash", 1.0)
     side = int(size.get("shortest_edge") or cut or 0)
     if not side:
-        raise UserError(f"its processor gives the size as {dict(size)}, which is no side of a square; {ELSEWHERE}")
+        raise UserError(f"its processor gives the size as {dict(size)}, which is not the side of a square; {ELSEWHERE}")
     if percent := known.get("crop_pct"):  # of ConvNeXt
         return (side, "squash", 1.0) if side >= CONVNEXT_SQUASHES else (side, "crop", float(percent))
     return (int(cut), "crop", share(int(cut), side)) if cut else (side, "crop", 1.0)

@@ -73,7 +73,7 @@ class EncoderMethod(Method[EncoderSettingsT]):
 
 
 def encoder_class(method: MethodSpec) -> type[EncoderMethod] | None:
-    """Return the class of the encoder in a method, behind front ends where there are any; None where it is none."""
+    """Return the class of the encoder in a method, behind front ends where there are any; None if it is none."""
     kind, _ = _behind_front_ends(method)
     return kind if issubclass(kind, EncoderMethod) else None
 

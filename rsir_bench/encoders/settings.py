@@ -19,7 +19,7 @@ AS_THE_WEIGHTS = ("size", "interpolation", "fit", "crop", "pooling")
 
 
 class EncoderSettings(Settings):
-    """Which network, with which weights; None where the weights' own configuration decides.
+    """Which network, with which weights; None if the weights' own configuration decides.
 
     Attributes:
         model: The library's name of the model, with the tag of its weights where there are several.

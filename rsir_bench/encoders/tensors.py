@@ -1,4 +1,4 @@
-"""Weights are known by their tensors, whatever file or hub they came from."""
+"""Identify weights by their tensors, regardless of the file or hub they came from."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def tensors_digest(network: nn.Module) -> str:
 
 
 def identity_of(network: nn.Module, weights: str) -> str:
-    """Return what weights are known by in keys and records: ``"none"``, or ``"tensors:"`` and their digest."""
+    """Return the identity of weights in keys and records: ``"none"``, or ``"tensors:"`` and their digest."""
     return NONE if weights == NONE else f"tensors:{tensors_digest(network)}"

@@ -48,11 +48,11 @@ class CostRow:
         title: The method as it is printed.
         environment: The values of ``ENVIRONMENT``, with ``, compiled`` after the precision of compiled trainings; empty
             where a record lacks one.
-        values: By key of ``COSTS``; None where no record has it.
-        ratios: Value divided by the reference's; None where it was not measured in the same environment.
+        values: By key of ``COSTS``; None if no record has it.
+        ratios: Value divided by the reference's; None if it was not measured in the same environment.
         records: The records that have these costs.
-        hours: Hours of training, of all rounds, mean over seeds; None where nothing is trained, or it is not known.
-        hours_ratio: Divided by the reference's in the same environment; None where either is not known.
+        hours: Hours of training, of all rounds, mean over seeds; None if nothing is trained, or it is not known.
+        hours_ratio: Divided by the reference's in the same environment; None if either is not known.
         suite: The number of the suite.
         editions: The name of the suite; empty if there is only one.
     """
@@ -129,7 +129,7 @@ def _mean(records: Iterable[Record], key: str) -> float | None:
 
 
 def _training_seconds(records: Iterable[Record]) -> float | None:
-    """Return the seconds of the whole training, mean over seeds; None where they are not known.
+    """Return the seconds of the whole training, mean over seeds; None if they are not known.
 
     The row of an iteration has the seconds of the rounds up to its own: the most of a seed are those of all rounds.
     """

@@ -121,7 +121,7 @@ def printed_difference(value: float | None, other: float | None) -> float | None
 
 
 def mean_of_all(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None where there is no value, or one is None."""
+    """Return the mean; None if there is no value, or one is None."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
 

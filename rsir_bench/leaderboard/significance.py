@@ -93,7 +93,7 @@ def classes_of(rows: Sequence[Sequence[Record]]) -> list[str]:
 
 
 def scores_by_class(records: Sequence[Record], metric: str, classes: Sequence[str]) -> list[list[float]]:
-    """Return values (seeds, classes); empty where one is missing, a record has other classes, or there is one class."""
+    """Return values (seeds, classes); empty if one is missing, a record has other classes, or there is one class."""
     if len(classes) < 2 or any(record.per_class.keys() != {*classes} for record in records):
         return []
     found = [[record.per_class[name].get(metric) for name in classes] for record in records]

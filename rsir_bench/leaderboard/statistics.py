@@ -1,9 +1,9 @@
 """Confidence intervals and comparisons of methods, with seed x class as the unit.
 
-The queries of a class are not independent of each other, and the runs of a method differ by seed. Therefore all
-functions take a method's scores on one target as an array of shape (seeds, classes): the mean over the queries of each
-class. Such scores vary with the seeds, with the classes of the target, and with their interaction; ``components``
-separates these by an analysis of variance.
+The queries of a class are not independent of each other, and the runs of a method differ by seed. Therefore, all
+functions take a method's scores on one target as an array of shape (seeds, classes), with the mean over the queries of
+each class. These scores vary with the seeds, with the classes of the target, and with their interaction; ``components``
+separates the three by an analysis of variance.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval for classes and seeds like these.
+    """A mean and its confidence interval, which covers other seeds and other classes.
 
     Attributes:
         mean: The mean over seeds and queries.
-        low: The lower end; may be outside the metric's range.
-        high: The upper end; likewise.
-        seeds: The number of seeds. With one seed the interval is about that trained network only.
+        low: The lower end; can be outside the metric's range.
+        high: The upper end; can be outside the metric's range.
+        seeds: The number of seeds. With one seed, the interval applies only to that trained network.
         classes: The number of classes.
         level: The coverage, 0.95 by default.
     """
@@ -50,10 +50,11 @@ class MethodComparison:
 
     Attributes:
         difference: The mean of the first minus the mean of the second.
-        p: The two-sided p-value of ``compare``; None where a method has fewer than five seeds.
+        p: The two-sided p-value of ``compare``; None if a method has fewer than five seeds.
         note: "not tested" with the reason, or empty.
-        low: The lower end of the 95 % interval of the difference, which holds 0 where p is above 5 %; None where p is.
-        high: The upper end; likewise.
+        low: The lower end of the 95 % interval of the difference, which contains 0 if p is above 5 %; None if p is
+            None.
+        high: The upper end of this interval; None if p is None.
     """
 
     difference: float
@@ -87,7 +88,7 @@ class Components:
 
 
 def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level: float = LEVEL) -> Interval:
-    """Return a t interval for the mean, over classes and, where there are several, seeds.
+    """Return a t interval for the mean over classes and, if there are several, seeds.
 
     Args:
         scores: (S, C) or (C,) float, the mean score of each class, by seed.
@@ -107,17 +108,17 @@ def interval(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None, level:
 
 
 def compare(first: npt.ArrayLike, second: npt.ArrayLike) -> MethodComparison:
-    """Test whether two methods differ by more than other seeds and other classes explain.
+    """Test whether two methods differ by more than the variation over seeds and classes explains.
 
-    A t test on the means of the seeds with unequal variances (Welch). Where the per-class differences vary by more than
-    seeds explain, the methods suit different classes, and that variance is added (mixed model, Satterthwaite, 1946), so
-    that a few classes alone do not decide. It is added without a test of significance: with seven classes, such a test
-    misses it so often that up to 18 % of boards have a false alarm (``studies/false_alarms.py``). Classes have equal
-    weights.
+    This is a t test on the means of the seeds with unequal variances (Welch). If the per-class differences vary by more
+    than seeds explain, the methods suit different classes. This variance is then added (mixed model, Satterthwaite,
+    1946), so that a few classes alone do not decide. It is added without testing its significance: with seven classes,
+    a significance test misses it so often that up to 18 % of boards have a false alarm (``studies/false_alarms.py``).
+    Classes have equal weights.
 
     Args:
         first: (S, C) float, the finite scores of one method by seed and class.
-        second: (T, C) float, those of the other on the same classes.
+        second: (T, C) float, the scores of the other method on the same classes.
 
     Raises:
         UserError: The classes differ, or scores are not finite.
@@ -133,15 +134,15 @@ def compare_over_targets(
 ) -> MethodComparison:
     """Test whether two methods differ on average over targets, as ``compare`` does on one.
 
-    Targets have equal weights and are taken as they are; seeds and the classes of each target could be others. A seed
-    is one training that is scored on every target, so that its luck on one target counts with that on the others.
+    Targets have equal weights and are fixed; seeds, and the classes of each target, are samples. A seed is one training
+    that is scored on every target, so the test takes into account that its scores on different targets are correlated.
 
     Args:
         first: For each target (S, C) float, the finite scores of one method by seed and class; C may differ by target,
-            and row s of every array is of the same training.
-        second: For each target (T, C) float, those of the other on the same classes.
-        weights: For each target (C,) positive numbers, the queries of each class, for means over queries; None: equal
-            weights, there or everywhere.
+            and row s of every array belongs to the same training.
+        second: For each target (T, C) float, the scores of the other method on the same classes.
+        weights: For each target (C,) positive numbers, the queries of each class, for means over queries, or None for
+            equal weights; None: equal weights on every target.
         level: The coverage of the interval, in (0, 1).
 
     Raises:
@@ -172,7 +173,7 @@ def compare_over_targets(
 
 
 def _variance(pairs: Sequence[tuple[Array, Array, Array]], means: Sequence[Array]) -> tuple[float, list[Part]]:
-    """Return the variance of a difference, and the parts that it is made of.
+    """Return the variance of a difference, and its parts.
 
     Args:
         pairs: For each target the scores of one method, (S, C), the weights of the classes, (C,), and the scores of the
@@ -196,7 +197,7 @@ def _sum(parts: Sequence[Part]) -> Part:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm, 1979), which bounds the chance of any false claim.
+    """Return p-values adjusted for the number of tests (Holm, 1979), to bound the chance of any false claim.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -217,8 +218,9 @@ def not_worse_than_best(
 ) -> dict[str, bool | None]:
     """Return which methods of a board are not shown to be worse than its best one.
 
-    The best is chosen from the scores, so the p-values of all pairs are Holm-corrected, not only of those with it:
-    with the latter, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases instead of 5 %.
+    The best is chosen from the scores, so the p-values of all pairs are Holm-corrected, not only the pairs with the
+    best method. With only these pairs, boards of 8 runs of one method left one unmarked in 8 to 10 % of cases instead
+    of 5 %.
 
     Args:
         scores: By method, (S, C) float, its scores on one target by seed and class; classes have equal weights.
@@ -278,10 +280,10 @@ class _Pairs:
         return found
 
     def adjusted(self, best: int, alpha: float) -> Array:
-        """Return p-values against the best, (n,) float64, the best's own 1, adjusted as among all pairs.
+        """Return p-values against the best, (n,) float64, adjusted for all pairs; the p-value of the best itself is 1.
 
-        All pairs are looked at only where it matters: below ``alpha`` divided by their number any adjusted p-value is
-        below ``alpha``, and above ``alpha`` none is. Elsewhere the values are as they were.
+        All pairs are computed only where it matters: a p-value below ``alpha`` divided by the number of pairs stays
+        below ``alpha`` when adjusted, and a p-value above ``alpha`` stays above. Such values are not adjusted.
         """
         number = len(self.means)
         count = number * (number - 1) // 2
@@ -338,7 +340,7 @@ def checked(scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> tupl
         The scores, (S, C) float64, and the weights, (C,) float64, scaled to sum to 1.
 
     Raises:
-        UserError: They have another shape or other values.
+        UserError: The shapes or values are not as described.
     """
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all():

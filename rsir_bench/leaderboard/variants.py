@@ -32,7 +32,7 @@ class Effect:
 
     Attributes:
         seeds: The number of seeds.
-        on: Scores with the front end, by metric; None where a record lacks the metric.
+        on: Scores with the front end, by metric; None if a record lacks the metric.
         off: Scores with it switched off in the same networks.
         displacement: Mean distance in pixels by which it moves the content of scenes; None: not defined.
         change: Mean absolute change of values, in units of [0, 1].
@@ -65,7 +65,7 @@ class Effect:
 
 
 def effect_of(records: Iterable[Record]) -> Effect | None:
-    """Return the effect of the front end of one row on one target; None where no record has one."""
+    """Return the effect of the front end of one row on one target; None if no record has one."""
     measured = [(record, record.effect) for record in records if record.effect is not None]
     if not measured:
         return None
@@ -98,7 +98,7 @@ class VariantRow:
         return any(record.doubts for record in self.records)
 
     def score(self, metric: str) -> float | None:
-        """Return the mean over seeds; None where a record lacks the metric."""
+        """Return the mean over seeds; None if a record lacks the metric."""
         return mean_of_all([record.metrics.get(metric) for record in self.records])
 
 

@@ -1,4 +1,4 @@
-"""The contract of a method: all that a method's file imports, besides ``rsir_bench.nn`` and ``rsir_bench.protocol``."""
+"""The contract of a method: everything that a method imports, besides ``rsir_bench.nn`` and ``rsir_bench.protocol``."""
 
 from rsir_bench.base.moved import serve_old_names
 from rsir_bench.method.composition import preset, tuned

@@ -34,7 +34,7 @@ def _rows(entry: RegisteredMethod) -> str:
 
 
 def method_card(name: str, plugins: Sequence[Path]) -> str:
-    """Return the card of a method as text; for ``jsst+se`` those of both, for ``timm:resnet50`` that of ``timm``.
+    """Return the card of a method as text; for ``jsst+se`` both cards, for ``timm:resnet50`` the card of ``timm``.
 
     Raises:
         UserError: There is no such method.

@@ -42,7 +42,7 @@ class Composed(Method[ComposedSettings]):
         self.inner = self.inner_class(setup, settings.inner)
         idle = self.front.idle_epochs
         if idle and idle >= (epochs := self.recipe(setup.protocol.train).epochs):
-            raise ValueError(f"idle_epochs={idle}: nothing is left of {epochs} epochs; set fewer")
+            raise ValueError(f"idle_epochs={idle}: no epoch of {epochs} remains; set fewer")
 
     def loss(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """Return the method's loss on the transformed scenes: a scalar float, or several by name.
@@ -97,7 +97,7 @@ class Composed(Method[ComposedSettings]):
 
 
 def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[Composed]:
-    """Return the method ``front+inner``; ``alone`` when the user named only the front end."""
+    """Return the method ``front+inner``; ``alone`` if the user named only the front end."""
     rows = {
         name: row.model_copy(update={"paper": front.card.published.get(name) if alone else None})
         for name, row in inner.card.rows.items()
@@ -119,7 +119,7 @@ def compose(front: type[FrontEnd], inner: type[Method], *, alone: bool) -> type[
 
 
 def preset(base: type[PresetT], defaults: Mapping[str, Any], **card: Any) -> type[PresetT]:
-    """Return a method or front end that is ``base`` with other defaults, under another name.
+    """Return a variant of ``base`` with other defaults and another name.
 
     The registry finds it if it is a variable of the module that defines ``base``.
 
@@ -148,7 +148,7 @@ class Schedule(Settings):
     """The settings of training that a tuned row may change; None: as in the protocol.
 
     Attributes:
-        epochs: Passes over the source; required, as only a protocol or a user can say what is tuned.
+        epochs: Passes over the source; required, because the tuned value depends on the protocol.
         train_rate: The highest learning rate.
         flip: Random horizontal and vertical flips.
         distort: Strength of random distortions.
@@ -163,7 +163,7 @@ class Schedule(Settings):
         """Return the training settings with this schedule.
 
         Raises:
-            ValueError: It does not go with the others, such as milestones after the last epoch.
+            ValueError: It contradicts other settings, such as milestones after the last epoch.
         """
         values = {"epochs": self.epochs, "rate": self.train_rate, "flip": self.flip, "distort": self.distort}
         changed = {name: value for name, value in values.items() if value is not None}
@@ -171,7 +171,7 @@ class Schedule(Settings):
 
 
 def tuned(base: type[PresetT]) -> type[PresetT]:
-    """Return ``NAME-tuned``: a method or front end with a schedule in its settings, whose values protocols give.
+    """Return ``NAME-tuned``: a method or front end whose settings include a schedule, with values from protocols.
 
     The registry finds it if it is a variable of the module that defines ``base``.
     """

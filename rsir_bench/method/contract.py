@@ -1,7 +1,7 @@
 """The contract of a method.
 
 A method is one file with one class: a ``Card``, a loss on a batch, and named descriptors of a batch. Everything else
-has a default: optimizer recipe, parameter groups, batches, augmentation, rounds of training.
+has a default: the optimizer recipe, parameter groups, batches, augmentation and rounds of training.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from rsir_bench.scenes.batches import Batch, Scenes, shuffled
 
 
 class Row(BaseModel):
-    """One row of the tables: the descriptor it shows, and how the descriptor is reduced.
+    """One row of the tables: a descriptor, and how it is reduced.
 
-    ``kind`` is ``"real"`` (the vector as it is), ``"pca"`` (its principal components) or ``"code"`` (its signs as
-    bits, compared by Hamming distance). ``paper`` names the published row: method and variant in ``paper_tables.csv``.
-    ``round`` is the round of training, from 1, whose network computes the row; None is the last.
+    ``kind`` is ``"real"`` (the vector as it is), ``"pca"`` (its principal components) or ``"code"`` (its signs as bits,
+    compared by Hamming distance). ``paper`` names the published row: method and variant in ``paper_tables.csv``.
+    ``round`` is the training round, from 1, whose network computes the row; None is the last round.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,7 +40,7 @@ class Row(BaseModel):
 
 
 class Card(RenamedFields):
-    """What a reader must know about a method before trusting its numbers."""
+    """The facts that a reader needs about a method before trusting its numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     old_names: ClassVar[Mapping[str, str]] = {"unlabelled": "needs_unlabelled"}
@@ -86,7 +86,7 @@ class Settings(BaseModel):
 
 
 SettingsT = TypeVar("SettingsT", default=Any)
-"""The type of a method's settings; a class that does not name it accepts any."""
+"""The type of a method's settings; a class that does not specify it accepts any type."""
 
 A_FILE_OF_WEIGHTS = "names weights"
 
@@ -114,7 +114,8 @@ class Setup:
         size: Side of a scene in pixels.
         protocol: The protocol's settings: trunk, head, training.
         weights_folders: Folders that are searched for files of weights.
-        value_range: The stored pixel values that are 0 and 1 in scenes; None: 8-bit, or all of the integer type.
+        value_range: The stored pixel values that become 0 and 1 in scenes; None: 8 bits, or the range of the integer
+            type.
     """
 
     classes: int
@@ -145,9 +146,9 @@ class ParameterGroup:
     Attributes:
         parameters: The tensors; those that do not require gradients are skipped.
         rate: Factor on the protocol's learning rate.
-        weight_decay: None: the protocol's.
-        absolute_rate: The highest learning rate itself, in place of the factor; the schedule lowers it as it does the
-            protocol's. None: the factor counts.
+        weight_decay: The weight decay; None: the protocol's.
+        absolute_rate: The highest learning rate itself, instead of a factor; the schedule scales it like the protocol's
+            rate. None: ``rate`` is used.
     """
 
     parameters: list[nn.Parameter]
@@ -159,10 +160,10 @@ class ParameterGroup:
 class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
     """A retrieval method. Subclasses set ``card`` and write ``__init__``, ``loss`` and ``describe``.
 
-    ``distributed_loss`` says how the loss is computed when several devices hold parts of one batch: ``"mean"``, the
-    loss is the mean over scenes of a loss of each scene alone; ``"gathered"``, the loss compares scenes with each
-    other, and every term is computed on the result of ``rsir_bench.nn.collectives.all_gather_with_grad``; None, the
-    loss cannot be split, or nobody has checked: the method is trained on one device only.
+    ``distributed_loss`` sets how the loss is computed when several devices hold parts of one batch. ``"mean"``: the
+    loss is the mean of a loss of each scene alone. ``"gathered"``: the loss compares scenes with each other, and every
+    term is computed on the result of ``rsir_bench.nn.collectives.all_gather_with_grad``. None: the loss cannot be
+    split, or this has not been checked, so the method is trained on one device only.
 
     Args:
         setup: What the network is built for.
@@ -215,7 +216,7 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         return [ParameterGroup(rest), ParameterGroup(own, factor, absolute_rate=absolute_rate)]
 
     def at_own_rate(self, part: nn.Module, factor: float) -> list[ParameterGroup]:
-        """Call ``split_parameter_group``, which replaces this name; for one more release."""
+        """Call ``split_parameter_group``, the new name of this method; kept for one more release."""
         message = "rsir_bench.method: Method.at_own_rate is now called split_parameter_group; rename it"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return self.split_parameter_group(part, factor)
@@ -259,7 +260,7 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
     @classmethod
     def initial_weights(cls, settings: Any, trunk: protocols.Trunk) -> WeightSource:
-        """Return the initial weights of the trunk, for key and record; override it where the method has its own trunk.
+        """Return the initial weights of the trunk, for key and record; override it if the method has its own trunk.
 
         Args:
             settings: An instance of the class's ``Settings``.
@@ -271,9 +272,9 @@ class Method(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
         """Return the training set of round ``number`` (from 1); the labelled source by default.
 
         Args:
-            number: The round. A new network is built for each; ``self`` is that network, before training.
-            previous: The trained network of the round before, in evaluation mode; None in the first. It may be
-                combined with a front end: rely on its ``describe`` only.
+            number: The round. A new network is built for each round; ``self`` is that network, before training.
+            previous: The trained network of the previous round, in evaluation mode; None in the first round. It may be
+                combined with a front end, so rely only on its ``describe``.
             source: The labelled scenes, (N, H, W, B) uint8.
             pool: The protocol's unlabelled scenes, (M, H, W, B) uint8, if the card asks for them.
         """
@@ -298,21 +299,22 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
     def displacement(self, scenes: Tensor) -> Tensor | None:
         """Return how far the content of each scene is moved, in pixels; called in evaluation mode, for the record.
 
-        A front end that resamples overrides it: the mean over the pixels of a transformed scene of the distance between
-        a pixel's place and the place where it is sampled (``rsir_bench.nn.warp.distances`` of a sampling grid).
+        A front end that resamples scenes overrides it. The result is the mean distance, over the pixels of a
+        transformed scene, between the position of a pixel and the position that it is sampled from
+        (``rsir_bench.nn.warp.distances`` of a sampling grid).
 
         Args:
             scenes: (N, B, H, W) float in [0, 1], before the front end.
 
         Returns:
-            (N,) float, pixels; zero by default: values change, and pixels stay. None: not defined, as for a mean over
+            (N,) float, pixels; zero by default, because only values change. None: not defined, as for a mean over
             several views.
         """
         return scenes.new_zeros(len(scenes))
 
     @property
     def idle_epochs(self) -> int:
-        """How many epochs of a training pass before it changes scenes; 0 by default."""
+        """The number of epochs before the front end starts to change scenes; 0 by default."""
         return 0
 
     def recipe(self, train: protocols.Train) -> protocols.Train:
@@ -329,6 +331,6 @@ class FrontEnd(RenamedHooks, nn.Module, ABC, Generic[SettingsT]):
 
 
 def trainable(groups: Iterable[ParameterGroup]) -> list[ParameterGroup]:
-    """Return the groups without frozen parameters, and without groups that are then empty."""
+    """Return the groups without frozen parameters; groups that become empty are dropped."""
     kept = [replace(group, parameters=[p for p in group.parameters if p.requires_grad]) for group in groups]
     return [group for group in kept if group.parameters]

@@ -46,7 +46,7 @@ class EmbeddingMethod(Method[EmbeddingSettingsT]):
 
     Args:
         setup: What the network is built for.
-        settings: An instance of the class's ``Settings``, which has those of ``EmbeddingSettings``.
+        settings: An instance of the class's ``Settings``, which include those of ``EmbeddingSettings``.
     """
 
     ROWS: ClassVar[dict[str, Row]] = {

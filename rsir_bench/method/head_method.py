@@ -15,9 +15,9 @@ from rsir_bench.scenes.batches import Batch
 class HeadMethod(Method[SettingsT]):
     """Features of a trunk under the fully connected head of the JSST paper's Fig. 2.
 
-    Subclasses set ``card``, and override ``build_features`` and ``features`` where theirs are not the pooled features
-    of the protocol's trunk. Their rows may show the descriptors ``FC`` (the output of FC2) and ``FC1`` (before its
-    ReLU).
+    Subclasses set ``card``, and override ``build_features`` and ``features`` if their features are not the pooled
+    features of the protocol's trunk. Their rows can show the descriptors ``FC`` (the output of FC2) and ``FC1`` (before
+    its ReLU).
 
     Args:
         setup: What the network is built for.
@@ -46,6 +46,6 @@ class HeadMethod(Method[SettingsT]):
         return functional.cross_entropy(self.head(self.features(batch.scenes))["FC"], batch.labels)
 
     def describe(self, scenes: Tensor) -> dict[str, Tensor]:
-        """Return ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), that of FC1 before its ReLU, float."""
+        """Return, as floats, ``FC`` (N, classes), the output of FC2, and ``FC1`` (N, fc1), FC1 before its ReLU."""
         descriptors: dict[str, Tensor] = self.head(self.features(scenes))
         return descriptors

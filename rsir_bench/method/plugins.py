@@ -19,17 +19,17 @@ from rsir_bench.method.code.code_files import code_files, forget_modules, is_ins
 def import_plugins(
     paths: Iterable[Path], leave_out: Callable[[Path, UserError], object] | None = None
 ) -> Iterator[tuple[Path, ModuleType]]:
-    """Import users' files; each call reads them, and the modules beside them, again.
+    """Import users' files; each call reads them, and the modules in their folders, again.
 
-    Installed modules come before modules of the same name beside a file.
+    Installed modules take precedence over modules of the same name in the folder of a file.
 
     Args:
         paths: The files.
         leave_out: Called with each file that is broken; None: the first one is an error.
 
     Raises:
-        UserError: There is no ``leave_out``, and one is no Python file, cannot be imported, or needs a module that
-            another has under the same name.
+        UserError: There is no ``leave_out``, and a file is not Python, cannot be imported, or needs a module whose name
+            clashes with that of another file.
     """
     paths = list(dict.fromkeys(paths))
     _Fresh.begin(paths)
@@ -71,7 +71,7 @@ def _refuse_other_plugins_module(path: Path) -> None:
 
 
 class _FromSource(SourceFileLoader):
-    """Compiles the source of this moment: Python's bytecode files miss a second change within a second."""
+    """Compiles the current source: Python's bytecode files miss a second change within the same second."""
 
     def get_code(self, fullname: str) -> CodeType:
         """Return the compiled source of a module."""
@@ -80,7 +80,7 @@ class _FromSource(SourceFileLoader):
 
 
 class _Fresh:
-    """Finds the users' modules: from their source, and beside plugins where no installed module has their name."""
+    """Finds the users' modules, from source, in the folders of plugins, if no installed module has the same name."""
 
     folders: ClassVar[dict[Path, None]] = {}
     files: ClassVar[set[Path]] = set()

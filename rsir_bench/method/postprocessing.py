@@ -1,4 +1,4 @@
-"""Post-processing as the user named it: what ships, and what the files of ``--plugin`` define."""
+"""Resolve post-processing by name: shipped kinds, and kinds from ``--plugin`` files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NamedAfter:
 
     Attributes:
         processing: What it does.
-        own_code: Digest of the code of the user's file that defines it; empty for what ships.
+        own_code: Digest of the code of the user's file that defines it; empty for shipped kinds.
     """
 
     processing: PostProcessing
@@ -48,7 +48,7 @@ def kinds_of(path: Path, module: ModuleType) -> dict[str, OwnKind]:
     """Return the kinds of post-processing that a user's file defines, by name.
 
     Raises:
-        UserError: One is not complete, or has the name of another.
+        UserError: A kind is incomplete, or its name is taken.
     """
     found: dict[str, OwnKind] = {}
     own = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == module.__name__]
@@ -59,13 +59,13 @@ def kinds_of(path: Path, module: ModuleType) -> dict[str, OwnKind]:
         if lacking := _lacking(kind):
             raise UserError(f"plugin {path}: class {kind.__name__} {lacking}")
         if kind.name in SHIPPED or kind.name in found:
-            raise UserError(f"plugin {path}: post-processing {kind.name!r} is there already; rename it")
+            raise UserError(f"plugin {path}: post-processing {kind.name!r} already exists; rename it")
         found[kind.name] = OwnKind(kind, path)
     return found
 
 
 def _lacking(kind: type[PostProcessing]) -> str:
-    """Return what a class lacks; empty where it is complete."""
+    """Describe the missing parts of a class; empty if it is complete."""
     if inspect.isabstract(kind):
         return "lacks apply"
     if not (isinstance(getattr(kind, "name", None), str) and NAME.fullmatch(kind.name)):
@@ -86,7 +86,7 @@ def own_kinds(plugins: Sequence[Path]) -> dict[str, OwnKind]:
     """Return the kinds of post-processing in users' files, by name; files without any are methods' and left alone.
 
     Raises:
-        UserError: A file cannot be imported, a kind is not complete, or two have one name.
+        UserError: A file cannot be imported, a kind is incomplete, or two kinds have the same name.
     """
     found: dict[str, OwnKind] = {}
     for path, module in import_plugins(plugins):
@@ -98,7 +98,7 @@ def add_kinds(found: dict[str, OwnKind], more: Mapping[str, OwnKind]) -> None:
     """Add the kinds of one file to those of others.
 
     Raises:
-        UserError: Two files have kinds of one name.
+        UserError: Two files define kinds with the same name.
     """
     for name, own in more.items():
         if (other := found.setdefault(name, own)).source != own.source:
@@ -111,10 +111,10 @@ def named_after(words: Iterable[str], own: Mapping[str, OwnKind], unread: Iterab
     Args:
         words: As ``--after`` takes them.
         own: The user's kinds.
-        unread: Why others cannot be used, for the error.
+        unread: Why other files cannot be used, for the error.
 
     Raises:
-        UserError: A word names none; the message has a line for each.
+        UserError: A word names no post-processing; the message has a line for each such word.
     """
     found: dict[str, NamedAfter] = {}
     problems = Problems()

@@ -55,7 +55,7 @@ class Methods(dict[str, RegisteredMethod]):
     """The methods and front ends that were found, by name.
 
     Attributes:
-        broken: Why others cannot be used, by the name of the method, of the entry point or of the file.
+        broken: Why other methods cannot be used, by the name of the method, the entry point or the file.
         after: Kinds of post-processing in the user's files, by name.
     """
 
@@ -68,7 +68,8 @@ class Methods(dict[str, RegisteredMethod]):
         """Add methods.
 
         Raises:
-            UserError: Another file has the name of one. Unless ``strict``, the first keeps the name, and it is broken.
+            UserError: A name is already taken by another file. Unless ``strict``, the first one keeps the name, and the
+                new one counts as broken.
         """
         for entry in entries:
             other = self.setdefault(entry.name, entry)
@@ -92,7 +93,7 @@ _TOLD: set[str] = set()
 def discover(plugins: Sequence[Path] = (), *, strict: bool = True) -> Methods:
     """Return all methods and front ends by name, sorted.
 
-    A method file or an installed package that is broken is left out, with a warning: it concerns only who asks for it.
+    A broken method file or installed package is left out, with a warning, because it affects only those who use it.
 
     Args:
         plugins: The user's files, as in ``--plugin``.
@@ -124,7 +125,7 @@ def discover(plugins: Sequence[Path] = (), *, strict: bool = True) -> Methods:
 
 
 def _sources() -> Iterator[tuple[str, Callable[[], list[RegisteredMethod]]]]:
-    """Yield what may hold methods, beside plugins: its name, and a function that reads it."""
+    """Yield all places with methods except plugins: the name, and a function that reads the methods."""
     package = importlib.import_module(GROUP)
     for info in pkgutil.iter_modules(package.__path__):
         yield info.name, partial(_of_file, info.name)
@@ -151,7 +152,7 @@ def _of_entry_point(point: EntryPoint) -> list[RegisteredMethod]:
 
 
 def _of_plugin(path: Path, module: ModuleType, *, alone: bool) -> list[RegisteredMethod]:
-    """Return the methods of a user's file, which must be there where nothing else is: ``alone``."""
+    """Return the methods of a user's file; ``alone``: it defines nothing else, so it must have at least one."""
     problem = "; ".join(incomplete(module))
     entries = list(_entries(module))
     if problem or (alone and not entries):
@@ -189,9 +190,10 @@ class Part:
         registered: The class.
         settings: An instance of its ``Settings``.
         settings_dict: The same as plain values, by ``name.key``.
-        non_default: Those that differ from the class's defaults.
-        overridden: Those that the user changed: neither the class's default nor the protocol's, nor part of the name.
-        weights: Those that name weights.
+        non_default: The settings that differ from the class's defaults.
+        overridden: The settings that the user changed: they differ from the defaults of class and protocol, and are not
+            in the name.
+        weights: The settings that name weights.
     """
 
     registered: RegisteredMethod
@@ -251,14 +253,14 @@ def resolve(
 
 @cache
 def shipped_methods() -> dict[str, dict[str, Any]]:
-    """Return what is pinned of each shipped method, by name: its version, the digest of its code, its numbers."""
+    """Return the pinned values of each shipped method, by name: version, digest of the code, and numbers."""
     text = resources.files(GROUP).joinpath("golden.json").read_text(encoding="utf-8")
     pinned: dict[str, dict[str, Any]] = json.loads(text)
     return pinned
 
 
 def own_code(parts: Mapping[str, Mapping[Path, str]]) -> str:
-    """Return the digest of the code of methods that is not as shipped; empty where all of it is.
+    """Return the digest of the code that differs from the shipped code; empty if none does.
 
     Args:
         parts: The code of the methods and front ends, by name; see ``code_of``.
@@ -317,7 +319,7 @@ def _merge(values: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 
 def _plain_name(words: str, argument: str) -> str:
-    """Return the method's name without the folder of its weights, which only this machine knows."""
+    """Return the method's name without the folder of its weights, which differs between machines."""
     if not argument:
         return words
     named, *changes = re.split(r"(?=:[a-z_]+=)", argument)  # settings, as encoders take them
@@ -336,7 +338,7 @@ def find(word: str, found: Mapping[str, RegisteredMethod]) -> RegisteredMethod:
     """Return the method or front end of that name.
 
     Raises:
-        UserError: There is none; the message lists similar names and all names.
+        UserError: There is no such method; the message lists similar names and all names.
     """
     broken = found.broken if isinstance(found, Methods) else {}
     if word in broken:
@@ -411,5 +413,5 @@ def _validated(registered: RegisteredMethod, given: dict[str, Any]) -> BaseModel
 
 
 def without_folders(values: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings where files of ``weights`` have no folder, which only this machine knows."""
+    """Return settings in which the files of ``weights`` have no folder, because folders differ between machines."""
     return {key: Path(value).name if key in weights else value for key, value in values.items()}

@@ -15,20 +15,20 @@ class MethodSpec:
 
     Attributes:
         name: As in ``--methods``, for example ``"jsst+se"`` or ``"timm:resnet50"``, without the folder of weights.
-        requested_as: As the user wrote it; resolving it finds the same method again.
+        requested_as: The name as the user wrote it; resolving it gives the same method.
         method_class: The class to build.
         settings: The settings to build it with.
         settings_dict: The same as plain values, by ``name.key``, for the record.
-        non_default: Those that differ from the class's defaults, for the resume key; when a default changes, raise the
-            card's version.
-        overridden: Those that differ from the class's and from the protocol's defaults.
-        weights: Those that name weights.
+        non_default: The settings that differ from the class's defaults, for the resume key; when a default changes,
+            raise the card's version.
+        overridden: The settings that differ from the defaults of the class and of the protocol.
+        weights: The settings that name weights.
         parts: The names of the combined classes: front ends, then the method.
         sources: The files that define them, by name.
-        code: The digests of the files of its code, and of what these import.
-        own_code: Digest of the code of those that are not as shipped, the user's own above all; empty otherwise.
-        asked_as: For the command that makes a result again, where ``name`` is not what ``--methods`` takes: an encoder
-            is named by its weights, wherever they came from.
+        code: The digests of the files of its code, including imported files.
+        own_code: Digest of the code that is not as shipped, such as the user's own; empty otherwise.
+        asked_as: The name for the command that reproduces a result, if ``--methods`` does not accept ``name``: an
+            encoder's name contains the digest of its weights.
     """
 
     name: str
@@ -59,7 +59,7 @@ class MethodSpec:
 
     @property
     def uses_trunk(self) -> bool:
-        """Whether it builds the protocol's trunk; an untrained method that names weights, as ``timm:``, does not."""
+        """Whether it builds the protocol's trunk; untrained methods that name weights, such as ``timm:``, do not."""
         return self.card.trained or not self.weights
 
     def build(self, setup: Setup) -> Method:

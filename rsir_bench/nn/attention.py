@@ -21,8 +21,8 @@ def add_squeeze_excitation(backbone: nn.Module, reduction: int, gate: float) -> 
     Args:
         backbone: A timm ResNet; changed in place. The added modules are trainable, also in frozen parts.
         reduction: r of the paper.
-        gate: Approximate initial value of every gate, in (0, 1): set by its bias, to which random weights add. At 0.5,
-            as with random biases, each block of a pretrained trunk would lose half of its branch.
+        gate: Approximate initial value of every gate, in (0, 1). It is set by the bias, to which random weights add. At
+            0.5, as with random biases, each block of a pretrained trunk would lose half of its branch.
 
     Returns:
         The number of blocks.
@@ -50,9 +50,9 @@ def add_squeeze_excitation(backbone: nn.Module, reduction: int, gate: float) -> 
 def channel_and_spatial(channels: int) -> nn.Module:
     """Build attention over channels, then over positions, on feature maps (N, C, h, w) of unchanged shape.
 
-    Woo, Park, Lee, Kweon: CBAM, ECCV 2018 (equations 2 and 3): average and maximum under one shared perceptron of
-    C / 16 units, then average and maximum over the channels under a 7 x 7 convolution with batch norm. timm's, whose
-    perceptron has no biases.
+    Woo, Park, Lee, Kweon: CBAM, ECCV 2018 (equations 2 and 3): average and maximum under one shared perceptron of C /
+        16 units, then average and maximum over the channels under a 7 x 7 convolution with batch norm. This is timm's
+        implementation, whose perceptron has no biases.
     """
     from timm.layers.cbam import CbamModule
 
@@ -63,13 +63,14 @@ def channel_and_spatial(channels: int) -> nn.Module:
 class NonLocal(nn.Module):
     """Embedded Gaussian: ``x + BN(W softmax(theta(x)^T phi(x)) g(x))``, with phi and g on maps of half the side.
 
-    timm's block has neither the sub-sampling nor the small initial weights. The convolutions have no bias: that of phi
-    cancels in the softmax, and those of g and W in the batch norm; that of theta would not cancel, and is left out.
+    timm's block has neither the sub-sampling nor the small initial weights. The convolutions have no bias: the bias of
+    phi cancels in the softmax, and the biases of g and W in the batch norm; the bias of theta would not cancel, but is
+    left out too.
 
     Args:
         channels: Channels of the maps; the embeddings have half as many.
-        gain: Initial weight of the batch norm. Zero makes the block an identity at first; then only the batch norm
-            has a gradient in the first step.
+        gain: Initial weight of the batch norm. With zero, the block starts as an identity, and only the batch norm has
+            a gradient in the first step.
     """
 
     def __init__(self, channels: int, gain: float = 0.0) -> None:
@@ -88,7 +89,7 @@ class NonLocal(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (N, C, h, w) float, as given; phi and g are sub-sampled if h and w are at least four.
 
-        Smaller maps would leave one position, over which a softmax is constant.
+        With smaller maps, only one position would remain, over which a softmax is constant.
         """
         queries, keys, values = self.theta(maps), self.phi(maps), self.g(maps)
         if min(maps.shape[2:]) >= 4:

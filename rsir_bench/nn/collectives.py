@@ -27,8 +27,8 @@ class Ranks:
     Attributes:
         rank: The number of this process, from 0.
         count: The number of processes on all machines.
-        orders: The process group in which the first rank sends orders; its collectives may wait for days.
-        together: Whether all ranks are in the same work now; only then do they wait for each other.
+        orders: The process group in which the first rank sends orders; its collectives can wait for days.
+        together: Whether all ranks are doing the same work now; only then do they wait for each other.
     """
 
     rank: int = 0
@@ -42,7 +42,7 @@ RANKS = Ranks()
 
 @contextmanager
 def working_together() -> Iterator[None]:
-    """Mark work that every rank does at the same time: only there do ranks wait for each other."""
+    """Mark work that every rank does at the same time; ranks wait for each other only there."""
     RANKS.together = True
     try:
         yield
@@ -63,8 +63,9 @@ def rank() -> int:
 def all_gather_with_grad(*parts: Tensor) -> tuple[Tensor, ...]:
     """Return the rows of the whole batch from every rank's part, in the order of one process, with gradients.
 
-    A loss that is computed on the result is the same on each rank, and the mean of the ranks' gradients is that of one
-    process. So every term of such a loss must be computed on gathered values (``distributed_loss = "gathered"``).
+    A loss that is computed on the result is the same on each rank, and the mean of the ranks' gradients equals the
+    gradient of a single process. Therefore, every term of such a loss must be computed on gathered values
+    (``distributed_loss = "gathered"``).
 
     Args:
         parts: Tensors (n, ...), with the same n for all tensors of a rank; n may differ between ranks.
@@ -105,7 +106,7 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast_tensors(tensors: Tensors) -> Tensors:
-    """Overwrite tensors with those of the first rank, and return them.
+    """Overwrite tensors with the tensors of the first rank, and return them.
 
     Args:
         tensors: (...) of any dtype; each has the same shape and dtype on every rank.

@@ -16,7 +16,8 @@ def histograms(values: Tensor) -> Tensor:
     """Count the values of each row on each of 256 levels.
 
     Args:
-        values: (N, P) float; each counts for its nearest level of [0, 1], values outside for the nearest end.
+        values: (N, P) float; each value counts for its nearest level in [0, 1]. Values outside count for the nearest
+            end.
 
     Returns:
         (N, 256) int64.
@@ -27,7 +28,7 @@ def histograms(values: Tensor) -> Tensor:
 
 
 def gamma_for_mean(counts: Tensor, mean: float, limit: float) -> Tensor:
-    """Return the power that brings the mean of a row of values to a target, by bisection in its logarithm.
+    """Return the power that maps the mean of a row of values to a target, by bisection over its logarithm.
 
     The mean strictly decreases with the power unless all values are 0 or 1, so there is one solution or none. Levels
     are clamped to ``DARKEST`` or above, as ``rsir_bench.nn.transformation.gamma`` does.
@@ -35,7 +36,7 @@ def gamma_for_mean(counts: Tensor, mean: float, limit: float) -> Tensor:
     Args:
         counts: (N, 256) int64 histograms.
         mean: The target, in (0, 1).
-        limit: Largest power; the smallest is its inverse.
+        limit: Largest power; the smallest power is its inverse.
 
     Returns:
         (N,) float64 in [1 / limit, limit]; an end of the range if the target is beyond it.

@@ -13,8 +13,8 @@ def pairwise_loss(codes: Tensor, labels: Tensor) -> Tensor:
     """Return the cross-entropy of "same class" over all pairs of the batch (Zhu et al., AAAI 2016, equation 3).
 
     A pair costs ``log(1 + exp(t)) - s * t`` with ``t = <z_i, z_j> / 2`` and s one for a pair of one class, else zero.
-    Pairs of one class are few, so those and all others are averaged separately and added: the weights by class
-    imbalance of Cao et al. (HashNet, ICCV 2017).
+    There are few pairs of one class, so these pairs and all other pairs are averaged separately and added, which
+    corresponds to the class imbalance weights of Cao et al. (HashNet, ICCV 2017).
 
     Args:
         codes: (N, K) float, one value per bit.
@@ -46,7 +46,7 @@ def quantisation_loss(codes: Tensor) -> Tensor:
 
 
 def push_loss(shares: Tensor) -> Tensor:
-    """Return minus the mean squared distance of ``shares`` from one half: it pushes bits towards a decision.
+    """Return the negative mean squared distance of ``shares`` from one half, which pushes bits towards 0 or 1.
 
     This is MiLaN's ``||s - 0.5||^2 / K``, averaged over the scenes (Roy et al., GRSL 2021).
 
@@ -62,7 +62,7 @@ def push_loss(shares: Tensor) -> Tensor:
 def balance_loss(shares: Tensor) -> Tensor:
     """Return the squared distance of the share of set bits from one half, averaged over scenes.
 
-    As MiLaN's code does, it takes the mean over the K bits of a scene, not over the scenes for each bit.
+    Like MiLaN's code, it takes the mean over the K bits of a scene, not over the scenes for each bit.
 
     Args:
         shares: (N, K) float in [0, 1], one value per bit.

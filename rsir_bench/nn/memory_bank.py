@@ -1,4 +1,4 @@
-"""A memory of the embeddings of all training scenes, and the neighbourhood losses over it."""
+"""A memory bank with the embeddings of all training scenes, and neighbourhood losses on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsir_bench.base.errors import UserError
 
 
 class MemoryBank(nn.Module):
-    """Running means of the unit embeddings of all scenes, one per view of a scene (RiDe: Kang et al., TGRS 2021).
+    """Running means of the unit embeddings of all scenes, one per view (RiDe: Kang et al., TGRS 2021).
 
     Entries that no batch has filled yet are ignored.
 

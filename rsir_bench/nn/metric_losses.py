@@ -109,7 +109,7 @@ def _squared_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 class CentreLoss(nn.Module):
-    """Half the squared distance of features to the centre of their class, which follows them.
+    """Half the squared distance of features to the moving centre of their class.
 
     Wen, Zhang, Li, Qiao: A discriminative feature learning approach for deep face recognition, ECCV 2016 (equations 2
     and 4), as the mean over the batch. The centres start at zero, take no gradient, and belong to the module's state.
@@ -135,7 +135,7 @@ class CentreLoss(nn.Module):
             return 0.5 * away.square().sum(1).mean()
 
     def _follow(self, away: Tensor, labels: Tensor) -> None:
-        """Move each centre by alpha times the sum of its features' distances over one more than their number."""
+        """Move each centre by alpha times the sum of its features' distances, divided by one more than their number."""
         members = functional.one_hot(labels, len(self.centres)).to(away.dtype)
         self.centres += self.alpha * (members.T @ away) / (1 + members.sum(0)[:, None])
 
@@ -145,8 +145,8 @@ def multi_similarity_loss(
 ) -> Tensor:
     """Return the multi-similarity loss of mined pairs (Wang et al., CVPR 2019, equations 11 to 15).
 
-    A negative pair is kept where its cosine exceeds that of the anchor's least similar positive minus ``epsilon``, a
-    positive pair where its cosine is below that of the anchor's most similar negative plus ``epsilon``.
+    A negative pair is kept if its cosine exceeds the cosine of the anchor's least similar positive minus ``epsilon``. A
+    positive pair is kept if its cosine is below the cosine of the anchor's most similar negative plus ``epsilon``.
 
     Args:
         embeddings: (N, D) float of unit length.
@@ -179,7 +179,7 @@ def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature:
         temperature: Divisor of the cosines.
 
     Returns:
-        The mean over the scenes that have a positive in the batch; 0 where none has.
+        The mean over the scenes that have a positive in the batch; 0 if there are none.
     """
     positive, negative = _pairs(labels)
     logits = (embeddings @ embeddings.T / temperature).masked_fill(~(positive | negative), -torch.inf)
@@ -196,10 +196,10 @@ def proxy_anchor_loss(cosines: Tensor, labels: Tensor, alpha: float, margin: flo
         cosines: (N, C) float, of each scene to the proxy of each class.
         labels: (N,) int64 classes.
         alpha: Sharpness.
-        margin: Of the cosines.
+        margin: Margin of the cosines.
 
     Returns:
-        A scalar: for the proxies with a positive in the batch the mean of their pull, for all C the mean of their push.
+        A scalar: the mean pull of the proxies with a positive in the batch, plus the mean push of all C proxies.
     """
     own = functional.one_hot(labels, cosines.shape[1]).bool()
     pull = _log_one_plus_sum((-alpha * (cosines - margin)).T, own.T)
@@ -210,8 +210,8 @@ def proxy_anchor_loss(cosines: Tensor, labels: Tensor, alpha: float, margin: flo
 def arcface_logits(cosines: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
     """Return logits in which a scene's angle to its own class is larger by a margin (Deng et al., CVPR 2019, eq. 3).
 
-    Where the enlarged angle would exceed pi, the cosine is lowered by ``margin * sin(margin)`` instead, as in the
-    official code, so that it stays monotonic.
+    If the enlarged angle would exceed pi, the cosine is lowered by ``margin * sin(margin)`` instead, as in the official
+    code, so that it stays monotonic.
 
     Args:
         cosines: (N, C) float, of each scene to the weight of each class.
@@ -229,7 +229,7 @@ def arcface_logits(cosines: Tensor, labels: Tensor, margin: float, scale: float)
 
 
 def _pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which pairs of different scenes are of one class, and which are not, each bool (N, N)."""
+    """Return which pairs of different scenes have the same class, and which have not, each bool (N, N)."""
     same = labels[:, None] == labels
     return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
 

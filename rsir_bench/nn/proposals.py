@@ -1,4 +1,4 @@
-"""Region proposals without annotated boxes: anchors over feature maps, the best that do not overlap, their crops.
+"""Region proposals without annotated boxes: anchors on feature maps, non-maximum suppression, and crops.
 
 After Yang et al., Learning to navigate for fine-grained classification, ECCV 2018 (sections 3.2 and 3.3). Boxes are
 (left, top, right, bottom) in pixels of the scene, with pixels as areas: the whole scene is (0, 0, W, H).
@@ -29,7 +29,8 @@ def anchors(
         size: Height and width of the scene in pixels.
         sides: Square roots of the boxes' areas, in pixels.
         ratios: Widths over heights.
-        strides: Distance of two positions down and across, in pixels; the first lies half a stride from the border.
+        strides: Distance between two positions down and across, in pixels; the first lies half a stride from the
+            border.
             None: each position is the centre of its equal share of the scene.
 
     Returns:
@@ -51,7 +52,7 @@ def _doubles(values: Sequence[float]) -> Tensor:
 
 
 def placed(boxes: Tensor, device: torch.device) -> Tensor:
-    """Return boxes, (..., 4) float64, on a device: float64 where it has such floats, else float32."""
+    """Return boxes, (..., 4) float64, on a device: as float64 if the device supports it, else as float32."""
     return boxes.to(device, widest(device))
 
 
@@ -59,7 +60,7 @@ def placed(boxes: Tensor, device: torch.device) -> Tensor:
 def best_boxes(boxes: Tensor, scores: Tensor, count: int, overlap: float) -> Tensor:
     """Return the boxes with the highest scores of each scene after non-maximum suppression.
 
-    Where fewer than ``count`` boxes survive, the best of the suppressed ones follow. Equal scores are ordered by index.
+    If fewer than ``count`` boxes survive, the best suppressed ones follow. Equal scores are ordered by index.
 
     Args:
         boxes: (A, 4) float, the same in all scenes.

@@ -10,8 +10,9 @@ class TensorSketch(nn.Module):
     """Bilinear pooling, that is the sum over positions of x x^T, sketched in few dimensions.
 
     Gao, Beijbom, Zhang, Darrell: Compact bilinear pooling, CVPR 2016 (algorithm 2), after Pham and Pagh 2013: the count
-    sketch of the outer product of x with itself is the circular convolution of two count sketches of x. Inner products
-    of sketches estimate those of the bilinear features, <x, y>^2 for one position, without bias over the hashes.
+        sketch of the outer product of x with itself is the circular convolution of two count sketches of x. Inner
+        products of sketches are unbiased estimates (over the hashes) of inner products of the bilinear features, <x,
+        y>^2 for one position.
 
     The hashes are drawn when the module is built and belong to its state: a trained network needs its own hashes.
 

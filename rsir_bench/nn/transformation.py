@@ -17,15 +17,15 @@ from rsir_bench.nn.collectives import all_reduce_sum
 class ParameterNetwork(nn.Module):
     """A light network from a scene to transformation parameters.
 
-    The paper names convolutions, pooling, one fully connected and one regression layer; their number and widths are
-    our choice (0.14 M parameters for three bands), as are batch norm and an initial output near the identity: without
-    batch norm it collapses to one constant transformation for all scenes.
+    The paper names convolutions, pooling, one fully connected and one regression layer; their number and widths are our
+    choice (0.14 M parameters for three bands), and so are batch norm and an initial output near the identity. Without
+    batch norm, it collapses to one constant transformation for all scenes.
 
     Args:
         bands: Bands of a scene.
-        identity: The parameters that change nothing; the bias of the regression layer starts there.
-        spread: Standard deviation of the regression layer's initial weights. Zero would cut the gradients to all
-            layers before it in the first step.
+        identity: The parameters that change nothing; the initial bias of the regression layer.
+        spread: Standard deviation of the regression layer's initial weights. With zero, all layers before it would have
+            no gradient in the first step.
     """
 
     def __init__(self, bands: int, identity: Sequence[float], spread: float) -> None:
@@ -85,7 +85,7 @@ def gamma(scenes: Tensor, theta: Tensor, cells: int = 1) -> Tensor:
     Args:
         scenes: (N, B, H, W) float; clamped to [0.001, 1] first.
         theta: (N, B * cells * cells): the logarithms p of the powers, band after band, on a grid over the scene.
-        cells: Cells of that grid along each side; between their centres the logarithms are interpolated. With 1 there
+        cells: Cells of this grid along each side; the logarithms are interpolated between their centres. With 1, there
             is one power for all positions.
 
     Returns:
@@ -223,7 +223,7 @@ class JointTransformation(nn.Module):
         return converted, theta
 
     def displacement(self, scenes: Tensor) -> Tensor:
-        """Return the mean distance in pixels, (N,) float64, by which the content of scenes (N, B, H, W) is moved."""
+        """Return the mean distance in pixels, (N,) float64, by which the content of scenes (N, B, H, W) moves."""
         _, theta = self(scenes)
         grid = self.spatial.grid(scenes, theta[:, : self.split])
         return scenes.new_zeros(len(scenes), dtype=widest(scenes.device)) if grid is None else warp.distances(grid)

@@ -30,8 +30,8 @@ class Trunk(nn.Module):
         backbone: A timm model made with ``num_classes=0``.
         bands: Bands of a scene.
         size: Side of a scene in pixels.
-        mean: Mean per band, on [0, 1]; None: the one of the backbone's weights.
-        std: Standard deviation, likewise.
+        mean: Mean per band, on [0, 1]; None: from the backbone's weights.
+        std: Standard deviation per band, on [0, 1]; None: from the backbone's weights.
         frozen: Names of submodules of the backbone.
 
     Raises:
@@ -68,8 +68,8 @@ class Trunk(nn.Module):
     def maps(self, scenes: Tensor) -> Tensor:
         """Return the last feature maps, (N, C, h, w) float, of scenes (N, B, H, W) in [0, 1].
 
-        Channels that come last are moved to the front, and tokens without a class token are arranged in the grid of
-        their patches. The values stay as they are.
+        If channels come last, they are moved to the front. Patch tokens, without class tokens, are arranged in the grid
+        of the patches. Values do not change.
 
         Raises:
             NoMapsError: The trunk has no feature maps.
@@ -92,7 +92,7 @@ class Trunk(nn.Module):
 
     @property
     def layout(self) -> Literal["maps", "channels last", "tokens"]:
-        """How the backbone lays out what ``maps`` turns into (N, C, h, w).
+        """The layout of the backbone's last features, which ``maps`` converts to (N, C, h, w).
 
         Raises:
             NoMapsError: It has no feature maps.
@@ -100,7 +100,9 @@ class Trunk(nn.Module):
         if self._layout is None:
             shape = " x ".join(map(str, self._last[1:])) or "unknown"
             what = (
-                f"its last features are {shape} tokens, with a class token or of no grid" if self._last else "unknown"
+                f"its last features are {shape} tokens, with a class token or not in a grid"
+                if self._last
+                else "unknown"
             )
             raise NoMapsError(
                 f"the method needs feature maps, which the trunk does not have ({what}); choose another trunk"
@@ -109,7 +111,7 @@ class Trunk(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of ``maps``; the pooled features of some backbones have another number.
+        """The number of channels of ``maps``; the pooled features of some backbones have a different number.
 
         Raises:
             NoMapsError: The trunk has no feature maps.
@@ -154,7 +156,7 @@ class Trunk(nn.Module):
 def _layout(
     backbone: nn.Module, last: tuple[int, ...], size: tuple[int, int]
 ) -> Literal["maps", "channels last", "tokens"] | None:
-    """Return how a backbone lays out its last features, (1, ...) for a scene of the size; None: they are no maps."""
+    """Return the layout of a backbone's last features, (1, ...) for a scene of this size; None: they are not maps."""
     channels = getattr(backbone, "num_features", None)
     if len(last) == 4:
         turned = last[3] == channels and (last[1] != channels or getattr(backbone, "output_fmt", "") == "NHWC")
@@ -206,11 +208,11 @@ def load_backbone(
     """Build a timm backbone without classifier.
 
     Args:
-        name: A timm model, with a tag where its weights need one.
+        name: A timm model, with a tag if its weights need one.
         weights: ``"imagenet"`` (timm's own, downloaded and cached by timm), ``"none"``, or a file of weights.
         arguments: Passed to ``timm.create_model``.
         bands: Input bands; weights made for three are adapted.
-        folders: Folders in which a file of weights is searched, after the path as given.
+        folders: Folders that are searched for a file of weights if the path as given does not exist.
         sha256: Expected hash of the file.
 
     Raises:
@@ -275,7 +277,7 @@ def find_weights(file: str, folders: Sequence[Path], sha256: str | None = None) 
 
 
 def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
-    """Load a file of weights; what was taken of it is said where the file does not speak for itself."""
+    """Load a file of weights; log which tensors were used if this is not obvious from the file."""
     fitted = fit_file(backbone, name, path, bands)
     backbone.load_state_dict(fitted.state)
     if fitted.entry not in ("", "state_dict") or fitted.prefix or fitted.others:
@@ -284,5 +286,5 @@ def _load_file(backbone: nn.Module, name: str, path: Path, bands: int) -> None:
 
 @cache
 def say_what_was_taken(line: str) -> None:
-    """Say once which tensors of a file were taken."""
+    """Log once which tensors of a file were used."""
     log(f"weights   {line}")

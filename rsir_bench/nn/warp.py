@@ -53,7 +53,7 @@ def perspective_grid(theta: Tensor, scenes: Tensor) -> Tensor:
 
 
 class ThinPlateSpline(nn.Module):
-    """The smoothest map that takes a fixed grid of control points to predicted points (Bookstein, 1989).
+    """The smoothest map from a fixed grid of control points to predicted points (Bookstein, 1989).
 
     With fixed control points in the output, the map's coefficients are linear in the predicted points of the input, so
     the system is solved only once.

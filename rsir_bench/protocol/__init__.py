@@ -1,4 +1,4 @@
-"""Protocols: what is trained on what, how, and how it is scored."""
+"""Protocols, which fix source, targets, training and scoring."""
 
 from rsir_bench.base.moved import serve_old_names
 from rsir_bench.protocol.document import describe_protocol, protocol_list, write_protocol

@@ -1,4 +1,4 @@
-"""Write protocols down: the list of the shipped ones, and one as a TOML file in which every setting is explained."""
+"""Format protocols: the list of shipped protocols, and one protocol as a TOML file with every setting explained."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_protocol(name: str, start: str, folder: Path) -> Path:
     """Write ``NAME.toml``: a copy of another protocol, in which every setting is explained.
 
     Args:
-        name: Of the new protocol.
+        name: The name of the new protocol.
         start: A shipped protocol, or a file.
         folder: Where the file goes.
 
@@ -67,7 +67,7 @@ def write_protocol(name: str, start: str, folder: Path) -> Path:
         The file.
 
     Raises:
-        UserError: The name is not one for a protocol or is a shipped one, or the file exists or cannot be written.
+        UserError: The name is invalid or belongs to a shipped protocol, or the file exists or cannot be written.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or name in shipped():
         wrong = "a shipped protocol" if name in shipped() else "not a protocol's name"
@@ -85,13 +85,13 @@ def write_protocol(name: str, start: str, folder: Path) -> Path:
 
 
 def _setting(key: str, value: Any, field: FieldInfo) -> str:
-    """Return a setting below what it means; one without a value is a comment."""
+    """Return a setting below its explanation; a setting without a value becomes a comment."""
     note = " ".join(part for part in (field.description or "", _choices(field.annotation)) if part)
     return f"{_comment(note)}{'# ' if value is None else ''}{key} = {'...' if value is None else _value(value)}\n"
 
 
 def _choices(annotation: Any) -> str:
-    """Return the values that a setting may have, where they are listed."""
+    """Return the allowed values of a setting, if they are listed."""
     if get_origin(annotation) is Literal:
         return f"One of {', '.join(map(repr, get_args(annotation)))}."
     return next((text for part in get_args(annotation) if (text := _choices(part))), "")

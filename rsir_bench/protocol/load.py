@@ -25,7 +25,8 @@ def shipped() -> dict[str, Path]:
 def load_protocol(name_or_file: str, overrides: list[str] | None = None) -> Protocol:
     """Load a shipped protocol by name, or a user's TOML file, and apply overrides.
 
-    A file that begins with ``extends = "NAME"`` (or a file's path, from its own folder) holds only what differs.
+    A file that starts with ``extends = "NAME"`` (or the path of a file, relative to its own folder) contains only the
+    settings that differ.
 
     Args:
         name_or_file: A name such as ``"demo"``, or a path that ends with ``.toml``.
@@ -51,7 +52,7 @@ def _read(name_or_file: str, below: tuple[Path, ...]) -> dict[str, Any]:
 
     Args:
         name_or_file: A shipped protocol's name, or a path that ends with ``.toml``.
-        below: The files that extend it, the first one first.
+        below: The files that extend it, in order.
     """
     known = shipped()
     path = Path(name_or_file) if name_or_file.endswith(".toml") else known.get(name_or_file)
@@ -79,7 +80,7 @@ def _read(name_or_file: str, below: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of two tables; those of ``above`` win, section by section."""
+    """Return the settings of two tables, merged by section; ``above`` takes precedence."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
@@ -94,7 +95,7 @@ def _read_once(path: Path, _changed: int, _size: int) -> dict[str, Any]:
 
 
 def is_shipped(protocol: Protocol) -> bool:
-    """Return whether the protocol is a shipped one with unmodified settings, as far as they change results."""
+    """Return whether the protocol is a shipped one, with no setting modified that changes results."""
     if protocol.name not in shipped():
         return False
     original = load_protocol(protocol.name)

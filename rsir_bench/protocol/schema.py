@@ -54,7 +54,7 @@ class Data(_Section):
     @model_validator(mode="after")
     def _antialias_fits(self) -> Data:
         if not self.antialias and self.resize not in ("bilinear", "bicubic"):
-            raise ValueError(f"antialias = false goes with bilinear and bicubic, not with {self.resize}")
+            raise ValueError(f"antialias = false requires bilinear or bicubic, not {self.resize}")
         return self
 
 
@@ -180,14 +180,14 @@ class Score(_Section):
 
 
 NOTHING: Any = None
-"""The trunk and the training of a protocol that trains nothing: nobody reads them there."""
+"""The trunk and the training of a protocol that does not train; nothing reads them."""
 
 
 class Protocol(_Section):
     """One protocol; see ``rsir_bench/protocol/*.toml`` for the shipped ones.
 
-    One without a source trains nothing: it has no size, trunk and training either (both are then None), and scores
-    encoders, each at its own input.
+    A protocol without a source does not train: it has no size, trunk or training either (trunk and training are None),
+    and scores encoders, each with its own preprocessing.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the leaderboard.")
@@ -254,18 +254,18 @@ class Protocol(_Section):
 
     @property
     def precision(self) -> str:
-        """The precision of training; of a protocol that trains nothing, the 32 bit of describing."""
+        """The precision of training; without training, the precision of describing, 32 bit."""
         return self.train.precision if self.trains else "32"
 
     def settings(self) -> dict[str, Any]:
-        """Return every setting that changes results: without texts, targets and settings of methods."""
+        """Return every setting that changes results: all except texts, targets and settings of methods."""
         return self._settings(exclude_defaults=False)
 
     def identity(self) -> dict[str, Any]:
-        """Return ``settings`` without those at their defaults.
+        """Return ``settings`` without defaults.
 
-        A new setting whose default keeps the old behaviour then changes no hash and no resume key; a default that
-        changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
+        A new setting whose default keeps the old behaviour therefore does not change the hash or the resume key. A new
+        default that changes results must raise ``TRAINING_VERSION`` or ``DESCRIBING_VERSION``.
         """
         return self._settings(exclude_defaults=True)
 

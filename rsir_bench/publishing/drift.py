@@ -17,13 +17,13 @@ from rsir_bench.records.verdict import EXACT, Tolerance, Verdict
 from rsir_bench.scenes.card import edition_name, load_cards
 
 UNKNOWN_SPREAD = 0.02
-"""The spread if no cell of a board has three seeds: that of the published cells whose seeds differ most."""
+"""The spread if no cell of a board has three seeds: the largest spread of published cells."""
 
 LEAST_SPREAD = 0.002
 """The least spread, however alike the seeds are: a few swapped neighbours in a few hundred rankings."""
 
 PRIOR_FREEDOM = 4
-"""The weight of the board's spread against that of a cell, as degrees of freedom; three seeds may agree by chance."""
+"""The weight of the board's spread relative to a cell's, as degrees of freedom; three seeds may agree by chance."""
 
 OK_SPREADS, OKISH_SPREADS = 2.0, 5.0
 
@@ -191,7 +191,7 @@ Cells = dict[tuple[CellId, int], Record]
 
 
 def _opposite(now: Cells, before: Cells) -> dict[tuple[CellId, int], list[tuple[CellId, int]]]:
-    """Return what each result is compared with: the one on the same scenes, or else those on other editions."""
+    """Return the reference of each result: the result on the same scenes, or else results on other editions."""
     others: dict[tuple[CellId, int], list[tuple[CellId, int]]] = defaultdict(list)
     for key in before:
         others[_on_any_edition(*key)].append(key)
@@ -203,7 +203,7 @@ def _on_any_edition(cell: CellId, seed: int) -> tuple[CellId, int]:
 
 
 def differences(old: Record, new: Record) -> tuple[str, ...]:
-    """Return what makes two results of one cell incomparable: definitions or settings, but not the machine.
+    """Return why two results of one cell are not comparable: definitions or settings, but not the machine.
 
     Another edition does not, see ``_editions``; another number of scenes does, and so do generated scenes that are
     not the same: the code that draws them has changed.

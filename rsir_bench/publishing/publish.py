@@ -89,7 +89,7 @@ def _refuse_second(records: Sequence[Record], published: Sequence[Record]) -> No
         if other.key == record.key:
             continue
         if is_published and record.origin is not None:
-            raise UserError(f"{describe_cell(record)}: on the board already; a submission replaces nothing")
+            raise UserError(f"{describe_cell(record)}: already on the board; a submission cannot replace anything")
         keys = f"keys {other.key[:8]}, {record.key[:8]}"
         if is_published:
             todo = "replace it with `rsir-bench drift RUNS --accept REASON`"
@@ -134,7 +134,7 @@ def check_sound(record: Record) -> None:
     except UserError as error:
         raise UserError(f"{name}: {error}; score the run again") from None
     if record.origin is not None and record.accepted:
-        raise UserError(f"{name}: submitted, and names results that it replaces; a submission replaces nothing")
+        raise UserError(f"{name}: submitted, and names results that it replaces; a submission cannot replace anything")
     if record.queries.count == 0:
         raise UserError(f"{name}: no query was scored; check the labels of {record.target.name}")
 

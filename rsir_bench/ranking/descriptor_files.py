@@ -253,7 +253,7 @@ def read_queries(path: Path) -> Array:
 
 
 def read_junk(path: Path) -> Array | list[list[int]]:
-    """Return what each ranking ignores, as ``rsir_bench.ranking.score`` takes it.
+    """Return the rows that each ranking ignores, in the format of ``rsir_bench.ranking.score``.
 
     A ``.txt`` has a line per query, rows of the gallery separated by spaces; other formats hold (N, W) integers, filled
     up with -1.

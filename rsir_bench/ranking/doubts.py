@@ -10,7 +10,7 @@ LEAST_GAIN = 0.02
 
 
 def degenerate(mixed: int, scenes: int) -> bool:
-    """Return whether so many scenes of several classes have one descriptor that a ranking says little."""
+    """Return whether so many scenes of several classes share one descriptor that rankings are not meaningful."""
     return mixed > MOST_MIXED * scenes
 
 

@@ -100,7 +100,7 @@ def _as_array(labels: Any, what: str) -> Array:
     Floats of a tensor are returned as int64.
 
     Raises:
-        UserError: They are not one label per descriptor, or floats that are no classes; see ``_floats``.
+        UserError: They are not one label per descriptor, or floats that are not classes; see ``_floats``.
     """
     if isinstance(labels, Tensor):
         given = labels.detach().cpu()

@@ -14,14 +14,14 @@ METRIC_VERSION = 1
 """Raised whenever a definition changes, so that results of different definitions are never mixed."""
 
 DEFAULT = ("mAP", "AP@10h", "P@5", "P@10", "P@50", "P@100", "mAP@R", "R-precision", "ANMRR")
-"""What ``score`` measures unless it is asked for others."""
+"""The default metrics of ``score``."""
 
 RECORDED = (
     *DEFAULT,
     *("recall@10", "recall@100", "hit@1", "hit@5", "hit@10", "MRR"),
     *("mAP@100", "mAP@100/R", "mAP@100h", "nDCG@10", "nDCG@100"),
 )
-"""What the record of a result holds; that of codes also holds ``P@H2``."""
+"""The metrics in the record of a result; records of codes also have ``P@H2``."""
 
 OF_CODES = ("P@H2",)
 """Metrics that only codes have."""
@@ -40,7 +40,7 @@ _GRADED = re.compile(r".*\((any|jaccard|equal|g|2\^g-1)\)|ACG@.*|WAP.*")
 """Names of metrics in ``rsir_bench.ranking.graded.names``."""
 
 _MEANT = {"r@k": ["hit@k", "recall@k"], "cmc@k": ["hit@k"], "rank-k": ["hit@k"], "precision@k": ["P@k"], "ap": ["mAP"]}
-"""Names that others give the same metrics, in lower case."""
+"""Other common names of the same metrics, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Metric:
     Attributes:
         name: As in tables and records, for example ``recall@10``.
         formula: Its name with k for the cut-off.
-        cutoff: k, or 0 where it has none.
+        cutoff: k, or 0 if there is none.
     """
 
     name: str
@@ -84,7 +84,7 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
         codes: Whether the descriptors are codes.
 
     Raises:
-        UserError: There are none, one is not known, or one is of codes only.
+        UserError: There are no names, a name is unknown, or a metric needs codes.
     """
     if isinstance(names, str):
         raise UserError(f"metrics: {names!r} is one string; give a list of names")
@@ -99,7 +99,7 @@ def metric_names(names: Sequence[str], codes: bool) -> list[str]:
 
 
 def shown_name(name: str) -> str:
-    """Return the heading of a metric: its name, and where it has one the name that metric learning prints.
+    """Return the heading of a metric: its name, and its name in metric learning if that differs.
 
     >>> shown_name("hit@1"), shown_name("recall@1")
     ('hit@1 (R@1)', 'recall@1')
@@ -126,7 +126,7 @@ def _split(name: str) -> tuple[str, int]:
 
 
 def _meant(formula: str, cutoff: int) -> str:
-    """Return what an unknown name may mean, as the middle of a sentence."""
+    """Return suggestions for an unknown name, as the middle of a sentence."""
     plain = {known.lower(): known for known in FORMULAS}
     close = _MEANT.get(formula.lower()) or [plain[it] for it in difflib.get_close_matches(formula.lower(), plain, 2)]
     if not close:

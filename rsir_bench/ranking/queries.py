@@ -129,7 +129,7 @@ class LeftOutPairs:
 
 
 def left_out_pairs(own: Any, ignore: Any, scenes: int, gallery_scenes: int | None) -> LeftOutPairs | None:
-    """Return what rankings leave out; None: nothing but queries that are rows of the gallery.
+    """Return the rows that rankings leave out; None: only queries that are rows of the gallery.
 
     Args:
         own: (N,) integers, the row of each descriptor in a separate gallery, or -1; None: none is there.
@@ -138,7 +138,7 @@ def left_out_pairs(own: Any, ignore: Any, scenes: int, gallery_scenes: int | Non
         gallery_scenes: Size of a separate gallery; None: the descriptors are the gallery.
 
     Raises:
-        UserError: They are no rows of the gallery, or ``own`` has no meaning.
+        UserError: They are not rows of the gallery, or ``own`` cannot be used.
     """
     if own is None and ignore is None:
         return None

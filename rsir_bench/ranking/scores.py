@@ -39,7 +39,7 @@ CUTOFFS, HITS = (5, 10, 50, 100), 10
 """The default cut-offs of P@k and AP@kh."""
 
 AVERAGE = "mAP"
-"""What ``Scores.doubts`` is about, measured whether it is asked for or not."""
+"""The metric behind ``Scores.doubts``; it is always measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +49,26 @@ class Scores(Tabular):
     Attributes:
         overall: Metric name -> mean over the scored queries (not over classes).
         lower: Metric name -> the least value under any order of tied scenes, mean over queries.
-        upper: Metric name -> the greatest such value. For ANMRR, where lower is better, this is the pessimistic bound.
+        upper: Metric name -> the greatest value, likewise. For ANMRR, where lower is better, this is the pessimistic
+            bound.
         per_class: Class name -> metric name -> mean over the scored queries of that class. A class without a scored
             query is left out.
         class_queries: Class name -> the number of its scored queries.
         per_query: Metric name -> (Q,) float64 in the order of ``query_index``.
         query_index: (Q,) int64, the row of ``descriptors`` of each scored query.
         queries: Number of scored queries.
-        skipped: Number of queries without a positive in the gallery; they enter no mean.
+        skipped: Number of queries without a positive in the gallery; all means exclude them.
         constant: Number of scenes without a direction (constant vectors under Pearson, zero vectors under cosine);
-            their similarity to every scene is 0. Of codes: those that equal the most frequent one where that is a
-            collapse, see ``doubts``.
+            their similarity to every scene is 0. For codes: the number of scenes with the most frequent code if the
+            codes have collapsed, see ``doubts``.
         equal: Number of scenes in the largest group of equal descriptors; 0: all differ.
-        mixed: Number of them that are not of the group's main class.
+        mixed: Number of scenes in this group that do not belong to its main class.
         scenes: Number of scenes in the gallery.
         chance: The mAP of a random order.
-        ranked: The mAP of the rankings, its least and its greatest value under any order of tied scenes.
+        ranked: The mAP of the rankings, and its least and greatest values under any order of tied scenes.
         error: The standard error of the mAP over queries.
         curve: (101,) float64 in [0, 1], interpolated precision at recall 0, 0.01, ..., 1, mean over queries.
-        class_curves: Class name -> the same over the queries of that class, (101,) float64.
+        class_curves: Class name -> (101,) float64, the mean curve of the queries of that class.
         after_seconds: Processor time of post-processing, all threads together; None: there was none.
     """
 
@@ -100,7 +101,7 @@ class Scores(Tabular):
         return {"all queries": self.overall, **self.per_class}
 
     def doubts(self) -> list[str]:
-        """Return why the scores do not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
+        """Return reasons why the scores may not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
         return doubts_about(
             AVERAGE,
             self.ranked,
@@ -176,12 +177,12 @@ def score(
 ) -> Scores | GradedScores:
     """Rank the gallery for every query and score the rankings, exactly, with ties taken as an expectation.
 
-    Scenes at one distance are tied: each metric is its exact mean over all orders of the tied scenes, so neither file
-    names nor the order of the gallery matter. Rows that are equal value for value (and all rows without a direction)
-    get equal distances. Other distances carry the rounding of a product in the descriptors' own precision (half
-    precision: float32; integers, Euclidean distances, and descriptors that nearly agree in direction: float64), which
-    separates what is equal only in exact arithmetic, such as codes of -1 and +1 under Pearson: score binary codes with
-    ``codes``, which is exact.
+    Scenes at equal distance are tied: each metric is the exact mean over all orders of the tied scenes, so neither file
+    names nor the order of the gallery matters. Rows with equal values (and all rows without a direction) get equal
+    distances. Other distances are products in the descriptors' own precision (half precision: float32; integers,
+    Euclidean distances, and descriptors with nearly the same direction: float64). Their rounding can separate distances
+    that are equal in exact arithmetic, for example between codes of -1 and +1 under Pearson. Therefore, score binary
+    codes with ``codes``, which is exact.
 
     Args:
         descriptors: (N, D) array or tensor of real numbers; with ``codes`` (N, bits) of 0/1 or bool, or
@@ -191,33 +192,33 @@ def score(
         similarity: "pearson", "cosine", "inner product", "euclidean" or "hamming" (implied by ``codes``).
         codes: Whether the descriptors are binary codes.
         bits: Number of bits of packed codes.
-        bit_order: Of packed codes: "big", the first bit of a byte is the highest, or "little", it is the lowest (as in
-            faiss). Bits that pad the last byte must be 0.
+        bit_order: The bit order of packed codes: the first bit of a byte is the highest ("big") or the lowest
+            ("little", as in faiss). Bits that pad the last byte must be 0.
         queries: The scenes that are queries: (Q,) integers or an (N,) bool mask; None: every scene. The gallery of
             a query leaves out the query itself.
-        gallery: (M, D) numbers, a separate gallery; nothing but ``own`` and ``ignore`` is left out then.
+        gallery: (M, D) numbers, a separate gallery; then only the rows in ``own`` and ``ignore`` are left out.
         gallery_labels: (M,) integers or strings, its classes, or several labels per scene as in ``labels``.
-        own: (N,) integers, the row in the gallery of the scene that a descriptor is of, which its ranking leaves out;
-            -1 where the gallery does not have it.
-        ignore: For each descriptor a list of rows of the gallery that count neither as hits nor as misses (junk) and
-            are left out of its ranking; or (N, W) integers, filled up with -1.
+        own: (N,) integers, the gallery row of the same scene as each descriptor, which its ranking leaves out; -1 if
+            the gallery does not contain the scene.
+        ignore: For each descriptor a list of gallery rows that count neither as hits nor as misses (junk) and are left
+            out of its ranking; or (N, W) integers, padded with -1.
         metrics: Names of metrics with their cut-offs, for example ``["mAP", "recall@10", "hit@1"]``; see
             ``rsir_bench.ranking.names``. None: mAP, AP@10h, P@5, P@10, P@50, P@100, mAP@R, R-precision, ANMRR.
             With several labels per scene: see ``rsir_bench.ranking.graded.names``.
-        k: Other cut-offs of P@k than those, without ``metrics``.
-        hits: Another cut-off of AP@{hits}h than 10, without ``metrics``.
-        block: Queries per block; None chooses by memory. Changes scores by rounding only.
-        device: Where products, sorting and searching run, for example "cuda"; on the CPU they run in as many threads
-            as ``torch.get_num_threads`` says.
+        k: The cut-offs of P@k, if ``metrics`` is not given.
+        hits: The cut-off of AP@{hits}h, if ``metrics`` is not given.
+        block: Queries per block; None chooses by memory. It changes scores only by rounding.
+        device: The device for products, sorting and searching, for example "cuda"; the CPU uses
+            ``torch.get_num_threads`` threads.
         class_names: The names of integer labels in ``per_class``, or of the columns of an (N, L) matrix.
-        after: Post-processing of the rankings, for example ``"aqe:10,3"``; see ``rsir_bench.ranking.after.named``. Its
-            scores are of another kind than those without it.
+        after: Post-processing of the rankings, for example ``"aqe:10,3"``; see ``rsir_bench.ranking.after.named``. Do
+            not compare its scores with scores of plain rankings.
         measure: Ranks and measures, for example ``rsir_bench.runs.runners.cluster.Cluster.measure``; None: this
             process.
 
     Returns:
-        Means over queries, per class and per query, and the bounds that ties leave; with several labels per scene
-        ``GradedScores``, which hold chance and oracle of each value.
+        Scores over all queries, per class and per query, with the bounds over tied orders; with several labels per
+        scene, ``GradedScores``, which include chance and oracle of each value.
 
     Raises:
         UserError: The input cannot be scored; the message is one line.
@@ -276,12 +277,12 @@ def measure_queries(
         block: Queries per block; None chooses.
         names: The metrics, see ``rsir_bench.ranking.names``.
         curve: Returns the precision-recall curves of S queries, (S, 101) float64.
-        show: Shows progress through the parts, given a title and about how many they are.
+        show: Shows progress through the parts, given a title and their approximate number.
 
     Returns:
-        (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and
-        (classes, 101) float64, sums of the precision-recall curves of the queries of each class. With several labels
-        per scene what ``rsir_bench.ranking.graded.measure.measure_graded`` returns, and no curves.
+        (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task; and (classes,
+        101) float64, sums of the precision-recall curves of the queries of each class. With several labels per scene,
+        the result of ``rsir_bench.ranking.graded.measure.measure_graded``, and no curves.
     """
     if isinstance(task, GradedTask):
         return measure_graded(task, block, names, show), np.empty((0, RECALL_LEVELS))
@@ -304,7 +305,7 @@ def score_ranks(ranks: PositiveRanks, metrics: Sequence[Metric], harmonic: Tenso
     """Return metrics of S queries of one class: expectation, least and greatest value, (3, metrics, S) float64.
 
     Args:
-        ranks: Those of the S queries.
+        ranks: The ranks of the S queries.
         metrics: The metrics.
         harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
     """
@@ -318,7 +319,7 @@ def assemble(task: Task, every: list[str], names: list[str], table: FloatArray, 
     Args:
         task: What was scored.
         every: The metrics of the table; mAP is one of them.
-        names: Those that are wanted.
+        names: The metrics to return.
         table: (3, metrics, Q) float64, expectation, lower and upper bound, queries in the order of the task.
         curves: (classes, 101) float64, sums of the precision-recall curves of the queries of each class.
     """

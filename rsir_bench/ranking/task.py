@@ -39,17 +39,17 @@ class Task:
     Attributes:
         gallery: The gallery, class after class.
         starts: (C + 1,) int64; the columns of class c are starts[c] to starts[c + 1].
-        query_rows: The prepared queries of a separate gallery, or None where queries are rows of the gallery.
+        query_rows: The prepared queries of a separate gallery, or None if queries are rows of the gallery.
         queries: (Q,) int64, the row of each scored query in the caller's descriptors, class after class.
         positions: (Q,) int64, the place of each scored query among the queries that the caller asked for.
         query_classes: (Q,) int64, their classes.
-        own_columns: (Q,) int64, the gallery column of each query, to be left out; None where the gallery is separate.
-        left_out: What else the rankings leave out; None: nothing.
+        own_columns: (Q,) int64, the gallery column of each query, to be left out; None if the gallery is separate.
+        left_out: Other columns that the rankings leave out; None: nothing.
         class_names: The name of each class.
-        skipped: Number of queries left out because the gallery holds no positive for them.
+        skipped: Number of queries left out because the gallery has no positive for them.
         constant: Number of scenes without a direction.
         equal: Number of scenes of the gallery in the largest group of equal rows; 0: all differ.
-        mixed: Number of them that are not of the group's main class.
+        mixed: Number of scenes in this group that do not belong to its main class.
         device: Where the rows live.
         correction: Changes the distances between queries and gallery; None: they are the products of the rows.
         prepared_in: Processor time of post-processing before the first block; None: there is none.
@@ -81,7 +81,7 @@ class Task:
 
     @property
     def gallery_size(self) -> int:
-        """The number of scenes in the gallery, including the query where it is one of them."""
+        """The number of scenes in the gallery, including the query if it is one of them."""
         return int(self.starts[-1])
 
     @property
@@ -97,7 +97,7 @@ class Task:
         return count if self.left_out is None else count - self.left_out.starts.diff()
 
     def every_left_out(self) -> LeftOut:
-        """Return all that rankings leave out: queries that are rows of the gallery, and what ``left_out`` names."""
+        """Return all columns that rankings leave out: queries that are rows of the gallery, and ``left_out``."""
         own, count = self.own_columns, len(self.queries)
         starts, nothing = torch.zeros(count + 1, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
         left_out = self.left_out or LeftOut(starts, nothing, starts[1:])
@@ -179,12 +179,12 @@ class GivenRows:
 
     Attributes:
         rows: (N, D) finite numbers, or codes of -1 and +1.
-        gallery_rows: (M, D), the same object where the gallery is not separate.
+        gallery_rows: (M, D), the same object if the gallery is not separate.
         own: Whether the gallery is not separate, so that each query is left out of its own ranking.
         similarity: One of ``SIMILARITIES``.
-        correct: Changes the distances between them, in the caller's order; None: they are as they are.
+        correct: Changes the distances between them, in the caller's order; None: they stay unchanged.
         after_seconds: Processor time of post-processing; None: there was none.
-        same_scenes: Whether rows of queries differ from those of the gallery, and are of the same scenes.
+        same_scenes: Whether the rows of queries differ from the rows of the gallery but belong to the same scenes.
     """
 
     rows: Tensor
@@ -210,7 +210,7 @@ def checked_descriptor_rows(
     """Return the descriptors of queries and gallery; ``rsir_bench.ranking.score`` documents the arguments.
 
     Raises:
-        UserError: They cannot be scored, or the arguments do not go together.
+        UserError: The descriptors cannot be scored, or the arguments contradict each other.
     """
     similarity = checked_similarity(similarity, codes, bits)
     if bit_order not in BIT_ORDERS:
@@ -231,18 +231,18 @@ def checked_descriptor_rows(
 def post_processed(
     given: GivenRows, pairs: LeftOutPairs | None, after: PostProcessing, asked: Tensor, own: Any, ignore: Any
 ) -> tuple[GivenRows, LeftOutPairs | None]:
-    """Return the descriptors after post-processing, and what their rankings leave out.
+    """Return the descriptors after post-processing, and the columns that their rankings leave out.
 
     Args:
         given: The descriptors.
-        pairs: What their rankings leave out without it.
-        after: What to do.
+        pairs: The columns that plain rankings leave out.
+        after: The post-processing.
         asked: (Q,) int64, the rows that are queries.
         own: As in ``rsir_bench.ranking.score``.
-        ignore: Likewise.
+        ignore: As in ``rsir_bench.ranking.score``.
 
     Raises:
-        UserError: It does not go with these descriptors.
+        UserError: The post-processing does not fit these descriptors.
     """
     scenes = len(given.rows)
     places = torch.arange(scenes) if given.own else own_rows(own, scenes)
@@ -327,9 +327,9 @@ def prepared_task(
 
 
 def warn_of_known_queries(queries: Prepared, gallery: Prepared, workers: Workers) -> None:
-    """Warn where rows of a separate gallery equal queries, which then find themselves.
+    """Warn if rows of a separate gallery equal queries, which then find themselves.
 
-    Different scenes may well have one code. So codes are suspect only where most queries equal one row each.
+    Different scenes may have the same code, so codes are suspect only if most queries equal exactly one row.
     """
     values, counts = torch.unique(row_hashes(gallery.rows, workers), return_counts=True)
     hashes = row_hashes(queries.rows, workers)
@@ -346,7 +346,7 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
     """Return the similarity in force: Hamming for codes, otherwise the one named.
 
     Raises:
-        UserError: The similarity is unknown, or does not go with ``codes`` or ``bits``.
+        UserError: The similarity is unknown, or cannot be used with ``codes`` or ``bits``.
     """
     if similarity not in SIMILARITIES:
         raise UserError(f"similarity {similarity!r}: choose one of {', '.join(SIMILARITIES)}")
@@ -365,7 +365,7 @@ def checked_rows(values: Any, what: str, similarity: str, bits: int | None, bit_
     """Return descriptors as a tensor (N, D) of their dtype, or codes as (N, bits) float32 of -1 and +1.
 
     Raises:
-        UserError: They are not finite numbers (N, D), or codes hold other values than bits, or bits beyond the last.
+        UserError: They are not finite numbers (N, D), or codes contain values other than bits, or extra bits.
     """
     rows = checked_descriptors(values, what)
     if similarity != "hamming":
@@ -389,7 +389,7 @@ def checked_packed(rows: Tensor, bits: int, bit_order: str, what: str) -> Tensor
     """Return packed codes, (N, bytes) uint8, as (N, bits) uint8 of 0 and 1.
 
     Raises:
-        UserError: A bit is set that pads the last byte: the codes are longer, or packed in the other order.
+        UserError: A padding bit of the last byte is set: the codes are longer, or packed in the other bit order.
     """
     every = unpacked(rows, bit_order)
     if padded := int(every[:, bits:].any(dim=1).sum()):

@@ -74,7 +74,7 @@ class PositiveRanks:
             (S, 0), where all are.
         groups: The tie groups that hold at least one positive: of (S, R), those of at least two scenes.
         relevant: R, the number of positives of each query.
-        near: (2, S) int64, the number of scenes within Hamming distance 2, and of positives among them; None where
+        near: (2, S) int64, the number of scenes within Hamming distance 2, and of positives among them; None if
             descriptors are no codes.
     """
 

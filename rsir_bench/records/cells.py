@@ -196,5 +196,5 @@ def index_by_cell(records: Iterable[Record], where: str) -> dict[tuple[CellId, i
 
 
 def result_of(record: Record) -> tuple[CellId, int, str]:
-    """Return which result a record holds, whatever code made it: its cell, its seed, and its protocol's hash."""
+    """Return the identity of a result, independent of the code that made it: cell, seed, and hash of the protocol."""
     return CellId.of(record), record.seed, record.protocol.hash

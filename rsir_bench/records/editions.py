@@ -22,7 +22,7 @@ def target_edition(record: Record) -> str:
 
 
 def source_edition(record: Record) -> str:
-    """Return the name of the source's edition; empty where nothing was trained."""
+    """Return the name of the source's edition; empty if nothing was trained."""
     return edition_name(record.source.name, record.source.fingerprint) if record.source else ""
 
 

@@ -11,7 +11,7 @@ from rsir_bench.base.terminal.notebook import Tabular
 RECORD_SCHEMA = 1
 
 ENVIRONMENT = ("device", "threads", "precision")
-"""Fields of a record's environment; speeds are compared only where all of them are equal."""
+"""Fields of a record's environment; speeds are compared only if all of them are equal."""
 
 
 class _Part(BaseModel):
@@ -27,7 +27,7 @@ class PaperRow(_Part):
 
 
 class MethodPart(_Part):
-    """The method of a record; ``label`` is the name with every setting that is not the protocol's.
+    """The method of a record; ``label`` is the name with every setting that differs from the protocol.
 
     ``own_code`` is a digest of the code of plugins and of methods that are not as shipped; empty: all are as shipped.
     """
@@ -135,12 +135,13 @@ class PixelsPart(_Part):
     Attributes:
         size: Side of the square that the whole scene is resized to, without a crop.
         filter: Pillow's filter.
-        antialias: Whether the filter widens where it shrinks.
+        antialias: Whether the filter is widened when shrinking.
         bands: Indices of the bands, in the order of the network's input.
-        value_range: The pixel values that became 0 and 1 where pixels are not 8-bit: those of the card or the folder's
-            settings, else measured over a folder's scenes. None: 8-bit, or all of the integer type of a card's dataset.
-        mean: Per band, on [0, 1]; subtracted by the trunk.
-        std: Likewise; divided by.
+        value_range: The pixel values that became 0 and 1 if pixels are not 8-bit: from the card or the folder's
+            settings, or else measured over the folder's scenes. None: 8 bits, or the range of the integer type of a
+            dataset with a card.
+        mean: Mean per band, on [0, 1], which the trunk subtracts.
+        std: Standard deviation per band, by which the trunk divides.
         decoders: Versions of the libraries that decoded the files.
     """
 
@@ -205,12 +206,12 @@ class EncoderPart(_Part):
 
     Attributes:
         library: ``"timm"``, ``"hf"``, ``"open_clip"`` or ``"torchgeo"``.
-        model: The library's name, with the tag whose configuration it has.
+        model: The library's name for the model, with the tag that selects its configuration.
         weights: ``"none"``, or ``"tensors:"`` and the digest of the tensors that are used.
         pooling: How its last layer is pooled.
         fit: How a scene of any shape becomes a square: ``"squash"``, ``"crop"`` or ``"pad"``.
         crop: The share of the resized side that is kept.
-        changed: The settings that are not as the weights want them.
+        changed: The settings that differ from those of the weights.
     """
 
     library: str
@@ -223,7 +224,7 @@ class EncoderPart(_Part):
 
 
 class AcceptedPart(_Part):
-    """A deliberate change: why this result replaced another one in the baseline, and what that one was."""
+    """A deliberate change: why this result replaced an earlier one in the baseline, and the earlier values."""
 
     reason: str
     previous: dict[str, float]
@@ -231,14 +232,14 @@ class AcceptedPart(_Part):
 
 
 class EffectPart(_Part):
-    """What the front end of a method did to the target's scenes, and the row's scores without it.
+    """The effect of a method's front end on the target's scenes, and the row's scores without it.
 
     Attributes:
         metrics: The scores with the front end switched off: same network and components, scenes described without it.
-        displacement: Mean distance in pixels by which it moves the content of a scene; None: not defined.
+        displacement: Mean distance in pixels by which the front end moves the content of a scene; None: not defined.
         change: Mean absolute change of values at the same pixel, in units of the network's input from 0 to 1, before
             its normalisation.
-        lost: Number of scenes of which nothing is left: blank, out of the frame, or far out of range.
+        lost: Number of scenes whose content is lost: blank, out of the frame, or far out of range.
     """
 
     metrics: dict[str, float]
@@ -248,14 +249,14 @@ class EffectPart(_Part):
 
 
 class GradedPart(_Part):
-    """What results on scenes with several labels have instead of classes.
+    """The part of a record that replaces classes if scenes have several labels.
 
     Attributes:
         labels: The labels.
         chance: Metric name -> mean over all orders of the gallery.
-        oracle: Metric name -> value of the gallery ranked by the relevance that the metric counts; none is above it.
-        without: Metric name -> queries without a relevant scene, which the means leave out.
-        per_label: Label -> metric name -> mean over the queries that have the label, among others.
+        oracle: Metric name -> value of the gallery ranked by the relevance that the metric uses; no value exceeds it.
+        without: Metric name -> number of queries without a relevant scene, which the means exclude.
+        per_label: Label -> metric name -> mean over the queries that have the label.
         label_chance: Label -> metric name -> chance of the same queries.
         label_oracle: Label -> metric name -> oracle of the same queries.
     """
@@ -275,10 +276,10 @@ class AfterPart(_Part):
     Attributes:
         name: ``"aqe:10,3"``, as ``--after`` takes it.
         values: Its values by name.
-        label: As tables print it: ``"aQE 10,3 (transductive)"``.
-        version: Of its definition.
-        transductive: Whether a ranking depends on more of the gallery than query and scene.
-        own_code: A digest of the code of the user's file that defines it; empty: it ships.
+        label: The name in tables: ``"aQE 10,3 (transductive)"``.
+        version: The version of its definition.
+        transductive: Whether the score of a query and a scene depends on other scenes of the gallery.
+        own_code: Digest of the code of the user's file that defines it; empty for shipped kinds.
     """
 
     name: str
@@ -290,18 +291,18 @@ class AfterPart(_Part):
 
 
 class OriginPart(_Part):
-    """Who made a result elsewhere, and how far it was made again here. A result that was made here has None instead.
+    """Who made a result elsewhere, and how far it was reproduced here. Results that were made here have None instead.
 
     Attributes:
-        kind: ``"descriptors"``: scored here, from descriptors that somebody submitted. ``"record"``: made by a run of
-            rsir-bench elsewhere.
+        kind: ``"descriptors"``: scored here, from submitted descriptors. ``"record"``: made by a run of rsir-bench
+            elsewhere.
         by: Who submitted it.
         made_on: Where it was made, in their words.
         url: A page about it; empty: none.
-        training: How the descriptors were made, in their words; empty for ``"record"``, which says so itself.
-        sha256: Of the submitted file of descriptors; empty for ``"record"``, whose weights have theirs.
-        remade: When and on what its descriptors were made again from the network, and how far the scores differed;
-            empty: they were not.
+        training: How the descriptors were made, in their words; empty for ``"record"``, which contains this itself.
+        sha256: Hash of the submitted file of descriptors; empty for ``"record"``, which has the hash of its weights.
+        remade: When and on which machine its descriptors were recomputed from the network, and how far the scores
+            differed; empty: they were not recomputed.
     """
 
     kind: Literal["descriptors", "record"]
@@ -316,13 +317,12 @@ class OriginPart(_Part):
 class Record(Tabular, _Part):
     """One result = run x row x target; ``accepted`` lists its deliberate changes, the oldest first.
 
-    ``doubts`` says why the metrics do not measure retrieval: equal descriptors, chance, a front end that has collapsed.
-    ``source`` is None for an untrained method; ``unlabelled`` is the pool of a method that also learns from unlabelled
-    scenes, and None in records that are older than it.
-    ``effect`` is None without a front end, on distorted scenes, and in records that are older than it.
-    ``origin`` is None for what was made here. ``encoder`` is None under a protocol that trains. ``graded`` is None
-    where each scene has one label; where it is not, there are no values by class. ``after`` is None for plain rankings;
-    others also have ``cost["after_seconds"]``, the processor time of post-processing.
+    ``doubts`` has reasons why the metrics may not measure retrieval: equal descriptors, chance, a collapsed front end.
+    ``source`` is None for an untrained method. ``unlabelled`` is the pool of a method that also learns from unlabelled
+    scenes; it is None in older records. ``effect`` is None without a front end, on distorted scenes, and in older
+    records. ``origin`` is None for results that were made here. ``encoder`` is None under a protocol that trains.
+    ``graded`` is None if each scene has one label; otherwise there are no values by class. ``after`` is None for plain
+    rankings; other records also have ``cost["after_seconds"]``, the processor time of post-processing.
     """
 
     schema_version: int = Field(RECORD_SCHEMA, ge=RECORD_SCHEMA, le=RECORD_SCHEMA)

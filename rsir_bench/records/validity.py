@@ -83,7 +83,7 @@ def _problems(record: Record) -> Iterator[str]:
     try:
         datetime.datetime.fromisoformat(record.created)
     except ValueError:
-        yield f"created: {record.created!r:.60} is no date and time"
+        yield f"created: {record.created!r:.60} is not a date and time"
     try:
         request_of(record)
     except UserError as error:

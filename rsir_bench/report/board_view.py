@@ -89,7 +89,7 @@ class Standing:
         seeds: The number of seeds on each target.
         cells: The values by target and metric.
         main: Whether figures show this row of the method; see ``main_rows``.
-        costs_by_suite: Its costs by suite of targets; empty where no record has them.
+        costs_by_suite: Its costs by suite of targets; empty if no record has them.
         origin: Who made it elsewhere, in words; empty for what was made here.
         input: What an encoder sees, in words; empty for other methods.
         apart: Whether it was not made as most rows of a target were; see ``significance.is_apart``.
@@ -180,7 +180,7 @@ class BoardView:
         return list(dict.fromkeys(column.metric for column in self.columns))
 
     def column(self, target: str, metric: str) -> Column | None:
-        """Return the column of a target and a metric; None where there is none."""
+        """Return the column of a target and a metric; None if there is none."""
         return next((one for one in self.columns if (one.target, one.metric) == (target, metric)), None)
 
     @property

@@ -78,7 +78,7 @@ def differences(view: BoardView, standings: Sequence[Standing]) -> list[Compared
 
 
 def _compared(target: Target, standing: Standing, block: Block, row: MethodRow) -> list[Compared]:
-    """Return the difference of a row of a block from the baseline; empty where there is nothing to compare."""
+    """Return the difference of a row of a block from the baseline; empty if there is nothing to compare."""
     other, found = opposite(block, row), difference(block, row, target.metric)
     if other is None or found is None:
         return []

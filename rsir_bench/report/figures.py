@@ -70,7 +70,7 @@ def coloured(view: BoardView) -> dict[str, Look]:
 
 
 def class_values(view: BoardView, target: Target) -> ClassValues | None:
-    """Return the values by class; None where the records have none."""
+    """Return the values by class; None if the records have none."""
     values: dict[str, dict[str, float]] = {}
     for standing in view.sound(target):
         found = [_by_name(record, target.metric) for record in view.records(target.name, standing)]
@@ -215,7 +215,7 @@ def _axis(cost: Cost) -> str:
 
 
 def over_seeds(view: BoardView, target: Target) -> Drawing | None:
-    """Draw mAP of each seed; None where no method has two."""
+    """Draw mAP of each seed; None if no method has two."""
     values = {
         standing.label: [record.metrics[target.metric] for record in view.records(target.name, standing)]
         for standing in view.sound(target)

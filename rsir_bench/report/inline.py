@@ -22,7 +22,7 @@ class Named:
 
     Attributes:
         text: The name of the whole part.
-        points: One text for each of its points; empty where the name is enough.
+        points: One text for each of its points; empty if the name is enough.
     """
 
     text: str

@@ -285,7 +285,7 @@ def processed_rows(view: BoardView) -> list[Processed]:
 
 
 def _costs_in_words(standings: list[Standing], short: dict[str, str]) -> str:
-    """Return ``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty where no cost is known."""
+    """Return ``"jsst: Parameters (M) 7.69 (1.018 times the reference), ..."``; empty if no cost is known."""
     sentences = []
     known = {(one.label, suite): cost for one in standings for suite, cost in one.costs_by_suite.items()}
     for (label, _), cost in known.items():

@@ -120,7 +120,7 @@ def estimate(plan: Plan, run: Run, known: Costs) -> Estimate | None:
         known: Costs of a step by label of the method; a missing one is looked up or measured, and added.
 
     Returns:
-        None where a step of the method cannot be measured.
+        None if a step of the method cannot be measured.
 
     Raises:
         NoMapsError: The method does not go with the trunk.

@@ -128,7 +128,7 @@ def _trained_on(resolved: Resolved, method: ResolvedMethod) -> dict[str, Any]:
 
 
 def _unsorted(index: SceneIndex) -> list[str]:
-    """Return the classes in their order; empty where that is the alphabet's."""
+    """Return the classes in their order; empty if that is the alphabet's."""
     classes = list(index.classes)
     return [] if classes == sorted(classes, key=str.casefold) else classes
 

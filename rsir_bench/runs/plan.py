@@ -287,7 +287,7 @@ def _not_a_target(resolved: Resolved, method: ResolvedMethod, target: str, first
         return f"its bands differ from those of {what}"
     if method.encoder and method.encoder.input.stored:
         if datasets[target].value_range is None:
-            return "the weights want reflectances, and it stores colours of 8 bits"
+            return "the weights need reflectances, but it stores 8-bit colours"
         if datasets[target].value_range != datasets[seen].value_range:
             return f"its values have another range than those of {seen}; run it alone"
     return None

@@ -14,7 +14,7 @@ def _parameter(description: str, default: Any = MISSING) -> Any:
 
 @dataclass(frozen=True)
 class Request:
-    """A campaign as asked for, before anything is looked up. ``DESCRIPTIONS`` says what each parameter is."""
+    """The user's request for a campaign, before anything is resolved. ``DESCRIPTIONS`` describes each parameter."""
 
     methods: Sequence[str] = _parameter("Methods: NAME, FRONT+NAME, timm:NAME or timm:NAME@FILE; or all.")
     targets: Sequence[str] = _parameter(
@@ -36,7 +36,7 @@ class Request:
     time_limit: float | None = _parameter("Stop each run, in a separate process, after this many minutes.", None)
 
     def __post_init__(self) -> None:
-        """Take paths as text too, and a single name, path or number for a list of one."""
+        """Convert paths given as text, and single names, paths or numbers to lists of one."""
         for name in ("methods", "targets", "overrides", "plugins", "distortions", "cards", "seeds"):
             if isinstance(value := getattr(self, name), (str, Path, int)):
                 object.__setattr__(self, name, (value,))
@@ -65,13 +65,13 @@ class Request:
 
 @dataclass(frozen=True)
 class UserFiles:
-    """The files that runs were made with, for those who read the runs: see ``DESCRIPTIONS``.
+    """The user's files that are needed to read runs: see ``DESCRIPTIONS``.
 
     Attributes:
         data_root: The folder of the datasets.
-        plugins: Files of methods that are found nowhere else.
+        plugins: Plugin files with the methods of the runs.
         cards: Cards of datasets, or settings of ``folder:``.
-        protocol: The user's own protocol file, for records of its name.
+        protocol: The user's own protocol file, for records of this protocol.
     """
 
     data_root: Path = Path("data")
@@ -81,7 +81,7 @@ class UserFiles:
 
 
 DESCRIPTIONS: dict[str, str] = {entry.name: entry.metadata["description"] for entry in fields(Request)}
-"""What each parameter is, in one sentence, by name."""
+"""The description of each parameter, in one sentence, by name."""
 
 
 def overridden_method(override: str) -> str | None:

@@ -225,14 +225,14 @@ def _fitting(methods: Sequence[MethodSpec], protocol: Protocol) -> tuple[list[Me
 
 
 def _only_elsewhere(method: MethodSpec, protocol: Protocol) -> str | None:
-    """Return why a method has no place under protocols of this kind, that train or that do not; None where it has."""
+    """Return why a method has no place under protocols of this kind, that train or that do not; None if it has."""
     kind = encoder_class(method)
     if protocol.trains:
         own_input = kind is not None and not kind.sees_protocols_scenes
         return "describes scenes at the input size of its weights; use --protocol frozen" if own_input else None
     if method.card.trained:
         return f"is trained, and {protocol.name} has no source; use a protocol that trains"
-    return f"is no encoder, and {protocol.name} has no input size" if kind is None else None
+    return f"is not an encoder, and {protocol.name} has no input size" if kind is None else None
 
 
 def _encoders(methods: Sequence[MethodSpec], folders: Sequence[Path]) -> tuple[list[ResolvedMethod], dict[str, str]]:

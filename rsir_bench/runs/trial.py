@@ -63,7 +63,7 @@ def try_method(plan: Plan, run: Run) -> None:
         batches = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(0))
         again = epoch_batches(network, source.labels, recipe, torch.Generator().manual_seed(1))
         if len(batches) != len(again):
-            raise RunError(f"batches() gave {len(batches)} batches in one epoch and {len(again)} in another")
+            raise RunError(f"batches() returned {len(batches)} batches in one epoch and {len(again)} in another")
         _train(plan, run, source, _whole_or_few(batches[0], device))
         smallest = min(batches, key=len)
         if len(smallest) < min(FEW, len(batches[0])):
@@ -128,7 +128,7 @@ def _describe(plan: Plan, run: Run, network: Method, device: torch.device) -> No
     precision = plan.protocol.describe.precision
     given = describe(network, pixels[:4], device, f"trying {run.title}", None, precision)
     if missing := sorted(names - set(given)):
-        raise RunError(f"describe() gives {', '.join(sorted(given)) or 'nothing'} but no {', '.join(missing)}")
+        raise RunError(f"describe() returns {', '.join(sorted(given)) or 'nothing'} but no {', '.join(missing)}")
     for name in sorted(names):
         if not np.isfinite(given[name]).all():
             raise RunError(f"describe(): values of {name!r} are not finite, before any training")

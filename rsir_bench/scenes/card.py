@@ -15,7 +15,7 @@ OF_SCENES = (
     *("ground_resolution", "pixels", "bands", "rgb", "value_range", "folders", "classes", "defects"),
     *("download", "generator", "source"),
 )
-"""What a card takes from that of ``scenes_of``, unless it says otherwise."""
+"""The fields that a card inherits from the card of ``scenes_of``, unless it sets them."""
 
 
 EditionName = Annotated[str, pydantic.StringConstraints(pattern="^[a-z0-9][a-z0-9-]*$", max_length=32)]
@@ -52,7 +52,7 @@ class Download(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     @property
     def known_hash(self) -> str | None:
-        """The hash in the form ``algorithm:digest``, or None where the source has no lasting one."""
+        """The hash in the form ``algorithm:digest``, or None if the source has no lasting one."""
         if self.sha256:
             return f"sha256:{self.sha256}"
         return f"md5:{self.md5}" if self.md5 else None
@@ -161,7 +161,7 @@ class DatasetCard(pydantic.BaseModel, frozen=True, extra="forbid"):
         return sum(entry.scenes for entry in self.classes)
 
     def edition(self, fingerprint: str) -> str:
-        """Return the name of the edition with a fingerprint; empty where the card does not know it."""
+        """Return the name of the edition with a fingerprint; empty if the card does not know it."""
         return next((name for name, known in self.editions.items() if known == fingerprint), "")
 
     @property
@@ -202,7 +202,7 @@ def parse_card(text: str, file_name: str, *, any_name: bool = False) -> DatasetC
 
 
 def _of_scenes(name: Any, file_name: str) -> dict[str, Any]:
-    """Return what the card of a dataset says of its scenes and where to get them; None says nothing."""
+    """Return the fields that a card inherits from the card named by ``scenes_of``; empty for None."""
     if name is None:
         return {}
     base = resources.files("rsir_bench.datasets") / f"{name}.toml"
@@ -225,6 +225,6 @@ def load_cards() -> dict[str, DatasetCard]:
 
 
 def edition_name(dataset: str, fingerprint: str) -> str:
-    """Return what an edition of a dataset is called: its name on the card, or the first 8 digits of its fingerprint."""
+    """Return the name of an edition of a dataset: from the card, or the first 8 digits of its fingerprint."""
     card = load_cards().get(dataset)
     return (card.edition(fingerprint) if card else "") or fingerprint[:8]

@@ -50,7 +50,7 @@ class SceneIndex:
         several: The labels of scenes that have several, which are then scored instead of the classes; None: each scene
             has one, its class.
         content: The fingerprint without labels, where scenes have several; else empty.
-        hashes: The SHA-256 of each scene's file; empty where the scenes are not here.
+        hashes: The SHA-256 of each scene's file; empty if the scenes are not here.
     """
 
     name: str

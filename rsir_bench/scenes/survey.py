@@ -49,7 +49,7 @@ class Look:
     Attributes:
         kind: Type and bands in words.
         is_8_bit: Whether its values are 0..255 already.
-        limits: Lowest and highest value that is not missing; None where that was not looked for or there is none.
+        limits: Lowest and highest value that is not missing; None if that was not looked for or there is none.
         inner: The values at ``PERCENTILES``, likewise.
         notes: What is done to it or left out of it, in words.
     """
@@ -69,7 +69,7 @@ class Survey:
         kinds: Number of scenes by type and bands.
         notes: Number of scenes by what is done to them.
         all_8_bit: Whether every scene has values of 0..255 already.
-        limits: Lowest and highest value of the others, over all of them; None where there are none.
+        limits: Lowest and highest value of the others, over all of them; None if there are none.
         by_type: The same of each type of them.
         inner: The values at ``PERCENTILES`` of each of them.
     """
@@ -83,7 +83,7 @@ class Survey:
 
     @property
     def measured_range(self) -> ValueRange:
-        """The value range from the lowest to the highest value; None where all scenes are 8-bit."""
+        """The value range from the lowest to the highest value; None if all scenes are 8-bit."""
         if self.limits is None:
             return None
         low, high = self.limits

@@ -28,7 +28,7 @@ class Answer:
         gallery: The scenes that were searched.
         kind: The kind of index.
         hits: The scenes found, nearest first.
-        comparison: The approximate index compared with the exact one; None where the search was exact.
+        comparison: The approximate index compared with the exact one; None if the search was exact.
         after: The scenes found after each post-processing.
     """
 
@@ -55,11 +55,11 @@ class Answer:
         return None if self.query.scene is None else self.labels_of(self.query.scene)
 
     def class_of(self, scene: int) -> str | None:
-        """Return the class name of a scene; None where scenes have several labels."""
+        """Return the class name of a scene; None if scenes have several labels."""
         return None if self.scenes.several is not None else self.scenes.classes[int(self.scenes.labels[scene])]
 
     def labels_of(self, scene: int) -> list[str] | None:
-        """Return the labels of a scene; None where scenes have one, their class."""
+        """Return the labels of a scene; None if scenes have one, their class."""
         return None if self.scenes.several is None else self.scenes.several.of(scene)
 
     def words(self, scene: int) -> str:
@@ -67,11 +67,11 @@ class Answer:
         return self.class_of(scene) or ", ".join(self.labels_of(scene) or [])
 
     def same_class(self, hit: Hit) -> bool | None:
-        """Return whether the scene has the query's class; None where that is unknown, or scenes have several labels."""
+        """Return whether the scene has the query's class; None if that is unknown, or scenes have several labels."""
         return None if self.query_class is None else self.class_of(hit.scene) == self.query_class
 
     def shared(self, hit: Hit) -> list[str] | None:
-        """Return the labels that the scene shares with the query; None where the query's are unknown."""
+        """Return the labels that the scene shares with the query; None if the query's are unknown."""
         if self.query_labels is None:
             return None
         return [name for name in self.labels_of(hit.scene) or [] if name in self.query_labels]

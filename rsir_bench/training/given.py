@@ -21,24 +21,24 @@ def checked_loss(given: Any) -> tuple[dict[str, Tensor], Tensor]:
     """
     terms = given if isinstance(given, Mapping) else {"loss": given}
     if not terms:
-        raise RunError("loss() gave no term; give a scalar tensor, or several by name")
+        raise RunError("loss() returned no term; return a scalar tensor, or several by name")
     for name, value in terms.items():
         _check_term(value, "loss()" if terms is not given else f"loss() as term {name!r}")
     total = torch.stack(list(terms.values())).sum()
     if torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not total.requires_grad:
-        raise RunError("loss() gave a tensor without a gradient; compute it from the method's parameters, undetached")
+        raise RunError("loss() returned a tensor without a gradient; compute it from parameters, without detach()")
     return dict(terms), total
 
 
 def _check_term(value: Any, who: str) -> None:
     if value is None:
-        raise RunError(f"{who} gave None; forgot return?")
+        raise RunError(f"{who} returned None; forgot return?")
     if not isinstance(value, Tensor):
-        raise RunError(f"{who} gave {_kind(value)}; give a scalar tensor")
+        raise RunError(f"{who} returned {_kind(value)}; return a scalar tensor")
     if value.ndim:
-        raise RunError(f"{who} gave a tensor of shape {tuple(value.shape)}; give a scalar, such as its mean()")
+        raise RunError(f"{who} returned a tensor of shape {tuple(value.shape)}; return a scalar, such as its mean()")
     if not value.is_floating_point():
-        raise RunError(f"{who} gave a tensor of {value.dtype}; give a floating point scalar")
+        raise RunError(f"{who} returned a tensor of {value.dtype}; return a floating point scalar")
 
 
 def checked_batches(given: Any, labels: Tensor, size: int) -> list[Tensor]:
@@ -53,19 +53,21 @@ def checked_batches(given: Any, labels: Tensor, size: int) -> list[Tensor]:
         RunError: They are anything else, or labels where indices are due.
     """
     if not isinstance(given, Sequence) or not len(given):
-        raise RunError(f"batches() gave {_kind(given) if given else 'no batch'}; give a list of tensors of indices")
+        raise RunError(f"batches() returned {_kind(given) if given else 'no batch'}; return a list of index tensors")
     for index in given:
         if not isinstance(index, Tensor) or index.dtype != torch.int64 or index.ndim != 1 or not len(index):
             what = f"{index.dtype} of shape {tuple(index.shape)}" if isinstance(index, Tensor) else _kind(index)
-            raise RunError(f"batches() gave {what} as a batch; give int64 indices of shape (n,)")
+            raise RunError(f"batches() returned {what} as a batch; return int64 indices of shape (n,)")
         if index.min() < 0 or index.max() >= len(labels):
             span = f"indices {index.min()} to {index.max()}"
-            raise RunError(f"batches() gave {span}, but scenes run from 0 to {len(labels) - 1}")
+            raise RunError(f"batches() returned {span}, but scenes run from 0 to {len(labels) - 1}")
         if len(index) > size:
-            raise RunError(f"batches() gave {len(index)} scenes in a batch, more than the {size} asked for")
+            raise RunError(f"batches() returned {len(index)} scenes in a batch, more than the {size} asked for")
     drawn, classes = torch.cat(list(given)), int(labels.max()) + 1
     if len(drawn) >= FEW_INDICES and 2 * classes <= len(labels) and drawn.max() < classes:
-        raise RunError(f"batches() gave only indices below {classes}, the number of classes; give indices, not labels")
+        raise RunError(
+            f"batches() returned only indices below {classes}, the number of classes; return indices, not labels"
+        )
     return list(given)
 
 
@@ -73,13 +75,13 @@ def checked_descriptors(given: Any, count: int) -> dict[str, Tensor]:
     """Return named descriptors, each (count, D) float.
 
     Raises:
-        RunError: ``describe`` gave anything else.
+        RunError: ``describe`` returned anything else.
     """
     if not isinstance(given, Mapping):
-        raise RunError(f"describe() must give {{name: Tensor}}, and gave {_kind(given)}")
+        raise RunError(f"describe() must return {{name: Tensor}}, but returned {_kind(given)}")
     for name, value in given.items():
         if not isinstance(value, Tensor):
-            raise RunError(f"describe() must give {{name: Tensor}}, and gave {_kind(value)} as {name!r}")
+            raise RunError(f"describe() must return {{name: Tensor}}, but returned {_kind(value)} as {name!r}")
         if value.ndim != 2 or len(value) != count or not value.shape[1]:
             raise RunError(
                 f"describe(): descriptor {name!r} has shape {tuple(value.shape)} for {count} scenes, not ({count}, D)"
@@ -96,10 +98,12 @@ def checked_scenes(given: Any, scenes: Tensor) -> Tensor:
         RunError: It is anything else.
     """
     if not isinstance(given, Tensor):
-        raise RunError(f"a front end gave {_kind(given)}; give the transformed scenes")
+        raise RunError(f"a front end returned {_kind(given)}; return the transformed scenes")
     if given.shape != scenes.shape or not given.is_floating_point():
         what = f"{given.dtype} of shape {tuple(given.shape)}"
-        raise RunError(f"a front end gave {what} for scenes of shape {tuple(scenes.shape)}; give floats of that shape")
+        raise RunError(
+            f"a front end returned {what} for scenes of shape {tuple(scenes.shape)}; return floats of that shape"
+        )
     return given
 
 
@@ -113,9 +117,11 @@ def checked_displacement(given: Any, count: int) -> Tensor | None:
         return None
     if not isinstance(given, Tensor) or given.shape != (count,) or not given.is_floating_point():
         what = f"{given.dtype} of shape {tuple(given.shape)}" if isinstance(given, Tensor) else _kind(given)
-        raise RunError(f"displacement() gave {what}; give ({count},) floats, or None where it is not defined")
+        raise RunError(f"displacement() returned {what}; return ({count},) floats, or None if it is not defined")
     if not (given.isfinite() & (given >= 0)).all():
-        raise RunError(f"displacement() gave {given.min().item():.3g} to {given.max().item():.3g}; give finite pixels")
+        raise RunError(
+            f"displacement() returned {given.min().item():.3g} to {given.max().item():.3g}; return finite pixels"
+        )
     return given
 
 

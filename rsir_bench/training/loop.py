@@ -350,7 +350,7 @@ def _code_of_training() -> str:
 
 
 def _read_checkpoint(checkpoint: Path, what: str) -> dict[str, Any] | None:
-    """Return the checkpoint to resume from; None where there is none, or where other code has made it."""
+    """Return the checkpoint to resume from; None if there is none, or where other code has made it."""
     if not checkpoint.is_file():
         return None
     if not is_intact(checkpoint):

@@ -289,7 +289,7 @@ def test_a_changed_protocol_of_the_same_name_hides_no_post_processed_result(tiny
     [
         (("@dataclass(frozen=True)\n", "@dataclass\n"), "cannot be imported"),
         (('"manhattan"', '"Man hattan"'), "class Manhattan needs a name of lower-case letters, digits and '-'"),
-        (('"manhattan"', '"aqe"'), "post-processing 'aqe' is there already; rename it"),
+        (('"manhattan"', '"aqe"'), "post-processing 'aqe' already exists; rename it"),
         (('    title: ClassVar[str] = "Manhattan"\n', ""), "class Manhattan needs a title for tables"),
         (("def apply", "def apply_it"), "class Manhattan lacks apply"),
         (

@@ -221,7 +221,7 @@ def test_only_encoders_take_part_and_only_there(scenes: Path, tmp_path: Path):
     plan = make_plan(ask(scenes, "baseline", "plain", "timm:test_resnet@none", plugins=[plugin]))
     assert plan.absent == [
         "baseline: is trained, and frozen has no source; use a protocol that trains",
-        "plain: is no encoder, and frozen has no input size",
+        "plain: is not an encoder, and frozen has no input size",
     ]
     text = message(lambda: make_plan(ask(scenes, "hf:some/model", protocol="demo")))
     assert "hf:some/model: describes scenes at the input size of its weights; use --protocol frozen" in text

@@ -120,7 +120,9 @@ def test_a_processor_that_makes_other_pixels_is_refused():
     wide = Processing(lambda values: torch.nn.functional.pad(values, (16, 16)))
     _check_pixels(wide, own, own)  # the middle of what is no square
     text = message(lambda: _check_pixels(Processing(lambda values: values.flip(0)), own, own))
-    assert text.startswith("its processor makes other pixels than :size=64:interpolation=bilinear:fit=squash:crop=1 ")
+    assert text.startswith(
+        "its processor produces different pixels than :size=64:interpolation=bilinear:fit=squash:crop=1 "
+    )
     assert text.endswith(
         " of 255 levels apart); correct these by settings after its name, or compute descriptors with transformers, "
         "and score them with `rsir-bench score`"
@@ -195,7 +197,7 @@ WHOLE, SHORTER, CUT = ({"height": 56, "width": 56}, {"shortest_edge": 64}, {"hei
 )
 def test_a_step_that_settings_do_not_show_is_refused(hf, tmp_path, processor, settings, correction):
     name = processed_by(hf, tmp_path / "dino", processor, **settings)
-    assert "its processor makes other pixels than :size=" in message(lambda: known(name))
+    assert "its processor produces different pixels than :size=" in message(lambda: known(name))
     if correction:
         assert known(f"{name}:{correction}").input.scale == 64
 
@@ -663,7 +665,7 @@ def test_datasets_without_the_bands_or_the_units_are_left_out(geo, sentinel, tmp
     assert taken == [{"sentinel"}, {"sentinel"}, {colours, "sentinel"}]
     text = "\n".join(plan.absent)
     assert "no band S2-B1 (it has no card that names its bands); score it with an encoder for RGB" in text
-    assert "the weights want reflectances, and it stores colours of 8 bits" in text
+    assert "the weights need reflectances, but it stores 8-bit colours" in text
     assert "no band LANDSAT_TM_TOA-B1 (its card names S2-B1, " in text
 
 

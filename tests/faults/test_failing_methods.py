@@ -36,7 +36,11 @@ LITTLE = "0.3"  # minutes: a process is well past its imports
 APART = {
     "hangs in Python": ("loss", "time.sleep(10_000)", f"stopped after the limit of {LITTLE} minutes"),
     "hangs in C": ("loss", "return sum(itertools.repeat(0))", f"stopped after the limit of {LITTLE} minutes"),
-    "is killed": ("loss", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, perhaps for its memory"),
+    "is killed": (
+        "loss",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "killed by SIGKILL, perhaps because of its memory use",
+    ),
     "crashes": ("loss", "os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
     "exits hard": ("loss", "os._exit(5)", "ended with exit code 5"),
     "exits hard as if all were well": ("loss", "os._exit(0)", "ended with exit code 0 and no answer"),

@@ -170,16 +170,19 @@ def test_publishing_never_replaces_or_mixes(tmp_path: Path) -> None:
         [
             (
                 elsewhere("jsst", 0.9).model_copy(update={"key": "1" * 64}),
-                "on the board already; a submission replaces",
+                "already on the board; a submission cannot replace",
             ),
-            (submitted("net", 0.5).model_copy(update={"key": "1" * 64}), "on the board already; a submission replaces"),
+            (
+                submitted("net", 0.5).model_copy(update={"key": "1" * 64}),
+                "already on the board; a submission cannot replace",
+            ),
             (elsewhere("jsst", 0.9, seed=1), r"made with cpu, 32 \(record by A. Author\), but seed 0 with cpu, 32;"),
             (submitted("net", 0.9, seed=1, by="C. Author"), r"\(descriptors by C. Author\), but seed 0 with"),
             (
                 elsewhere("sk", 0.9).model_copy(
                     update={"accepted": (factory_accepted(made("jsst", 0.8, 0)),)},
                 ),
-                "names results that it replaces; a submission replaces nothing",
+                "names results that it replaces; a submission cannot replace anything",
             ),
         ]
     ):

@@ -210,7 +210,7 @@ class TestIdleEpochs:
         assert not torch.equal(resumed.train()(scenes), scenes)
 
     def test_a_conversion_that_never_trains_is_refused(self):
-        with pytest.raises(ValueError, match="idle_epochs=3: nothing is left of 3 epochs; set fewer"):
+        with pytest.raises(ValueError, match="idle_epochs=3: no epoch of 3 remains; set fewer"):
             tiny_method("jsst", tiny_setup("train.epochs=3"), jsst={"idle_epochs": 3})
 
 

@@ -70,10 +70,10 @@ def test_idle_epochs_are_counted_in_the_epochs_of_the_row() -> None:
         return resolve("jsst-tuned", FOUND, settings, {}).build(tiny_setup())
 
     assert built(5)
-    with pytest.raises(ValueError, match="idle_epochs=4: nothing is left of 4 epochs"):
+    with pytest.raises(ValueError, match="idle_epochs=4: no epoch of 4 remains"):
         built(4)
     behind = {"jsst": {"idle_epochs": 2}, "baseline-tuned": {"epochs": 1}}
-    with pytest.raises(ValueError, match="idle_epochs=2: nothing is left of 1 epochs"):
+    with pytest.raises(ValueError, match="idle_epochs=2: no epoch of 1 remains"):
         resolve("jsst+baseline-tuned", FOUND, behind, {}).build(tiny_setup())
 
 

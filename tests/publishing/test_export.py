@@ -269,7 +269,7 @@ def test_results_whose_descriptors_cannot_be_had_are_named(place: Tiny, tmp_path
     told.clear()
     assert list(from_runs([tmp_path / "runs"], UserFiles(place.folder), Selection(), told.append)) == []
     assert len(told) == 3
-    assert all("today's code, protocol and scenes give another result" in line for line in told)
+    assert all("the current code, protocol and scenes differ" in line for line in told)
     with pytest.raises(UserError, match="nothing to write"):
         export_descriptors([], "parquet", tmp_path / "out", told.append)
     with pytest.raises(UserError, match=r"--methods jsst: .*known: baseline, dhn"):

@@ -127,7 +127,7 @@ def test_descriptors_become_records_that_publish_takes(submission: Submission, c
     assert cli("publish", "checked", "--results", "published").out == ""
     again = cli("submit", "check", "mine", *words)
     assert again.code == 2
-    assert "seed 0: on the board already; submit only what is not" in again.err
+    assert "seed 0: already on the board; submit only what is not" in again.err
 
 
 def test_five_seeds_and_codes(submission: Submission) -> None:
@@ -248,13 +248,13 @@ def copied(submission: Submission) -> None:
         (entry(seed=2**40), "seed: .*less than"),
         (entry(target="folder:/"), "unknown dataset 'folder:/'"),
         (entry(target="gone"), "unknown dataset 'gone'"),
-        (entry(fingerprint="0" * 64), "fingerprint 000000000000, and those here have"),
+        (entry(fingerprint="0" * 64), "fingerprint 000000000000, but the scenes here have"),
         (entry(fingerprint="x"), "fingerprint: .*pattern"),
         (entry(bits=8), "bits: only codes have bits"),
         (entry(kind="code"), "codes hold values other than 0 and 1"),
         (entry(row="a\tb"), "row: .*one line"),
         (lambda submission: submission.add(1), "2 seeds; give one or five"),
-        (lambda submission: submission.add(0), "a seed comes twice"),
+        (lambda submission: submission.add(0), "a seed is listed twice"),
         (lambda submission: submission.entries.clear(), "descriptors: .*Field required"),
         (table(lambda frame: frame[1:]), r"lacks 1 \(class2/scene05\) of the 18 scenes"),
         (table(repeated), r"names 1 \(class2/scene05\) of the scenes of folder-target more than once"),
@@ -315,7 +315,7 @@ def test_a_submission_enters_a_board_and_changes_nothing_of_it(submission: Submi
     assert {*board.rglob("*.json")} == {*before, written}
 
     submission.fields["by"] = "B. Author"  # another maker, under the same name
-    submission.refused(r"submitted:my-net: on the board already, of descriptors by A\. Author.*choose another name")
+    submission.refused(r"submitted:my-net: already on the board, of descriptors by A\. Author.*choose another name")
     submission.fields |= {"name": "My-Net"}
     submission.refused(r"the board has submitted:my-net, 'MyNet'; choose another name and title")
     submission.fields |= {"name": "other"}
@@ -326,7 +326,7 @@ def test_a_submission_enters_a_board_and_changes_nothing_of_it(submission: Submi
     submission.entries.clear()
     submission.add(0).write_bytes((submission.add(1)).read_bytes())  # better descriptors in the place of the old ones
     submission.entries.pop()
-    submission.refused(r"seed 0: on the board already; a submission replaces nothing")
+    submission.refused(r"seed 0: already on the board; a submission cannot replace anything")
 
 
 def test_a_submission_on_another_edition_is_a_separate_target(submission: Submission, board: Path) -> None:

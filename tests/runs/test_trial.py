@@ -27,25 +27,25 @@ class Odd(Baseline):
 SAID = {
     "loss of each scene": (
         "def loss(self, batch): return torch.stack([super(Odd, self).loss(batch)] * 3)",
-        "loss() gave a tensor of shape (3,); give a scalar",
+        "loss() returned a tensor of shape (3,); return a scalar",
     ),
-    "no return": ("def loss(self, batch): super().loss(batch)", "loss() gave None; forgot return?"),
-    "a loss in NumPy": ("def loss(self, batch): return super().loss(batch).detach().numpy()", "gave numpy.ndarray"),
+    "no return": ("def loss(self, batch): super().loss(batch)", "loss() returned None; forgot return?"),
+    "a loss in NumPy": ("def loss(self, batch): return super().loss(batch).detach().numpy()", "returned numpy.ndarray"),
     "a detached loss": ("def loss(self, batch): return super().loss(batch).detach()", "without a gradient"),
     "an exception in loss": ("def loss(self, batch): raise KeyError('mine')", "KeyError: 'mine' (odd.py:8)"),
     "a tensor for descriptors": (
         "def describe(self, scenes): return next(iter(super().describe(scenes).values()))",
-        "describe() must give {name: Tensor}, and gave Tensor",
+        "describe() must return {name: Tensor}, but returned Tensor",
     ),
     "NumPy for descriptors": (
         "def describe(self, scenes): return {k: v.numpy() for k, v in super().describe(scenes).items()}",
-        "gave numpy.ndarray as",
+        "returned numpy.ndarray as",
     ),
     "squeezed descriptors": (
         "def describe(self, scenes): return {k: v.squeeze() for k, v in super().describe(scenes).items()}",
         "for 1 scenes, not (1, D)",
     ),
-    "no row": ("def describe(self, scenes): return {}", "describe() gives nothing but no"),
+    "no row": ("def describe(self, scenes): return {}", "describe() returns nothing but no"),
     "no numbers": (
         "def describe(self, scenes): return {k: v * float('nan') for k, v in super().describe(scenes).items()}",
         "are not finite, before any training",
@@ -56,7 +56,7 @@ SAID = {
     ),
     "labels for indices": (
         "def batches(self, labels, size, generator): return list(labels.split(size))",
-        "give indices, not labels",
+        "return indices, not labels",
     ),
     "batches of one scene": (
         "def batches(self, labels, size, generator): return list(torch.arange(8).split(7))\n"

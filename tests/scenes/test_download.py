@@ -114,7 +114,7 @@ def test_an_incomplete_dataset_is_left_alone_and_told(offer: Offer, tmp_path: Pa
     card = offer()
     write_dataset(card, tmp_path / "data")
     next((tmp_path / "data").rglob("*.tif")).unlink()
-    with pytest.raises(SceneError, match=r"move .* away to download it anew"):
+    with pytest.raises(SceneError, match=r"move .* away to download it again"):
         download(card, tmp_path / "data")
 
 

@@ -210,7 +210,7 @@ def test_other_labels_have_another_fingerprint_and_other_spellings_the_same(tmp_
             "",
             "labels of 5 scenes of aid-multilabel, not of 6: it lacks 1 (airport/airport_2)",
         ),
-        ("airport_2", "airport_99", "1 (airport_99) of its ids are no scenes of aid-multilabel"),
+        ("airport_2", "airport_99", "1 (airport_99) of its ids are not scenes of aid-multilabel"),
         ("\tbare-soil", "\tbare-rock", "label 'bare-rock': unknown; did you mean 'bare soil'?"),
         ("airplane\tbare-soil\tbuildings", "airplane\tbare-soil\tbuildings\tsea", "3 values for 4 labels"),
     ],

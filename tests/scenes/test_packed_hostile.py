@@ -108,7 +108,7 @@ def tree(folder: Path) -> set[str]:
         (special("5.png", tarfile.CHRTYPE), "its member '5.png' is a device"),
         (special("5.png", tarfile.BLKTYPE), "its member '5.png' is a device"),
         (special("5.png", tarfile.FIFOTYPE), "its member '5.png' is a pipe"),
-        (special("5.png", tarfile.GNUTYPE_SPARSE), "its member '5.png' is a file with holes"),
+        (special("5.png", tarfile.GNUTYPE_SPARSE), "its member '5.png' is a sparse file"),
         (special("5.png", b"V"), "its member '5.png' is of type b'V'"),
         (lambda tar: add_member(tar, "../../5.png", png(5)), "its member '../../5.png' is a path outside"),
         (lambda tar: add_member(tar, "/tmp/5.png", png(5)), "its member '/tmp/5.png' is a path outside"),
@@ -131,7 +131,7 @@ def test_extended_headers_of_holes_or_for_all_members_are_refused(tmp_path: Path
         info.pax_headers = {"GNU.sparse.major": "1"}
         archive.addfile(info)
 
-    assert "a file with holes (GNU.sparse.major)" in refused(placed(tmp_path, tar_of(sparse)))
+    assert "a sparse file (GNU.sparse.major)" in refused(placed(tmp_path, tar_of(sparse)))
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"path": "x.png"}) as archive:
         add_member(archive, "a.png", png(1))
@@ -165,7 +165,7 @@ def test_a_tar_cut_off_after_it_was_listed_is_told(tmp_path: Path) -> None:
 def test_damage_within_a_tar_is_not_taken_for_its_end(tmp_path: Path) -> None:
     content = bytearray(tar_of())
     content[2048 + 100] ^= 1
-    assert "0.tar: not a tar file, or damaged at byte 2,048 (another checksum)" in refused(
+    assert "0.tar: not a tar file, or damaged at byte 2,048 (wrong checksum)" in refused(
         placed(tmp_path, bytes(content))
     )
 
@@ -179,7 +179,7 @@ def test_sizes_below_zero_and_beyond_the_file_are_damage(size: bytes, tmp_path: 
 
 
 def test_two_archives_in_one_file_are_not_read_by_half(tmp_path: Path) -> None:
-    assert "bytes behind the end mark at byte 8,192, as of two archives in one file" in refused(
+    assert "bytes after the end mark at byte 8,192, as of two archives in one file" in refused(
         placed(tmp_path, tar_of() * 2)
     )
 
@@ -195,7 +195,7 @@ def test_packed_tars_are_refused_with_what_to_do(pack: Callable[[bytes], bytes],
 def test_a_sparse_file_of_a_terabyte_takes_no_time(tmp_path: Path) -> None:
     name = placed(tmp_path, tar_of())
     os.truncate(tmp_path / "x/0.tar", 2**40)
-    assert "bytes behind the end mark" in refused(name)
+    assert "bytes after the end mark" in refused(name)
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
@@ -257,7 +257,7 @@ def test_a_scene_that_is_no_picture_is_named_with_its_place(form: str, tmp_path:
     name = placed(tmp_path, content, f"0.{form}")
     assert f"1 unreadable: {tmp_path}/x/{where} (not an image, but PostScript;" in refused(name)
     assert verify(name, tmp_path).unreadable == {
-        where: "not an image, but PostScript; save the scene as tif or PNG, or get it anew"
+        where: "not an image, but PostScript; save the scene as tif or PNG, or get it again"
     }
 
 

@@ -222,7 +222,7 @@ def test_a_card_of_three_bands_may_name_their_order(tmp_path: Path) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "not an image, but PostScript; save"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "not an image, but HDF5"),
         (b"%PDF-1.7\n" + bytes(99), "not an image, but PDF"),
-        (bytes(4) + b"ftypavif" + bytes(99), "holds 'avif' data, which is not read; save it as PNG"),
+        (bytes(4) + b"ftypavif" + bytes(99), "holds 'avif' data, which is not supported; save it as PNG"),
     ],
 )
 def test_other_kinds_of_files_are_named_and_nothing_else_is_started(content: bytes, told: str, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_untouched_scenes_are_the_original_bytes(rsscn7: Path, tmp_path: Path) -
     assert verification_in_words(report).splitlines() == [
         "rsscn7: original bytes",
         f"  folder: {rsscn7}",
-        "  classes: 14 scenes in 7 classes, as many in each as the card says",
+        "  classes: 14 scenes in 7 classes; every count matches the card",
         "  sizes: 14 of 20 x 20",
         "  types: 14 uint8 RGB",
         "  manifest: 14 of 14 original files",

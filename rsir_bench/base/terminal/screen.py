@@ -38,7 +38,7 @@ class Screen:
     """What a stream can show.
 
     Attributes:
-        width: The characters of a line; None where lines may have any length, as in a file or a pipe.
+        width: The characters of a line; None if lines may have any length, as in a file or a pipe.
         colours: Whether text may have styles.
     """
 
@@ -81,7 +81,7 @@ PLAIN = Screen()
 
 
 def screen_of(stream: IO[str] | Any) -> Screen:
-    """Return what a stream can show: a terminal's width (or ``COLUMNS``) and colours, unless ``NO_COLOR`` is set."""
+    """Return the width (of a terminal, or ``COLUMNS``) and the colours of a stream; ``NO_COLOR`` disables colours."""
     if not stream.isatty():
         return PLAIN
     width = shutil.get_terminal_size().columns

@@ -1,1 +1,1 @@
-"""Verbs that have verbs of their own: ``methods list``, ``datasets verify``, ``protocols show`` and others."""
+"""Commands with subcommands: ``methods list``, ``datasets verify``, ``protocols show`` and others."""

@@ -231,7 +231,7 @@ def _edition_in_words(report: Verification) -> str:
 
 
 def _values_in_words(report: Verification) -> str:
-    """Return the values of scenes that are not 8-bit, and how they are scaled; empty where all are 8-bit."""
+    """Return the values of scenes that are not 8-bit, and how they are scaled; empty if all are 8-bit."""
     if report.survey.limits is None or report.value_range is None:
         return ""
     (lowest, highest), (low, high) = report.survey.limits, report.value_range
@@ -246,7 +246,7 @@ def _classes_in_words(report: Verification) -> str:
     missing = [f"{name} is missing" for name in report.missing_classes]
     if wrong or missing:
         return f"{total}, not {sum(report.expected.values()):,}; {'; '.join([*missing, *wrong])}"
-    return f"{total} in {len(report.found)} classes, as many in each as the card says"
+    return f"{total} in {len(report.found)} classes; every count matches the card"
 
 
 def _sizes_in_words(report: Verification) -> str:

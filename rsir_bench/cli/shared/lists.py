@@ -13,7 +13,7 @@ MOST_SEEDS = 1000
 
 
 def metric_list(text: str | None) -> list[str] | None:
-    """Return the names of ``--metrics``, of which commas are no part; None: the default ones."""
+    """Return the names of ``--metrics``, which are separated by commas; None: the default ones."""
     return None if text is None else [word for piece in text.split(",") if (word := piece.strip())]
 
 

@@ -23,7 +23,7 @@ PLAIN = "none"
 
 
 def document(board: Board) -> Document | None:
-    """Return a board's rows before and after post-processing; None where no ranking was post-processed."""
+    """Return a board's rows before and after post-processing; None if no ranking was post-processed."""
     found = after_groups(board)
     if not found:
         return None

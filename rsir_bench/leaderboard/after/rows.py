@@ -38,7 +38,7 @@ class AfterRow:
         return mean_of_all([record.cost.get("after_seconds") for record in self.records])
 
     def score(self, metric: str) -> float | None:
-        """Return the mean over seeds; None where a record lacks the metric."""
+        """Return the mean over seeds; None if a record lacks the metric."""
         return mean_of_all([record.metrics.get(metric) for record in self.records])
 
     def difference(self, metric: str) -> float | None:

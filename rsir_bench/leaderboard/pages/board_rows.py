@@ -23,7 +23,7 @@ SHOWN_GRADED = (HEADLINE, "mAP(any)")
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row of a method on several targets; None where a target's table does not have it."""
+    """A row of a method on several targets; None if a target's table does not have it."""
 
     name: RowName
     on: tuple[MethodRow | None, ...]
@@ -46,7 +46,7 @@ class BoardRow:
         return significance.APART * apart + significance.ELSEWHERE * elsewhere
 
     def value(self, place: int, metric: str) -> float | None:
-        """Return its mean on a target; None where it has none, or where it is doubtful."""
+        """Return its mean on a target; None if it has none, or if it is doubtful."""
         row = self.on[place]
         return None if row is None or row.doubts else row.cells[metric].mean
 
@@ -60,7 +60,7 @@ class Part:
     rows: tuple[BoardRow, ...]
 
     def difference(self, row: BoardRow, place: int, metric: str) -> Difference | None:
-        """Return a row minus the baseline on one target; None where there is nothing to compare."""
+        """Return a row minus the baseline on one target; None if there is nothing to compare."""
         on = row.on[place]
         return difference(self.blocks[place], on, metric) if on is not None and metric in on.cells else None
 
@@ -75,7 +75,7 @@ class Part:
         return suite_names(self.blocks)
 
     def mean_difference(self, row: BoardRow, metric: str, suite: int) -> Difference | None:
-        """Return a row's mean difference from the baseline over all targets of a suite; None where it is not tested."""
+        """Return a row's mean difference from the baseline over all targets of a suite; None if it is not tested."""
         every = [(block, on) for block, on in zip(self.blocks, row.on, strict=True) if block.suite == suite]
         known = [(block, on) for block, on in every if on is not None]
         return mean_difference(known, metric) if len(known) == len(every) else None

@@ -77,7 +77,7 @@ def metric_fields(metric: str, cell: MetricCell) -> dict[str, str | int]:
 
 
 def encoder_columns(records: Sequence[Record]) -> dict[str, str]:
-    """Return by header what else tables print of an encoder; empty where the records are of none."""
+    """Return by header what else tables print of an encoder; empty if the records are of none."""
     first = next((record for record in records if record.encoder is not None), None)
     if first is None or first.encoder is None or first.pixels is None:
         return {}

@@ -14,7 +14,7 @@ PARAMETERS, MACS, TRAINING, DESCRIBING = COSTS
 
 
 def document(board: Board) -> Document | None:
-    """Return the costs of a board; None where its records have none."""
+    """Return the costs of a board; None if its records have none."""
     rows = cost_rows(board)
     if not rows:
         return None

@@ -19,7 +19,7 @@ class Difference:
 
     Attributes:
         mean: The difference of the means over seeds.
-        low: The lower end of its 95 % interval, for other seeds and classes; None where it is not tested: fewer than
+        low: The lower end of its 95 % interval, for other seeds and classes; None if it is not tested: fewer than
             five seeds, made on several kinds of machines, or the queries of each class are not known.
         high: The upper end; likewise.
     """
@@ -46,7 +46,7 @@ def opposite(block: Block, row: MethodRow) -> MethodRow | None:
 
 
 def difference(block: Block, row: MethodRow, metric: str) -> Difference | None:
-    """Return a row minus the baseline on one target; None where there is nothing to compare."""
+    """Return a row minus the baseline on one target; None if there is nothing to compare."""
     other = opposite(block, row)
     if other is None:
         return None
@@ -64,7 +64,7 @@ def mean_difference(rows: Sequence[tuple[Block, MethodRow]], metric: str) -> Dif
         metric: What is compared.
 
     Returns:
-        None where it is not tested, where a target lacks the row or a seed of it, or where there is one target.
+        None if it is not tested, where a target lacks the row or a seed of it, or where there is one target.
     """
     others = [opposite(block, row) for block, row in rows]
     compared = [(row.records, other.records) for (_, row), other in zip(rows, others, strict=True) if other]
@@ -77,7 +77,7 @@ def mean_difference(rows: Sequence[tuple[Block, MethodRow]], metric: str) -> Dif
 
 
 def _tested(compared: Sequence[tuple[Sequence[Record], Sequence[Record]]], metric: str) -> Difference | None:
-    """Return the difference with its interval, a mean over targets; None where it is not tested.
+    """Return the difference with its interval, a mean over targets; None if it is not tested.
 
     Args:
         compared: For each target the records of a row and of the baseline, both by seed.
@@ -102,7 +102,7 @@ def _tested(compared: Sequence[tuple[Sequence[Record], Sequence[Record]]], metri
 def _by_class(
     pair: tuple[Sequence[Record], Sequence[Record]], metric: str
 ) -> tuple[list[list[float]], list[list[float]], list[int]] | None:
-    """Return the scores of both, (seeds, classes), and the queries of each class; None where one is not known."""
+    """Return the scores of both, (seeds, classes), and the queries of each class; None if one is not known."""
     classes = classes_of(pair)
     first, second = (scores_by_class(records, metric, classes) for records in pair)
     weights = queries_of(pair[0][0], classes)
@@ -113,7 +113,7 @@ def _by_class(
 
 
 def queries_of(record: Record, classes: Sequence[str]) -> list[int] | None:
-    """Return the queries of each class; None where an older record lacks them and no card has the number of scenes."""
+    """Return the queries of each class; None if an older record lacks them and no card has the number of scenes."""
     if record.queries.by_class.keys() == {*classes}:
         return [record.queries.by_class[name] for name in classes]
     card = load_cards().get(record.target.name)

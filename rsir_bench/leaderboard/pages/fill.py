@@ -14,7 +14,7 @@ from rsir_bench.scenes.card import load_cards
 
 
 def method_for(row: MethodRow) -> str:
-    """Return the shipped method that gives a row which was not run; empty where it was run, or none gives it."""
+    """Return the shipped method that gives a row which was not run; empty if it was run, or none gives it."""
     if row.records or row.name.paper is None:
         return ""
     method = _methods().get(row.name.paper, "")

@@ -15,7 +15,7 @@ DIGITS = 3
 
 
 def intervals(part: Part, metric: str) -> Grid | None:
-    """Return the differences that have an interval, the best first; None where there are none."""
+    """Return the differences that have an interval, the best first; None if there are none."""
     places = len(part.blocks)
     found = [(row, _differences(part, row, metric)) for row in part.rows]
     shown = [(row, of) for row, of in found if any(one and one.low is not None for one in of)]

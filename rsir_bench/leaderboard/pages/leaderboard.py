@@ -43,7 +43,7 @@ MEAN = "mean over targets"
 
 
 def document(board: Board, tables: Sequence[Table], metrics: Sequence[str] | None = None) -> Document | None:
-    """Return the leaderboard of a board; None where nothing was run on undistorted scenes.
+    """Return the leaderboard of a board; None if nothing was run on undistorted scenes.
 
     Args:
         board: The board.

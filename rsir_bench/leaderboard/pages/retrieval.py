@@ -80,7 +80,7 @@ class Descriptor:
         return f"{self.dimensions:,} {'bits' if self.kind == 'code' else 'values'}"
 
     def times(self, scenes: int) -> Times | None:
-        """Return the times of a query in a gallery of that size; None where they were not measured."""
+        """Return the times of a query in a gallery of that size; None if they were not measured."""
         return measured().times.get((self.kind, self.dimensions, scenes))
 
 

@@ -23,7 +23,7 @@ ON_AND_OFF = "front end on and off"
 
 
 def document(board: Board) -> Document | None:
-    """Return the variants of a board; None where it has none, and no record has the effect of a front end."""
+    """Return the variants of a board; None if it has none, and no record has the effect of a front end."""
     questions, effects = ablations(board, METRICS), variants(board)
     if not questions and not effects:
         return None

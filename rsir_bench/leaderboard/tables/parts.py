@@ -25,7 +25,7 @@ GRADED_TARGETS = PaperTable("labels", "Retrieval results on scenes with several 
 
 @dataclass(frozen=True)
 class MetricCell:
-    """One metric of one row; every value is None where there is none.
+    """One metric of one row; every value is None if there is none.
 
     Attributes:
         mean: Over the seeds.
@@ -54,7 +54,7 @@ class RowName:
     """The name of a row.
 
     Attributes:
-        label: The method as ``--methods`` takes it; empty where only the paper has the row.
+        label: The method as ``--methods`` takes it; empty if only the paper has the row.
         title: The method as it is printed.
         row: The row, with the particulars of its PCA.
         target_fit: Whether its PCA was fitted on the target.
@@ -88,7 +88,7 @@ class MethodRow:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why the values do not measure retrieval, by seed; empty where nothing is known against them."""
+        """Why the values do not measure retrieval, by seed; empty if nothing is known against them."""
         return tuple(f"seed {one.seed}: {'; '.join(one.doubts)}" for one in self.records if one.doubts)
 
     @property
@@ -109,10 +109,10 @@ class Block:
     Attributes:
         target: Its label, or its name in the paper where nothing of ours was run on it.
         title: Its title, with its edition if the board has several.
-        extent: Its scenes and classes, in words; empty where nothing of ours was run on it.
+        extent: Its scenes and classes, in words; empty if nothing of ours was run on it.
         rows: The rows.
         references: The chance and the oracle of a target whose scenes have several labels.
-        dataset: The name of its dataset; empty where nothing of ours was run on it.
+        dataset: The name of its dataset; empty if nothing of ours was run on it.
         edition: Its edition, in words; empty if the board has only one.
         suite: The number of its suite.
     """

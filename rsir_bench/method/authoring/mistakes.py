@@ -45,19 +45,19 @@ def _field(problem: Any) -> str:
 
 
 def classes_twice(path: Path) -> str | None:
-    """Return a name that several classes of a file have, with their lines; None where each has its own."""
+    """Return a name that several classes of a file share, with their lines; None if all names differ."""
     lines: dict[str, list[int]] = defaultdict(list)
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ClassDef):
             lines[node.name].append(node.lineno)
     for name, found in lines.items():
         if len(found) > 1:
-            return f"class {name} is defined on lines {' and '.join(map(str, found))}, and only the last counts"
+            return f"class {name} is defined on lines {' and '.join(map(str, found))}, and only the last one is used"
     return None
 
 
 def incomplete(module: ModuleType) -> Iterator[str]:
-    """Yield what each method or front end of a module lacks that no other class of it completes."""
+    """Yield the missing parts of each method or front end of a module that no subclass in it completes."""
     own = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == module.__name__]
     for kind in own:
         derived = any(other is not kind and issubclass(other, kind) for other in own)
@@ -85,7 +85,7 @@ def _name(value: Any) -> str:
 
 
 def claimed_twice(one: type, other: type) -> str:
-    """Return in words which two classes have cards of one name: their files, or their lines in one file."""
+    """Describe which two classes have cards with the same name: their files, or their lines in one file."""
     files = [inspect.getfile(kind) for kind in (one, other)]
     if files[0] == files[1]:
         lines = [inspect.getsourcelines(kind)[1] for kind in (one, other)]

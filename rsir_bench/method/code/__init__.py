@@ -1,1 +1,1 @@
-"""What code a method is made of, and the digest that tells whether it has changed."""
+"""Find the code of a method, and compute the digest that shows whether it has changed."""

@@ -27,11 +27,11 @@ _IMPORTED: dict[Path, tuple[int, int, int]] = {}
 
 
 def code_files(path: Path) -> list[Path]:
-    """Return a method's file and the files that its ``import`` statements lead to, as far as they are the user's.
+    """Return a method's file and the user's files that it imports, directly or indirectly.
 
-    Files of Python, of installed distributions and of the harness are left out, but not those of the distribution that
-    the method itself belongs to. Where a module has been imported, its file is the one that Python took. Names that
-    are computed while the program runs are not seen.
+    Files of Python, of installed distributions and of the harness are left out, except files of the distribution that
+    the method itself belongs to. For a module that is already imported, the file is the one that Python loaded. Imports
+    by names that are computed at run time are not found.
 
     Args:
         path: The file; it should have been imported.
@@ -76,9 +76,9 @@ def file_code(file: Path) -> str:
 
 
 def digest_of(code: Mapping[Path, str]) -> str:
-    """Return the digest of all of a method's code, wherever its files are; the first one may have any name.
+    """Return the digest of all of a method's code, wherever its files are and whatever the first one is called.
 
-    Files of one name that differ also count by where they are, seen from the first one, as they may be interchanged.
+    If different files have the same name, their paths relative to the first file count as well: they may be swapped.
     """
     (first, own), *others = code.items()
     contents: dict[str, set[str]] = {}
@@ -138,7 +138,7 @@ def _imports(file: Path, beside: Path) -> Iterator[Path]:
 
 
 def _modules(dotted: str, beside: Path) -> Iterator[Path]:
-    """Yield the files of a module and of its packages: as imported, else as Python would find them, else beside."""
+    """Yield the files of a module and its packages: as imported, as Python would find them, or from the same folder."""
     top, _, rest = dotted.partition(".")
     parts = dotted.split(".")
     for depth in range(len(parts), 0, -1):
@@ -208,7 +208,7 @@ def _methods_folders() -> tuple[Path, ...]:
 
 @cache
 def _import_root(file: Path) -> Path:
-    """Return the folder of ``sys.path`` that a file is imported from; its own where there is none."""
+    """Return the folder of ``sys.path`` that a file is imported from, or else the file's own folder."""
     roots = [Path(entry).resolve() for entry in sys.path if entry]
     around = [root for root in roots if file.is_relative_to(root)]
     return max(around, key=lambda root: len(root.parts), default=file.parent)

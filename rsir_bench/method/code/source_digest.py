@@ -1,4 +1,4 @@
-"""Identify source code by what it does: comments, docstrings and formatting do not count."""
+"""Identify source code by its syntax tree: comments, docstrings and formatting do not count."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files of weights: what they hold, which network in them is meant, and whether it fits a backbone."""
+"""Read files of weights, find the right network in them, and check that it fits a backbone."""

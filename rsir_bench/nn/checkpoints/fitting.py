@@ -1,4 +1,4 @@
-"""Fit the networks of a checkpoint to a backbone: prefixes, other sizes of the scene, other numbers of bands."""
+"""Fit the networks of a checkpoint to a backbone: prefixes, other scene sizes, other numbers of bands."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Fitted:
     """Weights of a backbone, and where in the file they were.
 
     Attributes:
-        state: Every tensor of the backbone by name, of its shape, floating point where the backbone's is.
+        state: Every tensor of the backbone by name, with the backbone's shape, and floating point if the backbone's is.
         entry: The entry of the checkpoint; empty: its top.
-        prefix: What stood before the names of the tensors.
-        others: Other entries with networks, which were not taken.
+        prefix: The prefix of the tensor names in the file.
+        others: Other entries with networks, which were not used.
     """
 
     state: Network
@@ -48,7 +48,7 @@ class Fitted:
     others: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return in words what was taken of the file."""
+        """Describe which tensors of the file were used."""
         what = f"entry {self.entry!r}" if self.entry else "the tensors at its top"
         where = f", names after {self.prefix!r}" if self.prefix else ""
         return f"{what}{where}" + (f"; not {', '.join(map(repr, self.others))}" if self.others else "")
@@ -80,10 +80,10 @@ def fit_file(backbone: nn.Module, name: str, path: Path, bands: int) -> Fitted:
 
 
 def _prefix(network: Network, backbone: nn.Module, path: Path) -> str:
-    """Return what stands before the names of a backbone's tensors: that of most of them, or "" where there are none.
+    """Return the prefix of most of a backbone's tensors; if no name matches, a wrapper's prefix or "".
 
     Raises:
-        UserError: Several prefixes lead to whole networks, and none is known as the one to take.
+        UserError: Several prefixes lead to complete networks, and it is unknown which one to use.
     """
     wanted = [key for key in backbone.state_dict() if not key.endswith(".num_batches_tracked")]
     anchor = max(wanted, key=len)
@@ -109,9 +109,9 @@ def _rank(prefix: str) -> tuple[int, int]:
 
 
 def _fit(backbone: nn.Module, name: str, state: Network, bands: int) -> tuple[Network, str | None]:
-    """Return the backbone's tensors from a state dict, and why they do not fit; None where they do.
+    """Return the backbone's tensors from a state dict, and why they do not fit; None if they do.
 
-    Tensors that do not fit as they are go through timm's conversion for that model first.
+    Tensors that do not fit directly are first converted by timm's filter for this model.
     """
     problems = []
     for convert in (_as_it_is, partial(_converted, name)):
@@ -159,7 +159,7 @@ def _adapted(backbone: nn.Module, state: Network, bands: int) -> Network:
 
 
 def _misfit(backbone: nn.Module, state: Network) -> str | None:
-    """Return the first reason why a state dict is not the backbone's; None where it is."""
+    """Return the first reason why a state dict does not fit the backbone; None if it does."""
     wanted = backbone.state_dict()
     for key, tensor in wanted.items():
         if key not in state:
@@ -173,7 +173,7 @@ def _misfit(backbone: nn.Module, state: Network) -> str | None:
 
 
 def _unlike(given: Tensor, wanted: Tensor) -> str | None:
-    """Return how a tensor differs from the one that is wanted, before its name; None where it can take its place."""
+    """Return how a tensor differs from the expected one, as words before its name; None if it fits."""
     if given.shape != wanted.shape:
         return "another shape of"
     if given.layout != wanted.layout or given.is_quantized or given.is_complex():
@@ -187,7 +187,7 @@ def _unlike(given: Tensor, wanted: Tensor) -> str | None:
 
 
 def _more(backbone: nn.Module, state: Network, wanted: Mapping[str, Tensor]) -> str | None:
-    """Return a parameter of a state dict that a part of the backbone lacks; None where there is none."""
+    """Return a parameter of a state dict that the same part of the backbone lacks; None if there is none."""
     parts = {key.partition(".")[0] for key in wanted}
     heads = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else heads

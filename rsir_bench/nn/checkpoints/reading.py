@@ -42,12 +42,12 @@ TENSORS_ONLY = "save its tensors alone, torch.save(model.state_dict(), FILE), or
 
 
 def read_networks(path: Path) -> dict[str, Network]:
-    """Return the networks of a safetensors file or a PyTorch checkpoint, by entry, the one to take first.
+    """Return the networks of a safetensors file or a PyTorch checkpoint, by entry; the preferred one comes first.
 
-    The entry of tensors at the top is "". Tensors are (...) of the shapes and dtypes in the file, on the CPU.
+    The entry of top-level tensors is "". Tensors are on the CPU, (...) with the shapes and dtypes in the file.
 
     Raises:
-        UserError: The file is damaged, holds objects that only running its code could make, or no tensors.
+        UserError: The file is damaged, contains objects that require running its code, or has no tensors.
     """
     held = _read(path)
     networks = dict(_networks(held)) if isinstance(held, Mapping) else {}
@@ -57,7 +57,7 @@ def read_networks(path: Path) -> dict[str, Network]:
 
 
 def _networks(held: Mapping[Any, Any]) -> Iterator[tuple[str, Network]]:
-    """Yield entry and tensors of the networks in a checkpoint: a few tensors beside other entries are none."""
+    """Yield entry and tensors of the networks in a checkpoint, except for a few tensors next to other entries."""
     entries = [name for name in ENTRIES if name in held]
     within = {name: held[name] for name in (*entries, *held) if isinstance(held[name], Mapping)}
     found = {str(name): network for name, entry in within.items() if (network := _tensors(entry))}
@@ -68,17 +68,17 @@ def _networks(held: Mapping[Any, Any]) -> Iterator[tuple[str, Network]]:
 
 
 def _tensors(held: Mapping[Any, Any]) -> Network:
-    """Return the tensors of an entry, or of the first known entry inside it; empty where there are none."""
+    """Return the tensors of an entry, or of the first known entry inside it; empty if there are none."""
     found = {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
     inner = [held[name] for name in ENTRIES if isinstance(held.get(name), Mapping)]
     return found or (_tensors(inner[0]) if inner else {})
 
 
 def _read(path: Path) -> Any:
-    """Return what a file holds, by its content: safetensors begin with the length of a JSON header.
+    """Return the contents of a file; safetensors files are recognised by the length of a JSON header at the start.
 
     Raises:
-        UserError: It cannot be read, or not without running code.
+        UserError: It cannot be read, or only by running code.
     """
     try:
         with path.open("rb") as stream:
@@ -96,7 +96,7 @@ def _read(path: Path) -> Any:
 
 
 def _reason(message: str) -> str:
-    """Return why torch refuses a file, in a few words for its many."""
+    """Return why torch refuses a file, in a few words."""
     if foreign := re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|class|operand)[^`\n]*?([\w]+\.[\w.]+)", message):
         name = (foreign[1] or foreign[2]).rstrip(".")
         return f"beside tensors it holds {name}, and making such an object could run code"

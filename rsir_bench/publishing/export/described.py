@@ -86,7 +86,7 @@ def from_runs(
         found = locate(records, folder, files)
         for record in records:
             if record.key not in found:
-                leave_out(f"{LEFT_OUT}{describe_cell(record)}: today's code, protocol and scenes give another result")
+                leave_out(f"{LEFT_OUT}{describe_cell(record)}: the current code, protocol and scenes differ")
             elif described := _of_result(record, found[record.key], leave_out):
                 yield described
 

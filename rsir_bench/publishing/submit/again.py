@@ -77,13 +77,13 @@ def _of_one_seed(folder: Path, records: Sequence[Record], log: Log) -> Iterator[
 
 
 def _network(folder: Path, record: Record) -> Path | None:
-    """Return where the network of a result is in a package; None where nothing was trained."""
+    """Return where the network of a result is in a package; None if nothing was trained."""
     trained = record.weights.get("trained")
     return folder / NETWORKS / f"{trained.removeprefix('sha256:')}.safetensors" if trained else None
 
 
 def _missing(record: Record, located: LocatedResult, expected: Expected) -> str:
-    """Return why a result cannot be made again here; empty where it can."""
+    """Return why a result cannot be made again here; empty if it can."""
     plan, cell = located.plan, located.cell
     if not expected.is_here(plan.datasets[cell.target]):
         return f"the scenes of {cell.target} are not here"

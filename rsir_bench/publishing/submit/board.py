@@ -35,7 +35,7 @@ def check_board(records: Sequence[Record], published: Sequence[Record], results:
     if len(new_records(records, published, results)) < len(records):
         known = {record.key for record in published}
         there = next(record for record in records if record.key in known)
-        raise UserError(f"{describe_cell(there)}: on the board already; submit only what is not")
+        raise UserError(f"{describe_cell(there)}: already on the board; submit only what is not")
     refuse_no_tables(published, records)
 
 
@@ -47,7 +47,7 @@ def _check_names(record: Record, published: Sequence[Record]) -> None:
             continue
         if other.method.label == label:
             if is_submitted(record) and maker_of(other) != maker_of(record):
-                raise UserError(f"{label}: on the board already, of {maker_of(other)}; choose another name")
+                raise UserError(f"{label}: already on the board, of {maker_of(other)}; choose another name")
         elif is_submitted(record) and (
             other.method.label.removeprefix(SUBMITTED).casefold() == name
             or other.method.title.casefold() == record.method.title.casefold()

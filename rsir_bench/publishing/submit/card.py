@@ -112,7 +112,7 @@ class DescriptorsCard(_Card):
             seeds[entry.row, entry.target].append(entry.seed)
         for (row, target), found in seeds.items():
             if len(set(found)) < len(found):
-                raise ValueError(f"row {row} on {target}: a seed comes twice")
+                raise ValueError(f"row {row} on {target}: a seed is listed twice")
             if len(found) not in SEEDS:
                 raise ValueError(f"row {row} on {target}: {len(found)} seeds; give one or five")
         return self

@@ -42,7 +42,7 @@ def check_submission(
     card = read_card(folder)
     if isinstance(card, DescriptorsCard):
         if exact:
-            raise UserError(f"--exact: {folder} has descriptors and no network, which nobody can make again; omit it")
+            raise UserError(f"--exact: {folder} has descriptors but no networks, so nothing can be recomputed; omit it")
         records = score_submission(folder, card, files)
     else:
         records = _of_package(folder, card, files, log, device if exact else None)

@@ -102,8 +102,8 @@ def _record(
     if entry.fingerprint != index.fingerprint:
         theirs, ours = entry.fingerprint[:12], index.fingerprint[:12]
         raise UserError(
-            f"{path}: describes scenes of {entry.target} with fingerprint {theirs}, and those here have {ours}; "
-            "results are compared on equal scenes only"
+            f"{path}: describes scenes of {entry.target} with fingerprint {theirs}, but the scenes here have {ours}; "
+            "results are compared only on equal scenes"
         )
     rows = _rows(path, entry, index)
     try:

@@ -154,7 +154,7 @@ class Expected:
         return self._indices[name, fingerprint]
 
     def _found(self, name: str) -> SceneIndex | None:
-        """Return the scenes on this machine; None where they are not here."""
+        """Return the scenes on this machine; None if they are not here."""
         for known, index in self._indices.items():
             if known[0] == name and self.is_here(index):
                 return index

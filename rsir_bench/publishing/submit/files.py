@@ -62,7 +62,7 @@ def check_decoded(path: Path, most: int) -> None:
         most: The largest number of decoded bytes.
 
     Raises:
-        UserError: It would take more, or its head cannot be read.
+        UserError: It would take more, or its header cannot be read.
     """
     try:
         for decoded in _decoded_bytes(path):

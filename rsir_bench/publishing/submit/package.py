@@ -62,7 +62,7 @@ def _read(path: Path, origin: OriginPart) -> Record:
     if record.origin != origin:
         raise UserError(f"{path}: its origin is not that of the card; pack it again")
     if record.accepted:
-        raise UserError(f"{path}: names results that it replaces; a submission replaces nothing")
+        raise UserError(f"{path}: names results that it replaces; a submission cannot replace anything")
     return record
 
 

@@ -1,4 +1,4 @@
-"""The contract of post-processing, which changes rankings after descriptors are made. A plugin implements it too."""
+"""The contract of post-processing, which changes rankings after descriptors are made; plugins implement it too."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Array = np.ndarray[Any, Any]
 Correct = Callable[[Array, Array], None]
 """Changes distances in place; it is called in several threads.
 
-It is given (S,) int64, positions of queries in ``Vectors.queries``, and (S, M) float, the distances of each to the
-whole gallery, smaller is nearer: the negated similarity under "pearson", "cosine" and "inner product", half the squared
-distance less half the query's squared norm under "euclidean", and twice the Hamming distance less the number of bits
-for codes."""
+The arguments are (S,) int64, the positions of queries in ``Vectors.queries``, and (S, M) float, their distances to the
+whole gallery; smaller is nearer. A distance is the negated similarity under "pearson", "cosine" and "inner product",
+half the squared distance minus half the squared norm of the query under "euclidean", and twice the Hamming distance
+minus the number of bits for codes."""
 
 CHUNK = 8192  # rows held in float64 at a time
 
@@ -34,10 +34,10 @@ class Vectors:
     """Queries and gallery before post-processing, in the caller's order.
 
     Attributes:
-        queries: (Q, D) float descriptors, or codes of -1 and +1, float32; ``gallery`` itself where every scene of the
-            gallery is a query.
-        gallery: (M, D) likewise.
-        own: (Q,) int64, the row of the gallery that a query is; -1 where the gallery does not hold it.
+        queries: (Q, D) float descriptors, or codes of -1 and +1, float32; the same object as ``gallery`` if every scene
+            of the gallery is a query.
+        gallery: (M, D), of the same kind.
+        own: (Q,) int64, the row of each query in the gallery; -1 if the gallery does not contain the query.
         similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
     """
 
@@ -48,12 +48,12 @@ class Vectors:
 
     @cached_property
     def unit_gallery(self) -> Array:
-        """The gallery's rows of length 1, centred first under "pearson": (M, D) float32, or float64 where those are."""
+        """The gallery's rows scaled to length 1, (M, D) float32 or float64; centred first under "pearson"."""
         return unit(self.gallery, self.similarity)
 
     @cached_property
     def unit_queries(self) -> Array:
-        """The queries' rows of length 1, likewise, (Q, D); ``unit_gallery`` itself where they are the gallery."""
+        """The queries' rows, scaled in the same way, (Q, D); ``unit_gallery`` itself if they are the gallery."""
         return self.unit_gallery if self.queries is self.gallery else unit(self.queries, self.similarity)
 
 
@@ -73,13 +73,13 @@ def unit(rows: Array, similarity: str) -> Array:
 
 @dataclass(frozen=True)
 class Processed:
-    """The result of post-processing; what is None stays unchanged.
+    """The result of post-processing; attributes that are None leave things unchanged.
 
     Attributes:
         queries: (Q, D') float.
         gallery: (M, D') float.
-        correct: Changes the distances between these, block by block.
-        similarity: The similarity that they are compared under.
+        correct: Changes the distances between queries and gallery, block by block.
+        similarity: The similarity to compare them with.
     """
 
     queries: Array | None = None
@@ -99,7 +99,7 @@ def is_whole(entry: Field[Any]) -> bool:
 
 
 def out_of_range(value: float, limits: Mapping[str, float]) -> str:
-    """Return what the limits of ``number`` demand of a value that is out of them; empty where it is not."""
+    """Return the limits of ``number`` that a value violates, in words; empty if it is within them."""
     least, most, below = (limits.get(name, default) for name, default in _NO_LIMITS.items())
     if least <= value <= most and value < below:
         return ""
@@ -112,18 +112,18 @@ _NO_LIMITS = {"least": -math.inf, "most": math.inf, "below": math.inf}
 
 @dataclass(frozen=True)
 class PostProcessing(ABC):
-    """One kind of post-processing. A subclass is a frozen dataclass; its fields are the values behind the colon.
+    """One kind of post-processing. A subclass is a frozen dataclass; its fields are the values after the colon.
 
-    ``--after aqe:10,3`` is the class of the name ``aqe`` with the values 10 and 3 in its fields, ``--after aqe`` the
-    same class with the defaults of its fields. Fields are ``int`` or ``float``.
+    ``--after aqe:10,3`` is the class with the name ``aqe`` and the values 10 and 3 in its fields; ``--after aqe`` is
+    the same class with the defaults of its fields. Fields are ``int`` or ``float``.
 
     Attributes:
         name: The word before the colon: lower case letters, digits and ``-``.
-        title: The same in tables.
-        version: Raised whenever results change.
-        transductive: Whether a ranking depends on more of the gallery than query and scene.
+        title: The name in tables.
+        version: Raise it whenever results change.
+        transductive: Whether the score of a query and a scene depends on other scenes of the gallery.
         codes: Whether it can rank binary codes.
-        similarities: The similarities that it is defined for, besides Hamming distance for codes.
+        similarities: The similarities that it supports, besides Hamming distance for codes.
     """
 
     name: ClassVar[str]
@@ -137,7 +137,7 @@ class PostProcessing(ABC):
         """Check the values.
 
         Raises:
-            UserError: One is of another type than its field, or out of range.
+            UserError: A value has another type than its field, or is out of range.
         """
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -150,38 +150,38 @@ class PostProcessing(ABC):
 
     @abstractmethod
     def apply(self, given: Vectors) -> Processed:
-        """Return what is ranked instead.
+        """Return the vectors or distances to rank instead.
 
-        Nothing of a query may enter what it is compared with, unless the method is defined so.
+        The rows that a query is compared with must not depend on the query, unless the method is defined that way.
 
         Args:
             given: Queries and gallery.
 
         Raises:
-            UserError: The values do not go with these descriptors.
+            UserError: The values do not fit these descriptors.
         """
 
     def too_small(self, scenes: int) -> str | None:
-        """Return why the values do not go with a gallery of so many scenes, as ``"n 10 needs 11"``; None: they do.
+        """Return why a gallery is too small for the values, for example ``"n 10 needs 11"``; None if it is not.
 
         Args:
-            scenes: In the gallery, the query included.
+            scenes: The number of scenes in the gallery, including the query.
         """
         return None
 
     @property
     def values(self) -> list[int | float]:
-        """The values of its fields, in order, each of the type of its field."""
+        """The values of its fields, in order and with the types of the fields."""
         given = ((entry, getattr(self, entry.name)) for entry in fields(self))
         return [value if is_whole(entry) else float(value) for entry, value in given]
 
     @property
     def numbers(self) -> str:
-        """The values as they are written behind the colon: ``"20,6,0.3"``."""
+        """The values as they are written after the colon: ``"20,6,0.3"``."""
         return ",".join(map(number_text, self.values))
 
     def __str__(self) -> str:
-        """Return it as ``--after`` takes it, with all values."""
+        """Return the name and all values, as ``--after`` takes them."""
         return f"{self.name}:{self.numbers}" if self.values else self.name
 
     @property
@@ -191,11 +191,11 @@ class PostProcessing(ABC):
         return f"{words} (transductive)" if self.transductive else words
 
     def unfit(self, similarity: str, length: int | None = None) -> str | None:
-        """Return why rows that are compared by a similarity are left out; None: they are not.
+        """Return why rows with a similarity are left out; None if they are not.
 
         Args:
             similarity: One of ``rsir_bench.ranking.SIMILARITIES``.
-            length: Values of a row; None: not known yet.
+            length: The number of values in a row; None: not known yet.
         """
         if similarity == "hamming":
             return None if self.codes else f"a binary row; {self.name} works on real values"
@@ -204,10 +204,10 @@ class PostProcessing(ABC):
         return None
 
     def check(self, scenes: int, similarity: str) -> None:
-        """Refuse descriptors that it is not defined for.
+        """Refuse descriptors that this post-processing does not support.
 
         Raises:
-            UserError: The gallery has too few scenes, or the similarity is another.
+            UserError: The gallery has too few scenes, or the similarity is not supported.
         """
         if why := self.unfit(similarity):
             raise UserError(f"after {self}: {why}; omit it")

@@ -26,7 +26,7 @@ JUNK_NAMES = ("ignore", "junk")
 ID_NAMES = ("ids", "id")
 FILE_NAMES = ("filename", "file_name", "file")
 TEXT_NAMES = (*LABEL_NAMES, LIST_NAME, *ID_NAMES, *FILE_NAMES)
-"""The columns of a CSV that are text, whatever their cells look like."""
+"""The columns of a CSV that are always read as text."""
 
 TABLES = (".parquet", ".csv")
 NAMELESS = (".txt", ".npy")

@@ -31,8 +31,8 @@ class DescriptorFile:
 
     Attributes:
         descriptors: (N, D) numbers, or (N, bits) or packed codes.
-        labels: (N,) classes, or several labels per scene as ``score`` takes them; None where the file has none.
-        ids: (N,) names of the scenes, of the file's dtype, or None where the file has none.
+        labels: (N,) classes, or several labels per scene as ``score`` takes them; None if the file has none.
+        ids: (N,) names of the scenes, of the file's dtype, or None if the file has none.
         others: The other arrays by name, the ids among them: neither descriptors nor labels nor queries.
     """
 
@@ -137,7 +137,7 @@ def _refuse_damaged(path: Path, columns: dict[str, Array], chosen: list[str]) ->
 
 
 def _number(cell: object) -> float | None:
-    """Return a cell of a table as a number; None where it is none."""
+    """Return a cell of a table as a number; None if it is none."""
     try:
         return float(cell) if isinstance(cell, str | int | float) else None
     except ValueError:
@@ -155,7 +155,7 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
         if numbered := re.fullmatch(r"(.*?)([0-9]+)", name, re.DOTALL):
             block, number = blocks.setdefault(numbered[1], {}), int(numbered[2])
             if number in block:
-                raise UserError(f"{path}: columns {block[number]} and {name} have one number; rename one of them")
+                raise UserError(f"{path}: columns {block[number]} and {name} have the same number; rename one of them")
             block[number] = name
     blocks = {prefix: block for prefix, block in blocks.items() if len(block) > 1}
     advice = "give a column of lists called 'descriptors', or number the columns of its dimensions: f0, f1, ..."
@@ -176,6 +176,6 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
     if whole and len(whole) < len(names):
         raise UserError(
             f"{path}: among columns of floats, {', '.join(whole)} of {numeric[whole[0]].dtype}; "
-            "rename the columns that are no dimensions, or make it float"
+            "rename the columns that are not dimensions, or make it float"
         )
     return names

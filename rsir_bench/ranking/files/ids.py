@@ -29,7 +29,7 @@ def by_scene(descriptors: Array, ids: Array | None, dataset: SceneIndex, where: 
     """
     if ids is None:
         raise UserError(
-            f"{where}: holds no ids, so nothing says which row is which scene of {dataset.name}; "
+            f"{where}: holds no ids, so it is unknown which row is which scene of {dataset.name}; "
             "add an array or a column 'id'"
         )
     names = as_ids(ids, where)
@@ -56,7 +56,7 @@ def rows_of(wanted: list[str], given: list[str], where: Path, other: Path) -> Ar
     row = {name: number for number, name in enumerate(given)}
     if missing := [name for name in wanted if name not in row]:
         raise UserError(
-            f"{other}: lacks {few(missing)} of the {len(wanted):,} ids of {where}; write them alike in both files"
+            f"{other}: lacks {few(missing)} of the {len(wanted):,} ids of {where}; use the same ids in both files"
         )
     return np.array([row[name] for name in wanted], np.int64)
 
@@ -86,7 +86,7 @@ def as_ids(values: Array, where: Path) -> list[str]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a value as text; None where it is none."""
+    """Return a value as text; None if it is none."""
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -21,7 +21,7 @@ SUFFIXES = (".csv", ".txt", ".tsv")
 
 
 def lists_of_labels(path: Path, ids: Array | None, where: Path) -> list[list[str]] | None:
-    """Return the labels of descriptors, N lists of names; None where the file gives one label per scene.
+    """Return the labels of descriptors, N lists of names; None if the file gives one label per scene.
 
     Args:
         path: See ``rsir_bench.scenes.labelling.label_file.read_label_table``.

@@ -30,7 +30,7 @@ NOT_SCENES = (*LABEL_NAMES, LIST_NAME, *QUERY_NAMES, *DESCRIPTOR_NAMES)
 
 
 def read_ids(path: Path) -> Array | None:
-    """Return the ids, (N,) of the file's dtype, that a file of labels has next to them; None where it has none.
+    """Return the ids, (N,) of the file's dtype, that a file of labels has next to them; None if it has none.
 
     In a table without ids or file names, the column ``image``, ``scene``, ``path`` or ``name`` holds them, else the
     index of a parquet file.
@@ -89,7 +89,7 @@ def scene_names(path: Path, contents: dict[str, Array]) -> tuple[str | None, Arr
 
 
 def only_array(path: Path, contents: dict[str, Array], names: tuple[str, ...]) -> Array | None:
-    """Return the array that has one of some names; None where none has.
+    """Return the array that has one of some names; None if none has.
 
     Raises:
         UserError: Several have.

@@ -49,7 +49,7 @@ def measure_graded(
 
     Returns:
         (5, metrics, Q) float64: expectation, least and greatest value, chance and oracle, queries in the order of the
-        task; NaN where a query has no relevant scene.
+        task; NaN if a query has no relevant scene.
     """
     metrics = graded_metrics(names)
     counted = {name: metric for name, metric in metrics.items() if isinstance(metric, CountedMetric)}

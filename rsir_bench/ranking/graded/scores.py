@@ -1,4 +1,4 @@
-"""Score descriptors of scenes with several labels: every value between its chance and its oracle."""
+"""Score descriptors of scenes with several labels; every value is reported with its chance and oracle."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from rsir_bench.ranking.names import METRIC_VERSION
 ByName = dict[str, float]
 
 AVERAGE = "mAP(any)"
-"""What ``GradedScores.doubts`` is about, measured whether it is asked for or not."""
+"""The metric behind ``GradedScores.doubts``; it is always measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class GradedScores(Tabular):
     """The scores of queries with several labels.
 
-    A mean over queries leaves out those without a relevant scene; chance and oracle of a metric are means over the same
+    Means over queries exclude queries without a relevant scene. Chance and oracle of a metric are means over the same
     queries as its value.
 
     Attributes:
         overall: Metric name -> mean over queries.
         lower: Metric name -> the least value under any order of tied scenes, mean over queries.
-        upper: Metric name -> the greatest such value.
+        upper: Metric name -> the greatest value, likewise.
         chance: Metric name -> the mean over all orders of the gallery.
-        oracle: Metric name -> the value of the gallery ranked by the relevance that the metric counts. No value is
-            above it, except of WAP@kh, whose divisor punishes hits.
-        per_label: Label -> metric name -> mean over the queries that have the label, among others.
+        oracle: Metric name -> the value of the gallery ranked by the relevance that the metric uses. No value exceeds
+            it, except for WAP@kh, which divides by the number of hits.
+        per_label: Label -> metric name -> mean over the queries that have the label.
         label_chance: Label -> metric name -> chance of the same queries.
         label_oracle: Label -> metric name -> oracle of the same queries.
         per_query: Metric name -> (Q,) float64 in the order of ``query_index``; NaN without a relevant scene.
@@ -45,7 +45,7 @@ class GradedScores(Tabular):
         without: Metric name -> number of scored queries without a relevant scene.
         constant: Number of scenes without a direction, as in ``rsir_bench.ranking.Scores``.
         equal: Number of scenes in the largest group of equal descriptors; 0: all differ.
-        mixed: Number of them that have other labels than most of the group.
+        mixed: Number of scenes in this group whose labels differ from most of the group.
         scenes: Number of scenes in the gallery.
         label_names: The labels.
         after_seconds: Processor time of post-processing, all threads together; None: there was none.
@@ -81,7 +81,7 @@ class GradedScores(Tabular):
         return {"all queries": self.overall, "chance": self.chance, "oracle": self.oracle, **self.per_label}
 
     def doubts(self) -> list[str]:
-        """Return why the scores do not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
+        """Return reasons why the scores may not measure retrieval; see ``rsir_bench.ranking.doubts.doubts_about``."""
         mean, least, most, chance, _ = self.average.mean(axis=1).tolist()
         return doubts_about(
             AVERAGE,
@@ -128,7 +128,7 @@ def assemble_graded(task: GradedTask, measured: Sequence[str], names: Sequence[s
     Args:
         task: What was scored.
         measured: The metrics of the table; ``AVERAGE`` is one of them.
-        names: Those that are wanted.
+        names: The metrics to return.
         table: (5, metrics, Q) float64, see ``rsir_bench.ranking.graded.measure.measure_graded``.
     """
     order = np.argsort(task.positions.numpy())

@@ -48,8 +48,8 @@ def average_precision_at_r(ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
 def average_precision_at(ranks: PositiveRanks, k: int, over: int, harmonic: Tensor) -> Tensor:
     """Return sum_{i<=k} P(i) rel_i over a fixed number, (3, S) float64.
 
-    Its mean over queries is mAP@k over min(k, R), of which a perfect ranking has 1, and mAP@k/R over R. The third of
-    this kind, mAP@kh, is over the hits: see ``average_precision_at_hits``.
+    Divided by min(k, R), its mean over queries is mAP@k, which is 1 for a perfect ranking; divided by R, it is mAP@k/R.
+    The third metric of this kind, mAP@kh, divides by the hits: see ``average_precision_at_hits``.
 
     + - + - -, k = 2, over 2: (1/1) / 2. - (+ -) - +, k = 2, over 2: (1/2) / 2 in half of the orders, 0 in the others.
 
@@ -68,8 +68,9 @@ def average_precision_at_hits(ranks: PositiveRanks, k: int, harmonic: Tensor) ->
     """Return AP@kh = (1/h_k) sum_{i<=k} P(i) rel_i, (3, S) float64, and 0 where h_k = 0; its mean is mAP@kh.
 
     The divisor is random where a tie group crosses rank k: the number h of positives on its t places inside is
-    hypergeometric (n, r, t), and given h they add what a group of t scenes with h positives adds. Since the divisor may
-    punish an additional hit, "worst" and "best" are the least and the greatest value over all orders here.
+    hypergeometric (n, r, t), and given h they add what a group of t scenes with h positives adds. Because of the
+    divisor, an additional hit can lower the value, so "worst" and "best" are the least and the greatest value over all
+    orders here.
 
     + - + - -, k = 3: (1/1 + 2/3) / 2. - (+ -) - +, k = 2: (1/2) / 1 in half of the orders, 0 in the others.
 

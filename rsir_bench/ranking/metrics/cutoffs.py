@@ -51,8 +51,8 @@ def recall_at(ranks: PositiveRanks, k: int) -> Tensor:
 def ndcg_at(ranks: PositiveRanks, k: int) -> Tensor:
     """Return nDCG@k of gains 0 and 1, (3, S) float64.
 
-    DCG@k = sum_{i<=k} rel_i / log2(i + 1), over its value where all positives come first (Jarvelin and Kekalainen,
-    TOIS 2002). The gallery behind that ideal holds neither the query nor ignored scenes.
+    DCG@k = sum_{i<=k} rel_i / log2(i + 1), over its value where all positives come first (Jarvelin and Kekalainen, TOIS
+    2002). This ideal ranking contains neither the query nor ignored scenes.
 
     + - - - +, k = 3: 1 / (1 + 1/log2(3)). - (- +) + -, k = 3: (1/2 + 1/log2(3)) / 2 over the same.
 
@@ -74,7 +74,7 @@ def ndcg_at(ranks: PositiveRanks, k: int) -> Tensor:
 def precision_within_radius(ranks: PositiveRanks) -> Tensor:
     """Return P@H2, the share of positives among the scenes within Hamming distance 2, (3, S) float64; 0 of no scenes.
 
-    The order of tied scenes has no part in it: all three values are equal.
+    The order of tied scenes does not matter: all three values are equal.
 
     >>> from dataclasses import replace
     >>> near = torch.tensor([[4], [3]])  # four scenes, three of them positives

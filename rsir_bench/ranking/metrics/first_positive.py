@@ -10,16 +10,16 @@ from torch import Tensor
 from rsir_bench.ranking.ties import PositiveRanks, TieGroups
 
 NEVER = 2.0**-60
-"""A probability that adds nothing to a float64."""
+"""A probability that is too small to change a float64."""
 
 
 def hit_at(ranks: PositiveRanks, k: int) -> Tensor:
     """Return hit@k, whether a positive is in the first k ranks, (3, S) float64.
 
-    Metric learning prints its mean as R@k, person re-identification as CMC; recall@k is another number.
+    Its mean is called R@k in metric learning and CMC in person re-identification; recall@k is a different metric.
 
-    In the first group with positives, t of whose places are within k, none is in these with probability
-    C(n-r, t) / C(n, t).
+    If t places of the first group with positives are within k, they contain no positive with probability C(n-r, t) /
+    C(n, t).
 
     - + - - -, k = 1: 0; k = 2: 1. - (+ -) - +, k = 2: 1 in half of the orders.
 
@@ -42,7 +42,8 @@ def hit_at(ranks: PositiveRanks, k: int) -> Tensor:
 def reciprocal_rank(ranks: PositiveRanks) -> Tensor:
     """Return one over the rank of the first positive, (3, S) float64; its mean over queries is MRR.
 
-    In the first group with positives, it is 1/(b + m) where the first m - 1 places hold none and the m-th holds one.
+    In the first group with positives, it is 1/(b + m) if the first m - 1 places contain no positive and the m-th
+    contains one.
 
     - + - - -: 1/2. - (+ -) - +: 1/2 or 1/3.
 
@@ -85,7 +86,7 @@ def none_on_first_places(groups: TieGroups, most: int) -> Tensor:
 
 
 def _places_that_count(groups: TieGroups) -> int:
-    """Return a number of places within which the first positive is, but for a chance that float64 does not see."""
+    """Return a number of places that contain the first positive, except with a probability below float64 precision."""
     places = groups.size - groups.positives + 1
     missed = (1 - groups.positives / groups.size.double()).clamp(min=NEVER)  # at each place, at most
     return int(places.minimum((math.log(NEVER) / missed.log()).ceil().long() + 1).max())

@@ -1,4 +1,4 @@
-"""What each name of ``rsir_bench.ranking.names`` measures."""
+"""The functions behind the names of ``rsir_bench.ranking.names``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def measured(metric: Metric, ranks: PositiveRanks, harmonic: Tensor) -> Tensor:
 
     Args:
         metric: The metric.
-        ranks: Those of the S queries.
+        ranks: The ranks of the S queries.
         harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
     """
     return FORMULAS[metric.formula](ranks, metric.cutoff, harmonic)

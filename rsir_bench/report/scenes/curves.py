@@ -22,7 +22,7 @@ HEIGHT = 3.6  # inches
 def draw_curves(target: Target) -> Drawing | None:
     """Draw the mean precision at each recall; the eight best methods in colour, the others grey.
 
-    None where scenes have several labels, and no curve.
+    None if scenes have several labels, and no curve.
     """
     curves = [(method.title, method.found.precision) for method in target.methods]
     known = [(title, precision) for title, precision in curves if precision is not None]

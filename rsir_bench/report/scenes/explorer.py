@@ -68,7 +68,7 @@ def _entry(target: Target, sheets: Sheets) -> dict[str, Any]:
 
 
 def _labels(target: Target) -> list[list[str]] | None:
-    """Return the labels of each scene of the index; None where each has one, its class."""
+    """Return the labels of each scene of the index; None if each has one, its class."""
     return None if target.index.several is None else target.index.several.lists()
 
 

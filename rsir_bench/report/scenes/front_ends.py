@@ -32,7 +32,7 @@ class Conversion:
         class_name: Its class, or its labels.
         before: The picture before, relative to the report's folder.
         after: The picture after, likewise.
-        outline: Corners of the converted scene in the original one, "x,y x,y ..." in percent of the side; empty where
+        outline: Corners of the converted scene in the original one, "x,y x,y ..." in percent of the side; empty if
             there is no affine map.
         parameters: (name, value as printed).
         words: The effect of the parameters, in one line.

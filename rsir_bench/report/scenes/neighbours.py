@@ -31,7 +31,7 @@ class Neighbours:
             scenes that are the only ones of their class, or of each of their labels: those are not queries.
         similarities: (N, K) float64 as the protocol scores; the Hamming distance in bits for codes.
         measured: (N,) float64, the metric that methods are ranked by, as the scorer computes it: AP, or with several
-            labels per scene nDCG@100(g); NaN where ``indices`` is -1.
+            labels per scene nDCG@100(g); NaN if ``indices`` is -1.
         precision: (101,) float64: precision at recall 0, 0.01, ..., 1, mean over the queries that the protocol scores;
             None with several labels per scene.
     """

@@ -42,7 +42,7 @@ def add_scenes(
         render: ``Frame.render`` of the report's frame.
 
     Returns:
-        Links to the pages, the explorer first, and scenes for other pages; empty where nothing can be shown.
+        Links to the pages, the explorer first, and scenes for other pages; empty if nothing can be shown.
 
     Raises:
         UserError: A folder of runs does not exist, or a file cannot be written.

@@ -74,7 +74,7 @@ class RunArtifacts:
         return self._networks[round_index]
 
     def components(self, cell: ResultSpec) -> Components | None:
-        """Return the source-fitted components of a cell's row; None where it has none."""
+        """Return the source-fitted components of a cell's row; None if it has none."""
         if cell.components is None:
             return None
         return Components(cell.components, cell.row.descriptor, self.network(cell.round), self.describing)

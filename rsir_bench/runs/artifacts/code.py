@@ -30,7 +30,7 @@ def note_code(run: Run) -> None:
 
 
 def changed_since(run: Run) -> Path | None:
-    """Return the folder that other code of the same method has left for an equal run; None where there is none."""
+    """Return the folder that other code of the same method has left for an equal run; None if there is none."""
     if run.folder.is_dir():
         return None
     for path in sorted(run.folder.parent.glob(f"*/{CODE_NOTE}")):
@@ -115,7 +115,7 @@ def run_folder_of(record: Path) -> Path:
 
 
 def _changed(note: dict[str, Any]) -> str | None:
-    """Return which files have changed since a run, in words; None where none has, of those that are still there."""
+    """Return which files have changed since a run, in words; None if none has, of those that are still there."""
     files = {Path(path): content for path, content in note.get("files", {}).items()}
     names = [path.name for path, content in files.items() if path.is_file() and _digest(path) != content]
     if not names:
@@ -125,7 +125,7 @@ def _changed(note: dict[str, Any]) -> str | None:
 
 
 def _digest(path: Path) -> str | None:
-    """Return the digest of a file's code; None where it is no longer Python."""
+    """Return the digest of a file's code; None if it is no longer Python."""
     try:
         return file_code(path)
     except UserError:
@@ -147,5 +147,5 @@ def _replaced(notes: dict[Path, dict[str, Any]]) -> dict[Path, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a note; empty where there is none."""
+    """Return a note; empty if there is none."""
     return read_note(path) if path.is_file() else {}

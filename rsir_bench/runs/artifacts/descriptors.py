@@ -119,7 +119,7 @@ class Descriptors:
         return self._describing.raw(self._network, self.cell.target, self.cell.distortion)[self.cell.row.descriptor]
 
     def _fitted(self) -> Reduction | None:
-        """Return the row's components, fitted on the source or on the target; None where it has none."""
+        """Return the row's components, fitted on the source or on the target; None if it has none."""
         if self.cell.fit == "target":
             return fit_reduction(self._raw(), self._describing.plan.protocol.describe.pca)
         return self.components.get() if self.components else None

@@ -143,7 +143,7 @@ def _doubts(cell: ResultSpec, scores: Scores | GradedScores, left: Circumstances
 
 
 def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
-    """Return what was asked for of one result, without the folders of this machine."""
+    """Return the request behind one result, without the folders of this machine."""
     return RequestFields(
         protocol=Path(request.protocol).name if request.protocol.endswith(".toml") else request.protocol,
         method=run.method.asked_as or run.method.name,
@@ -172,7 +172,7 @@ def _after(after: NamedAfter | None) -> AfterPart | None:
 
 
 def row_part(run: Run, cell: ResultSpec, dimensions: int) -> RowPart:
-    """Return what a record says of the row, given the length of its descriptors or codes."""
+    """Return a record's part on the row, given the length of its descriptors or codes."""
     published = cell.row.paper if not run.method.overridden and cell.after is None else None
     return RowPart(
         name=cell.row_name,
@@ -185,7 +185,7 @@ def row_part(run: Run, cell: ResultSpec, dimensions: int) -> RowPart:
 
 
 def method_part(method: MethodSpec, protocol: Protocol) -> MethodPart:
-    """Return what a record says of the method."""
+    """Return a record's part on the method."""
     return MethodPart(
         name=method.name,
         label=method.label,
@@ -220,7 +220,7 @@ def _encoder(run: Run) -> EncoderPart | None:
 
 
 def protocol_part(protocol: Protocol, overrides: Sequence[str]) -> ProtocolPart:
-    """Return what a record says of the protocol, given the values of ``--set`` that led to it."""
+    """Return a record's part on the protocol, given the values of ``--set``."""
     board = board_name(protocol)
     modified = board != protocol.name
     return ProtocolPart(
@@ -235,7 +235,7 @@ def protocol_part(protocol: Protocol, overrides: Sequence[str]) -> ProtocolPart:
 
 
 def source_part(source: SceneIndex, transform: Transform) -> SourcePart:
-    """Return what a record says of a dataset that was trained on."""
+    """Return a record's part on a training dataset."""
     _, *reading = [read] if isinstance(read := scenes_as_read(source, transform), str) else read
     return SourcePart(
         name=source.name,
@@ -246,13 +246,13 @@ def source_part(source: SceneIndex, transform: Transform) -> SourcePart:
 
 
 def unlabelled_part(plan: Plan, run: Run) -> SourcePart | None:
-    """Return what a record says of the pool of unlabelled scenes; None where the method uses none."""
+    """Return a record's part on the pool of unlabelled scenes; None if the method uses none."""
     pool = plan.protocol.data.unlabelled
     return source_part(plan.datasets[pool], run.transform) if run.card.needs_unlabelled and pool else None
 
 
 def target_part(index: SceneIndex, kept: int) -> TargetPart:
-    """Return what a record says of the dataset that was scored on, of which ``kept`` scenes count."""
+    """Return a record's part on the target, of which ``kept`` scenes are scored."""
     return TargetPart(
         name=index.name,
         title=index.card.title if index.card else index.title or index.name,
@@ -290,7 +290,7 @@ def _precision(plan: Plan, left: Circumstances) -> str:
 
 
 def _sessions(left: Circumstances) -> list[dict[str, str]]:
-    """Return where and how the epochs of all trainings were made, in order; empty where an older version noted none."""
+    """Return where and how the epochs of all trainings were made, in order; empty if an older version noted none."""
     return [
         session
         for note in left.trainings
@@ -322,7 +322,7 @@ def _kind(device: str) -> str:
 
 
 def _cost(left: Circumstances, here: dict[str, str], precision: str) -> dict[str, float | None]:
-    """Return what the result cost; times taken elsewhere, or in several ways, are left out."""
+    """Return the costs of the result; times from other machines, or measured in several ways, are left out."""
     last: dict[str, Any] = left.trainings[-1] if left.trainings else {}
     sessions = _sessions(left)
     ways = {session.get("compiled", "") for session in sessions}

@@ -102,7 +102,7 @@ def accept(reason: str, expected: Path = FOLDER) -> list[Finding]:
     """Make the current output the expected one, and store the reason and what changed with it.
 
     Returns:
-        The comparison with what was expected until now; empty where there was nothing.
+        The comparison with what was expected until now; empty if there was nothing.
 
     Raises:
         UserError: There is no reason, or the stage cannot run.

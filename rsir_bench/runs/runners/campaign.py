@@ -164,7 +164,7 @@ def _open_all_pixels(plan: Plan) -> None:
 
 
 def _seconds(plan: Plan, known: Costs) -> dict[str, float | None]:
-    """Return the estimated seconds of each run that is to be made, by title; None where a time limit forbids to try."""
+    """Return the estimated seconds of each run that is to be made, by title; None if a time limit forbids to try."""
     if plan.request.time_limit is not None:
         return dict.fromkeys((run.title for run in plan.todo), None)
     taken = {run.title: estimate(plan, run, known) for run in plan.todo}
@@ -172,7 +172,7 @@ def _seconds(plan: Plan, known: Costs) -> dict[str, float | None]:
 
 
 def _describe_kept(plan: Plan) -> str:
-    """Return what an interrupted campaign keeps."""
+    """Return the parts that an interrupted campaign keeps."""
     cells = [cell for run in plan.runs for cell in run.cells]
     kept = [f"{sum(cell.done for cell in cells)} of {len(cells)} results"]
     kept += [f"{run.title} up to epoch {epochs}" for run in plan.todo if (epochs := kept_epochs(run))]

@@ -348,7 +348,7 @@ def run_on_node(order: RemoteTask, sent: Sequence[Any]) -> RemoteResult:
 
 
 def ask_node(request: Request, keys: Sequence[str], files: CarriedFiles, folder: Path) -> str | None:
-    """Return why a node cannot make runs as the caller planned them; None where it can."""
+    """Return why a node cannot make runs as the caller planned them; None if it can."""
     if not folder.is_dir():
         return f"no folder {folder} here; start in a folder that every node has at the same path"
     os.chdir(folder)
@@ -442,7 +442,7 @@ def _as_they_end(references: list[Any], say: Callable[[str], object]) -> Iterato
             _refuse_lost_head()
         now = _alive()
         for node in alive.keys() - now.keys():
-            say(f"lost      {alive[node]} (node {node[:8]}): what it had begun starts again on another node")
+            say(f"lost      {alive[node]} (node {node[:8]}): its unfinished runs start again on another node")
         alive = now
         yield from ended
 

@@ -73,7 +73,7 @@ def _start(child: BaseProcess) -> None:
 def _describe_exit(code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
-        return f"its process was killed by {name}{', perhaps for its memory' if name == 'SIGKILL' else ''}"
+        return f"its process was killed by {name}{', perhaps because of its memory use' if name == 'SIGKILL' else ''}"
     return f"its process ended with exit code {code} and no answer; the method, or what it calls, ended it"
 
 

@@ -69,7 +69,7 @@ def _is_here(path: Path, content: bytes) -> bool:
 
 
 def why_not_here(request: Request, keys: Sequence[str]) -> str | None:
-    """Return why this machine cannot make runs as the caller planned them, in one line; None where it can.
+    """Return why this machine cannot make runs as the caller planned them, in one line; None if it can.
 
     Args:
         request: The caller's request, with paths of this machine.

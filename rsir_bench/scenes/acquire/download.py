@@ -71,7 +71,7 @@ def _is_present(card: DatasetCard, data_root: Path) -> bool:
     try:
         scenes_of_card(card, folder).checked(card)
     except SceneError as error:
-        raise SceneError(f"{error} (or move {folder} away to download it anew)") from error
+        raise SceneError(f"{error} (or move {folder} away to download it again)") from error
     return True
 
 

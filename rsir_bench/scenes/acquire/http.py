@@ -64,7 +64,7 @@ def fetch(url: str, part: Path, size: int | None, what: str, *, pinned: bool = T
     Args:
         url: An address of http or https.
         part: The file to write; a small file next to it notes the version that the bytes belong to.
-        size: The bytes that the file must have, None where that is not known.
+        size: The bytes that the file must have, None if that is not known.
         what: The name to show.
         pinned: Whether the content's hash is known. Otherwise every address on the way must be https: nobody in
             between can then change what arrives.
@@ -111,8 +111,8 @@ def refuse_plain(what: str, addresses: Iterable[str]) -> None:
     for address in addresses:
         if not address.lower().startswith("https://"):
             raise UserError(
-                f"{what}: {address} is not https, and the card pins no hash: anyone on the way could change the file; "
-                "add its sha256 to the card, or an address of https"
+                f"{what}: {address} is not https, and the card pins no hash: anyone in between could change the file; "
+                "add its sha256 to the card, or use an https address"
             )
 
 

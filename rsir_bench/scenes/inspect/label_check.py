@@ -20,9 +20,9 @@ class LabelCheck:
     """The labels of scenes that have several.
 
     Attributes:
-        several: The labels; None where each scene has one, or where there is a problem.
+        several: The labels; None if each scene has one, or where there is a problem.
         kept: (M,) int64, the scenes that have labels.
-        problem: Why the file's labels are not those of the scenes; empty where they are.
+        problem: Why the file's labels are not those of the scenes; empty if they are.
     """
 
     several: SceneLabels | None
@@ -31,11 +31,11 @@ class LabelCheck:
 
     @property
     def in_words(self) -> str:
-        """The number of labels; empty where each scene has one."""
+        """The number of labels; empty if each scene has one."""
         return "" if self.several is None else str(self.several)
 
     def fingerprint(self, class_of: Mapping[str, str], hashes: Mapping[str, str]) -> str | None:
-        """Return the fingerprint that results on these scenes record; None where there is a problem.
+        """Return the fingerprint that results on these scenes record; None if there is a problem.
 
         Args:
             class_of: The class of each scene, by path.
@@ -72,7 +72,7 @@ def check_labels(
     Args:
         name: The dataset's.
         card: Its card; None for a user's folder.
-        table: The contents of the file; None where each scene has one label.
+        table: The contents of the file; None if each scene has one label.
         class_of: The class of each scene, by path.
     """
     every = np.arange(len(class_of))

@@ -95,7 +95,7 @@ def _pins(card: DatasetCard) -> list[str]:
 
 
 def _edition(card: DatasetCard, data_root: Path) -> str:
-    """Return the name of the edition under the data root; empty where it is not known without reading scenes."""
+    """Return the name of the edition under the data root; empty if it is not known without reading scenes."""
     if card.generator is not None:
         return ""
     try:

@@ -31,7 +31,7 @@ def scene_key(class_name: str, path: str) -> SceneKey:
 
 
 def load_manifest(card: DatasetCard) -> dict[SceneKey, Original] | None:
-    """Return the originals of a dataset, None where no manifest comes with its card.
+    """Return the originals of a dataset, None if no manifest comes with its card.
 
     Raises:
         UserError: The manifest is not valid; see ``parse_manifest``.

@@ -75,12 +75,12 @@ class Verification:
         comparison: The differences from the manifest, or None without a manifest.
         fingerprint: The content fingerprint that a result on these scenes records; None if a file cannot be opened.
         survey: What the readable scenes hold.
-        value_range: The values that become 0 and 255; None where all scenes are 8-bit.
+        value_range: The values that become 0 and 255; None if all scenes are 8-bit.
         range_origin: Where the value range comes from, in words.
         notes: Remarks on files, classes and values, in words.
         warnings: What most likely is a fault, in words.
-        labels: The labels of scenes that have several, in words; empty where each has one.
-        label_problem: Why these labels are not those of the scenes; empty where they are.
+        labels: The labels of scenes that have several, in words; empty if each has one.
+        label_problem: Why these labels are not those of the scenes; empty if they are.
     """
 
     name: str
@@ -271,7 +271,7 @@ def verify(name: str, data_root: Path, given: GivenCards | None = None) -> Verif
 
 
 def _range_of(place: _Place, found: Survey) -> tuple[ValueRange, str]:
-    """Return the value range that pixels are scaled by, and where it comes from; None where all scenes are 8-bit."""
+    """Return the value range that pixels are scaled by, and where it comes from; None if all scenes are 8-bit."""
     if found.limits is None:
         return None, ""
     if place.given_range is not None:

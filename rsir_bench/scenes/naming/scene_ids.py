@@ -165,7 +165,7 @@ def _problems(given: Sequence[str], numbers: Numbers, index: NamedScenes, where:
     unknown = [name for name, scene in zip(given, numbers, strict=True) if scene == UNKNOWN]
     ids = scene_ids(index)
     if unknown:
-        problems.add(f"{where}: {few(unknown)} of its ids are no scenes of {index.name}; an id looks like {ids[0]!r}")
+        problems.add(f"{where}: {few(unknown)} of its ids are not scenes of {index.name}; an id looks like {ids[0]!r}")
     if several := [name for name, scene in zip(given, numbers, strict=True) if scene == SEVERAL]:
         problems.add(f"{where}: {few(several)} of its ids mean several scenes of {index.name}; add the class")
     counts = Counter(scene for scene in numbers.tolist() if scene >= 0)

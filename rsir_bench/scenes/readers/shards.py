@@ -71,7 +71,7 @@ class Shard:
 
     @property
     def split(self) -> str:
-        """The part of the dataset that the name says it is of, such as ``train``; empty where it says none."""
+        """The part of the dataset that the name says it is of, such as ``train``; empty if it says none."""
         found = [word for word in _words(self.name) if word in SPLITS]
         return found[-1] if found else ""
 

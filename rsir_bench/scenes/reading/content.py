@@ -113,14 +113,14 @@ def kind_of(content: bytes) -> Kind:
         return Kind.WEBP
     if content[4:8] == b"ftyp":
         raise RefusedError(
-            f"holds {content[8:12].decode('ascii', 'replace')!r} data, which is not read; save it as PNG"
+            f"holds {content[8:12].decode('ascii', 'replace')!r} data, which is not supported; save it as PNG"
         )
     for beginning, kind in _BEGINNINGS.items():
         if content.startswith(beginning):
             return kind
     for beginning, name in _OTHERS.items():
         if content.startswith(beginning):
-            raise RefusedError(f"not an image, but {name}; save the scene as tif or PNG, or get it anew")
+            raise RefusedError(f"not an image, but {name}; save the scene as tif or PNG, or get it again")
     raise DamagedError("not an image")
 
 

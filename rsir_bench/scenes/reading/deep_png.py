@@ -50,7 +50,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         (length,) = struct.unpack(">I", content[at : at + 4])
         kind, data = content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
         if content[at + 8 + length : at + 12 + length] != struct.pack(">I", zlib.crc32(kind + data)):
-            raise DamagedError("a chunk with another checksum than it states")
+            raise DamagedError("a chunk with a wrong checksum")
         yield kind, data
         at += 12 + length
 

@@ -53,7 +53,7 @@ class Picture:
         except Image.DecompressionBombError as error:
             raise RefusedError(f"{one_line(error)}; {limit_in_words()}") from error
         except Exception as error:
-            with decoding("its head cannot be read"):
+            with decoding("its header cannot be read"):
                 raise error
         self._depth, self._channels = _depth(content, kind, self._image)
         check_size(self._image.height, self._image.width, self._channels, 2 if self._depth > 8 else 1)
@@ -167,7 +167,7 @@ def _depth_of_jpeg_2000(content: bytes, image: Image.Image) -> tuple[int, int]:
     count = int.from_bytes(content[at + 40 : at + 42], "big")
     sizes = content[at + 42 : at + 42 + 3 * count : 3]
     if at < 0 or len(sizes) < count or not count:
-        raise DamagedError("a JPEG 2000 file without a head")
+        raise DamagedError("a JPEG 2000 file without a header")
     depth, signed = max(size & 0x7F for size in sizes) + 1, any(size & 0x80 for size in sizes)
     if signed or depth > 16:
         raise RefusedError(f"JPEG 2000 of {'signed values' if signed else f'{depth} bits'}; save the scene as tif")

@@ -23,7 +23,7 @@ class Facts:
         natural: Bands that a folder takes where nobody says how many: 3 for grey, for colours and for these with alpha.
         type: Type of the values, such as ``uint16``; ``uint8`` also where fewer bits are stretched to 0..255.
         layout: The bands in words, such as ``RGB``, ``grey`` or ``13 bands``.
-        nodata: The value that the file names as missing, None where it names none.
+        nodata: The value that the file names as missing, None if it names none.
         alpha: The number of the band that is tagged alpha, from 1; 0 for none.
         notes: What is done to the scene or left out of it, in words.
     """

@@ -47,12 +47,12 @@ class Tif:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        with decoding("its head cannot be read"):
+        with decoding("its header cannot be read"):
             self._tif = tifffile.TiffFile(io.BytesIO(content))
             everything = [page for page in self._tif.pages if isinstance(page, TiffPage)]
         self._pages, self._left_out = scene_pages(everything)
         self._page = self._pages[0]
-        with decoding("its head cannot be read"):
+        with decoding("its header cannot be read"):
             self._colours = colours_of(self._page)
         self._dtype = self._checked_type()
         self._numbers = [everything.index(page) for page in self._pages]
@@ -202,7 +202,7 @@ class Tif:
 
 
 def _by_libtiff(content: bytes, page: TiffPage, number: int) -> Values | None:
-    """Return a page as Pillow's libtiff decodes it, (height, width, samples); None where it knows no such layout."""
+    """Return a page as Pillow's libtiff decodes it, (height, width, samples); None if it knows no such layout."""
     if ORIENTATION in page.tags:
         content = _upright(content, number)
     try:
@@ -231,7 +231,7 @@ def _by_tifffile(content: bytes, number: int) -> Values:
 def _upright(content: bytes, number: int) -> bytes:
     """Return a copy without rotation, which Pillow would apply."""
     stream = io.BytesIO(content)
-    with decoding("its head cannot be read"), tifffile.TiffFile(stream) as tif:
+    with decoding("its header cannot be read"), tifffile.TiffFile(stream) as tif:
         page = tif.pages[number]
         assert isinstance(page, TiffPage)
         page.tags[ORIENTATION].overwrite(1)

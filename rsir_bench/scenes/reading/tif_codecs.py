@@ -115,7 +115,7 @@ def _dtype(page: TiffPage, value: int | list[int]) -> int:
 def single_plane(content: bytes, number: int, plane: int) -> bytes:
     """Return a tif whose page ``number`` is only one band of a page with its bands apart, as a grey picture."""
     stream = io.BytesIO(content)
-    with decoding("its head cannot be read"), tifffile.TiffFile(stream) as tif:
+    with decoding("its header cannot be read"), tifffile.TiffFile(stream) as tif:
         page = tif.pages[number]
         assert isinstance(page, TiffPage)
         each = len(page.dataoffsets) // page.samplesperpixel

@@ -37,7 +37,7 @@ class Columns:
     Attributes:
         image: Name of the column of the scenes.
         nested: Whether it holds structs, with the bytes of the scene as ``bytes``; False: the bytes themselves.
-        path: Where the names of their files are; empty where the shard has none.
+        path: Where the names of their files are; empty if the shard has none.
         label: Name of the column of the labels.
         texts: Whether labels are texts; False: whole numbers.
         several: Whether a scene has a list of labels.

@@ -18,7 +18,7 @@ LISTS = ("List", "LargeList", "Sequence")
 
 
 def features_of(metadata: Mapping[bytes, bytes] | None, where: str) -> dict[str, Any]:
-    """Return the features by column, as their JSON has them; empty where the file has no such metadata.
+    """Return the features by column, as their JSON has them; empty if the file has no such metadata.
 
     Args:
         metadata: Of the schema.

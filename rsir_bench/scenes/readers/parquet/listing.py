@@ -137,7 +137,7 @@ def _rows(file: pq.ParquetFile, columns: Columns, at_once: Sequence[int]) -> Ite
 
 
 def _labels(column: pa.Array, several: bool) -> list[Labels]:
-    """Return the labels of a column: one each, or a list each, which is empty where it is missing.
+    """Return the labels of a column: one each, or a list each, which is empty if it is missing.
 
     Raises:
         RefusedError: There are too many for a scene, or a text is too long.

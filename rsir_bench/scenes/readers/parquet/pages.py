@@ -104,7 +104,7 @@ def read_groups(stream: BinaryIO) -> list[Group]:
     try:
         return [_group(group) for group in footer[4]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError("its footer makes no sense") from error
+        raise DamagedError("its footer is invalid") from error
 
 
 def _group(group: Struct) -> Group:
@@ -134,7 +134,7 @@ def pages_of(stream: BinaryIO, chunk: Chunk) -> Iterator[Page]:
         about = head.get(5) or head.get(7) or head.get(8)
         size, packed, values = head.get(2), head.get(3), about.get(1) if isinstance(about, dict) else 0
         if not (_is_count(size) and _is_count(packed) and _is_count(values)):
-            raise DamagedError("the head of a page makes no sense")
+            raise DamagedError("a page header is invalid")
         yield Page(size, values, 7 in head)
         at += reader.at + packed
 
@@ -145,7 +145,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def _read(stream: BinaryIO, start: int, size: int) -> bytes:
     if start < 0:
-        raise DamagedError("its footer makes no sense")
+        raise DamagedError("its footer is invalid")
     stream.seek(start)
     return stream.read(size)
 
@@ -166,11 +166,11 @@ class _Reader:
         try:
             return self._struct(0)
         except (IndexError, struct.error) as error:
-            raise DamagedError("its footer or the head of a page is cut off") from error
+            raise DamagedError("its footer or a page header is cut off") from error
 
     def _struct(self, depth: int) -> Struct:
         if depth > DEEPEST:
-            raise DamagedError("its footer or the head of a page is nested too deeply")
+            raise DamagedError("its footer or a page header is nested too deeply")
         fields: Struct = {}
         number = 0
         while head := self._byte():
@@ -196,13 +196,13 @@ class _Reader:
             case 12:
                 return self._struct(depth + 1)
             case _:
-                raise DamagedError(f"its footer or the head of a page has a field of type {kind}")
+                raise DamagedError(f"its footer or a page header has a field of type {kind}")
 
     def _list(self, depth: int) -> list[Any]:
         head = self._byte()
         count = head >> 4 if head >> 4 < 15 else self._unsigned()
         if count > len(self._data) - self.at:  # each takes a byte at least
-            raise DamagedError("its footer or the head of a page has a list longer than itself")
+            raise DamagedError("its footer or a page header has a list longer than itself")
         if head & 15 in (1, 2):
             return [self._byte() == 1 for _ in range(count)]
         return [self._value(head & 15, depth + 1) for _ in range(count)]
@@ -224,7 +224,7 @@ class _Reader:
             value |= (byte & 127) << shift
             shift += 7
             if shift > 63:
-                raise DamagedError("its footer or the head of a page has a number of more than 64 bits")
+                raise DamagedError("its footer or a page header has a number of more than 64 bits")
         return value | byte << shift
 
     def _signed(self) -> int:

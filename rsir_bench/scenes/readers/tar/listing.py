@@ -156,13 +156,13 @@ def _kind(found: _Found, settings: FolderSettings, dataset: str) -> str:
     wanted = KINDS if settings.label is None else ("json",)
     kind = next((kind for kind in wanted if kind in there), None)
     if kind is None:
-        remedy = "unpack it and give folder:PATH where its folders are the classes"
+        remedy = "unpack it and give folder:PATH if its folders are the classes"
         raise SceneError(f"{dataset}: {len(samples):,} scenes and no label (KEY.cls, KEY.json or KEY.txt); {remedy}")
     return kind
 
 
 def _label(stream: BinaryIO, kind: str, member: Member | None, settings: FolderSettings) -> Labels:
-    """Return the label in a member; None where it is empty or missing.
+    """Return the label in a member; None if it is empty or missing.
 
     Raises:
         DamagedError: It is no text, or no JSON.

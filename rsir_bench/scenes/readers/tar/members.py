@@ -25,7 +25,7 @@ _KINDS = {
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a pipe",
-    tarfile.GNUTYPE_SPARSE: "a file with holes",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
 
 
@@ -77,7 +77,7 @@ def members_of(stream: BinaryIO, length: int) -> Iterator[Member]:
             changed = _Changes()
         else:
             kind = _KINDS.get(head.type, f"of type {head.type!r}")
-            raise RefusedError(f"its member {name!r} is {kind}; write the tar again with regular files alone")
+            raise RefusedError(f"its member {name!r} is {kind}; write the tar again with regular files only")
         at = start + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     _check_end(stream, at, length)
 
@@ -115,7 +115,7 @@ def _head(block: bytes, at: int, length: int) -> _Head:
         packing = next((name for start, name in OTHER_PACKING.items() if at == 0 and block.startswith(start)), None)
         if packing is not None:
             raise RefusedError(f"packed by {packing}; decompress it to a plain .tar")
-        raise DamagedError(f"not a tar file, or damaged at byte {at:,} (another checksum)")
+        raise DamagedError(f"not a tar file, or damaged at byte {at:,} (wrong checksum)")
     name, prefix = block[:100].partition(b"\0")[0], block[345:500].partition(b"\0")[0]
     if prefix and block[257:263] == b"ustar\0":
         name = prefix + b"/" + name
@@ -145,7 +145,7 @@ def _changes(kind: bytes, data: bytes, before: _Changes) -> _Changes:
         return replace(before, name=_text(data.partition(b"\0")[0]))
     records = dict(_records(data))
     if sparse := next((key for key in records if key.startswith(b"GNU.sparse.")), None):
-        raise RefusedError(f"a file with holes ({sparse.decode()}); write the tar again with regular files alone")
+        raise RefusedError(f"a sparse file ({sparse.decode()}); write the tar again with regular files only")
     if b"path" in records:
         before = replace(before, name=_text(records[b"path"]))
     if b"size" in records:
@@ -162,7 +162,7 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         found = re.compile(rb"(\d{1,8}) ([^=\n]+)=").match(data, at)
         end = at + int(found[1]) if found else 0
         if found is None or end <= found.end() or data[end - 1 : end] != b"\n":
-            raise DamagedError("extended headers that make no sense")
+            raise DamagedError("invalid extended headers")
         yield found[2], data[found.end() : end - 1]
         at = end
 
@@ -175,7 +175,7 @@ def _check_end(stream: BinaryIO, at: int, length: int) -> None:
     """Refuse a second archive behind the end mark, which tar would not read."""
     rest = length - at
     if rest > LONGEST_END or _read(stream, at, rest).strip(b"\0"):
-        raise DamagedError(f"bytes behind the end mark at byte {at:,}, as of two archives in one file; split them")
+        raise DamagedError(f"bytes after the end mark at byte {at:,}, as of two archives in one file; split them")
 
 
 def _read(stream: BinaryIO, start: int, size: int) -> bytes:
