@@ -162,7 +162,7 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         found = re.compile(rb"(\d{1,8}) ([^=\n]+)=").match(data, at)
         end = at + int(found[1]) if found else 0
         if found is None or end <= found.end() or data[end - 1 : end] != b"\n":
-            raise DamagedError("invalid extended headers")
+            raise DamagedError("extended headers that are invalid")
         yield found[2], data[found.end() : end - 1]
         at = end
 
