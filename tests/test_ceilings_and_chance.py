@@ -146,3 +146,15 @@ def test_what_the_sizes_of_rs19_allow() -> None:
     assert chance("hit@1", 49, 1012) == pytest.approx(49 / 1012)
     assert chance("mAP", 1, 3) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
     assert {cut(name)[0] for name in NAMES} == {*FORMULAS}
+
+
+def test_a_perfect_ranking_is_never_above_1() -> None:
+    """Sums of discounts and of precisions round: they came to 1 + 2e-16, which no record may hold."""
+    for relevant in range(1, 90):
+        labels = np.arange(2 * (relevant + 1)) % 2
+        scores = score(np.eye(2)[labels], labels, metrics=["nDCG@100", "mAP", "mAP@R", "AP@10h", "mAP@100/R"])
+        assert set(scores.overall.values()) | set(scores.upper.values()) == {1.0}
+    suffixes = ["1100", "0011", "1010", "0101", "1001", "0110"]
+    codes = [[int(bit) for bit in 8 * prefix + suffix] for prefix in "01" for suffix in suffixes]
+    found = score(codes, list("aaaaaabbbbbb"), codes=True)
+    assert max(*found.overall.values(), *found.upper.values(), *found.per_class["a"].values()) == 1

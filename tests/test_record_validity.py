@@ -115,6 +115,7 @@ def test_a_damaged_record_is_refused_or_every_table_can_be_made(tmp_path: Path, 
     [
         (("metrics", "mAP"), float("nan"), "metrics.mAP is nan, outside 0..1"),
         (("metrics", "mAP"), 1.01, "metrics.mAP is 1.01, outside 0..1"),
+        (("metrics", "mAP"), -0.01, "metrics.mAP is -0.01, outside 0..1"),
         (("per_class", "a"), {"mAP": 0.5}, "per_class: classes differ in their metrics"),
         (("key",), "a\0", "key: "),
         (("protocol", "board"), "../../x", "protocol.board: '../../x' is not a valid folder name"),

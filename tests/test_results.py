@@ -159,6 +159,13 @@ class TestManyRecords:
         (tmp_path / "runs" / "mine.json").write_text("{}")
         assert self.keys(tmp_path / "runs") == ["a"]
 
+    def test_a_linked_run_counts_as_one_that_lies_there(self, tmp_path):
+        self.make_run(tmp_path / "runs", "seed0", "a")
+        self.make_run(tmp_path / "disk", "seed1", "b")
+        (tmp_path / "runs/jsst/seed1").symlink_to(tmp_path / "disk/jsst/seed1", target_is_directory=True)
+        (tmp_path / "runs/jsst/again").symlink_to(tmp_path / "runs", target_is_directory=True)
+        assert self.keys(tmp_path / "runs") == ["a", "b"]
+
     def test_runs_may_lie_in_a_folder_called_results(self, tmp_path):
         self.make_run(tmp_path / "results", "seed0", "a")
         assert self.keys(tmp_path / "results") == ["a"]

@@ -84,6 +84,24 @@ def test_interval_is_centred_on_the_mean_over_queries() -> None:
     assert interval([[0.2, 0.6]], weights=[5, 5]) == interval([[0.2, 0.6]])
 
 
+@pytest.mark.parametrize("weights", [[4, 2, 2, 1, 1, 1, 1], [10, 1, 1, 1, 1], [20, 1, 1, 1, 1, 1, 1]])
+def test_intervals_cover_where_one_class_has_most_queries(weights: list[int]) -> None:
+    """Deviations from the weighted mean would cover .87, .72 and .54: the mean follows the class that dominates it."""
+    rng = np.random.default_rng(len(weights) + weights[0])
+    one, apart = [], []
+    for _ in range(RUNS):
+        found = interval(runs(rng, rng.normal(0, 0.9, len(weights)), 5, seed_sd=0.03), weights)
+        one.append(found.low <= 0.5 <= found.high)
+        classes = rng.normal(0, 0.1, len(weights))
+        tables = [scale * classes + rng.normal(0, 0.05, (5, len(weights))) for scale in (1, 0)]
+        compared = compare_over_targets([tables[0]], [tables[1]], [weights])
+        assert compared.low is not None
+        assert compared.high is not None
+        apart.append(compared.low <= 0 <= compared.high)
+    assert 0.91 <= share(one) <= 0.995  # scores from 0 to 1 have no tails
+    assert 0.91 <= share(apart) <= 0.99
+
+
 # --- comparisons ---
 
 

@@ -303,22 +303,24 @@ class _Pairs:
 def components(tables: Sequence[Array], share: Array) -> Components:
     """Analyse the variance of the mean of one table, or of the difference of two means over the same classes.
 
+    Classes vary alike, whatever their weights. The variance between them is therefore estimated without weights, and
+    weighted only in the mean: deviations from a weighted mean would miss the variation of a class that dominates it.
+
     Args:
         tables: One or two arrays, (S, C) float64, scores by seed and class.
         share: (C,) float64, weights that sum to 1.
     """
-    classes = len(share)
-    spread = classes / (classes - 1)
+    classes, weight = len(share), float(share @ share)
     of_classes = tables[0].mean(axis=0) - (tables[1].mean(axis=0) if len(tables) == 2 else 0)
-    from_classes = spread * float((share**2 * (of_classes - of_classes @ share) ** 2).sum())
+    from_classes = weight * float(of_classes.var(ddof=1))
     from_seeds, interaction, freedom = [], 0.0, 0
     for table in tables:
-        seeds, means = len(table), table @ share
+        seeds = len(table)
         if seeds < 2:
             continue
-        from_seeds.append(Part(float(means.var(ddof=1)) / seeds, seeds - 1))
-        rest = table - means[:, None] - table.mean(axis=0) + means.mean()
-        interaction += spread * float((share**2 * (rest**2).sum(axis=0)).sum()) / (seeds * (seeds - 1))
+        from_seeds.append(Part(float((table @ share).var(ddof=1)) / seeds, seeds - 1))
+        rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+        interaction += weight * float((rest**2).sum()) / ((seeds - 1) * (classes - 1)) / seeds
         freedom += (seeds - 1) * (classes - 1)
     return Components(from_seeds, Part(from_classes, classes - 1), Part(interaction, freedom))
 

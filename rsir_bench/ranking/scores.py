@@ -309,7 +309,8 @@ def score_ranks(ranks: PositiveRanks, metrics: Sequence[Metric], harmonic: Tenso
         metrics: The metrics.
         harmonic: (M + 1,) float64, see ``rsir_bench.ranking.metrics.groups.harmonic_numbers``.
     """
-    expected, worst, best = torch.stack([measured(metric, ranks, harmonic) for metric in metrics], dim=1)
+    values = torch.stack([measured(metric, ranks, harmonic) for metric in metrics], dim=1)
+    expected, worst, best = values.clamp(0, 1)  # sums round: a perfect ranking may come to 1 + 2e-16
     return torch.stack([expected, worst.minimum(best), worst.maximum(best)])
 
 

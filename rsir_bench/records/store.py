@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,18 @@ def without_replaced(records: Sequence[Record]) -> list[Record]:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """Return the JSON files below a folder, sorted, without a run's other JSON files and unfinished ones."""
-    return [
-        path for path in sorted(folder.rglob("*.json")) if path.name not in RUN_NOTES and not path.name.startswith(".")
-    ]
+    """Return the JSON files below a folder, sorted, without a run's other JSON files and unfinished ones.
+
+    Linked folders are followed, and read once.
+    """
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        stat = Path(place).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        shown = [name for name in files if name.endswith(".json") and not name.startswith(".")]
+        found += [Path(place, name) for name in shown if name not in RUN_NOTES]
+    return sorted(found)

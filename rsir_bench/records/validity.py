@@ -224,8 +224,8 @@ def _origin_problems(record: Record) -> Iterator[str]:
 def _outside(where: str, scores: dict[str, float], most: dict[str, float] | None = None) -> Iterator[str]:
     """Yield the scores that are below 0 or above the most they can be: 1 where there is no ``most``."""
     for name, value in scores.items():
-        limit = 1 if most is None else most.get(name, 1) + ROUNDING
-        if not 0 <= value <= limit:  # NaN is not either
+        limit = 1 if most is None else most.get(name, 1)
+        if not -ROUNDING <= value <= limit + ROUNDING:  # NaN is not either
             yield f"{where}.{name} is {value}, outside 0..{limit:g}"
 
 
