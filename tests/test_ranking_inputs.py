@@ -35,6 +35,9 @@ BAD: list[tuple[str, Any, Any, dict[str, Any]]] = [
     ("expected numbers", ROWS.astype(complex), LABELS, {}),
     ("overflow", with_value(1e200), LABELS, {"similarity": "inner product"}),
     ("too large or too small", with_value(1e200), LABELS, {}),
+    ("too large or too small", ROWS * 1e-160, LABELS, {"similarity": "cosine"}),
+    ("underflow", (ROWS * 1e-22).astype(np.float32), LABELS, {"similarity": "inner product"}),
+    ("underflow", ROWS * 1e-160, LABELS, {"similarity": "euclidean"}),
     ("expected 6 labels", ROWS, LABELS[:5], {}),
     ("expected 6 labels", ROWS, LABELS[:, None], {}),
     ("one class only", ROWS, np.zeros(6, int), {}),
@@ -122,3 +125,19 @@ def test_a_class_with_one_scene_is_skipped_and_counted() -> None:
 def test_large_values_are_fine_where_nothing_overflows() -> None:
     rows = (ROWS * 1e30).astype(np.float32)
     assert score(rows, LABELS).overall == pytest.approx(score(ROWS.astype(np.float32), LABELS).overall, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "scale", "dtype"),
+    [
+        ("pearson", 2.0**-480, "f8"),
+        ("euclidean", 2.0**-480, "f8"),
+        ("cosine", 2.0**-120, "f4"),
+        ("inner product", 2.0**-50, "f4"),
+        ("inner product", 2.0**-480, "f8"),
+    ],
+)
+def test_small_values_are_fine_where_nothing_underflows(similarity: str, scale: float, dtype: str) -> None:
+    rows = ROWS.astype(dtype)
+    small = (rows * scale).astype(dtype)
+    assert score(small, LABELS, similarity=similarity).overall == score(rows, LABELS, similarity=similarity).overall

@@ -70,26 +70,30 @@ def prepare(
         centre: That of ``euclidean_centre``, for Euclidean distances.
 
     Raises:
-        UserError: A row cannot be normalised, or its values overflow in products.
+        UserError: A row cannot be normalised, or values overflow or underflow in products.
     """
     narrow = descriptors.dtype in (torch.float16, torch.bfloat16, torch.float32) and similarity != "euclidean"
     dtype = torch.float32 if narrow else torch.float64
     rows = torch.empty(len(order), descriptors.shape[1], dtype=dtype, device=device)
     offset = torch.empty(len(order), dtype=dtype, device=device) if centre is not None else None
 
-    def fill(part: slice) -> int:
+    def fill(part: slice) -> tuple[int, float]:
         chunk, without_direction = descriptors[order[part].to(descriptors.device)].to(device, torch.float64), 0
         if similarity in ("pearson", "cosine"):
             chunk, without_direction = unit_rows(chunk, centred=similarity == "pearson")
         if centre is not None and offset is not None:
             chunk = chunk - centre
             offset[part] = chunk.square().sum(dim=1) / 2
-        if float(chunk.square().sum(dim=1).amax()) > torch.finfo(dtype).max / 4:
+        longest = float(chunk.square().sum(dim=1).amax())
+        if longest > torch.finfo(dtype).max / 4:
             raise UserError("descriptors: values so large that their products overflow; rescale them")
         rows[part] = chunk + 0.0  # turns -0.0 into 0.0, so that equal rows are equal bytes
-        return without_direction
+        return without_direction, longest
 
-    constant = sum(workers.map(fill, chunks(rows)))
+    constants, longest = zip(*workers.map(fill, chunks(rows)), strict=True)
+    if 0 < max(longest) < least_square(dtype):
+        raise UserError("descriptors: values so small that their products underflow; rescale them")
+    constant = sum(constants)
     none = torch.empty(0, dtype=torch.int64, device=device)
     if similarity == "hamming":  # products of -1 and +1 do not round
         return Prepared(rows, offset, constant, none, none, whole=rows.shape[1])
@@ -168,11 +172,16 @@ def unit_rows(rows: Tensor, centred: bool) -> tuple[Tensor, int]:
     else:
         without_direction = ~rows.any(dim=1)
     length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    if not bool((length.isfinite() & (length > 0))[~without_direction].all()):
+    if not bool((length.isfinite() & (length.square() >= least_square(length.dtype)))[~without_direction].all()):
         raise UserError("descriptors: values too large or too small to normalise; rescale them")
     rows = rows / length
     rows[without_direction] = 0
     return rows, int(without_direction.sum())
+
+
+def least_square(dtype: torch.dtype) -> float:
+    """Return the least squared length of which every digit is kept: parts of smaller ones are lost to underflow."""
+    return torch.finfo(dtype).tiny / torch.finfo(dtype).eps
 
 
 def unpacked(codes: Tensor, bit_order: str = "big") -> Tensor:
