@@ -224,7 +224,7 @@ def test_dimensions_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ("f6 of int64", {"f6": np.arange(40)}),
         ("lack number 6", {"f7": ROWS[:, 0]}),
         ("several numbered blocks (f0 to f5, g0 to g1)", {"g0": ROWS[:, 0], "g1": ROWS[:, 1]}),
-        ("columns f1 and f01 have one number", {"f01": ROWS[:, 0]}),
+        ("columns f1 and f01 have the same number", {"f01": ROWS[:, 0]}),
     ],
 )
 def test_a_block_that_is_not_clear_is_refused(tmp_path: Path, words: str, columns: dict[str, np.ndarray]) -> None:
