@@ -290,7 +290,7 @@ PRECISIONS = {
         "describe() returns 'fc' in torch.float64",
         {"describe": "if not self.training: fc = fc.double()"},
     ),
-    "a loss in double": ("loss() gives 'loss' in torch.float64", {"loss": "fc = fc.double()"}),
+    "a loss in double": ("loss() returns 'loss' in torch.float64", {"loss": "fc = fc.double()"}),
     "a loss in bf16": (
         "loss() computes in torch.bfloat16 (conv",
         {"swap": "given = self.describe(batch.scenes) => "

@@ -343,6 +343,8 @@ def test_two_columns_of_one_name_in_csv_are_refused(tmp_path: Path) -> None:
     [
         ("f2", "f0,f1,f2\n1.5,2.5,3.5\n4.5,5.5,nan", "row 1 has 'nan'"),
         ("f0", "f0,f1,f2\n#N/A,2.5,3.5\n4.5,5.5,6.5", "row 0 has '#N/A'"),
+        ("f1", "f0,f1,f2\n1.5,nan,3.5\n4.5,5.5,6.5", "row 0 has 'nan'"),  # the others have a gap
+        ("f1", "f0,f1\n1.5,2.5\n4.5,nan", "row 1 has 'nan'"),  # a single one is no block
         ("f2", "f0,f1,f2,f3\n1.5,2.5,3.5,4.5\n4.5,5.5", "row 1 has"),  # the file ends within a line
     ],
 )

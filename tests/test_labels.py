@@ -91,6 +91,8 @@ REFUSED: dict[str, tuple[str, Any]] = {
     "truths and numbers": ("bool, int", [True, *CLASSES[1:].tolist()]),
     "words that end with NUL": ("NUL", ["c0\0", *WORDS[1:]]),
     "bytes in another encoding": ("not UTF-8", np.array(["städte".encode("latin-1")] * 12)),
+    "an empty word": ("1 of 12 are empty, first in row 3", [*WORDS[:3], "", *WORDS[4:]]),
+    "blanks": ("2 of 12 are empty, first in row 0", np.array([" ", "\t", *WORDS[2:]])),
     "dates": ("datetime64", np.zeros(12, "M8[D]")),
     "one column": ("shape (12, 1)", CLASSES[:, None]),
 }

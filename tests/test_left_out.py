@@ -156,6 +156,9 @@ def test_queries_that_find_themselves_are_warned_of(
         ({"gallery": 4, "own": [0, 1, 2, 4]}, "own: rows 0 to 4, but the gallery has 0 to 3; -1 is none"),
         ({"gallery": 4, "own": [0, 1, 2, -2]}, "own: rows -2 to 2, but the gallery has 0 to 3; -1 is none"),
         ({"gallery": 4, "own": [0.0, 1.0, 2.0, 3.0]}, "own: expected rows of the gallery, got float64; give integers"),
+        ({"gallery": 4, "own": 3}, r"own: expected one row of the gallery per descriptor, got an array of shape \(\)"),
+        ({"gallery": 4, "own": np.zeros((4, 2), int)}, r"own: expected one row .*, got an array of shape \(4, 2\)"),
+        ({"ignore": 3}, "ignore: expected a list of rows of the gallery for each descriptor, got a single value"),
         ({"ignore": [[0], [1]]}, "ignore: 2 lists for 4 descriptors; give one for each, empty where none is"),
         ({"ignore": [[], [], [], [9]]}, r"ignore\[3\]: rows 9 to 9, but the gallery has 0 to 3; -1 is none"),
         ({"ignore": [[], ["a"], [], []]}, r"ignore\[1\]: expected rows of the gallery, got <U1; give integers"),
@@ -169,6 +172,32 @@ def test_what_cannot_be_left_out_is_one_line(options: dict[str, Any], line: str)
         options = options | {"gallery": rows, "gallery_labels": [0, 0, 1, 1]}
     with pytest.raises(UserError, match=f"^{line}"):
         score(rows, [0, 0, 1, 1], **options)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, np.atleast_2d])
+def test_one_row_to_ignore_for_each_descriptor(clusters: tuple[np.ndarray, np.ndarray], kind: Any) -> None:
+    rows, labels = clusters
+    junk = [3] * 199 + [-1]
+    wanted = score(rows, labels, ignore=[[one] if one >= 0 else [] for one in junk]).per_query["mAP"]
+    given = kind(junk) if kind is not np.atleast_2d else np.atleast_2d(junk).T
+    assert np.array_equal(score(rows, labels, ignore=given).per_query["mAP"], wanted)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_rows_left_out_from_a_table(clusters: tuple[np.ndarray, np.ndarray], tmp_path: Path, header: bool) -> None:
+    rows, labels = clusters
+    np.savez(tmp_path / "gallery.npz", descriptors=rows, labels=labels)
+    np.savez(tmp_path / "first.npz", descriptors=rows[:40], labels=labels[:40])
+    own, junk = np.where(np.arange(40) % 2, np.arange(40), -1), [7] * 40
+    for name, column in {"own": own, "ignore": junk, "queries": range(30)}.items():
+        lines = [name] * header + [str(row) for row in column]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    words = ["score", "--json", "--descriptors", "first.npz"]
+    wanted = score(rows[:40], labels[:40], gallery=rows, gallery_labels=labels, own=own, ignore=[[7]] * 40)
+    given = ["--gallery", "gallery.npz", "--own", "own.csv", "--ignore", "ignore.csv"]
+    assert printed(tmp_path, [*words, *given]) == json.dumps(wanted.as_dict())
+    wanted = score(rows[:40], labels[:40], queries=np.arange(30))
+    assert printed(tmp_path, [*words, "--queries", "queries.csv"]) == json.dumps(wanted.as_dict())
 
 
 def test_a_gallery_of_its_own_from_files(clusters: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:

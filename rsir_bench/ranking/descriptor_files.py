@@ -262,18 +262,18 @@ def read_junk(path: Path) -> Array | list[list[int]]:
         UserError: The file cannot be read, or a word is not a whole number.
     """
     if path.suffix != ".txt":
-        return read_one(path, JUNK_NAMES)
+        return _numbers(path, read_one(path, JUNK_NAMES))
     lines = [np.array(line.split(), dtype=str) for line in read_lines(path).tolist()]
     return [_numbers(path, words, "indices, separated by spaces").tolist() for words in lines]
 
 
 def _numbers(path: Path, words: Array, expected: str = "one index per line") -> Array:
-    """Return the words of a text file as int64; values of other files as they are.
+    """Return words, or the texts of a CSV, as int64; other values, and lists of them, as they are.
 
     Raises:
         UserError: A word is not a whole number.
     """
-    if words.dtype.kind != "U":
+    if not (words.dtype.kind == "U" or (words.dtype.kind == "O" and all(isinstance(word, str) for word in words))):
         return words
     try:
         return words.astype(np.int64)

@@ -81,6 +81,8 @@ def checked_labels(labels: Any, scenes: int, what: str) -> Array:
         values = _integers(values)
     if values.dtype.kind not in "iUO":
         raise UserError(f"{what}: {values.dtype} cannot be classes; {GIVE}")
+    if values.dtype.kind == "U" and len(blank := np.flatnonzero(np.char.strip(values) == "")):
+        raise UserError(f"{what}: {len(blank)} of {scenes} are empty, first in row {blank[0]}; label or drop them")
     return values
 
 

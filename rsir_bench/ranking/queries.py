@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +133,7 @@ def left_out_pairs(own: Any, ignore: Any, scenes: int, gallery_scenes: int | Non
 
     Args:
         own: (N,) integers, the row of each descriptor in a separate gallery, or -1; None: none is there.
-        ignore: N lists of rows of the gallery, or (N, W) integers filled up with -1; None: none.
+        ignore: N lists of rows of the gallery, or (N,) or (N, W) integers filled up with -1; None: none.
         scenes: N.
         gallery_scenes: Size of a separate gallery; None: the descriptors are the gallery.
 
@@ -146,7 +146,7 @@ def left_out_pairs(own: Any, ignore: Any, scenes: int, gallery_scenes: int | Non
         raise UserError("own: without a separate gallery, each query is left out of its own ranking; omit own")
     most = scenes if gallery_scenes is None else gallery_scenes
     found = [
-        *([] if own is None else [_cells(_integers(own, "own"), "own", scenes, most)]),
+        *([] if own is None else [_own_cells(own, scenes, most)]),
         *([] if ignore is None else _ignored(ignore, scenes, most)),
     ]
     rows, columns = np.concatenate(found, axis=1)
@@ -170,16 +170,27 @@ def own_rows(own: Any, scenes: int) -> Tensor:
     return torch.full((scenes,), -1) if own is None else torch.from_numpy(_integers(own, "own"))
 
 
+def _own_cells(own: Any, scenes: int, most: int) -> npt.NDArray[np.int64]:
+    """Return the pairs (2, P) int64 of descriptors that are in the gallery."""
+    rows = _integers(own, "own")
+    if rows.ndim != 1:
+        raise UserError(f"own: expected one row of the gallery per descriptor, got an array of shape {rows.shape}")
+    return _cells(rows, "own", scenes, most)
+
+
 def _ignored(ignore: Any, scenes: int, most: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the pairs (2, P) int64 of junk lists."""
+    if not isinstance(ignore, Collection) or getattr(ignore, "ndim", 1) == 0:
+        raise UserError("ignore: expected a list of rows of the gallery for each descriptor, got a single value")
     if isinstance(ignore, np.ndarray | Tensor) and ignore.ndim == 2:
         yield _cells(_integers(ignore, "ignore"), "ignore", scenes, most)
         return
     if len(ignore) != scenes:
         raise UserError(f"ignore: {len(ignore)} lists for {scenes} descriptors; give one for each, empty where none is")
     for row, junk in enumerate(ignore):
-        if len(junk):
-            _, columns = _cells(_integers(junk, f"ignore[{row}]")[None], f"ignore[{row}]", 1, most)
+        entries = np.atleast_1d(_array(junk))
+        if entries.size:
+            _, columns = _cells(_integers(entries, f"ignore[{row}]")[None], f"ignore[{row}]", 1, most)
             yield np.stack([np.full_like(columns, row), columns])
     yield np.empty((2, 0), np.int64)
 
@@ -190,10 +201,14 @@ def _integers(values: Any, what: str) -> npt.NDArray[np.int64]:
     Raises:
         UserError: They are no integers.
     """
-    array = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+    array = _array(values)
     if array.dtype.kind not in "iu":
         raise UserError(f"{what}: expected rows of the gallery, got {array.dtype}; give integers")
     return array.astype(np.int64)
+
+
+def _array(values: Any) -> npt.NDArray[Any]:
+    return np.asarray(values.cpu() if isinstance(values, Tensor) else values)
 
 
 def _cells(array: npt.NDArray[np.int64], what: str, scenes: int, most: int) -> npt.NDArray[np.int64]:

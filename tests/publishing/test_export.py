@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,31 @@ def test_packed_codes_are_ranked_by_their_bits(tmp_path: Path, stripes: SceneInd
     )
     assert floats.descriptors.dtype == np.uint8
     assert np.array_equal(floats.descriptors, bits)
+
+
+@pytest.mark.parametrize("form", ["parquet", "trec"])
+def test_two_files_of_one_stem_are_refused(tmp_path: Path, stripes: SceneIndex, form: str) -> None:
+    mine = from_file(descriptors_file(tmp_path, stripes, values(stripes)), stripes, "pearson", codes=False, bits=None)
+    with pytest.raises(UserError, match=r"mine\.npz and mine\.npz would both be written as mine; rename one of them"):
+        export_descriptors([mine, mine], form, tmp_path / "out", print)
+    assert not list((tmp_path / "out").glob("mine*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows[:, :, None], "expected a non-empty array of shape (scenes, dimensions), got (15, 6, 1)"),
+        (lambda rows: np.where(rows > 0, np.nan, rows), "NaN or infinity in"),
+        (lambda rows: rows.astype(complex), "expected numbers, got complex128"),
+    ],
+)
+def test_descriptors_that_cannot_be_scored_are_not_exported(
+    tmp_path: Path, stripes: SceneIndex, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    path = descriptors_file(tmp_path, stripes, change(values(stripes)))
+    with pytest.raises(UserError) as caught:
+        from_file(path, stripes, "pearson", codes=False, bits=None)
+    assert str(caught.value).startswith(f"{path}: {words}")
 
 
 @pytest.mark.parametrize(

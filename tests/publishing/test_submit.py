@@ -26,6 +26,7 @@ from rsir_bench.publishing.submit.card import RecordsCard
 from rsir_bench.publishing.submit.check import check_submission, write_checked
 from rsir_bench.publishing.submit.pack import pack
 from rsir_bench.ranking import score
+from rsir_bench.records.cells import after_of
 from rsir_bench.records.schema import Record
 from rsir_bench.records.store import read_record, read_records, write_record
 from rsir_bench.runs.request import UserFiles
@@ -422,6 +423,22 @@ def test_a_package_is_checked_and_marked(package: Package) -> None:
         assert (record.origin.kind, record.origin.by, record.origin.made_on) == ("record", MAKER.by, MAKER.made_on)
         assert record.origin.remade == ""
     assert [line for line in told if not line.startswith("not compared")] == []
+
+
+def test_post_processed_records_are_checked(packed: Path, tmp_path: Path) -> None:
+    tiny = Tiny(packed, packed / "tiny.toml", f"folder:{packed / 'source'}", f"folder:{packed / 'target'}")
+    campaign(tiny.request("baseline", out=str(tmp_path / "runs"), after=["aqe:3,1"]), lambda line: None)
+    pack([tmp_path / "runs"], MAKER, tmp_path / "package", Selection(), 0, print)
+    package = Package(tiny, tmp_path / "package")
+    records, _ = package.check()
+    assert sorted(after_of(record) for record in records) == ["", "", "aqe:3,1", "aqe:3,1"]
+    for path in (package.folder / "records").iterdir():
+        values = json.loads(path.read_text())
+        if values.get("after"):
+            values["after"]["label"] = "learned"
+            path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"after\.label: 'learned', but here it is 'aQE 3,1"):
+        package.check()
 
 
 def test_one_seed_is_made_again_from_its_network(package: Package, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rsir_bench.ranking.after import PostProcessing
 from rsir_bench.ranking.files.descriptors import read_descriptors
 from rsir_bench.ranking.files.ids import by_scene
 from rsir_bench.ranking.queries import choose_queries
+from rsir_bench.ranking.similarity import checked_descriptors
 from rsir_bench.ranking.task import checked_rows
 from rsir_bench.records.cells import after_of, describe_cell
 from rsir_bench.records.commands import record_path
@@ -142,7 +143,7 @@ def from_file(path: Path, index: SceneIndex, similarity: str, *, codes: bool, bi
         UserError: The file cannot be read, does not hold every scene once, or holds other values than codes.
     """
     contents = read_descriptors(path, codes=codes)
-    rows = by_scene(contents.descriptors, contents.ids, index, path)
+    rows = by_scene(checked_descriptors(contents.descriptors, str(path)).numpy(), contents.ids, index, path)
     if codes:
         rows = (checked_rows(rows, str(path), "hamming", bits, "big") > 0).to(torch.uint8).numpy()
     return Described(

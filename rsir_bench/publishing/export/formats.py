@@ -36,13 +36,22 @@ def export_descriptors(
         The files, sorted.
 
     Raises:
-        UserError: There are none, or files cannot be written.
+        UserError: There are none, two would have one name, or files cannot be written.
     """
+    written: dict[Path, str] = {}
     with replaced_folder(folder, VERB) as staging:
         for one in described:
+            if form == "parquet" and one.after is not None:  # it has the descriptors of the plain rankings
+                continue
+            name = one.about.get("file", str(one.stem))
+            if one.stem in written:
+                raise UserError(
+                    f"export: {written[one.stem]} and {name} would both be written as {one.stem}; rename one of them, "
+                    "or export them into two folders"
+                )
+            written[one.stem] = name
             if form == "parquet":
-                if one.after is None:  # others have the descriptors of the plain rankings
-                    write_parquet(one, staging)
+                write_parquet(one, staging)
             elif tied := write_trec(one, staging, depth):
                 log(
                     f"{one.stem}: {tied:,} rankings contain ties, written in the order of the scenes' ids; TREC "

@@ -63,6 +63,11 @@ def write_hub(records: Sequence[Record], folder: Path, metric: str, ids: Mapping
     for (label, row, board), targets in files.items():
         entries = [_entry(of, metric, ids[of[0].target.name]) for _, of in sorted(targets.items())]
         path = folder / slug(f"{label}-{row}") / ".eval_results" / f"rsir-bench-{slug(board)}.yaml"
+        if path.exists():
+            raise UserError(
+                f"export: {label}, row {row}, and another line of {board} would both be written as {path.parts[-3]}; "
+                "export them one by one with --methods"
+            )
         write_text(path, "".join(map(_yaml, entries)))
 
 

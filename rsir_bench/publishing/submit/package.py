@@ -22,6 +22,7 @@ from rsir_bench.records.commands import request_command, request_of
 from rsir_bench.records.schema import OriginPart, Record, RequestFields
 from rsir_bench.records.store import read_record
 from rsir_bench.runs.artifacts.provenance import (
+    after_part,
     method_part,
     protocol_part,
     row_part,
@@ -104,13 +105,15 @@ def _check(record: Record, expected: Expected) -> LocatedResult:
     _same("target", record.target, target_part(index, record.target.scenes))
     _same("source", record.source, source_part(plan.source, run.transform) if run.card.trained else None)
     _same("unlabelled", record.unlabelled, unlabelled_part(plan, run))
-    _same("request", record.request, _request(record, expected))
-    _same("command", record.command, request_command(_request(record, expected)))
+    _same("after", record.after, after_part(cell.after))
+    request = _request(record, expected, str(cell.after or ""))
+    _same("request", record.request, request)
+    _same("command", record.command, request_command(request))
     _check_scores(record, located)
     return located
 
 
-def _request(record: Record, expected: Expected) -> RequestFields:
+def _request(record: Record, expected: Expected, after: str) -> RequestFields:
     """Return the request that made a record, whose commands tables show: nothing but names that were checked."""
     files = expected.files
     return RequestFields(
@@ -121,6 +124,7 @@ def _request(record: Record, expected: Expected) -> RequestFields:
         distortion=distortion_of(record),
         plugins=tuple(path.name for path in files.plugins),
         cards=tuple(path.name for path in files.cards),
+        after=after,
     )
 
 

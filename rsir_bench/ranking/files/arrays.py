@@ -115,7 +115,7 @@ def _table(path: Path, texts: tuple[str, ...]) -> pd.DataFrame:
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
         return table.reset_index([name for name in table.index.names if name is not None])  # ids may be the index
-    return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES), texts)
+    return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *OWN_NAMES, *JUNK_NAMES, *DESCRIPTOR_NAMES), texts)
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:

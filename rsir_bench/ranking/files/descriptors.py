@@ -108,7 +108,7 @@ def _dimensions(path: Path, columns: dict[str, Array]) -> list[str]:
     lists = [name for name, array in columns.items() if array.ndim > 1]
     if len(lists) > 1:
         raise UserError(f"{path}: holds columns of lists {', '.join(lists)}; name the right one 'descriptors'")
-    chosen = lists or _block(path, {name: array for name, array in columns.items() if array.dtype.kind in "biuf"})
+    chosen = lists or _block(path, columns)
     _refuse_damaged(path, columns, chosen)
     if rest := [name for name in columns if name not in chosen]:
         shown = chosen[0] if len(chosen) == 1 else f"{chosen[0]} to {chosen[-1]}"
@@ -144,12 +144,13 @@ def _number(cell: object) -> float | None:
         return None
 
 
-def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
-    """Return the names of the only numbered block of columns, such as ``f0`` to ``f15``, in the order of the numbers.
+def _block(path: Path, columns: dict[str, Array]) -> list[str]:
+    """Return the names of the only numbered block of numeric columns, such as ``f0`` to ``f15``, by their numbers.
 
     Raises:
         UserError: There is none or another one, a number is missing, or columns of integers are among those of floats.
     """
+    numeric = {name: array for name, array in columns.items() if array.dtype.kind in "biuf"}
     blocks: dict[str, dict[int, str]] = {}
     for name in numeric:
         if numbered := re.fullmatch(r"(.*?)([0-9]+)", name, re.DOTALL):
@@ -160,6 +161,7 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
     blocks = {prefix: block for prefix, block in blocks.items() if len(block) > 1}
     advice = "give a column of lists called 'descriptors', or number the columns of its dimensions: f0, f1, ..."
     if not blocks:
+        _refuse_damaged(path, columns, list(numeric))
         raise UserError(
             f"{path}: numeric columns {', '.join(numeric)} are not numbered as dimensions; {advice}"
             if numeric
@@ -171,6 +173,7 @@ def _block(path: Path, numeric: dict[str, Array]) -> list[str]:
     (block,) = blocks.values()
     names = [block[number] for number in sorted(block)]
     if gaps := sorted(set(range(min(block), max(block))) - set(block)):
+        _refuse_damaged(path, columns, names)
         raise UserError(f"{path}: columns {names[0]} to {names[-1]} lack number {gaps[0]}; {advice}")
     whole = [name for name in names if numeric[name].dtype.kind != "f"]
     if whole and len(whole) < len(names):

@@ -96,7 +96,7 @@ def make_record(plan: Plan, run: Run, cell: ResultSpec, scores: Scores | GradedS
         doubts=tuple(_doubts(cell, scores, left)),
         effect=left.effect,
         encoder=_encoder(run),
-        after=_after(cell.after),
+        after=after_part(cell.after),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
@@ -157,7 +157,8 @@ def _request(request: Request, run: Run, cell: ResultSpec) -> RequestFields:
     )
 
 
-def _after(after: NamedAfter | None) -> AfterPart | None:
+def after_part(after: NamedAfter | None) -> AfterPart | None:
+    """Return a record's part on post-processing; None: its rankings are plain."""
     if after is None:
         return None
     processing = after.processing
