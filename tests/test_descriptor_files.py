@@ -584,3 +584,24 @@ def test_masked_values_are_refused() -> None:
     with pytest.raises(UserError, match=r"^labels: 9 values are masked"):
         score(rows, np.ma.masked_equal(np.eye(3, dtype=int)[classes], 1))
     assert score(np.ma.masked_array(rows), classes).overall == score(rows, classes).overall
+
+
+@pytest.mark.parametrize("form", ["txt", "csv", "npy", "own csv", "own parquet", "own npz"])
+def test_labels_with_semicolons_are_several(tmp_path: Path, form: str) -> None:
+    names = ["sea;sand", "sea", "sand", "sea; sand", "field", "field;sea"]
+    rows = np.random.default_rng(4).normal(size=(6, 3))
+    table = pd.DataFrame(dict(zip(("f0", "f1", "f2"), rows.T, strict=True)) | {"label": names})
+    labels = None if form.startswith("own") else tmp_path / f"y.{form}"
+    path = tmp_path / f"x.{form.removeprefix('own ') if labels is None else 'npy'}"
+    {
+        "x.npy": lambda: np.save(path, rows),
+        "x.npz": lambda: np.savez(path, descriptors=rows, labels=names),
+        "x.csv": lambda: table.to_csv(path, index=False),
+        "x.parquet": lambda: table.to_parquet(path),
+    }[path.name]()
+    if form == "npy":
+        np.save(tmp_path / "y.npy", names)
+    elif labels is not None:
+        labels.write_text("\n".join(["labels"] * (form == "csv") + names))
+    wanted = score(rows, [[name.strip() for name in one.split(";")] for one in names])
+    assert score_files(path, labels).overall == pytest.approx(wanted.overall)

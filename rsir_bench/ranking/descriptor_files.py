@@ -25,12 +25,13 @@ from rsir_bench.ranking.files.arrays import (
     read_lines,
     read_one,
 )
-from rsir_bench.ranking.files.descriptors import DescriptorFile, read_descriptors
+from rsir_bench.ranking.files.descriptors import DescriptorFile, read_descriptors, split_lists
 from rsir_bench.ranking.files.multi_labels import lists_of_labels
 from rsir_bench.ranking.files.scene_names import NOT_SCENES, arrays_with_scenes, may_name_others, read_ids
 from rsir_bench.ranking.graded.scores import GradedScores
 from rsir_bench.ranking.scores import Measure, Scores, score
 from rsir_bench.scenes.index import SceneIndex
+from rsir_bench.scenes.labelling.label_file import BETWEEN
 
 Labels = Array | list[list[str]]
 """One label per scene, or several: (N, L) of 0 and 1, or N lists of names."""
@@ -154,7 +155,10 @@ def _inputs(descriptors: Path, labels: Path | None, queries: Path | None, *, cod
 
 
 def _labelled(descriptors: Path, labels: Path | None, option: str, *, codes: bool) -> tuple[Array, Labels]:
-    """Return descriptors and their labels, from a file that the option names or from their own."""
+    """Return descriptors and their labels, from a file that the option names or from their own.
+
+    Labels such as ``beach;sea`` are several for one scene, whatever the file.
+    """
     contents = read_descriptors(descriptors, codes=codes)
     classes: Labels | None = contents.labels
     if labels is not None:
@@ -163,6 +167,8 @@ def _labelled(descriptors: Path, labels: Path | None, option: str, *, codes: boo
         raise UserError(
             f"{descriptors}: holds no labels; name a file of labels with {option}, or call its array or column 'label'"
         )
+    if isinstance(classes, np.ndarray) and any(isinstance(name, str) and BETWEEN in name for name in classes):
+        classes = split_lists(labels or descriptors, classes)
     return contents.descriptors, classes
 
 

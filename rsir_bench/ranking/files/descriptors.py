@@ -63,7 +63,7 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
     contents = arrays_with_scenes(path)
     labels, (heading, names) = only_array(path, contents, (*LABEL_NAMES, LIST_NAME)), scene_names(path, contents)
     if (lists := contents.pop(LIST_NAME, None)) is not None:
-        labels = _split_lists(path, lists)
+        labels = split_lists(path, lists)
     known = (*LABEL_NAMES, *QUERY_NAMES, heading)
     others = {name: array for name, array in contents.items() if name not in known}
     named = only_array(path, others, DESCRIPTOR_NAMES)
@@ -87,7 +87,7 @@ def read_descriptors(path: Path, *, codes: bool = False) -> DescriptorFile:
     return DescriptorFile(named, labels, names, rest)
 
 
-def _split_lists(path: Path, lists: Array) -> Array:
+def split_lists(path: Path, lists: Array) -> Array:
     """Return (N,) texts such as ``beach;sea`` as lists of names, (N,) objects.
 
     Raises:
