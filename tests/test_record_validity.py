@@ -124,6 +124,10 @@ def test_a_damaged_record_is_refused_or_every_table_can_be_made(tmp_path: Path, 
         (("seed",), -1, "seed is -1, below 0"),
         (("request",), None, "command: "),
         (("protocol", "settings"), {}, "protocol.settings: lacks data.source"),
+        (("target", "scenes"), 0, "target.scenes is 0, below 1"),
+        (("queries",), {"count": 0, "skipped": 0, "constant": 0}, "queries.count is 0, below 1"),
+        (("cost", "train_images_per_second"), 0.0, "cost.train_images_per_second is 0.0, below 1e-06 or too large"),
+        (("cost", "parameters"), 1e308, "cost.parameters is 1e+308, below 0 or too large"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, field: tuple[str, ...], value: Any, said: str) -> None:

@@ -40,7 +40,7 @@ class RobustnessRow:
         seeds: Number of seeds scored both with and without a distortion; other seeds are left out.
         clean: Mean mAP without a distortion over these seeds.
         distorted: Mean mAP under each condition over the seeds of that condition.
-        retained: ``distorted`` divided by the mean clean mAP of the same seeds.
+        retained: ``distorted`` divided by the mean clean mAP of the same seeds; without those whose clean mAP is 0.
         records: The records without a distortion and under each condition.
     """
 
@@ -75,7 +75,7 @@ class RobustnessRow:
         return found if condition is None else clean + found
 
     def mean_retained(self, conditions: Iterable[Condition]) -> float | None:
-        """Return the mean retained share over the conditions, or None if one of them was not run."""
+        """Return the mean retained share over the conditions, or None if one of them was not run or has no share."""
         return mean_of_all([self.retained.get(condition) for condition in conditions])
 
 
@@ -140,8 +140,9 @@ def _row(board: Board, records: list[Record]) -> RobustnessRow | None:
         condition: statistics.fmean(r.metrics[metric] for r in found) for condition, found in by_condition.items()
     }
     retained = {
-        condition: distorted[condition] / statistics.fmean(clean[record.seed] for record in found)
+        condition: distorted[condition] / whole
         for condition, found in by_condition.items()
+        if (whole := statistics.fmean(clean[record.seed] for record in found))
     }
     first, seeds = records[0], {record.seed for found in by_condition.values() for record in found}
     mean = statistics.fmean(clean[seed] for seed in seeds)

@@ -12,6 +12,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.base.text import LONGEST_LINE, is_plain_line
 from rsir_bench.records.cells import SUBMITTED
 from rsir_bench.records.commands import request_of
+from rsir_bench.records.metrics import main_metric
 from rsir_bench.records.schema import GradedPart, Record
 
 BOARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,120}")
@@ -21,6 +22,8 @@ DEEPEST = 20
 ROUNDING = 1e-9
 LARGEST = 2**53
 """Counts beyond it are no longer exact in JSON."""
+SLOWEST = 1e-6
+"""The least speed, in images per second: tables divide by it."""
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _AFTER = re.compile(r"[a-z][a-z0-9-]{0,60}(:[0-9eE.,+-]{1,200})?")
@@ -41,14 +44,14 @@ _AT_LEAST = {
     "metric_version": 0,
     "method.version": 0,
     "row.dimensions": 1,
-    "target.scenes": 0,
+    "target.scenes": 1,
     "target.classes": 0,
     "target.excluded": 0,
     "source.scenes": 0,
     "unlabelled.scenes": 0,
     "distortion.severity": 1,
     "distortion.version": 0,
-    "queries.count": 0,
+    "queries.count": 1,
     "queries.skipped": 0,
     "queries.constant": 0,
     "pixels.size": 1,
@@ -145,16 +148,17 @@ def _number_problems(values: dict[str, Any]) -> Iterator[str]:
         if number is not None and not least <= number < (2**63 if where == "seed" else LARGEST):
             yield f"{where} is {number}, below {least} or too large"
     for name, cost in values["cost"].items():
-        if cost is not None and cost < 0 and name != "train_loss":
-            yield f"cost.{name} is {cost}, below 0"
+        floor = SLOWEST if name.endswith("_per_second") else 0
+        if cost is not None and name != "train_loss" and not floor <= cost < LARGEST:
+            yield f"cost.{name} is {cost}, below {floor:g} or too large"
 
 
 def _score_problems(record: Record) -> Iterator[str]:
     graded = record.graded
     most = None if graded is None else graded.oracle
-    average = "mAP" if graded is None else "mAP(any)"
-    if average not in record.metrics:
-        yield f"metrics: lacks {average}"
+    for needed in dict.fromkeys((main_metric(record), "mAP" if graded is None else "mAP(any)")):
+        if needed not in record.metrics:
+            yield f"metrics: lacks {needed}"
     if graded is not None:
         yield from _graded_problems(record, graded)
     yield from _outside("metrics", record.metrics, most)

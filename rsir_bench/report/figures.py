@@ -332,10 +332,10 @@ def _robustness_in_words(block: Block, curves: list[RobustnessRow], target: Targ
         ends = " (most) and " if len(shares) > 1 else ""
         last = " (least)" if len(shares) > 1 else ""
         parts.append(f"Over all {len(block.conditions)} conditions {ends.join(shares)}{last}.")
-    share, (kind, severity), label = min(
-        (share, condition, short[curve.label]) for curve in curves for condition, share in curve.retained.items()
-    )
-    parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
+    every = [(share, condition, short[curve.label]) for curve in curves for condition, share in curve.retained.items()]
+    if every:
+        share, (kind, severity), label = min(every)
+        parts.append(f"The heaviest loss is under {kind} at severity {severity}: {label} keeps {100 * share:.1f} %.")
     return " ".join(parts)
 
 

@@ -116,6 +116,7 @@ def damaged(record: Record, part: str, value: object) -> Record:
     [
         ("metrics.WAP", 9.0, "metrics.WAP is 9.0, outside 0.."),
         ("metrics.mAP(any)", None, "metrics: lacks mAP(any)"),
+        (f"metrics.{HEADLINE}", None, f"metrics: lacks {HEADLINE}"),
         ("graded.chance.WAP", None, "chance and oracle are not those of its metrics"),
         ("graded.oracle.WAP", 99.0, "graded.oracle.WAP is 99.0, outside 0..3"),
         ("graded.chance.mAP(any)", 1.5, "graded.chance.mAP(any) is 1.5, outside 0..1"),

@@ -63,6 +63,13 @@ def test_what_was_not_run_is_no_number(board: Board) -> None:
     assert [line.label for line in block.rows] == ["jsst", "baseline", "cbp"]
 
 
+def test_a_clean_score_of_0_has_no_share() -> None:
+    records = [distorted("jsst", 0.0), distorted("jsst", 0.2, "haze", 1)]
+    (found,) = blocks(boards(records)[0])
+    assert (found.rows[0].clean, found.rows[0].retained) == (0, {})
+    assert found.rows[0].mean_retained(found.conditions) is None
+
+
 def test_seeds_are_paired() -> None:
     """A seed that was distorted counts against its own clean score, and one without a clean score not at all."""
     (board,) = boards(

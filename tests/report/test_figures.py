@@ -83,6 +83,11 @@ def test_the_finding_under_distortion_is_in_numbers(drawings: dict[str, Drawing]
     )
 
 
+def test_a_clean_score_of_0_has_no_heaviest_loss() -> None:
+    records = [result("jsst", 0.3, target="rsscn7"), result("jsst", 0.5, distorted=("haze", 1), target="rsscn7")]
+    assert drawn(records)["robustness"].alt == "mAP on distorted RSSCN7."
+
+
 def test_figures_show_the_row_that_a_rule_chooses_not_the_best() -> None:
     rows = [
         result("jsst", 0.9, row="FC", kind="real", fit=None),
