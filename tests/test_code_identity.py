@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Tiny
+from leaderboard.factory import record
 from tiny import message
 
 from rsir_bench.base.files import digest
@@ -17,7 +18,7 @@ from rsir_bench.method.code.code_files import code_files, code_of, digest_of, no
 from rsir_bench.method.registry import discover, own_code, shipped_methods
 from rsir_bench.publishing.publish import publish
 from rsir_bench.records.schema import Record
-from rsir_bench.records.store import read_records
+from rsir_bench.records.store import read_records, write_record
 from rsir_bench.runs.artifacts.code import read_current
 from rsir_bench.runs.runners.campaign import CampaignResult, campaign
 from rsir_bench.training import loop
@@ -124,6 +125,14 @@ def test_results_of_former_code_are_left_out_of_boards(tiny: Tiny, plugin: Path)
     assert [line for line in lines if "weighting.py has changed since" in line]
     publish([runs], tiny.folder / "published")
     assert scores(read_records([tiny.folder / "published"])) == scores(kept)
+
+
+@pytest.mark.parametrize("part", [{"otherwise": None}, {"otherwise": []}, {"files": []}, {"files": None}])
+def test_a_note_of_code_that_was_changed_by_hand_is_one_line(tmp_path: Path, part: dict[str, object]) -> None:
+    write_record(tmp_path / "run" / "results" / "one.json", record())
+    note = tmp_path / "run" / "code.json"
+    note.write_text(json.dumps({"code": "a", "files": {}, "otherwise": "b"} | part))
+    assert message(lambda: read_current([tmp_path], print)) == f"{note}: damaged; delete it and run again"
 
 
 def test_two_codes_never_share_a_line(tiny: Tiny, plugin: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from numbers import Integral
 from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
@@ -115,14 +116,14 @@ def block_queries(task: Task, block: int | None, workers: int) -> int:
     """Return the number of queries per block: ``block``, or as many as the reserved memory allows.
 
     Raises:
-        UserError: ``block`` is below 1.
+        UserError: ``block`` is not a whole number of at least 1.
     """
     if block is None:
         fitting = TOTAL_ELEMENTS // workers // task.gallery_size
         most = BLOCK_QUERIES if task.device == "cpu" else TOTAL_ELEMENTS
         return max(1, min(most, fitting, -(-len(task.queries) // workers)))
-    if block < 1:
-        raise UserError(f"block {block}: give the number of queries per block, at least 1")
+    if not isinstance(block, Integral) or block < 1:
+        raise UserError(f"block {block!r}: give the number of queries per block, at least 1")
     return min(block, len(task.queries))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -111,8 +111,10 @@ def cutoff_names(k: Sequence[int], hits: int) -> list[str]:
     """Return the default metrics with other cut-offs: P@k for each k, and AP@{hits}h.
 
     Raises:
-        UserError: A cut-off is not a whole number of at least 1.
+        UserError: A cut-off is not a whole number of at least 1, or ``k`` is no list of them.
     """
+    if not isinstance(k, Iterable):
+        raise UserError(f"k {k!r}: give a list of cut-offs, for example [5, 10]")
     for cutoff in (*k, hits):
         if isinstance(cutoff, bool) or not isinstance(cutoff, Integral) or cutoff < 1:
             raise UserError(f"cut-off {cutoff!r}: k of P@k and AP@kh must be whole numbers of at least 1")

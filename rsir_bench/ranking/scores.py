@@ -245,7 +245,7 @@ def score(
         "ignore": ignore,
         "class_names": class_names,
         "device": device,
-        "after": named(after) if isinstance(after, str) else after,
+        "after": _processing(after),
     }
     ranked = measure or measure_queries
     if is_multi_label(labels):
@@ -261,6 +261,19 @@ def score(
     every = names if AVERAGE in names else [AVERAGE, *names]
     table, curves = ranked(task, block, every)
     return assemble(task, every, names, table, curves)
+
+
+def _processing(after: str | PostProcessing | None) -> PostProcessing | None:
+    """Return post-processing that is given by name or as an object.
+
+    Raises:
+        UserError: It is neither, or the name is not known.
+    """
+    if after is None or isinstance(after, PostProcessing):
+        return after
+    if not isinstance(after, str):
+        raise UserError(f"after {after!r:.60}: give one name, for example 'aqe:10,3', or a PostProcessing")
+    return named(after)
 
 
 def measure_queries(

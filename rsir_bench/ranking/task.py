@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import torch
@@ -353,8 +354,8 @@ def checked_similarity(similarity: str, codes: bool, bits: int | None) -> str:
     if codes and similarity not in ("pearson", "hamming"):
         raise UserError(f"similarity {similarity!r}: codes are ranked by Hamming distance; omit one of the two")
     if similarity == "hamming" or codes:
-        if bits is not None and bits < 1:
-            raise UserError(f"bits {bits}: give the number of bits of a code, at least 1")
+        if bits is not None and (not isinstance(bits, Integral) or bits < 1):
+            raise UserError(f"bits {bits!r}: give the number of bits of a code, at least 1")
         return "hamming"
     if bits is not None:
         raise UserError("bits: only packed codes have bits; add codes, or omit bits")

@@ -199,6 +199,8 @@ def test_rows_of_the_users_own_under_another_similarity() -> None:
             Processed(queries=np.ones((90, 24)), similarity="hamming"),
             "rows compared under 'hamming'; name one of pearson",
         ),
+        (Processed(queries=[[0.0] * 24] * 90), "returns queries that are no NumPy array of float32 or float64; fix it"),
+        (Processed(gallery=np.zeros((90, 24), object)), "returns gallery that are no NumPy array"),
         (Processed(queries=np.zeros((90, 5))), "returns queries of 5 columns and a gallery of 24; fix it"),
     ],
 )
@@ -216,6 +218,26 @@ def test_what_does_not_fit_is_one_line(processed: Processed, message: str) -> No
         score(rows, labels, after=Wrong())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_it_writes_into_what_is_given_changes_nothing_of_the_caller(dtype: type) -> None:
+    @dataclass(frozen=True)
+    class Careless(PostProcessing):
+        name: ClassVar[str] = "careless"
+        title: ClassVar[str] = "careless"
+
+        def apply(self, given: Vectors) -> Processed:
+            given.gallery[:] = 1
+            given.queries[:] = 1
+            return Processed()
+
+    rows, labels = some_rows()
+    rows = rows.astype(dtype)
+    before = rows.copy()
+    score(rows, labels, after=Careless())
+    score(rows[:40], labels[:40], gallery=rows, gallery_labels=labels, after=Careless())
+    assert np.array_equal(rows, before)
+
+
 def test_a_similarity_alone_ranks_the_same_rows_by_it() -> None:
     @dataclass(frozen=True)
     class Nearest(PostProcessing):
@@ -231,9 +253,17 @@ def test_a_similarity_alone_ranks_the_same_rows_by_it() -> None:
     assert found.overall != score(rows, labels).overall
 
 
-@pytest.mark.parametrize("far", [np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("far", "words"),
+    [
+        (np.inf, "that are NaN or infinite; write finite ones"),
+        (np.nan, "that are NaN or infinite; write finite ones"),
+        (np.finfo(np.float64).max, r"beyond 4\.5e\+307; write smaller ones"),
+        (-np.finfo(np.float64).max, r"beyond 4\.5e\+307; write smaller ones"),
+    ],
+)
 @pytest.mark.parametrize("several", [False, True])
-def test_distances_that_are_not_finite_are_refused(far: float, several: bool) -> None:
+def test_distances_that_cannot_be_ranked_are_refused(far: float, words: str, several: bool) -> None:
     @dataclass(frozen=True)
     class Unreachable(PostProcessing):
         name: ClassVar[str] = "unreachable"
@@ -247,5 +277,5 @@ def test_distances_that_are_not_finite_are_refused(far: float, several: bool) ->
 
     rows, labels = some_rows()
     given = np.eye(labels.max() + 1, dtype=int)[labels] if several else labels
-    with pytest.raises(UserError, match=r"correct\(\) writes distances that are NaN or infinite; write finite ones"):
+    with pytest.raises(UserError, match=rf"correct\(\) writes distances {words}"):
         score(rows, given, after=Unreachable())

@@ -14,6 +14,7 @@ from rsir_bench.base.errors import UserError
 from rsir_bench.ranking.after.contract import Array, Correct, PostProcessing, Vectors
 from rsir_bench.ranking.similarity import SIMILARITIES, common_type
 
+FLOATS = (np.float16, np.float32, np.float64)
 AT_ONCE = 2**22  # distances brought into the caller's order at a time
 
 
@@ -55,7 +56,7 @@ def apply(
     after.check(len(gallery_rows), similarity)
     started = time.process_time()
     dtype = common_type(rows, gallery_rows)
-    gallery = _array(gallery_rows.to(dtype))
+    gallery = _array(gallery_rows.to(dtype, copy=True))  # a plugin may write into it
     every = rows is gallery_rows and torch.equal(asked, torch.arange(len(rows)))
     queries = gallery if every else _array(rows[asked.to(rows.device)].to(dtype))
     processed = after.apply(Vectors(queries, gallery, own[asked].numpy(), similarity))
@@ -93,9 +94,12 @@ def _check(after: PostProcessing, changed: Array, known: Array, queries: int, sc
     """Refuse rows of queries and gallery that do not fit: a plugin may return anything.
 
     Raises:
-        UserError: They have other numbers of rows than before, or different ones of columns, or are not finite.
+        UserError: They are no arrays of floats, have other numbers of rows than before, or different ones of columns,
+            or are not finite.
     """
     for what, rows, count in (("queries", changed, queries), ("gallery", known, scenes)):
+        if not isinstance(rows, np.ndarray) or rows.dtype not in FLOATS:
+            raise UserError(f"after {after}: returns {what} that are no NumPy array of float32 or float64; fix it")
         if rows.ndim != 2 or len(rows) != count:
             raise UserError(f"after {after}: returns {what} of shape {rows.shape} for {count} scenes; fix it")
         if not np.isfinite(rows).all():
@@ -117,8 +121,12 @@ def _check_similarity(after: PostProcessing, similarity: str) -> None:
 
 
 def _check_distances(distances: Array) -> None:
-    if not np.isfinite(distances).all():
+    least, greatest = distances.min(), distances.max()
+    if not np.isfinite((least, greatest)).all():
         raise UserError("after: correct() writes distances that are NaN or infinite; write finite ones")
+    limit = np.finfo(distances.dtype).max / 4  # the ranking subtracts them
+    if max(-least, greatest) > limit:
+        raise UserError(f"after: correct() writes distances beyond {limit:.1e}; write smaller ones")
 
 
 class Correction:

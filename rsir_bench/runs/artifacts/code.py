@@ -147,5 +147,15 @@ def _replaced(notes: dict[Path, dict[str, Any]]) -> dict[Path, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a note; empty if there is none."""
-    return read_note(path) if path.is_file() else {}
+    """Return a note; empty if there is none.
+
+    Raises:
+        UserError: It is damaged, or not as ``note_code`` writes it.
+    """
+    if not path.is_file():
+        return {}
+    note = read_note(path)
+    texts = isinstance(note.get("code"), str) and isinstance(note.get("otherwise"), str)
+    if not texts or not isinstance(note.get("files"), dict):
+        raise UserError(f"{path}: damaged; delete it and run again")
+    return note
