@@ -605,3 +605,8 @@ def test_labels_with_semicolons_are_several(tmp_path: Path, form: str) -> None:
         labels.write_text("\n".join(["labels"] * (form == "csv") + names))
     wanted = score(rows, [[name.strip() for name in one.split(";")] for one in names])
     assert score_files(path, labels).overall == pytest.approx(wanted.overall)
+
+
+def test_a_class_called_junk_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("junk\nsea\njunk\n")
+    assert read_labels(tmp_path / "y.csv").tolist() == ["junk", "sea", "junk"]

@@ -60,7 +60,7 @@ def read_one(path: Path, names: tuple[str, ...], texts: tuple[str, ...] = TEXT_N
     """
     if path.suffix == ".txt":
         return read_lines(path)
-    contents = read_arrays(path, texts)
+    contents = read_arrays(path, texts, names)
     named = [name for name in names if name in contents]
     if len(named) != 1 and len(contents) != 1:
         raise UserError(f"{path}: holds {', '.join(contents) or 'nothing'}; name the right one {names[0]!r}")
@@ -80,12 +80,13 @@ def read_lines(path: Path) -> Array:
     return np.array([line.strip() for line in text.splitlines()], dtype=str)
 
 
-def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES) -> dict[str, Array]:
+def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES, names: tuple[str, ...] = ()) -> dict[str, Array]:
     """Return all arrays of a file by name, each (N, ...) of the file's dtype; that of an ``.npy`` is named "".
 
     Args:
         path: The file.
         texts: The columns of a CSV that are text.
+        names: What else a column of a CSV may be called.
 
     Raises:
         UserError: The format is unknown, or the file cannot be read.
@@ -94,7 +95,7 @@ def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES) -> dict[str, Ar
         raise UserError(f"{path}: unknown format; give {', '.join(FORMATS)}")
     try:
         if path.suffix in TABLES:
-            table = _table(existing(path), texts)
+            table = _table(existing(path), texts, names)
             if twice := sorted({str(name) for name in table.columns[table.columns.duplicated()]}):
                 raise UserError(f"{path}: several columns are called {', '.join(twice)}; rename them")
             return {str(name): column_array(path, str(name), table[name]) for name in table.columns}
@@ -111,11 +112,11 @@ def read_arrays(path: Path, texts: tuple[str, ...] = TEXT_NAMES) -> dict[str, Ar
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
-def _table(path: Path, texts: tuple[str, ...]) -> pd.DataFrame:
+def _table(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> pd.DataFrame:
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
         return table.reset_index([name for name in table.index.names if name is not None])  # ids may be the index
-    return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *OWN_NAMES, *JUNK_NAMES, *DESCRIPTOR_NAMES), texts)
+    return read_csv(path, (*TEXT_NAMES, *QUERY_NAMES, *DESCRIPTOR_NAMES, *names), texts)
 
 
 def column_array(path: Path, name: str, column: pd.Series[Any]) -> Array:
